@@ -3,7 +3,7 @@
 //!
 //! # Shape
 //!
-//! One anonymous file (`memfd`), so it outlives the backend's death by any signal and ends with the last process that holds it:
+//! One file without a name (`memfd` on Linux), so it outlives the backend's death by any signal and ends with the last process that holds it:
 //!
 //! | part | words of 8 bytes | written |
 //! |---|---|---|
@@ -23,8 +23,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use memmap2::{MmapOptions, MmapRaw};
-use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
+use rustix::fs::{fstat, ftruncate};
 
+use crate::platform::means;
 use crate::wire::{AttemptEnd, Moment, RECORD_WORDS, ReceivedAttempt, Record, Revision};
 use verdict::Call;
 use verdict::life::Life;
@@ -54,7 +55,7 @@ impl Capacity {
 /// Makes the file of an empty journal.
 pub(crate) fn create(name: &str, capacity: Capacity) -> Result<OwnedFd> {
     ensure!(capacity.ring.is_power_of_two(), "a ring of {} records is no power of two", capacity.ring);
-    let file = memfd_create(name, MemfdFlags::CLOEXEC).context("failed to create a journal")?;
+    let file = means().shared_memory(name).context("failed to create a journal")?;
     ftruncate(&file, capacity.words() as u64 * 8).context("failed to size a journal")?;
     let words = SharedWords::map(&file)?;
     words[1].store(u64::from(capacity.table), Ordering::Relaxed);
@@ -402,7 +403,7 @@ mod tests {
 
     #[test]
     fn what_is_no_journal_is_refused() {
-        let file = memfd_create("empty", MemfdFlags::CLOEXEC).unwrap();
+        let file = means().shared_memory("empty").unwrap();
         ftruncate(&file, 8192).unwrap();
         assert!(JournalReader::open(&file).is_err());
         assert!(create("test", Capacity { table: 1, ring: 12 }).is_err());

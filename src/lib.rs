@@ -27,6 +27,7 @@ mod fleet;
 mod fleets;
 mod io;
 mod journal;
+mod platform;
 mod rehearse;
 mod remote;
 mod report;

@@ -9,9 +9,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::{FlockOperation, MemfdFlags, OFlags, flock, memfd_create};
-use rustix::process::getuid;
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+use rustix::process::{Pid, getuid, test_kill_process};
 use serde::{Deserialize, Serialize};
+
+use crate::platform::means;
 
 /// How to reach a fleet.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -53,7 +56,7 @@ impl Runfile {
                 return Ok(runfile);
             }
         }
-        let file = memfd_create(IN_MEMORY, MemfdFlags::CLOEXEC).context("failed to make a run file in memory")?;
+        let file = means().file_in_memory(IN_MEMORY).context("failed to make a run file in memory")?;
         let mut file = File::from(file);
         file.write_all(&text).context("failed to write the run file in memory")?;
         Ok(Runfile { path: None, _file: file })
@@ -158,8 +161,8 @@ fn read_if_alive(path: &Path) -> Option<Whereabouts> {
 
 /// Removes what a process left that was killed while it wrote.
 fn sweep_draft(path: &Path) {
-    let pid = path.file_stem().and_then(|pid| pid.to_str()?.parse::<u32>().ok());
-    if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+    let pid = path.file_stem().and_then(|pid| Pid::from_raw(pid.to_str()?.parse().ok()?));
+    if pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH)) {
         let _ = fs::remove_file(path);
     }
 }

@@ -30,6 +30,7 @@ mod nginx;
 mod packaging;
 mod page;
 mod parquet;
+mod portable;
 mod private;
 mod proxy_protocol;
 mod readme;

@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
+use crate::platform::{RECEIVE, means};
 use crate::wire::{Assignment, BackendCommand, BackendReport};
 
 /// The backend's end of the channel to its supervisor.
@@ -83,11 +84,14 @@ impl Channel {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut bytes = [0; 4096];
-        let flags = flags | RecvFlags::CMSG_CLOEXEC;
+        let flags = flags | RECEIVE;
         let received = recvmsg(&self.socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, flags)?;
         for message in ancillary.drain() {
             if let RecvAncillaryMessage::ScmRights(rights) = message {
-                descriptors.extend(rights);
+                for descriptor in rights {
+                    means().keep(&descriptor)?;
+                    descriptors.push(descriptor);
+                }
             }
         }
         self.partial.extend_from_slice(&bytes[..received.bytes]);

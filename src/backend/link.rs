@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, recv, shutdown, sockopt};
-use socket2::SockRef;
 
 use crate::backend::connection::Waiting;
 use crate::backend::speaker::Speaker;
 use crate::backend::state::ProcessState;
 use crate::io::accepted::Accepted;
 use crate::io::clock;
-use crate::io::poller::{Interest, Poller};
+use crate::io::poller::{Interest, Poller, Watched};
 use crate::io::tls_server::{Served, Taken};
+use crate::platform::means;
 use crate::wire::Moment;
 use verdict::life::LifeEnd;
 
@@ -43,7 +43,7 @@ pub(super) struct Link {
     pub(super) http: Speaker,
     /// Answers that the kernel has not taken yet.
     pub(super) outbox: Vec<u8>,
-    pub(super) interest: Interest,
+    pub(super) watched: Watched,
     pub(super) deadline: Moment,
     /// When the deadline was for a head: it does not move with each byte.
     pub(super) waiting: Waiting,
@@ -62,7 +62,7 @@ pub(super) struct LinkTurn<'a> {
 /// Each turn ends with whether the connection goes on.
 impl Link {
     pub(super) fn serve(&mut self, turn: LinkTurn, input: &mut [u8], output: &mut Vec<u8>) -> ControlFlow<()> {
-        match self.interest {
+        match self.watched.interest() {
             Interest::None | Interest::Read => {}
             // Of many streams some may be read while others are written, but never while output waits: the client would make it grow.
             Interest::ReadWrite if self.outbox.is_empty() => {}
@@ -78,7 +78,7 @@ impl Link {
         let length = match self.stream.receive(input) {
             Ok(0) => return self.leave(LifeEnd::Closed),
             Ok(length) => length,
-            Err(Errno::AGAIN | Errno::INTR) if self.interest == Interest::ReadWrite => {
+            Err(Errno::AGAIN | Errno::INTR) if self.watched.interest() == Interest::ReadWrite => {
                 output.clear();
                 return self.say(output, clock::now(), turn);
             }
@@ -203,7 +203,7 @@ impl Link {
             let Some(interest) = while_there_is_more(self.waiting) else { return self.wait_after(before, now, turn) };
             if while_there_is_more(before).is_none() {
                 // Fails for a unix socket, whose buffer is small.
-                let _ = SockRef::from(&self.stream.socket).set_tcp_notsent_lowat(UNSENT_BYTES);
+                let _ = means().limit_unsent(&self.stream.socket, UNSENT_BYTES);
             }
             if pieces == PIECES_A_TURN {
                 self.deadline = now.after(turn.state.limits.stall_time);
@@ -276,7 +276,7 @@ impl Link {
 
     /// While a response was held back or written, nothing was read.
     fn kernel_holds_input(&self) -> bool {
-        match self.interest {
+        match self.watched.interest() {
             Interest::None | Interest::Read => false,
             Interest::Write | Interest::ReadWrite | Interest::End => {
                 rustix::io::ioctl_fionread(&self.stream.socket).is_ok_and(|bytes| bytes > 0)
@@ -340,7 +340,7 @@ impl Link {
     }
 
     fn wait_for(&mut self, wanted: Interest, turn: &LinkTurn) -> ControlFlow<()> {
-        match turn.poller.watch(&self.stream, turn.token as u64, &mut self.interest, wanted) {
+        match turn.poller.watch(&self.stream, turn.token as u64, &mut self.watched, wanted) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }

@@ -28,12 +28,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use socket2::Socket;
 
 use crate::io::tls_server::Acceptor;
 use crate::journal::Writer;
+use crate::platform::means;
 use crate::wire::{Assignment, BackendReport};
 use channel::Channel;
 use server::BackendServer;
@@ -77,10 +78,10 @@ fn prepare(assignment: &Assignment, descriptors: Vec<std::os::fd::OwnedFd>) -> R
     Ok((state, listeners))
 }
 
-/// However the supervisor ends, even by SIGKILL, and even while this process is paused.
+/// However the supervisor ends, even by SIGKILL, and on Linux even while this process is paused.
 fn die_with_the_supervisor() -> Result<()> {
     // If it ended before this line, the channel has ended too, and reading the assignment fails.
-    set_parent_process_death_signal(Some(Signal::KILL)).context("failed to tie the backend to its supervisor")
+    means().signal_at_end_of_parent(Signal::KILL).context("failed to tie the backend to its supervisor")
 }
 
 /// CTRL+C and a closed terminal reach all processes of the fleet, but it is the supervisor who decides. SIGTERM drains.

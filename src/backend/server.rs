@@ -1,4 +1,4 @@
-//! The loop of a backend: sockets, readiness and time. One thread, one `epoll`, level-triggered.
+//! The loop of a backend: sockets, readiness and time. One thread, one poll, level-triggered.
 //! What is read and written on a connection is `connection`'s.
 
 use std::io;
@@ -8,9 +8,9 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SocketFlags, acceptfrom_with, recv};
+use rustix::net::{RecvFlags, recv};
 use slab::Slab;
-use socket2::{SockFilter, Socket};
+use socket2::Socket;
 
 use crate::backend::channel::Channel;
 use crate::backend::connection::Waiting;
@@ -19,7 +19,8 @@ use crate::backend::speaker::Speaker;
 use crate::backend::state::ProcessState;
 use crate::io::accepted::Accepted;
 use crate::io::clock;
-use crate::io::poller::{Alarm, Interest, Poller};
+use crate::io::poller::{Poller, Watched};
+use crate::platform::means;
 use crate::wire::{BackendCommand, BackendReport, End, Handshakes, Moment, Starvation};
 use verdict::life::LifeEnd;
 
@@ -59,7 +60,6 @@ pub(crate) struct BackendServer {
     /// What the supervisor knows of them, and when it is told next.
     reported: (Handshakes, Moment),
     timers: Timers,
-    alarm: Alarm,
     next_sweep: Moment,
     drain_until: Option<Moment>,
     close_listeners_at: Option<Moment>,
@@ -85,7 +85,6 @@ enum Accepting {
 
 const ORDERS: u64 = u64::MAX;
 const TERMINATION: u64 = u64::MAX - 1;
-const ALARM: u64 = u64::MAX - 2;
 const FIRST_LISTENER: u64 = u64::MAX - 1024;
 
 impl BackendServer {
@@ -100,7 +99,6 @@ impl BackendServer {
         let poller = Poller::new()?;
         poller.add(&channel, ORDERS)?;
         poller.add(&terminations, TERMINATION)?;
-        let alarm = Alarm::new(&poller, ALARM)?;
         let listeners = listeners
             .into_iter()
             .map(|socket| {
@@ -122,7 +120,6 @@ impl BackendServer {
             accepted: 0,
             reported: (Handshakes::default(), Moment(0)),
             timers: Timers::default(),
-            alarm,
             next_sweep: clock::now(),
             drain_until: None,
             close_listeners_at: None,
@@ -144,11 +141,9 @@ impl BackendServer {
             self.poller.wait(&mut events, self.next_wake().map(|wake| wake.since(now)))?;
             let is_full = events.len() == EVENTS_A_TURN;
             for event in events.drain(..) {
-                match event.data.u64() {
+                match event.token {
                     ORDERS => self.obey()?,
                     TERMINATION => self.terminate(),
-                    // What is due is seen below, and the alarm set anew.
-                    ALARM => {}
                     token @ FIRST_LISTENER.. => self.accept((token - FIRST_LISTENER) as usize),
                     token => self.serve(token as usize),
                 }
@@ -234,7 +229,7 @@ impl BackendServer {
                 return self.starve(Starvation::ConnectionLimit(self.state.limits.connections));
             }
             let listener = &self.listeners[index];
-            match acceptfrom_with(&listener.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            match means().accept(&listener.socket) {
                 Ok((socket, peer)) => {
                     let peer =
                         peer.and_then(|peer| SocketAddr::try_from(peer).ok()).map_or(listener.local, End::Address);
@@ -270,7 +265,7 @@ impl BackendServer {
             number: self.accepted,
             http: Speaker::new(peer, local, self.accepted, &self.state),
             outbox: Vec::new(),
-            interest: Interest::None,
+            watched: Watched::default(),
             deadline: now.after(if self.state.draining { FIRST_CALL } else { self.state.limits.header_time }),
             waiting: Waiting::Idle,
             gone: LifeEnd::Open,
@@ -325,7 +320,7 @@ impl BackendServer {
         if self.timers.next().is_some_and(|at| now >= at) {
             self.release(now);
         }
-        self.alarm.set(self.timers.next());
+        self.poller.set_alarm(self.timers.next());
         if now >= self.next_sweep {
             self.sweep(now);
         }
@@ -439,7 +434,7 @@ impl BackendServer {
         for listener in &self.listeners {
             // Fails only for lack of memory; then some connections may be reset.
             let _ = match listener.local {
-                End::Address(_) => listener.socket.attach_filter(&drop_syn()),
+                End::Address(_) => means().refuse_silently(&listener.socket),
                 End::Unix => {
                     // It would wake the poll without end.
                     let _ = self.poller.remove(&listener.socket);
@@ -465,7 +460,10 @@ impl BackendServer {
             return;
         }
         self.accepting = Accepting::Ended;
-        self.listeners.clear();
+        for listener in self.listeners.drain(..) {
+            // A unix socket has left it already.
+            let _ = self.poller.remove(&listener.socket);
+        }
         self.close_listeners_at = None;
     }
 }
@@ -478,22 +476,4 @@ fn own_end(socket: &OwnedFd, listening: End) -> End {
     }
     let own = rustix::net::getsockname(socket).ok().and_then(|own| SocketAddr::try_from(own).ok());
     own.map_or(listening, End::Address)
-}
-
-/// A classic BPF program that drops a TCP segment with SYN and without ACK, and passes every other.
-fn drop_syn() -> [SockFilter; 5] {
-    const LOAD_BYTE: u16 = 0x30;
-    const AND: u16 = 0x54;
-    const JUMP_IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    const FLAGS: u32 = 13;
-    const SYN: u32 = 0x02;
-    const ACK: u32 = 0x10;
-    [
-        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS),
-        SockFilter::new(AND, 0, 0, SYN | ACK),
-        SockFilter::new(JUMP_IF_EQUAL, 0, 1, SYN),
-        SockFilter::new(RETURN, 0, 0, 0),
-        SockFilter::new(RETURN, 0, 0, u32::MAX),
-    ]
 }

@@ -15,15 +15,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
-use rustix::process::{
-    Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_child_subreaper, set_parent_process_death_signal,
-    waitpid,
-};
-use rustix::thread::UnshareFlags;
+use rustix::process::{Pid, Signal, WaitOptions, getpid, getppid, kill_process, waitpid};
 
 use crate::balancer::{fallback, scratch};
 use crate::error::Problem;
+use crate::platform::means;
 
 /// What the balancer says goes there, in the scratch folder.
 pub(crate) const OUTPUT: &str = "output.log";
@@ -97,7 +93,7 @@ fn guard(orders: GuardOrders) -> Result<ExitCode> {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false))).context("failed to listen to signals")?;
     }
     // What cuts itself off from its parent, as daemons do, comes to us.
-    set_child_subreaper(Some(getpid())).context("failed to become the one who gets orphans")?;
+    means().adopt_orphans().context("failed to become the one who gets orphans")?;
     let (reader, writer) = std::io::pipe().context("failed to make a pipe for the balancer's output")?;
     let output = File::create(orders.scratch.join(OUTPUT)).context("failed to write the balancer's output")?;
     let mut become_it = Command::new(std::env::current_exe().context("failed to find this program")?);
@@ -138,7 +134,7 @@ fn become_balancer(words: &[OsString]) -> anyhow::Error {
     let arranged = || -> Result<Command> {
         let [guard, scratch, rest @ ..] = words else { bail!("this is started by a guard only") };
         // nginx's master hands SIGTERM on to its workers; they would outlive its SIGKILL.
-        set_parent_process_death_signal(Some(Signal::TERM)).context("failed to be bound to the guard")?;
+        means().signal_at_end_of_parent(Signal::TERM).context("failed to be bound to the guard")?;
         // The guard may have ended before that.
         if getppid().map(|parent| parent.as_raw_pid().to_string()).as_deref() != guard.to_str() {
             bail!("the guard has ended");
@@ -162,26 +158,14 @@ fn become_balancer(words: &[OsString]) -> anyhow::Error {
 /// Lays empty files of our own over those, for this process and its children alone.
 fn cover(scratch: &Path, files: &[OsString]) -> Result<()> {
     let existing: Vec<&Path> = files.iter().map(Path::new).filter(|file| file.exists()).collect();
-    let lay = || -> Result<()> {
-        // Deprecated for threads that share descriptors: this process has one thread, and shares none.
-        #[allow(deprecated)]
-        rustix::thread::unshare(UnshareFlags::NEWNS)?;
-        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
-        for (number, file) in existing.iter().enumerate() {
-            let own = scratch.join(format!("covers-{number}"));
-            fs::write(&own, "")?;
-            mount_bind(&own, *file)?;
-        }
-        Ok(())
-    };
     if existing.is_empty() {
         return Ok(());
     }
     let names: Vec<String> = existing.iter().map(|file| file.display().to_string()).collect();
-    lay().map_err(|why| {
+    means().cover(scratch, &existing).map_err(|why| {
         let what = "may belong to a balancer that runs on this machine, and would be overwritten";
         let hint = "give the file another path there, or run as root, so that it is covered";
-        Problem::new(format!("{what} ({why:#})")).on(names.join(", ")).hint(hint).into()
+        Problem::new(format!("{what} ({why})")).on(names.join(", ")).hint(hint).into()
     })
 }
 
@@ -229,7 +213,7 @@ fn stop(child: &mut Child) {
 fn stop_orphans() {
     let deadline = Instant::now() + GRACE;
     loop {
-        let left = children(std::process::id());
+        let left = means().children(std::process::id());
         if left.is_empty() {
             return;
         }
@@ -240,14 +224,6 @@ fn stop_orphans() {
         }
         thread::sleep(GLANCE / 4);
     }
-}
-
-/// The processes that any thread of that one has started, or got.
-pub(crate) fn children(process: u32) -> Vec<u32> {
-    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
-    let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    let numbers = |line: String| line.split_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<u32>>();
-    children.flat_map(numbers).collect()
 }
 
 /// Removed with all that is in it when this is dropped.

@@ -18,11 +18,12 @@ use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::balancer::guard::{ENDED, GuardOrders, KEPT, OUTPUT, children};
+use crate::balancer::guard::{ENDED, GuardOrders, KEPT, OUTPUT};
 use crate::balancer::own::SCRATCH;
 use crate::balancer::product::ReloadSignal;
 use crate::balancer::scratch::Scratch;
 use crate::escape::harmless_lines;
+use crate::platform::means;
 
 /// How a balancer is run. [`SCRATCH`] in arguments and environment stands for the scratch folder.
 #[derive(Clone, Debug)]
@@ -98,7 +99,7 @@ impl Running {
         };
         let ended = || format!("{} has ended", self.name);
         let main = self.pid().with_context(ended)?;
-        let workers = || children(main);
+        let workers = || means().children(main);
         let old = workers();
         write(&recipe.files, self.scratch.path())?;
         kill_process(Pid::from_raw(main as i32).with_context(ended)?, signal)
@@ -107,7 +108,7 @@ impl Running {
         let port = recipe.address.port();
         while Instant::now() < deadline {
             let (before, after): (Vec<u32>, Vec<u32>) = workers().into_iter().partition(|worker| old.contains(worker));
-            if !after.is_empty() && !before.into_iter().any(|worker| listens(worker, port)) {
+            if !after.is_empty() && !before.into_iter().any(|worker| means().listens(worker, port)) {
                 return Ok(());
             }
             sleep(Duration::from_millis(5)).await;
@@ -120,7 +121,7 @@ impl Running {
         loop {
             // Where another program listens, ours will say that it cannot, and end.
             if TcpStream::connect(address).await.is_ok()
-                && self.processes().any(|process| listens(process, address.port()))
+                && self.processes().any(|process| means().listens(process, address.port()))
             {
                 return Ok(());
             }
@@ -157,7 +158,7 @@ impl Running {
 
     /// Its process, which takes signals.
     pub(crate) fn pid(&self) -> Option<u32> {
-        children(self.pid).first().copied()
+        means().children(self.pid).first().copied()
     }
 
     /// That one, and those that it has started.
@@ -239,33 +240,11 @@ fn write(files: &[(String, String)], directory: &Path) -> Result<()> {
     })
 }
 
-/// The state of a socket in the kernel's table of connections.
-const LISTENING: &str = "0A";
-
 /// Its children, and theirs.
 fn descendants(process: u32) -> Vec<u32> {
-    let children = children(process);
+    let children = means().children(process);
     let further: Vec<u32> = children.iter().flat_map(|child| descendants(*child)).collect();
     children.into_iter().chain(further).collect()
-}
-
-/// Whether a process listens on that port.
-fn listens(process: u32, port: u16) -> bool {
-    let sockets = sockets(process);
-    let is_so = |line: &str| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let [_, local, _, state, _, _, _, _, _, socket, ..] = fields.as_slice() else { return false };
-        *state == LISTENING && local.ends_with(&format!(":{port:04X}")) && sockets.iter().any(|it| it == socket)
-    };
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
-    tables.iter().any(|table| table.lines().any(is_so))
-}
-
-/// The numbers of a process's sockets, as the kernel's tables have them.
-fn sockets(process: u32) -> Vec<String> {
-    let open = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
-    let number = |link: PathBuf| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned());
-    open.filter_map(|file| number(fs::read_link(file.path()).ok()?)).collect()
 }
 
 /// A port of loopback on which nobody listens. It is below those that the kernel gives to whoever asks for any, so nobody gets it by chance
@@ -289,11 +268,11 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        assert!(listens(std::process::id(), port));
-        assert!(!listens(std::process::id(), client.local_addr().unwrap().port()), "it is connected, no more");
+        assert!(means().listens(std::process::id(), port));
+        assert!(!means().listens(std::process::id(), client.local_addr().unwrap().port()), "it is connected, no more");
         let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         assert!(descendants(std::process::id()).contains(&other.id()));
-        assert!(!listens(other.id(), port));
+        assert!(!means().listens(other.id(), port));
         other.kill().unwrap();
         other.wait().unwrap();
     }

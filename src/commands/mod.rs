@@ -25,11 +25,12 @@ use tokio::runtime::Builder;
 
 use crate::args::{Args, Command};
 use crate::fleet as supervisor;
+use crate::platform::means;
 
 /// Does what was typed.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     if let Some(parent) = args.end_with_parent {
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+        means().end_with_parent(parent)?;
         // It may have ended before that, and then no signal comes.
         if rustix::process::getppid().is_none_or(|now| now.as_raw_pid() as u32 != parent) {
             return Ok(ExitCode::SUCCESS);

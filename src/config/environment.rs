@@ -11,6 +11,7 @@ use super::layer::Layer;
 use super::mistake::Mistake;
 use super::nearest::nearest;
 use crate::error::Problem;
+use crate::platform::PORTABLE;
 
 pub(super) const PREFIX: &str = "UUID_GENERATOR_";
 
@@ -29,10 +30,10 @@ where
     let known: Vec<&str> = known.get_arguments().filter_map(clap::Arg::get_long).collect();
     let mut all = T::default();
     for (name, value) in variables {
-        if is_service_link(&name, &value) {
+        let variable = format!("{PREFIX}{name}");
+        if is_service_link(&name, &value) || variable == PORTABLE {
             continue;
         }
-        let variable = format!("{PREFIX}{name}");
         let key = name.to_ascii_lowercase().replace('_', "-");
         if !known.contains(&key.as_str()) {
             let name = |key: &str| format!("{PREFIX}{}", key.to_ascii_uppercase().replace('-', "_"));

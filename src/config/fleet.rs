@@ -18,7 +18,8 @@ use super::text::{Count, Flag, PowerOfTwo};
 use super::token;
 use crate::balancer::nginx;
 use crate::error::Problem;
-use crate::fleet::{ControlAddress, FleetPlan, LogMode, TlsPlan, machine_name};
+use crate::fleet::{ControlAddress, FleetPlan, LogMode, TlsPlan};
+use crate::platform::machine_name;
 use crate::topology::{BackendName, Host, NamedBackends, Ports, Sockets, StartFaults, Topology};
 use crate::wire::{ConnectionLimits, Time, Token};
 

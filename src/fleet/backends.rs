@@ -17,6 +17,7 @@ use crate::fleet::plan::FleetPlan;
 use crate::fleet::process::{BackendProcess, Notice, journal_name};
 use crate::io::clock;
 use crate::journal::{self, Capacity, JournalReader};
+use crate::platform::machine_name;
 use crate::topology::{Host, Topology};
 use crate::wire::{
     Action, Assignment, BackendChange, BackendCommand, BackendIdentity, BackendState, BackendStatus, Calendar,
@@ -39,11 +40,6 @@ struct WhereItRuns {
     pod: Option<String>,
     namespace: Option<String>,
     clock: Option<String>,
-}
-
-/// What the machine is called, or the container; empty where nobody knows.
-pub(crate) fn machine_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
 impl WhereItRuns {

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::fleet::start_error::StartError;
+use crate::platform::means;
 use crate::runfile::{Runfile, Whereabouts};
 use crate::topology::{Address, Host, Sockets};
 
@@ -155,7 +156,7 @@ impl fmt::Display for NoSocket {
 /// there is replaced.
 fn listen_unix(path: &Path) -> Result<(Socket, SocketFile), NoSocket> {
     let address = SockAddr::unix(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM.cloexec(), None)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     if let Err(error) = socket.bind(&address) {
         if error.kind() != io::ErrorKind::AddrInUse {
             return Err(error.into());
@@ -174,7 +175,8 @@ fn make_way(path: &Path, address: &SockAddr) -> Result<(), NoSocket> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
         return Err(NoSocket::OtherFile);
     }
-    let probe = Socket::new(Domain::UNIX, Type::STREAM.cloexec().nonblocking(), None)?;
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    probe.set_nonblocking(true)?;
     match probe.connect(address) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(fs::remove_file(path)?),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error.into()),
@@ -189,7 +191,7 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Connections of an earlier run may still be closing; this takes no port from a process that listens on it.
     socket.set_reuse_address(true)?;
     // Inherited by every connection.
@@ -246,8 +248,7 @@ pub(crate) fn explain_taken(error: &mut StartError, option: &str) {
     let stop = match holder {
         Some(fleet) => format!("stop your fleet that has them: kill {}", fleet.pid),
         None => {
-            let ports: Vec<String> = error.taken.iter().map(|port| format!("sport = :{port}")).collect();
-            format!("stop what holds them: ss -ltnp '{}' shows it", ports.join(" or "))
+            format!("stop what holds them: {} shows it", means().who_listens(&error.taken))
         }
     };
     error.hints.push(format!("choose other ports with {option}, or {stop}"));

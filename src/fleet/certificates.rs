@@ -8,6 +8,7 @@ use crate::error::Problem;
 use crate::fleet::start_error::StartError;
 use crate::io::authority::Authority;
 use crate::io::tls_server;
+use crate::platform::machine_name;
 use crate::runfile;
 use crate::topology::{Address, Host, Topology};
 use crate::wire::{BadCertificate, Credentials, TlsAssignment};
@@ -125,7 +126,7 @@ pub(crate) fn revocation_list_of(authority: &Path) -> PathBuf {
 
 /// All names by which a balancer may call a backend.
 fn names(plan: &TlsPlan, topology: &Topology) -> Vec<String> {
-    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+    let machine = machine_name();
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1", &machine].map(str::to_owned).to_vec();
     for backend in &topology.backends {
         names.extend(topology.listens_on(backend.generator).into_iter().filter_map(|address| match address {

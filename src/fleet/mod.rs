@@ -28,7 +28,6 @@ pub(crate) mod joint {
     pub(crate) use super::fold::records::RecordStore;
 }
 
-pub(crate) use backends::machine_name;
 pub(crate) use certificates::{TlsPlan, authority_file, revocation_list_of};
 pub(crate) use fold::log::LogMode;
 pub(crate) use plan::{ControlAddress, FleetPlan};

@@ -7,8 +7,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, sendmsg};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use socket2::Socket;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -16,6 +16,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_local;
 
+use crate::platform::{SEND, means};
 use crate::wire::{Assignment, BackendCommand, BackendReport, Cause};
 
 /// A running process, from here. Dropping it kills the process.
@@ -48,7 +49,7 @@ impl BackendProcess {
         mut notify: impl FnMut(Notice) + 'static,
     ) -> Result<BackendProcess> {
         let (ours, theirs) = StdUnixStream::pair().context("failed to make a channel")?;
-        let mut child = Command::new("/proc/self/exe")
+        let mut child = Command::new(means().this_program()?)
             .arg0("uuid-generator")
             .args(["backend", &assignment.identity.name])
             .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -69,10 +70,10 @@ impl BackendProcess {
 
     /// Whether it was stopped by SIGSTOP; `None` if it is gone.
     pub(crate) fn is_stopped(&self) -> Option<bool> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
-        // The name before the state may hold anything, also a parenthesis.
-        let (_, after_name) = stat.rsplit_once(')')?;
-        Some(after_name.trim_start().starts_with('T'))
+        let pid = Pid::from_raw(self.pid as i32)?;
+        // What is only looked at is there for whoever awaits it.
+        let look = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        waitid(WaitId::Pid(pid), look).ok().map(|stopped| stopped.is_some())
     }
 
     /// Tells the backend something.
@@ -95,7 +96,7 @@ fn assign(channel: &StdUnixStream, assignment: &Assignment, journal: &OwnedFd, l
     let mut space = vec![std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(descriptors.len()))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let sent = sendmsg(channel, &[IoSlice::new(&line)], &mut ancillary, SendFlags::NOSIGNAL)
+    let sent = sendmsg(channel, &[IoSlice::new(&line)], &mut ancillary, SEND)
         .context("failed to give a backend its assignment")?;
     anyhow::ensure!(sent == line.len(), "failed to give a backend its whole assignment");
     Ok(())

@@ -228,7 +228,7 @@ impl RunningFleet {
                 self.backends.list[index].process = None;
             }
         }
-        let hint = match std::path::Path::new("/proc/self/exe").exists() {
+        let hint = match crate::platform::means().this_program().is_ok_and(|program| program.exists()) {
             true => "raise the limits of processes and memory, or start fewer backends with --ports",
             false => "mount /proc: backends are started from /proc/self/exe",
         };

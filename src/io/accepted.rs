@@ -4,9 +4,10 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, recv, send};
 
 use crate::io::tls_server::Served;
+use crate::platform::SEND;
 
 /// A connection of a server.
 pub(crate) struct Accepted {
@@ -28,7 +29,7 @@ impl Accepted {
     /// sent again.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         match &mut self.tls {
-            None => send(&self.socket, bytes, SendFlags::NOSIGNAL),
+            None => send(&self.socket, bytes, SEND),
             Some(tls) => tls.send(&self.socket, bytes),
         }
     }

@@ -7,9 +7,17 @@ pub(crate) fn files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
+/// The most of macOS.
+const OPEN_MAX: u64 = 10_240;
+
 /// Raises the soft limit as far as it may, for this process and those that it starts.
 pub(crate) fn raise_files() {
     let limit = getrlimit(Resource::Nofile);
-    // Fails only where the hard limit was lowered in between; then what is there has to do.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    // A Mac refuses what is more than that, whatever the hard limit says. Else it fails only where that was lowered in between.
+    let least = limit.maximum.unwrap_or(u64::MAX).min(OPEN_MAX);
+    for current in [limit.maximum, Some(least)] {
+        if setrlimit(Resource::Nofile, Rlimit { current, maximum: limit.maximum }).is_ok() {
+            return;
+        }
+    }
 }

@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, SocketType, bind, connect, socket_with, sockopt};
+use rustix::net::{bind, connect, sockopt};
 
 use crate::io::ending::Ending;
+use crate::platform::means;
 
 /// A socket that does not block, for a connection to there, from that address if one is given.
 pub(crate) fn create(to: SocketAddr, from: Option<IpAddr>) -> Result<OwnedFd, Errno> {
@@ -14,8 +15,7 @@ pub(crate) fn create(to: SocketAddr, from: Option<IpAddr>) -> Result<OwnedFd, Er
         SocketAddr::V4(_) => rustix::net::AddressFamily::INET,
         SocketAddr::V6(_) => rustix::net::AddressFamily::INET6,
     };
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    let socket = means().stream_socket(family)?;
     if let Some(ip) = from {
         // Else the ports of connections that ended a minute ago could not be used.
         sockopt::set_socket_reuseaddr(&socket, true)?;

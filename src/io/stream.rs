@@ -8,6 +8,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use crate::io::ending::{Ending, Peeked};
 use crate::io::socket;
 use crate::io::tls::{Tls, TlsFailure, TlsSession};
+use crate::platform::SEND;
 
 /// A connection that is open, or being opened.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl Stream {
 
     fn send_preamble(&mut self) -> Result<(), Errno> {
         while !self.preamble.is_empty() {
-            let sent = send(&self.socket, &self.preamble, SendFlags::NOSIGNAL)?;
+            let sent = send(&self.socket, &self.preamble, SEND)?;
             self.preamble.drain(..sent);
         }
         Ok(())

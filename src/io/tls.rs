@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, recv, send};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
@@ -24,6 +24,7 @@ use rustls::{
 
 use crate::io::ending::{Ending, Peeked};
 use crate::io::socket;
+use crate::platform::SEND;
 
 /// How TLS is spoken to a target. Its copies resume each other's sessions, as a browser's connections do.
 #[derive(Clone, Debug)]
@@ -381,7 +382,7 @@ impl TlsSession {
                     return Ok(());
                 }
             }
-            self.sent += send(socket, &self.outgoing[self.sent..], SendFlags::NOSIGNAL)?;
+            self.sent += send(socket, &self.outgoing[self.sent..], SEND)?;
             self.begun = true;
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
+use rustix::net::{SendAncillaryBuffer, send, sendmsg};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -17,6 +17,7 @@ use rustls::{
     RootCertStore, ServerConfig, ServerConnection,
 };
 
+use crate::platform::SEND;
 use crate::wire::{BadCertificate, Clipped, Credentials, Protocol, Secured, TlsAssignment, TlsVersion};
 
 /// Plaintext that one record takes at most.
@@ -217,14 +218,14 @@ struct OutgoingRecords<'s>(&'s OwnedFd);
 
 impl Write for OutgoingRecords<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        Ok(send(self.0, bytes, SendFlags::NOSIGNAL)?)
+        Ok(send(self.0, bytes, SEND)?)
     }
 
     /// Records that are ready together leave together: a handshake's server has several.
     fn write_vectored(&mut self, records: &[IoSlice<'_>]) -> std::io::Result<usize> {
         match records {
             [record] => self.write(record),
-            records => Ok(sendmsg(self.0, records, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)?),
+            records => Ok(sendmsg(self.0, records, &mut SendAncillaryBuffer::default(), SEND)?),
         }
     }
 

@@ -439,6 +439,10 @@ fn written_files(folders: &[PathBuf]) -> BTreeMap<PathBuf, u64> {
 /// Why there is no world, and what to try.
 pub(crate) fn explain(error: world::Error) -> anyhow::Error {
     let hint = match &error {
+        world::Error::System => {
+            "rehearse on Linux or in a Linux container; or with --map 10.20.0.11:8080=9001 for each server, which runs a \
+             rewritten copy among what runs here"
+        }
         world::Error::Forbidden(_) => {
             "run it with sudo; or with --map 10.20.0.11:8080=9001 for each server, which runs a rewritten copy among what \
              runs here"

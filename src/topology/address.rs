@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::host::Host;
+use crate::platform::LONGEST_SOCKET_PATH;
 
 /// A fleet has at most this many backends.
 pub(crate) const MAX_BACKENDS: usize = 1000;
@@ -30,19 +31,16 @@ impl fmt::Display for Address {
     }
 }
 
-/// `sun_path` of Linux, less the zero at its end.
-const LONGEST_SOCKET: usize = 107;
-
 impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Address, String> {
         if let Some(path) = text.strip_prefix("unix:") {
             let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>&\"'@,=".contains(&byte));
-            return match path.starts_with('/') && path.len() <= LONGEST_SOCKET && plain {
+            return match path.starts_with('/') && path.len() <= LONGEST_SOCKET_PATH && plain {
                 true => Ok(Address::Unix(path.into())),
                 false => Err(format!(
-                    "expected a path such as unix:/run/app.sock of at most {LONGEST_SOCKET} bytes, found {text:?}"
+                    "expected a path such as unix:/run/app.sock of at most {LONGEST_SOCKET_PATH} bytes, found {text:?}"
                 )),
             };
         }

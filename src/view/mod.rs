@@ -14,13 +14,14 @@ use tokio::task::spawn_local;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::error::Problem;
+use crate::fleet::ControlAddress;
 use crate::fleet::joint::{
     Api, CommandReceiver, CommandRefusal, FaultChange, Feed, InFlightCount, Listening, LiveView, Metrics, RecordStore,
     Sources, SupervisorCommand, feed, queues,
 };
-use crate::fleet::{ControlAddress, machine_name};
 use crate::fleets::Fleets;
 use crate::io::clock;
+use crate::platform::machine_name;
 use crate::remote::FleetChoice;
 use crate::wire::{
     BackendState, BackendStatus, FRAME, FleetEvent, FleetNames, FleetStatus, Generator, Instance, Moment, Record, Token,

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 /// Why there is no world.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Another operating system than Linux.
+    #[error("only Linux has namespaces")]
+    System,
     /// The machine does not let this user make namespaces.
     #[error("this machine does not let this user make namespaces ({0})")]
     Forbidden(Forbidden),
@@ -42,8 +45,10 @@ pub enum Forbidden {
     Other,
 }
 
+#[cfg(target_os = "linux")]
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
+#[cfg(target_os = "linux")]
 pub(crate) fn failed(what: impl Into<String>, why: impl Into<io::Error>) -> Error {
     Error::Step { what: what.into(), why: why.into() }
 }

@@ -5,16 +5,30 @@
 //! A world is entered in stages, each the same program started anew with words of its own ([`run_stage`] first thing in `main`): the
 //! outermost, which stays in the machine's files; the first process within, which builds the world and collects orphans; and the command.
 
+// Everywhere: what a world is made of, its names, who is seen in it.
 mod error;
-mod files;
-mod filter;
-mod mounts;
 pub mod names;
-mod netlink;
-mod network;
 pub mod scout;
-mod stage;
 mod world;
+
+// What makes one is Linux's. Elsewhere each of it says that there is none.
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(target_os = "linux")]
+mod files;
+#[cfg(target_os = "linux")]
+mod filter;
+#[cfg(target_os = "linux")]
+mod mounts;
+#[cfg(target_os = "linux")]
+mod netlink;
+#[cfg(target_os = "linux")]
+mod network;
+#[cfg(target_os = "linux")]
+mod stage;
+
+#[cfg(not(target_os = "linux"))]
+use elsewhere::{self as files, self as network, self as stage};
 
 pub use error::{Error, Forbidden};
 pub use files::{FOLDER, empty_folder, lay, lay_folder, make_missing, open_folder};

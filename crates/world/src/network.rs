@@ -10,6 +10,7 @@ use std::path::Path;
 use std::thread;
 
 use nix::sched::{CloneFlags, setns, unshare};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::netlink::{LOCAL, LOOPBACK, MAIN, Netlink, Packets, Via, any};
 
@@ -141,6 +142,13 @@ pub fn within<T: Send>(network: &Path, work: impl FnOnce() -> T + Send) -> io::R
         worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
     .map_err(io::Error::from)
+}
+
+/// A socket that reads every packet on every link of this network.
+pub(crate) fn every_packet() -> io::Result<Socket> {
+    /// Every protocol, as links number them.
+    const ALL: u16 = 3;
+    Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(i32::from(ALL.to_be()))))
 }
 
 /// Gives this network an address that a program listens on although the machine lacks it.

@@ -10,10 +10,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use simple_dns::{Packet, PacketFlag};
-use socket2::{Domain, Protocol, Socket, Type};
 
-/// Every protocol, as links number them.
-const ALL: u16 = 3;
+use crate::network::every_packet;
+
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const SYN: u8 = 0x02;
@@ -43,7 +42,7 @@ pub struct Scout {
 impl Scout {
     /// All links of this network.
     pub fn start() -> io::Result<Scout> {
-        let mut socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(i32::from(ALL.to_be()))))?;
+        let mut socket = every_packet()?;
         socket.set_read_timeout(Some(GLANCE))?;
         // What is lost when it is full is lost in silence.
         let _ = socket.set_recv_buffer_size(8 << 20);

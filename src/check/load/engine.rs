@@ -19,7 +19,7 @@ use crate::check::load::request::id;
 use crate::check::load::response::{Question, ResponseNotes, Rules};
 use crate::check::load::samples::Samples;
 use crate::check::load::{DriveError, Load, LoadProgress, NO_CONNECTION, Pacing, Reuse, Traffic, Vary};
-use crate::io::poller::{Alarm, EventFlags, Interest, Poller};
+use crate::io::poller::{Poller, Watched};
 use crate::io::{clock, limits};
 use crate::wire::Moment;
 use http::Malformed;
@@ -44,7 +44,6 @@ const EVENTS_A_TURN: usize = 1024;
 const INPUT_BYTES: usize = 64 * 1024;
 /// Observations for which room is made at the start.
 const RESERVED: u64 = 1 << 20;
-const ALARM: u64 = u64::MAX;
 
 struct Engine<'a> {
     load: &'a Load,
@@ -53,8 +52,6 @@ struct Engine<'a> {
     samples: Samples,
     progress: &'a LoadProgress,
     poller: Poller,
-    /// For an open loop: the poll's own timeout is rounded up to milliseconds.
-    alarm: Option<Alarm>,
     slots: Vec<Slot>,
     /// Where connections carry several requests at once: those connections. Each slot is a place on one of them.
     lanes: Vec<Lane>,
@@ -99,15 +96,9 @@ impl<'a> Engine<'a> {
         let clients = Clients::new(load);
         let connections = load.connections.max(groups.backends.len()).max(1);
         let poller = Poller::new().map_err(|errno| DriveError::of_call("create a poll", errno))?;
-        let alarm = match load.pacing {
-            Pacing::Closed => None,
-            Pacing::Open { .. } => {
-                Some(Alarm::new(&poller, ALARM).map_err(|errno| DriveError::of_call("create a timer", errno))?)
-            }
-        };
         let slot = |number| Slot {
             exchange: ClientExchange::new(),
-            interest: Interest::None,
+            watched: Watched::default(),
             connection: NO_CONNECTION,
             index: 0,
             target: 0,
@@ -137,7 +128,6 @@ impl<'a> Engine<'a> {
             samples: Samples::default(),
             progress,
             poller,
-            alarm,
             slots,
             lanes: (0..lanes).map(|_| Lane::new(streams)).collect(),
             unsent: Vec::new(),
@@ -179,12 +169,8 @@ impl<'a> Engine<'a> {
                 .wait(&mut events, Some(timeout))
                 .map_err(|errno| DriveError::of_call("wait for connections", errno))?;
             for event in events.drain(..) {
-                match event.data.u64() {
-                    // It has woken the loop, which is all.
-                    ALARM => {}
-                    lane if !self.lanes.is_empty() => self.serve_lane(lane as usize)?,
-                    token => self.serve(token as usize, event.flags)?,
-                }
+                let token = event.token as usize;
+                if self.lanes.is_empty() { self.serve(token, event.ends)? } else { self.serve_lane(token)? }
             }
         }
         self.give_up_what_is_due();
@@ -280,16 +266,15 @@ impl<'a> Engine<'a> {
 
     /// For the next request that is due, if there is a slot for it.
     fn set_alarm(&mut self) {
-        if self.alarm.is_none() {
+        // The pace of a closed loop is its clients'.
+        if self.load.pacing == Pacing::Closed {
             return;
         }
         let now = clock::now();
         let sends = self.next_idle().is_some() && !self.is_over(now);
         // What is due already waits for a client, not for the time.
         let due = if sends { self.next_due(now).filter(|due| *due > now) } else { None };
-        if let Some(alarm) = &mut self.alarm {
-            alarm.set(due);
-        }
+        self.poller.set_alarm(due);
     }
 
     fn keep_time(&mut self, now: Moment) -> Result<(), DriveError> {
@@ -312,7 +297,7 @@ impl<'a> Engine<'a> {
                 continue;
             }
             if slot.exchange.wakes_at().is_some_and(|at| now >= at) {
-                self.serve(token, EventFlags::empty())?;
+                self.serve(token, false)?;
             }
             let slot = &self.slots[token];
             next = next.min(slot.deadline).min(slot.exchange.wakes_at().unwrap_or(next));
@@ -444,7 +429,7 @@ impl<'a> Engine<'a> {
                 }
                 let Some(stream) = slot.exchange.stream() else { return Ok(()) };
                 self.poller
-                    .watch(stream, token as u64, &mut slot.interest, interest)
+                    .watch(stream, token as u64, &mut slot.watched, interest)
                     .map_err(|errno| DriveError::of_call("watch a connection", errno))
             }
             ExchangeTurn::Over(outcome) => {
@@ -455,7 +440,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn serve(&mut self, token: usize, flags: EventFlags) -> Result<(), DriveError> {
+    fn serve(&mut self, token: usize, ends: bool) -> Result<(), DriveError> {
         let slot = &mut self.slots[token];
         if !slot.exchange.is_open() {
             return Ok(());
@@ -468,7 +453,6 @@ impl<'a> Engine<'a> {
             }
             return Ok(());
         }
-        let ends = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         let mut book = ResponseNotes { backends: self.backends, samples: &mut self.samples };
         let now = if slot.exchange.wakes_at().is_some() { clock::now() } else { Moment(0) };
         let turn = slot.exchange.serve(ends, &self.rules, &mut book, &mut self.input, now);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{SendFlags, sockopt};
+use rustix::net::sockopt;
 
 use crate::check::load::LoadTarget;
 use crate::check::load::connect::{self, ConnectFailure};
@@ -18,6 +18,7 @@ use crate::io::poller::Interest;
 use crate::io::socket;
 use crate::io::stream::{Idle, Stream};
 use crate::io::tls::TlsFailure;
+use crate::platform::{SEND, SEND_MORE};
 use crate::wire::Moment;
 use verdict::observation::{ClientOutcome, Observation};
 
@@ -185,7 +186,7 @@ impl ClientExchange {
         if !http2.can_begin() {
             return Idleness::Ended;
         }
-        if let Ok(sent) = stream.send(&self.outbox, SendFlags::NOSIGNAL) {
+        if let Ok(sent) = stream.send(&self.outbox, SEND) {
             self.outbox.drain(..sent);
         }
         Idleness::Usable
@@ -241,7 +242,7 @@ impl ClientExchange {
         self.outbox.clear();
         let Some(stream) = &mut self.stream else { return ExchangeTurn::Over(ClientOutcome::Unreachable) };
         let more = self.late.is_some() && self.continues_at.is_none();
-        let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+        let flags = if more { SEND_MORE } else { SEND };
         match stream.send(head, flags) {
             Ok(sent) if sent == head.len() && self.late.is_none() && stream.is_flushed() => {
                 self.connected = true;
@@ -283,8 +284,7 @@ impl ClientExchange {
                 [] => late,
                 head => head,
             };
-            let sent =
-                if rest.is_empty() { stream.flush().map(|()| 0) } else { stream.send(rest, SendFlags::NOSIGNAL) };
+            let sent = if rest.is_empty() { stream.flush().map(|()| 0) } else { stream.send(rest, SEND) };
             match sent {
                 Ok(_) if rest.is_empty() => {
                     self.connected = true;

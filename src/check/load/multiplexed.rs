@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use rustix::io::Errno;
-use rustix::net::{SendFlags, sockopt};
+use rustix::net::sockopt;
 
 use crate::check::load::LoadTarget;
 use crate::check::load::connect::{self, ConnectFailure};
@@ -15,6 +15,7 @@ use crate::io::ending::Peeked;
 use crate::io::poller::Interest;
 use crate::io::socket;
 use crate::io::stream::Stream;
+use crate::platform::SEND;
 use verdict::observation::ClientOutcome;
 
 /// A connection, or room for one, with places for requests.
@@ -134,7 +135,7 @@ impl SharedConnection {
             }
             let sent = match self.outbox.is_empty() {
                 true => open.stream.flush().map(|()| 0),
-                false => open.stream.send(&self.outbox, SendFlags::NOSIGNAL),
+                false => open.stream.send(&self.outbox, SEND),
             };
             match sent {
                 Ok(_) if self.outbox.is_empty() => return Ok(Interest::Read),

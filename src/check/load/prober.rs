@@ -21,7 +21,7 @@ use crate::check::load::response::{Question, ResponseNotes, Rules};
 use crate::check::load::samples::Samples;
 use crate::check::load::{DriveError, LoadProgress, LoadTarget, NO_CONNECTION};
 use crate::io::clock;
-use crate::io::poller::{Interest, timespec};
+use crate::io::poller::{ENDS, Interest, timespec};
 use crate::io::tls::{Tls, TlsFailure};
 use crate::wire::Moment;
 use http::Malformed;
@@ -406,7 +406,7 @@ impl Prober {
             let mut book = ResponseNotes { backends, samples: &mut self.samples };
             let woken = it.exchange.wakes_at().is_some_and(|at| now >= at);
             if !ready[place].is_empty() || woken {
-                let ends = ready[place].intersects(PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR);
+                let ends = ready[place].intersects(ENDS);
                 it.state = state(it.exchange.serve(ends, &rules, &mut book, &mut self.input, now));
             }
             // What has come already is read even when the time is over.

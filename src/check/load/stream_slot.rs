@@ -7,7 +7,7 @@ use http::h1::client::{Ended, Receiver, ResponseEvent as Part, ResponseProgress}
 use http::ws::{self, Closing, Opcode, ReaderRole, WebSocketEvent as Frame};
 use http::{EventReader, Field, Fields, RequestContext, ResponseHead, Room, Strictness, encode};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, sockopt};
+use rustix::net::sockopt;
 use uuid::Uuid;
 
 use crate::check::load::connect::{self, ConnectFailure};
@@ -18,8 +18,9 @@ use crate::check::load::stream_content::{CONTENT_LIMIT, Content, StreamReader};
 use crate::check::load::stream_load::StreamLoad;
 use crate::check::load::{DriveError, Samples};
 use crate::io::ending::{Ending, Peeked};
-use crate::io::poller::{Interest, Poller};
+use crate::io::poller::{Interest, Poller, Watched};
 use crate::io::stream::Stream;
+use crate::platform::SEND;
 use crate::wire::{GENERATOR_HEADER, INSTANCE_HEADER, Moment, NAME_HEADER, REQUEST_HEADER, RESPONSE_HEADER};
 use verdict::life::{NO_CODE, SentMessage, StreamKind};
 use verdict::observation::{ClientOutcome, Flaw, Observation};
@@ -35,7 +36,7 @@ pub(super) struct StreamSlot {
     client: u32,
     stage: StreamSlotState,
     connection: Option<Stream>,
-    interest: Interest,
+    watched: Watched,
     outbox: Vec<u8>,
     /// The next opening resumes after that event.
     resumes: Option<u32>,
@@ -106,7 +107,7 @@ impl StreamSlot {
             client,
             stage: StreamSlotState::Resting(Some(at)),
             connection: None,
-            interest: Interest::None,
+            watched: Watched::default(),
             outbox: Vec::new(),
             resumes: None,
             who: Identify::new([0; ID_BYTES]),
@@ -197,7 +198,7 @@ impl StreamSlot {
                     false => Vec::new(),
                 };
                 self.connection = Some(Stream::over(socket, load.target.tls.as_ref(), preamble));
-                self.interest = Interest::None;
+                self.watched = Watched::default();
                 self.stage = StreamSlotState::Connecting;
                 Ok(self.flush())
             }
@@ -212,7 +213,7 @@ impl StreamSlot {
         loop {
             let sent = match self.outbox.is_empty() {
                 true => connection.flush().map(|()| 0),
-                false => connection.send(&self.outbox, SendFlags::NOSIGNAL),
+                false => connection.send(&self.outbox, SEND),
             };
             match sent {
                 Ok(_) if self.outbox.is_empty() => {
@@ -248,7 +249,7 @@ impl StreamSlot {
             (true, _) => Interest::ReadWrite,
             (false, _) => Interest::Read,
         };
-        poller.watch(connection, token, &mut self.interest, wanted)
+        poller.watch(connection, token, &mut self.watched, wanted)
     }
 
     /// The connection is ready.
@@ -473,7 +474,7 @@ impl StreamSlot {
     /// It is over: what it was.
     pub(super) fn end(&mut self, now: Moment) -> StreamObservation {
         self.connection = None;
-        self.interest = Interest::None;
+        self.watched = Watched::default();
         self.outbox.clear();
         self.stage = StreamSlotState::Resting(None);
         let content = std::mem::replace(&mut self.content, Content::new(None, now));

@@ -106,7 +106,7 @@ impl<'a> Holder<'a> {
                 .wait(&mut events, timeout)
                 .map_err(|errno| DriveError::of_call("wait for connections", errno))?;
             for event in events.drain(..) {
-                self.serve(event.data.u64() as usize)?;
+                self.serve(event.token as usize)?;
             }
         }
         let mut late = std::mem::take(&mut self.late);

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use crate::error::{Problem, describe_for_page};
+use crate::platform::means;
 use crate::wire::BalancerInfo;
 
 /// What the page can have this program do, in a process of its own.
@@ -45,8 +46,9 @@ impl Job {
 
     /// Runs it to its end. What it wrote, or what went wrong. Dropped, it is ended.
     pub(super) async fn run(self, front: &BalancerInfo) -> Result<String, String> {
+        let program = means().this_program().map_err(|why| format!("failed to find this program: {why}"))?;
         let command =
-            Command::new("/proc/self/exe").args(self.arguments(front)).stdin(Stdio::null()).kill_on_drop(true).output();
+            Command::new(program).args(self.arguments(front)).stdin(Stdio::null()).kill_on_drop(true).output();
         let output = command.await.map_err(|why| format!("failed to start a process: {why}"))?;
         // 1 and 3 are verdicts.
         match output.status.code() {

@@ -7,7 +7,7 @@ use crate::check::load::multiplexed::{Gone, SharedConnection};
 use crate::check::load::response::ResponseNotes;
 use crate::check::load::{DriveError, Pacing};
 use crate::io::clock;
-use crate::io::poller::Interest;
+use crate::io::poller::Watched;
 use verdict::observation::ClientOutcome;
 
 /// A request that connection after connection gives back unprocessed has failed.
@@ -17,11 +17,17 @@ impl Lane {
     pub(super) fn new(places: usize) -> Lane {
         Lane {
             connection: SharedConnection::new(places),
-            interest: Interest::None,
+            watched: Watched::default(),
             is_unsent: false,
             waiting: Vec::new(),
             again: Vec::new(),
         }
+    }
+
+    /// The connection has ended, and with it the requests that were on it.
+    fn close(&mut self, outcome: ClientOutcome, ended: &mut Vec<(usize, StreamEnd)>) {
+        self.connection.close(outcome, ended);
+        self.watched = Watched::default();
     }
 
     /// Whether a request that has not been sent may begin.
@@ -66,7 +72,13 @@ impl Engine<'_> {
                 lane.again.remove(at);
                 ClientOutcome::StreamReset
             }
-            None => lane.connection.expire(place),
+            None => {
+                let outcome = lane.connection.expire(place);
+                if !lane.connection.is_open() {
+                    lane.watched = Watched::default();
+                }
+                outcome
+            }
         }
     }
 
@@ -94,7 +106,6 @@ impl Engine<'_> {
             let target = &self.load.targets[target];
             // In a network of clients each connection is one client's.
             let from = target.clients.map(|_| connect::source(number as u32));
-            lane.interest = Interest::None;
             match lane.connection.connect(target, from, self.opened) {
                 Ok(()) => self.opened += 1,
                 Err(ConnectFailure::Peer(outcome)) => {
@@ -136,7 +147,7 @@ impl Engine<'_> {
             Ok(interest) => {
                 if let Some(stream) = lane.connection.stream() {
                     self.poller
-                        .watch(stream, number as u64, &mut lane.interest, interest)
+                        .watch(stream, number as u64, &mut lane.watched, interest)
                         .map_err(|errno| DriveError::of_call("watch a connection", errno))?;
                 }
                 self.resume(number)
@@ -158,7 +169,7 @@ impl Engine<'_> {
         match gone {
             Gone::Local(errno) => Err(no_socket(errno)),
             Gone::Peer(outcome) => {
-                self.lanes[lane].connection.close(outcome, &mut self.ended);
+                self.lanes[lane].close(outcome, &mut self.ended);
                 self.settle(lane)
             }
         }
@@ -194,7 +205,7 @@ impl Engine<'_> {
         self.ended = ended;
         let lane = &mut self.lanes[number];
         if lane.connection.is_done() {
-            lane.connection.close(ClientOutcome::Closed, &mut self.ended);
+            lane.close(ClientOutcome::Closed, &mut self.ended);
         }
         self.resume(number)?;
         // What came may have to be answered.

@@ -5,13 +5,13 @@ use crate::check::load::clients::SlotClient;
 use crate::check::load::exchange::ClientExchange;
 use crate::check::load::multiplexed::SharedConnection;
 use crate::check::load::response::ResponseReader;
-use crate::io::poller::Interest;
+use crate::io::poller::Watched;
 use crate::wire::Moment;
 
 /// A connection that carries several requests at once.
 pub(super) struct Lane {
     pub(super) connection: SharedConnection,
-    pub(super) interest: Interest,
+    pub(super) watched: Watched,
     /// Whether it is among those with something to send.
     pub(super) is_unsent: bool,
     /// Free slots of its places for which it takes no request now.
@@ -23,7 +23,7 @@ pub(super) struct Lane {
 /// Room for a connection, or a place on one.
 pub(super) struct Slot {
     pub(super) exchange: ClientExchange,
-    pub(super) interest: Interest,
+    pub(super) watched: Watched,
     /// Number of its connection among those of the run.
     pub(super) connection: u32,
     /// Of the request in flight, or the last one.
@@ -70,7 +70,7 @@ impl Groups {
 impl Slot {
     pub(super) fn close(&mut self) {
         self.exchange.close();
-        self.interest = Interest::None;
+        self.watched = Watched::default();
     }
 }
 
