@@ -23,6 +23,7 @@ mod lines;
 mod list;
 pub(crate) mod nginx;
 mod nginx_files;
+mod nginx_tokens;
 mod options;
 mod own;
 pub(crate) mod path;

@@ -4,13 +4,14 @@
 use serde_json::Value;
 
 use crate::balancer::document::{at, get, items, keys, number, objects, text};
-use crate::balancer::read::{Configuration, Endpoint, Upstream, UpstreamMethod, UpstreamServer};
+use crate::balancer::read::{Configuration, Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer};
 use crate::topology::Policy;
 
 /// Keys of a handler that decide nothing about who gets a request, or are read here.
-const UNDERSTOOD: [&str; 13] = [
+const UNDERSTOOD: [&str; 14] = [
     "buffer_requests",
     "buffer_responses",
+    "dynamic_upstreams",
     "flush_interval",
     "handle_response",
     "handler",
@@ -61,6 +62,12 @@ fn upstream(file: &str, name: &str, handler: &Value) -> Upstream {
         let dial = get(server, "dial").and_then(text).unwrap_or_default();
         upstream.servers.push(UpstreamServer::at(&dial, endpoint(&dial), &place));
     }
+    if let Some(source) = get(handler, "dynamic_upstreams") {
+        match resolved(source, &place) {
+            Some(server) => upstream.servers = vec![server],
+            None => unknown.push("dynamic_upstreams".to_owned()),
+        }
+    }
     let selection = at(handler, &["load_balancing", "selection_policy"]);
     let own = |key: &str| selection.and_then(|it| get(it, key));
     let policy = match own("policy").and_then(text).as_deref() {
@@ -87,6 +94,28 @@ fn upstream(file: &str, name: &str, handler: &Value) -> Upstream {
         None => UpstreamMethod::Unknown(format!("{place}: {}", unknown.join(", "))),
     };
     upstream
+}
+
+/// The addresses of a name, or the services of one; None where something else brings upstreams.
+fn resolved(source: &Value, place: &str) -> Option<UpstreamServer> {
+    let of = |key: &str| get(source, key).and_then(text);
+    let name = of("name").filter(|name| !name.contains('{'))?;
+    let (address, endpoint) = match of("source")?.as_str() {
+        "a" => {
+            let port = of("port").unwrap_or_else(|| "80".to_owned()).parse().ok()?;
+            (format!("{name}:{port}"), Endpoint::Tcp(name, port))
+        }
+        "srv" => {
+            let service = match (of("service"), of("proto")) {
+                (Some(service), Some(proto)) => format!("_{service}._{proto}.{name}"),
+                _ => name,
+            };
+            // Each service brings its port.
+            (service.clone(), Endpoint::Tcp(service, 0))
+        }
+        _ => return None,
+    };
+    Some(UpstreamServer { takes: Takes::Resolved, ..UpstreamServer::at(&address, endpoint, place) })
 }
 
 /// Caddy gives the rest of its upstreams the weight 1.
@@ -122,6 +151,26 @@ fn endpoint(dial: &str) -> Endpoint {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn names_that_are_resolved_again_and_again_are_servers() {
+        let of_source = |source: Value| {
+            let it = of(json!({"handler": "reverse_proxy", "dynamic_upstreams": source,
+                "load_balancing": {"selection_policy": {"policy": "round_robin"}}}));
+            let endpoint = it.servers.first().map(|server| (server.endpoint.clone(), server.takes));
+            (endpoint, matches!(it.method, UpstreamMethod::Known(Policy::RoundRobin)))
+        };
+        let tcp = |host: &str, port| Some((Endpoint::Tcp(host.to_owned(), port), Takes::Resolved));
+        let a = json!({"source": "a", "name": "api.internal", "port": "9000"});
+        assert_eq!(of_source(a), (tcp("api.internal", 9000), true));
+        let srv = json!({"source": "srv", "service": "http", "proto": "tcp", "name": "app.internal"});
+        assert_eq!(of_source(srv), (tcp("_http._tcp.app.internal", 0), true));
+        let whole = json!({"source": "srv", "name": "_http._tcp.app.internal"});
+        assert_eq!(of_source(whole), (tcp("_http._tcp.app.internal", 0), true));
+        for other in [json!({"source": "multi", "sources": []}), json!({"source": "a", "name": "{http.request.host}"})] {
+            assert_eq!(of_source(other), (None, false));
+        }
+    }
 
     fn of(handler: Value) -> Upstream {
         let routes = json!([{"handle": [{"handler": "subroute", "routes": [{"handle": [handler]}]}]}]);

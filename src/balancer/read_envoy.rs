@@ -86,10 +86,20 @@ pub(crate) fn read(file: &str, bootstrap: &Value, load: NamedFiles) -> Configura
             upstream.method = UpstreamMethod::Unknown(format!("{file}: stateful_session"));
         }
     }
+    configuration.companions = companions(&all, &configuration.upstreams);
     configuration.authorities =
         all.iter().filter_map(|it| at(it, &["trusted_ca", "filename"]).and_then(text)).collect();
     configuration.certificates = all.iter().filter_map(|it| certificate(it)).collect();
     configuration
+}
+
+/// Servers of clusters that filters ask for what they need, such as whether a request may pass.
+fn companions(all: &[&Value], upstreams: &[Upstream]) -> Vec<Endpoint> {
+    let asks = [["server_uri", "cluster"], ["http_uri", "cluster"], ["envoy_grpc", "cluster_name"]];
+    let named = |it: &&Value| asks.iter().filter_map(|path| at(it, path).and_then(text)).collect::<Vec<_>>();
+    let names: BTreeSet<String> = all.iter().flat_map(named).collect();
+    let asked = upstreams.iter().filter(|it| names.contains(&it.name));
+    asked.flat_map(|it| &it.servers).map(|server| server.endpoint.clone()).collect()
 }
 
 /// Files that other files of it name, for routes, secrets and endpoints.
@@ -137,6 +147,10 @@ fn join_splits(file: &str, all: &[&Value], upstreams: &mut Vec<Upstream>) {
         if !joined.contains(&one) {
             joined.push(one);
         }
+    }
+    // Then several routes may be behind one URL.
+    if all.iter().any(|it| get(it, "runtime_fraction").is_some()) {
+        joined.iter_mut().for_each(|it| it.method = UpstreamMethod::Unknown(format!("{file}: runtime_fraction")));
     }
     let direct: BTreeSet<String> = all.iter().filter_map(|it| get(it, "cluster").and_then(text)).collect();
     upstreams.retain(|it| !parts.contains(&it.name) || direct.contains(&it.name));
@@ -387,6 +401,16 @@ mod tests {
         let it = read("envoy.yaml", &bootstrap, &load);
         assert_eq!(it.upstreams[0].servers[0].address, "10.0.0.9:8080");
         assert_eq!(it.not_read, ["envoy.yaml: lds_config: listeners come from elsewhere"]);
+    }
+
+    #[test]
+    fn a_cluster_that_a_filter_asks_has_companions() {
+        let mut authz = cluster(json!({}));
+        authz["name"] = "authz".into();
+        let filter = json!({"http_service": {"server_uri": {"uri": "http://authz", "cluster": "authz"}}});
+        let bootstrap = json!({"static_resources": {"clusters": [cluster(json!({})), authz], "listeners": [filter]}});
+        let it = read("envoy.yaml", &bootstrap, &|_| Err(String::new()));
+        assert_eq!((it.companions.len(), it.upstreams.len()), (2, 2));
     }
 
     #[test]

@@ -65,6 +65,8 @@ struct Section {
 #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Open {
     Other,
+    /// Of servers that HAProxy itself speaks to.
+    Companions,
     Defaults(String),
     Proxy(Section),
 }
@@ -140,6 +142,7 @@ pub(crate) fn read(source: &ConfigFile, environment: Environment) -> Configurati
                         with_values: true,
                     })
                 }
+                "peers" | "mailers" | "ring" => Open::Companions,
                 _ => Open::Other,
             };
             continue;
@@ -147,6 +150,7 @@ pub(crate) fn read(source: &ConfigFile, environment: Environment) -> Configurati
         match &mut open {
             Open::Other if first == "ca-base" => ca_base = words.get(1).cloned(),
             Open::Other => variables.note(&words),
+            Open::Companions => configuration.companions.extend(companion(&words)),
             Open::Defaults(_) => setting(&mut latest, &words, &place),
             Open::Proxy(section) => section.line(&words, &place),
         }
@@ -172,7 +176,7 @@ fn close(
     latest: &mut SectionSettings,
 ) {
     match open {
-        Open::Other => {}
+        Open::Other | Open::Companions => {}
         Open::Defaults(name) => {
             defaults.insert(name, latest.clone());
         }
@@ -182,6 +186,14 @@ fn close(
             configuration.names.append(&mut section.names);
             configuration.upstreams.push(section.end());
         }
+    }
+}
+
+/// Of a line of `peers`, `mailers` or `ring`.
+fn companion(words: &[String]) -> Option<Endpoint> {
+    match words {
+        [kind, _, address, ..] if matches!(kind.as_str(), "peer" | "mailer" | "server") => Some(endpoint(address)),
+        _ => None,
     }
 }
 
@@ -412,6 +424,17 @@ mod tests {
     fn of(text: &str) -> Vec<Upstream> {
         let environment = |name: &str| (name == "ZONE").then(|| "b.internal".to_owned());
         read(&ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }, &environment).upstreams
+    }
+
+    #[test]
+    fn peers_mailers_and_rings_are_no_backends() {
+        let text = "peers lb\n bind :10000\n peer a 10.9.0.1:10000\n server b 10.9.0.2:10000\nmailers m\n mailer one 10.9.0.3:25\n\
+                    ring logs\n format rfc5424\n server s 10.9.0.4:6514\nbackend app\n server x 10.0.0.1:80\n";
+        let it = read(&ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }, &|_| None);
+        let tcp = |host: &str, port| Endpoint::Tcp(host.to_owned(), port);
+        let expected =
+            [tcp("10.9.0.1", 10000), tcp("10.9.0.2", 10000), tcp("10.9.0.3", 25), tcp("10.9.0.4", 6514)];
+        assert_eq!((it.companions.as_slice(), it.upstreams.len()), (&expected[..], 1));
     }
 
     #[test]

@@ -20,11 +20,14 @@ use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::scenario::{HostControl, Reach};
 use crate::check::{CheckWatch, is_secure};
 use crate::error::{Interrupted, Problem};
-use crate::rehearse::{self, RehearsalPlan, UrlTarget};
+use crate::rehearse::{self, RehearsalPlan, Stage, UrlTarget};
 use crate::remote::FleetChoice;
+use verdict::report::Verdict;
 
 /// When another file takes the place of the first, since the sample began.
 const RENEWED: Duration = Duration::from_secs(2);
+/// Of one command: each but the first because the one before it met servers that nobody stood in for.
+const MOST_CHECKS: usize = 3;
 
 /// Becomes the outermost process of a world, in which the same command does the work.
 pub(super) fn run(args: RehearseArgs) -> Result<ExitCode> {
@@ -131,15 +134,40 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
             .with_context(|| format!("failed to lay {} over {}", from.display(), to.display()))?;
     }
     let order = order(&args)?;
-    let rehearsal = tokio::select! {
-        rehearsal = rehearse::prepare(&order) => rehearsal?,
-        () = watch.stopped() => return Err(Interrupted::new(watch.stopped_with(), 0))?,
-    };
-    if args.shell {
-        rehearsal.notes.iter().for_each(|note| eprintln!("{note}"));
-        return shell();
+    let mut stage = Stage::settle(&order)?;
+    for _ in 0..MOST_CHECKS {
+        let rehearsal = tokio::select! {
+            rehearsal = rehearse::prepare(&order, &mut stage) => rehearsal?,
+            () = watch.stopped() => return Err(Interrupted::new(watch.stopped_with(), 0))?,
+        };
+        if args.shell {
+            rehearsal.notes.iter().for_each(|note| eprintln!("{note}"));
+            return shell();
+        }
+        let plan = plan_of(&args, &order, &rehearsal)?;
+        let report = checking::drive(&[plan], checking::detail(&args.report), &watch, None).await?;
+        let missed = match report.verdict {
+            Verdict::Pass => Vec::new(),
+            Verdict::Fail | Verdict::Inconclusive => stage.missed(&order, rehearsal),
+        };
+        if missed.is_empty() {
+            show_written(&order);
+            checking::write(&report, &checking::outputs(&args.report)?, checking::detail(&args.report))?;
+            return Ok(checking::status(&report));
+        }
+        eprintln!(
+            "{} asked {} during the check, and no request before it had shown that: checking again, with these servers there",
+            order.balancer.title,
+            missed.join(", ")
+        );
     }
-    let mut plan = plan(&args, &Backing::Fleets(vec![FleetChoice::supervisor(rehearsal.supervisor)]))?;
+    let what = format!("it asked servers during each of {MOST_CHECKS} checks that it had not asked before");
+    Err(Problem::new(what).on(order.balancer.title).hint("choose the block behind the URL with --upstream").into())
+}
+
+/// The check of a rehearsal that is prepared.
+fn plan_of(args: &RehearseArgs, order: &RehearsalPlan, rehearsal: &rehearse::Rehearsal) -> Result<CheckPlan> {
+    let mut plan = plan(args, &Backing::Fleets(vec![FleetChoice::supervisor(rehearsal.supervisor)]))?;
     // The file may have certificates for other URLs than these.
     let is_secure = order.urls.iter().any(|url| is_secure(url));
     if let (Trust::Machine, Some(authority), true) = (&plan.trust, &rehearsal.authority, is_secure) {
@@ -165,10 +193,7 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
         eprintln!("not understood, and not judged: {remark}");
     }
     expect::expect(&Expected { unknown, ..expected }, &file, &mut plan);
-    let report = checking::drive(&[plan], checking::detail(&args.report), &watch, None).await?;
-    show_written(&order);
-    checking::write(&report, &checking::outputs(&args.report)?, checking::detail(&args.report))?;
-    Ok(checking::status(&report))
+    Ok(plan)
 }
 
 /// What changes how hosts are reached. A step that cannot be done is reported before anything is sent.

@@ -62,7 +62,18 @@ pub(crate) fn choose(order: &RehearsalPlan, names: &WorldNames, found: &[Listens
     };
     let candidates: Vec<&&Upstream> = match &order.upstream {
         Some(name) => upstreams.iter().filter(|upstream| upstream.name == *name).collect(),
-        None => upstreams.iter().filter(is_asked).collect(),
+        None => {
+            let asked: Vec<&&Upstream> = upstreams.iter().filter(is_asked).collect();
+            let has_all = |it: &&&Upstream| {
+                let own: BTreeSet<Listens> = it.servers.iter().flat_map(|it| listens(it, names)).collect();
+                visits.asked.is_subset(&own)
+            };
+            // A split has what several of its groups have. Another URL may lead elsewhere.
+            match asked.iter().filter(|it| has_all(it)).collect::<Vec<_>>().as_slice() {
+                [one] if order.urls.len() == 1 => vec![**one],
+                _ => asked,
+            }
+        }
     };
     let all_names = |all: &[&&Upstream]| all.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
     match (candidates.as_slice(), &order.upstream) {
@@ -86,8 +97,11 @@ pub(crate) fn choose(order: &RehearsalPlan, names: &WorldNames, found: &[Listens
                 Some(_) => format!("{}: no upstream block has the servers that were asked", order.file.display()),
                 None => format!("{}: files of {} are not read", order.file.display(), order.balancer.title),
             };
+            let companions = companions(order, names);
             // Those that nobody asked may be backups.
-            let is_beside = |it: &Listens| visits.beside.contains(it) && !visits.asked.contains(it);
+            let is_beside = |it: &Listens| {
+                (visits.beside.contains(it) || companions.contains(it)) && !visits.asked.contains(it)
+            };
             let mut all: Vec<Listens> = found.iter().filter(|it| !is_beside(it)).cloned().collect();
             all.sort();
             Ok(Group::unknown(all, why))
@@ -110,6 +124,17 @@ pub(crate) fn choose(order: &RehearsalPlan, names: &WorldNames, found: &[Listens
     }
 }
 
+/// Where those are that the balancer itself speaks to.
+pub(super) fn companions(order: &RehearsalPlan, names: &WorldNames) -> BTreeSet<Listens> {
+    order.read.iter().flat_map(|read| &read.companions).flat_map(|it| listens_at(it, names)).collect()
+}
+
+/// Where the servers of all blocks of the file are.
+pub(super) fn all_of(order: &RehearsalPlan, names: &WorldNames) -> BTreeSet<Listens> {
+    let read = order.read.iter().chain(&order.then_read);
+    read.flat_map(Configuration::groups).flat_map(|it| &it.servers).flat_map(|it| listens(it, names)).collect()
+}
+
 /// Whether it is the same to expect one or the other: of the same servers.
 fn alike(one: &Upstream, other: &Upstream, names: &WorldNames) -> bool {
     let [one, other] = [one, other].map(|upstream| Group::of(upstream, names));
@@ -117,8 +142,8 @@ fn alike(one: &Upstream, other: &Upstream, names: &WorldNames) -> bool {
     servers(&one) == servers(&other) && one.expected(names) == other.expected(names)
 }
 
-fn addresses(server: &UpstreamServer, names: &WorldNames) -> Vec<SocketAddr> {
-    match &server.endpoint {
+fn addresses(endpoint: &Endpoint, names: &WorldNames) -> Vec<SocketAddr> {
+    match endpoint {
         // A service (SRV) brings its port.
         Endpoint::Tcp(host, _) if host.starts_with('_') => {
             let service = names.asked().into_iter().find(|asked| asked.name == host.to_ascii_lowercase());
@@ -131,14 +156,13 @@ fn addresses(server: &UpstreamServer, names: &WorldNames) -> Vec<SocketAddr> {
 }
 
 fn listens(server: &UpstreamServer, names: &WorldNames) -> Vec<Listens> {
-    let ports = addresses(server, names).into_iter().map(Listens::Port);
-    ports.chain(socket(server).map(Listens::Socket)).collect()
+    listens_at(&server.endpoint, names)
 }
 
-fn socket(server: &UpstreamServer) -> Option<String> {
-    match &server.endpoint {
-        Endpoint::Unix(path) => Some(path.clone()),
-        Endpoint::Tcp(..) | Endpoint::Other => None,
+fn listens_at(endpoint: &Endpoint, names: &WorldNames) -> Vec<Listens> {
+    match endpoint {
+        Endpoint::Unix(path) => vec![Listens::Socket(path.clone())],
+        Endpoint::Tcp(..) | Endpoint::Other => addresses(endpoint, names).into_iter().map(Listens::Port).collect(),
     }
 }
 

@@ -28,9 +28,10 @@ use world::names::WorldNames;
 use world::scout::Scout;
 
 use crate::balancer::expected::Expected;
-use crate::balancer::read::{Configuration, Endpoint};
+use crate::balancer::read::{Configuration, Endpoint, Upstream, UpstreamMethod};
 use crate::check::{Started, start_fleet};
 use crate::error::Problem;
+use crate::topology::Policy;
 use certificate::StandIn;
 use group::Group;
 pub(crate) use hosts::Hosts;
@@ -53,9 +54,24 @@ pub(crate) struct Rehearsal {
     pub(crate) authority: Option<PathBuf>,
     /// What differs from production, each a line for people.
     pub(crate) notes: Vec<String>,
+    /// Where its backends are.
+    places: BTreeSet<Listens>,
+    /// Who is asked too and is no backend; with the requests that each has had before the check.
+    others: Vec<(Responder, u64)>,
+    /// Of those, who is asked for requests to which another one responds.
+    beside: BTreeSet<Listens>,
     _fleet: Started,
     _server: RunningBalancer,
-    _others: Vec<Responder>,
+}
+
+/// What stays from one rehearsal of a file to the next in the same world.
+pub(crate) struct Stage {
+    around: Surroundings,
+    tls: StandInTls,
+    /// The file as it was: a check may change it.
+    content: Vec<u8>,
+    /// Servers that the balancer asked during a check and that no scouting had found.
+    missed: BTreeSet<Listens>,
 }
 
 /// Of one run of the balancer, for the steps that share it.
@@ -72,19 +88,54 @@ struct Surroundings {
     passed_on: Option<String>,
 }
 
+impl Stage {
+    pub(crate) fn settle(order: &RehearsalPlan) -> Result<Stage> {
+        let mut around = surroundings(order)?;
+        around.bring_clients(order)?;
+        let tls = around.trust_backends(order)?;
+        let content = fs::read(&order.file).with_context(|| order.file.display().to_string())?;
+        Ok(Stage { around, tls, content, missed: BTreeSet::new() })
+    }
+
+    /// Takes note of servers that were asked during a check and that were missing then, as a rare canary is. If there are any, the check
+    /// is to be made again, with somebody there.
+    pub(crate) fn missed(&mut self, order: &RehearsalPlan, rehearsal: Rehearsal) -> Vec<String> {
+        let seen = self.around.scout.seen().refused.into_keys();
+        let own = |it: &SocketAddr| it.ip().is_loopback() || self.around.places.iter().any(|to| to.port == it.port());
+        let refused = seen.filter(|it| it.port() != 53 && !own(it)).map(Listens::Port);
+        let is_known = |it: &Listens| {
+            rehearsal.places.contains(it) || rehearsal.others.iter().any(|(other, _)| other.listens == *it)
+        };
+        let mut missed: BTreeSet<Listens> = refused.filter(|it| !is_known(it) && !self.missed.contains(it)).collect();
+        if order.upstream.is_none() {
+            // One at which somebody stood in was taken for no backend.
+            let of_file = group::all_of(order, &self.around.names);
+            let is_late = |(other, before): &&(Responder, u64)| {
+                other.requests() > *before && of_file.contains(&other.listens) && !rehearsal.beside.contains(&other.listens)
+            };
+            missed.extend(rehearsal.others.iter().filter(is_late).map(|(other, _)| other.listens.clone()));
+        }
+        drop(rehearsal);
+        server::stop_all();
+        let names = missed.iter().map(ToString::to_string).collect();
+        self.missed.append(&mut missed);
+        names
+    }
+}
+
 /// Runs it, finds out who is asked, and runs it again with backends there.
-pub(crate) async fn prepare(order: &RehearsalPlan) -> Result<Rehearsal> {
-    let mut around = surroundings(order)?;
-    around.bring_clients(order)?;
-    let tls = around.trust_backends(order)?;
-    let mut scouted = scouting::Scouted::new(order, &around.names, tls.config()?)?;
+pub(crate) async fn prepare(order: &RehearsalPlan, stage: &mut Stage) -> Result<Rehearsal> {
+    let Stage { around, tls, content, missed } = stage;
+    if fs::read(&order.file).is_ok_and(|now| now != *content) {
+        world::lay(&order.file, content).with_context(|| format!("failed to lay {}", order.file.display()))?;
+    }
+    let mut scouted = scouting::Scouted::new(order, &around.names, tls.config()?, missed)?;
     let after = match order.after() {
         Some(after) => {
-            let content = fs::read(&order.file).with_context(|| order.file.display().to_string())?;
             around.take_place(order, &after.file)?;
             let (group, _) = around.look_behind(&after, &mut scouted)?;
             // The file itself from here on, until the check has the other one take its place.
-            world::lay(&order.file, &content).with_context(|| format!("failed to lay {}", order.file.display()))?;
+            world::lay(&order.file, content).with_context(|| format!("failed to lay {}", order.file.display()))?;
             Some(group)
         }
         None => None,
@@ -99,6 +150,7 @@ pub(crate) async fn prepare(order: &RehearsalPlan) -> Result<Rehearsal> {
     let secured = secure.then(|| tls.write(addresses.iter().map(SocketAddr::ip))).transpose()?;
     // A balancer that passes TLS on shows the certificate of its backends.
     around.passed_on = (secure && around.places.iter().any(|it| it.secure)).then(|| tls.pem());
+    let beside = scouted.beside();
     let others = scouted.keep_but(&all);
     let backends = naming::merge(groups.iter().map(|group| group.backends(&around.names)));
     if backends.is_empty() {
@@ -132,9 +184,17 @@ pub(crate) async fn prepare(order: &RehearsalPlan) -> Result<Rehearsal> {
         unknown: group.unknown.iter().cloned().chain(contradiction).collect(),
         authority,
         notes,
+        places: all.into_iter().collect(),
+        others: others
+            .into_iter()
+            .map(|other| {
+                let before = other.requests();
+                (other, before)
+            })
+            .collect(),
+        beside,
         _fleet: fleet,
         _server: server,
-        _others: others,
     })
 }
 
@@ -319,6 +379,14 @@ impl Surroundings {
         let (network, prefix) = clients.route();
         world::add_network(network, prefix).with_context(|| format!("failed to add {clients} to this world"))?;
         self.remedied.note(format!("clients: addresses of {clients}"));
+        let by_source =
+            |upstream: &Upstream| upstream.method == UpstreamMethod::Known(Policy::Source);
+        if !clients.has_networks() && order.read.iter().flat_map(Configuration::groups).any(by_source) {
+            self.remedied.note(format!(
+                "--client {clients} is too small to vary the source: NGINX ip_hash hashes the first three octets, so give at least \
+                 32 networks of 256 addresses, such as 203.0.96.0/19"
+            ));
+        }
         Ok(())
     }
 

@@ -345,8 +345,15 @@ fn other_protocol(bytes: &[u8]) -> Option<&'static str> {
     let first_line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
     match bytes.first()? {
         1 => Some("FastCGI"),
+        // Its length, and then the version 3.0 of its protocol.
+        0 if bytes.get(4..8) == Some(&[0, 3, 0, 0]) => Some("PostgreSQL"),
         0 => Some("uwsgi"),
-        b'0'..=b'9' => Some("SCGI"),
+        // The length of what follows: of a netstring, or of a message that octets count (RFC 6587 §3.4.1).
+        b'0'..=b'9' => match bytes.iter().find(|byte| !byte.is_ascii_digit()) {
+            Some(b' ') => Some("syslog"),
+            _ => Some("SCGI"),
+        },
+        b'<' => Some("syslog"),
         &HANDSHAKE => Some("TLS within TLS"),
         first if !first.is_ascii_uppercase() => Some("no HTTP"),
         _ if first_line.len() < bytes.len() && !first_line.windows(6).any(|it| it == b" HTTP/") => Some("no HTTP"),
@@ -401,6 +408,8 @@ mod tests {
             (&b"\x01\x01\0\x01\0\x08\0\0"[..], "FastCGI"),
             (b"\0\x10\0\0", "uwsgi"),
             (b"70:CONTENT_LENGTH", "SCGI"),
+            (b"211 <134>1 2026-11-28T20:00:00", "syslog"),
+            (b"\0\0\0\x29\0\x03\0\0user\0", "PostgreSQL"),
             (b"HAProxyS 2.1\n", "no HTTP"),
             (b"*1\r\n$4\r\nPING\r\n", "no HTTP"),
         ] {

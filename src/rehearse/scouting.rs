@@ -19,7 +19,7 @@ use crate::check::plan::{CheckPlan, Trust};
 use crate::check::{Visited, Visitor};
 use crate::error::Problem;
 use crate::rehearse::copy;
-use crate::rehearse::group::Visits;
+use crate::rehearse::group::{self, Visits};
 use crate::rehearse::naming::Listens;
 use crate::rehearse::order::{RehearsalPlan, UrlTarget, addresses_of, is_here};
 use crate::rehearse::responder::{RESPONDER, Responder};
@@ -53,6 +53,8 @@ pub(super) struct Scouted {
     answered: BTreeSet<Listens>,
     /// In the order in which they were found.
     found: Vec<Listens>,
+    /// Those that an earlier check found: requests go there, if seldom.
+    missed: BTreeSet<Listens>,
     visits: Visits,
     rounds: usize,
     names: WorldNames,
@@ -61,12 +63,18 @@ pub(super) struct Scouted {
 }
 
 impl Scouted {
-    pub(super) fn new(order: &RehearsalPlan, names: &WorldNames, tls: Arc<ServerConfig>) -> Result<Scouted> {
+    pub(super) fn new(
+        order: &RehearsalPlan,
+        names: &WorldNames,
+        tls: Arc<ServerConfig>,
+        missed: &BTreeSet<Listens>,
+    ) -> Result<Scouted> {
         let mut scouted = Scouted {
             tls,
             responders: Vec::new(),
             answered: BTreeSet::new(),
             found: Vec::new(),
+            missed: BTreeSet::new(),
             visits: Visits::default(),
             rounds: 0,
             names: names.clone(),
@@ -86,6 +94,15 @@ impl Scouted {
         for socket in sockets {
             scouted.found.push(Listens::Socket(socket.clone()));
             scouted.put(Listens::Socket(socket), STATUS)?;
+        }
+        if !missed.is_empty() {
+            scouted.missed = group::all_of(order, names).intersection(missed).cloned().collect();
+        }
+        for listens in missed {
+            if !scouted.found.contains(listens) && !scouted.answered.contains(listens) {
+                scouted.found.push(listens.clone());
+                scouted.put(listens.clone(), STATUS)?;
+            }
         }
         Ok(scouted)
     }
@@ -141,7 +158,7 @@ impl Scouted {
         }
         if new.is_empty() && self.visits.asked.is_empty() {
             self.refuse_what_is_not_spoken(order, &self.found)?;
-            return Err(nobody(order, latest));
+            return Err(nobody(order, latest, &self.asked_beside()));
         }
         if self.rounds > ROUNDS || self.found.len() + new.len() > 1000 {
             return Err(Problem::new("it asks more than 1,000 servers, or new ones each time")
@@ -149,10 +166,13 @@ impl Scouted {
                 .into());
         }
         for listens in &new {
-            self.put(listens.clone(), STATUS)?;
+            // Envoy lets a request pass for this status alone.
+            let is_companion = order.balancer.name == "envoy" && group::companions(order, &self.names).contains(listens);
+            self.put(listens.clone(), if is_companion { 200 } else { STATUS })?;
         }
         let go_on = !new.is_empty();
         self.found.extend(new);
+        self.visits.asked.extend(self.missed.iter().cloned());
         Ok(go_on)
     }
 
@@ -191,6 +211,12 @@ impl Scouted {
         }
     }
 
+    /// Those that were asked though no response of theirs came, each with what it responded.
+    fn asked_beside(&self) -> Vec<String> {
+        let asked = self.responders.iter().filter(|it| it.requests() > 0);
+        asked.map(|it| format!("{}, which responds {}", it.listens, it.status)).collect()
+    }
+
     fn requests(&self) -> Vec<u64> {
         self.responders.iter().map(Responder::requests).collect()
     }
@@ -203,6 +229,11 @@ impl Scouted {
     /// Of the last round, in which nobody was missing.
     pub(super) fn visits(&self) -> &Visits {
         &self.visits
+    }
+
+    /// Who was asked for requests to which another one responded.
+    pub(super) fn beside(&self) -> BTreeSet<Listens> {
+        self.visits.beside.union(&self.answered).cloned().collect()
     }
 
     /// Whether connections to backends begin with a header of the PROXY protocol.
@@ -307,7 +338,7 @@ fn sockets(order: &RehearsalPlan) -> Vec<String> {
     paths.collect::<BTreeSet<String>>().into_iter().collect()
 }
 
-fn nobody(order: &RehearsalPlan, latest: Option<(String, Visited)>) -> anyhow::Error {
+fn nobody(order: &RehearsalPlan, latest: Option<(String, Visited)>, beside: &[String]) -> anyhow::Error {
     let Some((url, visited)) = latest else { return Problem::new("no URL").into() };
     let location = visited.location.map(|to| format!(", which leads to {to}")).unwrap_or_default();
     let what = format!(
@@ -318,6 +349,10 @@ fn nobody(order: &RehearsalPlan, latest: Option<(String, Visited)>) -> anyhow::E
     // Such as services that a registry has.
     let not_read: Vec<&str> = order.read.iter().flat_map(|read| &read.not_read).map(String::as_str).collect();
     let hint = match not_read.as_slice() {
+        [] if !beside.is_empty() => format!(
+            "it asked {}: does that one let requests pass? --answer HOST:PORT=STATUS has it respond otherwise",
+            beside.join("; ")
+        ),
         [] => match visited.status {
             0 | 400 => "give a URL that it passes on; does it expect a client certificate (--cert) or the PROXY \
                         protocol (--haproxy-protocol)?"
