@@ -167,7 +167,8 @@ mod tests {
         assert_eq!(of_source(srv), (tcp("_http._tcp.app.internal", 0), true));
         let whole = json!({"source": "srv", "name": "_http._tcp.app.internal"});
         assert_eq!(of_source(whole), (tcp("_http._tcp.app.internal", 0), true));
-        for other in [json!({"source": "multi", "sources": []}), json!({"source": "a", "name": "{http.request.host}"})] {
+        for other in [json!({"source": "multi", "sources": []}), json!({"source": "a", "name": "{http.request.host}"})]
+        {
             assert_eq!(of_source(other), (None, false));
         }
     }

@@ -432,8 +432,7 @@ mod tests {
                     ring logs\n format rfc5424\n server s 10.9.0.4:6514\nbackend app\n server x 10.0.0.1:80\n";
         let it = read(&ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }, &|_| None);
         let tcp = |host: &str, port| Endpoint::Tcp(host.to_owned(), port);
-        let expected =
-            [tcp("10.9.0.1", 10000), tcp("10.9.0.2", 10000), tcp("10.9.0.3", 25), tcp("10.9.0.4", 6514)];
+        let expected = [tcp("10.9.0.1", 10000), tcp("10.9.0.2", 10000), tcp("10.9.0.3", 25), tcp("10.9.0.4", 6514)];
         assert_eq!((it.companions.as_slice(), it.upstreams.len()), (&expected[..], 1));
     }
 

@@ -99,9 +99,8 @@ pub(crate) fn choose(order: &RehearsalPlan, names: &WorldNames, found: &[Listens
             };
             let companions = companions(order, names);
             // Those that nobody asked may be backups.
-            let is_beside = |it: &Listens| {
-                (visits.beside.contains(it) || companions.contains(it)) && !visits.asked.contains(it)
-            };
+            let is_beside =
+                |it: &Listens| (visits.beside.contains(it) || companions.contains(it)) && !visits.asked.contains(it);
             let mut all: Vec<Listens> = found.iter().filter(|it| !is_beside(it)).cloned().collect();
             all.sort();
             Ok(Group::unknown(all, why))

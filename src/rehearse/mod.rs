@@ -111,7 +111,9 @@ impl Stage {
             // One at which somebody stood in was taken for no backend.
             let of_file = group::all_of(order, &self.around.names);
             let is_late = |(other, before): &&(Responder, u64)| {
-                other.requests() > *before && of_file.contains(&other.listens) && !rehearsal.beside.contains(&other.listens)
+                other.requests() > *before
+                    && of_file.contains(&other.listens)
+                    && !rehearsal.beside.contains(&other.listens)
             };
             missed.extend(rehearsal.others.iter().filter(is_late).map(|(other, _)| other.listens.clone()));
         }
@@ -379,8 +381,7 @@ impl Surroundings {
         let (network, prefix) = clients.route();
         world::add_network(network, prefix).with_context(|| format!("failed to add {clients} to this world"))?;
         self.remedied.note(format!("clients: addresses of {clients}"));
-        let by_source =
-            |upstream: &Upstream| upstream.method == UpstreamMethod::Known(Policy::Source);
+        let by_source = |upstream: &Upstream| upstream.method == UpstreamMethod::Known(Policy::Source);
         if !clients.has_networks() && order.read.iter().flat_map(Configuration::groups).any(by_source) {
             self.remedied.note(format!(
                 "--client {clients} is too small to vary the source: NGINX ip_hash hashes the first three octets, so give at least \

@@ -167,7 +167,8 @@ impl Scouted {
         }
         for listens in &new {
             // Envoy lets a request pass for this status alone.
-            let is_companion = order.balancer.name == "envoy" && group::companions(order, &self.names).contains(listens);
+            let is_companion =
+                order.balancer.name == "envoy" && group::companions(order, &self.names).contains(listens);
             self.put(listens.clone(), if is_companion { 200 } else { STATUS })?;
         }
         let go_on = !new.is_empty();
