@@ -261,6 +261,7 @@ impl StreamSlot {
         input: &mut [u8],
         now: Moment,
     ) -> Turn {
+        let mut learned = Learned { identity: &load.identity, backends, samples, now };
         if let Turn::Over(outcome) = self.flush() {
             return Turn::Over(outcome);
         }
@@ -272,7 +273,7 @@ impl StreamSlot {
             let more = connection.hides_bytes();
             match connection.receive(input) {
                 Peeked::Bytes(length) => {
-                    let ended = self.feed(&input[..length], &load.identity, backends, samples, now);
+                    let ended = self.feed(&input[..length], &mut learned);
                     if let Some(outcome) = ended {
                         let _ = self.flush();
                         return Turn::Over(outcome);
@@ -288,113 +289,110 @@ impl StreamSlot {
     }
 
     /// Bytes have come: how it ended, if it has.
-    fn feed(
-        &mut self,
-        input: &[u8],
-        identity: &Identity,
-        backends: &mut BackendNames,
-        samples: &mut Samples,
-        now: Moment,
-    ) -> Option<ClientOutcome> {
-        let StreamSlot { reader, who, status, content, opened, stage, .. } = self;
-        content.last_came = now;
-        match reader {
-            Reader::Http { receiver, lines } => {
-                let mut broken = false;
-                let progress = receiver.receive(input, &mut |part| match part {
-                    Part::Head(head) => {
-                        *status = head.status;
-                        see_head(head.fields, who, identity, backends, samples);
-                        if head.status == 200 {
-                            (*opened, *stage) = (Some(now), StreamSlotState::Open);
-                        }
-                    }
-                    Part::Data(data) if opened.is_some() => {
-                        broken |= lines.see(data, content, who.response_id, now).is_err();
-                    }
-                    Part::Data(_) | Part::Interim(_) | Part::Trailers(_) => {}
-                });
-                if *status != 0 && opened.is_none() {
-                    return Some(ClientOutcome::Response);
-                }
-                match progress {
-                    ResponseProgress::Malformed(why) | ResponseProgress::WholeAndMore(why) => {
-                        self.flaw = Some(Flaw::Malformed(why));
-                        self.end = ClientEnd::Malformed;
-                        Some(ClientOutcome::Malformed)
-                    }
-                    _ if broken => {
-                        (self.flaw, self.end) = (Some(Flaw::Body), ClientEnd::Malformed);
-                        Some(ClientOutcome::Altered)
-                    }
-                    ResponseProgress::More => None,
-                    ResponseProgress::Whole => {
-                        self.end = ClientEnd::Whole;
-                        Some(ClientOutcome::Response)
-                    }
+    fn feed(&mut self, input: &[u8], learned: &mut Learned) -> Option<ClientOutcome> {
+        self.content.last_came = learned.now;
+        match (&self.reader, self.opened) {
+            (Reader::Http { .. }, _) => self.feed_response(input, learned),
+            (Reader::Socket { .. }, None) => self.feed_handshake(input, learned),
+            (Reader::Socket { .. }, Some(_)) => self.feed_frames(input, learned.now),
+        }
+    }
+
+    /// Bytes of a response that is a stream.
+    fn feed_response(&mut self, input: &[u8], learned: &mut Learned) -> Option<ClientOutcome> {
+        let StreamSlot { reader: Reader::Http { receiver, lines }, who, status, content, opened, stage, .. } = self
+        else {
+            return None;
+        };
+        let now = learned.now;
+        let mut broken = false;
+        let progress = receiver.receive(input, &mut |part| match part {
+            Part::Head(head) => {
+                *status = head.status;
+                learned.see_head(head.fields, who);
+                if head.status == 200 {
+                    (*opened, *stage) = (Some(now), StreamSlotState::Open);
                 }
             }
-            Reader::Socket { key, head, frames } => {
-                let mut rest = input;
-                let joined;
-                if opened.is_none() {
-                    head.extend_from_slice(input);
-                    joined = std::mem::take(head);
-                    let mut room = Room::<FIELDS>::new();
-                    match ResponseHead::parse(
-                        &joined,
-                        &mut room,
-                        HEAD_LIMIT,
-                        RequestContext::Other,
-                        Strictness::Lenient,
-                    ) {
-                        Ok(None) => {
-                            *head = joined;
-                            return None;
-                        }
-                        Ok(Some(parsed)) => {
-                            *status = parsed.status;
-                            see_head(parsed.fields, who, identity, backends, samples);
-                            if !ws::is_accepted(&parsed, key) {
-                                self.flaw = (parsed.status == 101).then_some(Flaw::Field);
-                                let is_broken = parsed.status == 101;
-                                return Some(if is_broken { ClientOutcome::Altered } else { ClientOutcome::Response });
-                            }
-                            (*opened, *stage) = (Some(now), StreamSlotState::Open);
-                            self.next_message = now;
-                            rest = &joined[parsed.length..];
-                        }
-                        Err(why) => {
-                            self.flaw = Some(Flaw::Malformed(why));
-                            return Some(ClientOutcome::Malformed);
-                        }
+            Part::Data(data) if opened.is_some() => {
+                broken |= lines.see(data, content, who.response_id, now).is_err();
+            }
+            Part::Data(_) | Part::Interim(_) | Part::Trailers(_) => {}
+        });
+        if *status != 0 && opened.is_none() {
+            return Some(ClientOutcome::Response);
+        }
+        match progress {
+            ResponseProgress::Malformed(why) | ResponseProgress::WholeAndMore(why) => {
+                (self.flaw, self.end) = (Some(Flaw::Malformed(why)), ClientEnd::Malformed);
+                Some(ClientOutcome::Malformed)
+            }
+            _ if broken => {
+                (self.flaw, self.end) = (Some(Flaw::Body), ClientEnd::Malformed);
+                Some(ClientOutcome::Altered)
+            }
+            ResponseProgress::More => None,
+            ResponseProgress::Whole => {
+                self.end = ClientEnd::Whole;
+                Some(ClientOutcome::Response)
+            }
+        }
+    }
+
+    /// Bytes of the response to a handshake, and of frames that came with it.
+    fn feed_handshake(&mut self, input: &[u8], learned: &mut Learned) -> Option<ClientOutcome> {
+        let Reader::Socket { key, head, .. } = &mut self.reader else { return None };
+        head.extend_from_slice(input);
+        let received = std::mem::take(head);
+        let mut room = Room::<FIELDS>::new();
+        let parsed = ResponseHead::parse(&received, &mut room, HEAD_LIMIT, RequestContext::Other, Strictness::Lenient);
+        let parsed = match parsed {
+            Ok(Some(parsed)) => parsed,
+            Ok(None) => {
+                *head = received;
+                return None;
+            }
+            Err(why) => {
+                self.flaw = Some(Flaw::Malformed(why));
+                return Some(ClientOutcome::Malformed);
+            }
+        };
+        self.status = parsed.status;
+        learned.see_head(parsed.fields, &mut self.who);
+        if !ws::is_accepted(&parsed, key) {
+            let is_broken = parsed.status == 101;
+            self.flaw = is_broken.then_some(Flaw::Field);
+            return Some(if is_broken { ClientOutcome::Altered } else { ClientOutcome::Response });
+        }
+        (self.opened, self.stage) = (Some(learned.now), StreamSlotState::Open);
+        self.next_message = learned.now;
+        self.feed_frames(&received[parsed.length..], learned.now)
+    }
+
+    /// Bytes of an open WebSocket.
+    fn feed_frames(&mut self, mut input: &[u8], now: Moment) -> Option<ClientOutcome> {
+        let StreamSlot { reader: Reader::Socket { frames, .. }, who, content, outbox, .. } = self else { return None };
+        loop {
+            match frames.receive(&mut input) {
+                Ok(None) => return None,
+                Ok(Some(Frame::Text(text))) => content.see(text.as_bytes(), who.response_id, now),
+                Ok(Some(Frame::Binary(bytes))) => content.see(bytes, who.response_id, now),
+                Ok(Some(Frame::Ping(bytes))) => ws::write_frame(outbox, Opcode::Pong, bytes, mask()),
+                Ok(Some(Frame::Pong(_))) => {}
+                Ok(Some(Frame::Close(Closing { code, .. }))) => {
+                    content.close_received = Some(code.unwrap_or(NO_CODE));
+                    if content.close_sent.is_some() {
+                        self.end = ClientEnd::Left;
+                    } else {
+                        ws::write_close(outbox, code, "", mask());
+                        content.close_sent = content.close_received;
+                        self.end = ClientEnd::Whole;
                     }
+                    return Some(ClientOutcome::Response);
                 }
-                loop {
-                    match frames.receive(&mut rest) {
-                        Ok(None) => return None,
-                        Ok(Some(Frame::Text(text))) => content.see(text.as_bytes(), who.response_id, now),
-                        Ok(Some(Frame::Binary(bytes))) => content.see(bytes, who.response_id, now),
-                        Ok(Some(Frame::Ping(bytes))) => {
-                            ws::write_frame(&mut self.outbox, Opcode::Pong, bytes, mask());
-                        }
-                        Ok(Some(Frame::Pong(_))) => {}
-                        Ok(Some(Frame::Close(Closing { code, .. }))) => {
-                            content.close_received = Some(code.unwrap_or(NO_CODE));
-                            if content.close_sent.is_some() {
-                                self.end = ClientEnd::Left;
-                            } else {
-                                ws::write_close(&mut self.outbox, code, "", mask());
-                                content.close_sent = content.close_received;
-                                self.end = ClientEnd::Whole;
-                            }
-                            return Some(ClientOutcome::Response);
-                        }
-                        Err(_) => {
-                            (self.flaw, self.end) = (Some(Flaw::Body), ClientEnd::Malformed);
-                            return Some(ClientOutcome::Altered);
-                        }
-                    }
+                Err(_) => {
+                    (self.flaw, self.end) = (Some(Flaw::Body), ClientEnd::Malformed);
+                    return Some(ClientOutcome::Altered);
                 }
             }
         }
@@ -547,24 +545,28 @@ fn request(load: &StreamLoad, sequence: u64, resumes: Option<u32>, key: &[u8; 24
     bytes
 }
 
-fn see_head(
-    fields: Fields,
-    who: &mut Identify,
-    identity: &Identity,
-    backends: &mut BackendNames,
-    samples: &mut Samples,
-) {
-    for Field { name, value } in fields.iter() {
-        match name.len() {
-            3 if name.eq_ignore_ascii_case("via") => Samples::see(&mut samples.vias, value),
-            6 if name.eq_ignore_ascii_case("server") => Samples::see(&mut samples.servers, value),
-            11 if name.eq_ignore_ascii_case(RESPONSE_HEADER) => who.see_response(value),
-            12 if name.eq_ignore_ascii_case(NAME_HEADER) => who.see_backend_name(value),
-            16 if name.eq_ignore_ascii_case(GENERATOR_HEADER) => who.see_generator(value),
-            16 if name.eq_ignore_ascii_case(INSTANCE_HEADER) => who.see_instance(value),
-            16 if name.eq_ignore_ascii_case(REQUEST_HEADER) => who.see_echo(value),
-            _ => {}
+/// What heads tell of backends and of the balancer, for all streams.
+struct Learned<'a> {
+    identity: &'a Identity,
+    backends: &'a mut BackendNames,
+    samples: &'a mut Samples,
+    now: Moment,
+}
+
+impl Learned<'_> {
+    fn see_head(&mut self, fields: Fields, who: &mut Identify) {
+        for Field { name, value } in fields.iter() {
+            match name.len() {
+                3 if name.eq_ignore_ascii_case("via") => Samples::see(&mut self.samples.vias, value),
+                6 if name.eq_ignore_ascii_case("server") => Samples::see(&mut self.samples.servers, value),
+                11 if name.eq_ignore_ascii_case(RESPONSE_HEADER) => who.see_response(value),
+                12 if name.eq_ignore_ascii_case(NAME_HEADER) => who.see_backend_name(value),
+                16 if name.eq_ignore_ascii_case(GENERATOR_HEADER) => who.see_generator(value),
+                16 if name.eq_ignore_ascii_case(INSTANCE_HEADER) => who.see_instance(value),
+                16 if name.eq_ignore_ascii_case(REQUEST_HEADER) => who.see_echo(value),
+                _ => {}
+            }
         }
+        who.end_head(self.identity, self.backends);
     }
-    who.end_head(identity, backends);
 }

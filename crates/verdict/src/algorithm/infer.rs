@@ -203,49 +203,13 @@ impl Evidence {
 
     /// Fresh connections went to several backends.
     fn infer_spread(&self, fresh: &OrderPattern, names: &[String], inference: &mut Inference) {
-        let sequence = backends(&self.fresh);
         let kept = OrderPattern::of(&backends(&self.kept));
-        inference.evidence.push(format!(
-            "{} new connections in sequence: {}",
-            sequence.len(),
-            describe(fresh, &sequence, names)
-        ));
-        if !self.kept.is_empty() {
-            let sequence = backends(&self.kept);
-            inference.evidence.push(format!(
-                "{} requests on one connection: {}",
-                sequence.len(),
-                describe(&kept, &sequence, names)
-            ));
+        self.describe_orders(fresh, &kept, names, inference);
+        let cookie = self.sticky(inference);
+        if cookie.is_none() {
+            self.find_unit(inference);
         }
-        let sticky = self.sticky(inference);
-        let unit = &self.connections;
-        if sticky.is_none() && inference.is_unit_known && unit.decides() {
-            inference.per_connection = true;
-            inference.evidence.push(format!(
-                "{} connections, {} requests each: all of a connection went to one backend, so connections are balanced, not requests",
-                unit.rows.len(),
-                unit.rows.iter().map(Vec::len).max().unwrap_or(0)
-            ));
-        }
-        let by_value = match sticky {
-            Some((Algorithm::Sticky, label)) => {
-                (inference.kind, inference.label) = (Some(Algorithm::Sticky), label);
-                return;
-            }
-            other => other,
-        };
-        if let Some((kind, label, key)) = self.key()
-            && !matches!(kind, Algorithm::Source | Algorithm::Uri)
-        {
-            self.describe_keys(inference);
-            let label = format!("{label}; requests without it are spread");
-            (inference.kind, inference.label, inference.key) = (Some(kind), label, Some(key));
-            self.find_bound(inference);
-            return;
-        }
-        if let Some((kind, label)) = by_value {
-            (inference.kind, inference.label) = (Some(kind), label);
+        if self.name_by_value(cookie, inference) {
             return;
         }
         let mixed = OrderPattern::of(&self.mixed.iter().map(|flight| flight.pick.backend).collect::<Vec<Backend>>());
@@ -255,9 +219,6 @@ impl Evidence {
         if self.remembers() {
             return self.name_least_time(names, inference);
         }
-        let sample = if self.sample.is_empty() { backends(&self.more) } else { self.sample.clone() };
-        let is_too_even = is_too_even(&sample);
-        let sample = evenness(&sample);
         match rotation {
             Some(OrderPattern::Turns { period, exceptions }) => {
                 inference.exceptions = *exceptions;
@@ -265,39 +226,9 @@ impl Evidence {
                 self.look_for_breaks(fresh, inference);
             }
             Some(OrderPattern::Blocks(weights)) => self.name_rotation(weights.clone(), None, fresh, load, inference),
-            _ => match (fresh, ordered) {
-                // What several rotations give may repeat too, but then each of them is seen on its own connection.
-                (OrderPattern::Turns { period, .. }, OrderPattern::Turns { .. })
-                    if let (Some(rotations), Some(_)) = (fresh.interleaved(), ordered.interleaved()) =>
-                {
-                    // A balancer before others that rotate; one that gives each backend several in a row looks the same.
-                    inference.label =
-                        format!("a fixed order of {}, as {rotations} rotations in turn give", period.len());
-                    inference.turns = Some(period.clone());
-                    inference.or = vec![Algorithm::RoundRobin, Algorithm::WeightedRoundRobin];
-                }
-                (OrderPattern::Turns { period, .. }, OrderPattern::Turns { .. }) => {
-                    inference.label = format!("a fixed order of {} that is no rotation", period.len());
-                    inference.turns = Some(period.clone());
-                    // Weights, each backend's turns in a row: only they would give that.
-                    inference.or = vec![Algorithm::WeightedRoundRobin];
-                    inference.excludes_others = self.is_undisturbed() && self.failing.is_empty();
-                }
-                _ => self.name_unordered(fresh, &sample, load, inference),
-            },
+            _ => self.name_without_rotation(fresh, ordered, load, inference),
         }
-        if self.kept.is_empty() {
-            self.widen(load, inference);
-        }
-        if inference.kind == Some(Algorithm::WeightedRoundRobin) && !self.is_undisturbed() {
-            // Requests beside those that are held change what a balancer with weights sees of load.
-            inference.or.push(Algorithm::LeastConnections);
-        }
-        if inference.kind == Some(Algorithm::Random) && is_too_even {
-            // What draws is uneven on the whole, if a little: what overtakes on its way looks like draws.
-            (inference.kind, inference.label) = (None, "like chance, and more even on the whole".to_owned());
-            inference.or.extend([Algorithm::Random, Algorithm::RoundRobin]);
-        }
+        self.doubt(load, inference);
         inference.or.extend(self.untried().into_iter().filter(|open| match open {
             // Requests that have both alike were spread.
             Algorithm::Source | Algorithm::Uri => false,
@@ -310,6 +241,99 @@ impl Evidence {
         if inference.per_connection {
             inference.label = format!("{}, of connections (layer 4, or kept to one backend)", inference.label);
         }
+    }
+
+    fn describe_orders(&self, fresh: &OrderPattern, kept: &OrderPattern, names: &[String], inference: &mut Inference) {
+        let sequence = backends(&self.fresh);
+        inference.evidence.push(format!(
+            "{} new connections in sequence: {}",
+            sequence.len(),
+            describe(fresh, &sequence, names)
+        ));
+        if !self.kept.is_empty() {
+            let sequence = backends(&self.kept);
+            inference.evidence.push(format!(
+                "{} requests on one connection: {}",
+                sequence.len(),
+                describe(kept, &sequence, names)
+            ));
+        }
+    }
+
+    /// Whether connections are balanced, not requests.
+    fn find_unit(&self, inference: &mut Inference) {
+        let unit = &self.connections;
+        if inference.is_unit_known && unit.decides() {
+            inference.per_connection = true;
+            inference.evidence.push(format!(
+                "{} connections, {} requests each: all of a connection went to one backend, so connections are balanced, not requests",
+                unit.rows.len(),
+                unit.rows.iter().map(Vec::len).max().unwrap_or(0)
+            ));
+        }
+    }
+
+    /// Whether a value of requests selects: a cookie that the client was given, or one that only some requests have, which leaves the
+    /// others spread.
+    fn name_by_value(&self, cookie: Option<(Algorithm, String)>, inference: &mut Inference) -> bool {
+        let is_sticky = matches!(cookie, Some((Algorithm::Sticky, _)));
+        let of_some = |(kind, ..): &(Algorithm, String, Key)| !matches!(kind, Algorithm::Source | Algorithm::Uri);
+        if let Some((kind, label, key)) = self.key().filter(of_some).filter(|_| !is_sticky) {
+            self.describe_keys(inference);
+            let label = format!("{label}; requests without it are spread");
+            (inference.kind, inference.label, inference.key) = (Some(kind), label, Some(key));
+            self.find_bound(inference);
+            return true;
+        }
+        let Some((kind, label)) = cookie else { return false };
+        (inference.kind, inference.label) = (Some(kind), label);
+        true
+    }
+
+    /// What no single rotation gave.
+    fn name_without_rotation(
+        &self,
+        fresh: &OrderPattern,
+        ordered: &OrderPattern,
+        load: LoadEffect,
+        inference: &mut Inference,
+    ) {
+        let (OrderPattern::Turns { period, .. }, OrderPattern::Turns { .. }) = (fresh, ordered) else {
+            return self.name_unordered(fresh, &evenness(&self.long_sample()), load, inference);
+        };
+        inference.turns = Some(period.clone());
+        // What several rotations give may repeat too, but then each of them is seen on its own connection.
+        if let (Some(rotations), Some(_)) = (fresh.interleaved(), ordered.interleaved()) {
+            // A balancer before others that rotate; one that gives each backend several in a row looks the same.
+            inference.label = format!("a fixed order of {}, as {rotations} rotations in turn give", period.len());
+            inference.or = vec![Algorithm::RoundRobin, Algorithm::WeightedRoundRobin];
+        } else {
+            inference.label = format!("a fixed order of {} that is no rotation", period.len());
+            // Weights, each backend's turns in a row: only they would give that.
+            inference.or = vec![Algorithm::WeightedRoundRobin];
+            inference.excludes_others = self.is_undisturbed() && self.failing.is_empty();
+        }
+    }
+
+    /// Adds what also fits, because of what was not tried or what disturbed.
+    fn doubt(&self, load: LoadEffect, inference: &mut Inference) {
+        if self.kept.is_empty() {
+            self.widen(load, inference);
+        }
+        if inference.kind == Some(Algorithm::WeightedRoundRobin) && !self.is_undisturbed() {
+            // Requests beside those that are held change what a balancer with weights sees of load.
+            inference.or.push(Algorithm::LeastConnections);
+        }
+        if inference.kind == Some(Algorithm::Random) && is_too_even(&self.long_sample()) {
+            // What draws is uneven on the whole, if a little: what overtakes on its way looks like draws.
+            (inference.kind, inference.label) = (None, "like chance, and more even on the whole".to_owned());
+            inference.or.extend([Algorithm::Random, Algorithm::RoundRobin]);
+        }
+    }
+
+    /// Backends in the order of the longest run of requests that there is: the sample, or what experiments sent for want of one.
+    fn long_sample(&self) -> Vec<Backend> {
+        if self.sample.is_empty() { backends(&self.more) } else { self.sample.clone() }
     }
 
     /// How cookies that the client is given select its backend, and what they are called: they name it, or their value is hashed.
