@@ -174,51 +174,13 @@ impl Core {
                     *input = &[];
                     return None;
                 }
-                Reading::Preface => {
-                    let length = input.len().min(PREFACE.len());
-                    if input[..length] != PREFACE[..length] {
-                        Err(Malformed::Http2Preface)
-                    } else if length < PREFACE.len() {
-                        return None;
-                    } else {
-                        *input = &input[length..];
-                        self.reading = Reading::FirstSettings;
-                        Ok(None)
-                    }
-                }
+                Reading::Preface => self.read_preface(input)?.map(|()| None),
                 Reading::Data { .. } => match self.read_data(input) {
                     Some(happened) => Ok(Some(happened)),
                     None if matches!(self.reading, Reading::Data { .. }) => return None,
                     None => Ok(None),
                 },
-                Reading::FirstSettings | Reading::Frame => {
-                    let head = frame::Head::read(input)?;
-                    if self.reading == Reading::FirstSettings && input.starts_with(b"HTTP/") {
-                        // It speaks HTTP/1: its status line would be read as a very long frame.
-                        Err(Malformed::Http2Preface)
-                    } else if head.length > LARGEST {
-                        Err(Malformed::FrameSize)
-                    } else if self.reading == Reading::FirstSettings && (head.kind != kind::SETTINGS || head.has(ACK)) {
-                        Err(Malformed::SettingsMissing)
-                    } else if self
-                        .assembling
-                        .as_ref()
-                        .is_some_and(|it| (head.kind, head.stream) != (kind::CONTINUATION, it.stream))
-                    {
-                        Err(Malformed::BlockInterrupted)
-                    } else if head.kind == kind::DATA {
-                        match self.begin_data(head, input, out) {
-                            Some(outcome) => outcome.map(|happened| happened.map(|it| (head.stream, it))),
-                            None => return None,
-                        }
-                    } else {
-                        let end = HEAD + head.length as usize;
-                        let payload = input.get(HEAD..end)?;
-                        *input = &input[end..];
-                        self.reading = Reading::Frame;
-                        self.take(head, payload, block, now, out)
-                    }
-                }
+                Reading::FirstSettings | Reading::Frame => self.read_frame(input, block, now, out)?,
             };
             match step {
                 Ok(Some(happened)) => return Some(happened),
@@ -230,6 +192,63 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// `None` if more of it must come.
+    fn read_preface(&mut self, input: &mut &[u8]) -> Option<Result<(), Malformed>> {
+        let length = input.len().min(PREFACE.len());
+        if input[..length] != PREFACE[..length] {
+            return Some(Err(Malformed::Http2Preface));
+        }
+        if length < PREFACE.len() {
+            return None;
+        }
+        *input = &input[length..];
+        self.reading = Reading::FirstSettings;
+        Some(Ok(()))
+    }
+
+    /// A whole frame, or the head of DATA. `None` if more of it must come.
+    fn read_frame<'b>(
+        &mut self,
+        input: &mut &'b [u8],
+        block: &mut Block,
+        now: u64,
+        out: &mut Vec<u8>,
+    ) -> Option<Result<Option<(u32, Happened<'b>)>, Malformed>> {
+        let head = frame::Head::read(input)?;
+        if let Err(why) = self.check_order(head, input) {
+            return Some(Err(why));
+        }
+        if head.kind == kind::DATA {
+            let begun = self.begin_data(head, input, out)?;
+            return Some(begun.map(|happened| happened.map(|it| (head.stream, it))));
+        }
+        let end = HEAD + head.length as usize;
+        let payload = input.get(HEAD..end)?;
+        *input = &input[end..];
+        self.reading = Reading::Frame;
+        Some(self.take(head, payload, block, now, out))
+    }
+
+    /// Whether such a frame may come now, whatever it holds.
+    fn check_order(&self, head: frame::Head, input: &[u8]) -> Result<(), Malformed> {
+        let is_first = self.reading == Reading::FirstSettings;
+        if is_first && input.starts_with(b"HTTP/") {
+            // It speaks HTTP/1: its status line would be read as a very long frame.
+            return Err(Malformed::Http2Preface);
+        }
+        if head.length > LARGEST {
+            return Err(Malformed::FrameSize);
+        }
+        if is_first && (head.kind != kind::SETTINGS || head.has(ACK)) {
+            return Err(Malformed::SettingsMissing);
+        }
+        let block = self.assembling.as_ref();
+        if block.is_some_and(|it| (head.kind, head.stream) != (kind::CONTINUATION, it.stream)) {
+            return Err(Malformed::BlockInterrupted);
+        }
+        Ok(())
     }
 
     /// Ends the connection for that reason.
@@ -301,14 +320,8 @@ impl Core {
         }
         *input = &input[length..];
         let cost = i64::from(head.length);
-        if cost > self.receive_window {
-            return Some(Err(Malformed::WindowExceeded));
-        }
-        self.receive_window -= cost;
-        let full = i64::from(self.own.connection_window);
-        if self.receive_window < full / 2 {
-            frame::write_window_update(out, 0, (full - self.receive_window) as u32);
-            self.receive_window = full;
+        if let Err(why) = self.spend_window(cost, out) {
+            return Some(Err(why));
         }
         let ends = head.has(END_STREAM);
         let mut kept = false;
@@ -343,6 +356,20 @@ impl Core {
             self.reset(head.stream, ErrorCode::of(why), out);
             Happened::Malformed(why)
         })))
+    }
+
+    /// Takes that much from the connection's window, and opens it anew when half of it is spent.
+    fn spend_window(&mut self, cost: i64, out: &mut Vec<u8>) -> Result<(), Malformed> {
+        if cost > self.receive_window {
+            return Err(Malformed::WindowExceeded);
+        }
+        self.receive_window -= cost;
+        let full = i64::from(self.own.connection_window);
+        if self.receive_window < full / 2 {
+            frame::write_window_update(out, 0, (full - self.receive_window) as u32);
+            self.receive_window = full;
+        }
+        Ok(())
     }
 
     /// A message has ended. `None` if the stream is not there any more.

@@ -116,31 +116,66 @@ impl<'s> Trailers<'s> {
     }
 }
 
+/// What a request has instead of a request line.
+#[derive(Default)]
+struct PseudoFields<'s> {
+    method: Option<&'s [u8]>,
+    scheme: Option<&'s [u8]>,
+    path: Option<&'s [u8]>,
+    authority: Option<&'s [u8]>,
+    count: usize,
+}
+
+impl<'s> PseudoFields<'s> {
+    fn read(block: &'s Block) -> Result<Self, Malformed> {
+        let mut pseudo = PseudoFields::default();
+        for (name, value) in block.iter() {
+            let place = match name {
+                b":method" => &mut pseudo.method,
+                b":scheme" => &mut pseudo.scheme,
+                b":path" => &mut pseudo.path,
+                b":authority" => &mut pseudo.authority,
+                [b':', ..] => return Err(Malformed::PseudoField),
+                _ => break,
+            };
+            if place.replace(value).is_some() {
+                return Err(Malformed::PseudoField);
+            }
+            pseudo.count += 1;
+        }
+        Ok(pseudo)
+    }
+
+    /// The method, and what it is about: RFC 9113 §8.3.1, and §8.5 for CONNECT.
+    fn target(&self) -> Result<(&'s str, &'s str), Malformed> {
+        let method = self.method.filter(|it| is_token(it)).map(text).ok_or(Malformed::PseudoField)?;
+        if self.authority.is_some_and(|it| !is_host(it)) {
+            return Err(Malformed::HostInvalid);
+        }
+        let target = match (method, self.scheme, self.path) {
+            ("CONNECT", None, None) => self.authority,
+            ("CONNECT", ..) | (_, None, _) => return Err(Malformed::PseudoField),
+            (_, Some(_), path) => path,
+        };
+        let target = target.filter(|it| !it.is_empty()).ok_or(Malformed::PseudoField)?;
+        if !target.iter().all(u8::is_ascii_graphic) {
+            return Err(Malformed::Target);
+        }
+        Ok((method, text(target)))
+    }
+}
+
 /// Reads a request's head.
 pub(super) fn request(block: &Block, ends: bool) -> Result<Request<'_>, Malformed> {
     if block.is_too_large() {
         return Err(Malformed::HeadTooLarge);
     }
-    let (mut method, mut scheme, mut path, mut authority) = (None, None, None, None);
-    let mut pseudo = 0;
-    for (name, value) in block.iter() {
-        let place = match name {
-            b":method" => &mut method,
-            b":scheme" => &mut scheme,
-            b":path" => &mut path,
-            b":authority" => &mut authority,
-            [b':', ..] => return Err(Malformed::PseudoField),
-            _ => break,
-        };
-        if place.replace(value).is_some() {
-            return Err(Malformed::PseudoField);
-        }
-        pseudo += 1;
-    }
+    let pseudo = PseudoFields::read(block)?;
+    let authority = pseudo.authority;
     let mut fields = FramingFields::default();
     let mut expects_continue = false;
     let mut host = None;
-    for (name, value) in block.iter().skip(pseudo) {
+    for (name, value) in block.iter().skip(pseudo.count) {
         check_field(name, value)?;
         match name {
             b"host" => {
@@ -158,26 +193,7 @@ pub(super) fn request(block: &Block, ends: bool) -> Result<Request<'_>, Malforme
             _ => {}
         }
     }
-    let method = method.filter(|it| is_token(it)).map(text).ok_or(Malformed::PseudoField)?;
-    if authority.is_some_and(|it| !is_host(it)) {
-        return Err(Malformed::HostInvalid);
-    }
-    let target = if method == "CONNECT" {
-        if scheme.is_some() || path.is_some() {
-            return Err(Malformed::PseudoField);
-        }
-        authority
-    } else {
-        if scheme.is_none() {
-            return Err(Malformed::PseudoField);
-        }
-        path
-    };
-    let target = target.filter(|it| !it.is_empty()).ok_or(Malformed::PseudoField)?;
-    if !target.iter().all(u8::is_ascii_graphic) {
-        return Err(Malformed::Target);
-    }
-    let target = text(target);
+    let (method, target) = pseudo.target()?;
     let form = RequestTarget::parse(method, target)?;
     if let RequestTarget::Absolute { .. } = form {
         return Err(Malformed::Target);
@@ -187,7 +203,7 @@ pub(super) fn request(block: &Block, ends: bool) -> Result<Request<'_>, Malforme
         return Err(Malformed::HostMissing);
     }
     let framing = framing(fields, ends)?;
-    Ok(Request { block, pseudo, method, target, form, host, framing, expects_continue })
+    Ok(Request { block, pseudo: pseudo.count, method, target, form, host, framing, expects_continue })
 }
 
 /// Reads a response's head.

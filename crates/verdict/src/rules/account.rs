@@ -103,6 +103,25 @@ impl EntryCounts {
         if !entry.attempts.is_empty() && entry.attempts.iter().all(Arrival::is_unprocessed) {
             *self.unprocessed.entry(entry.outcome).or_default() += 1;
         }
+        self.see_outcome(case, entry);
+        let by_backend = matches!(entry.outcome, Outcome::Delivered | Outcome::Retried | Outcome::Duplicated);
+        if by_backend && status >= 400 {
+            if is_excused {
+                self.statuses_excused += 1;
+            } else {
+                *self.statuses.entry(status).or_default() += 1;
+                if let Some(name) = case.names.get(usize::from(entry.observation.backend.0)) {
+                    *self.by_backend.entry(name.clone()).or_default() += 1;
+                }
+                keep(&mut self.status_examples, entry.sequence);
+            }
+        }
+        self.see_attempts(case, entry);
+    }
+
+    /// What is counted of its outcome alone.
+    fn see_outcome(&mut self, case: &Case, entry: &Entry) {
+        let status = entry.observation.status;
         match entry.outcome {
             Outcome::Balancer => {
                 *self.own.entry(status).or_default() += 1;
@@ -134,19 +153,6 @@ impl EntryCounts {
                 }
             }
         }
-        let by_backend = matches!(entry.outcome, Outcome::Delivered | Outcome::Retried | Outcome::Duplicated);
-        if by_backend && status >= 400 {
-            if is_excused {
-                self.statuses_excused += 1;
-            } else {
-                *self.statuses.entry(status).or_default() += 1;
-                if let Some(name) = case.names.get(usize::from(entry.observation.backend.0)) {
-                    *self.by_backend.entry(name.clone()).or_default() += 1;
-                }
-                keep(&mut self.status_examples, entry.sequence);
-            }
-        }
-        self.see_attempts(case, entry);
     }
 
     /// Retries, whatever became of the request.

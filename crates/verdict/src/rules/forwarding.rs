@@ -2,6 +2,7 @@
 
 use http::grpc::is_content_type;
 
+use crate::arrived::PartChange;
 use crate::report::{Added, Forwarding, HeldConnections, Rewrite};
 use crate::request::{Note, RequestPart};
 use crate::rules::case::Case;
@@ -14,6 +15,25 @@ pub fn describe(case: &Case) -> Option<Forwarding> {
     if changes.attempts == 0 {
         return None;
     }
+    Some(Forwarding {
+        attempts: changes.attempts,
+        compared: changes.compared,
+        rewrites: list_rewrites(case),
+        added: list_added(case),
+        leaked: list_leaked(case),
+        http_1_0: changes.noted(Note::Http10),
+        http_2: changes.noted(Note::Http2),
+        client_http_2: case.over_http2,
+        proxied: changes.proxied.counts.clone(),
+        upstream: list_held(case),
+        vias: case.received.vias.clone(),
+        servers: case.received.servers.clone(),
+    })
+}
+
+/// What arrived otherwise than it was sent.
+fn list_rewrites(case: &Case) -> Vec<Rewrite> {
+    let changes = case.changes;
     let sent = |part: RequestPart| match part {
         RequestPart::Method => Some(case.sent.method.to_owned()),
         RequestPart::Path => changed_target(case, part).split('?').next().map(str::to_owned),
@@ -34,7 +54,7 @@ pub fn describe(case: &Case) -> Option<Forwarding> {
     };
     let described = changes.parts.iter().filter(|change| !of_fields(change.part) || !fields.is_empty());
     let most = fields.iter().map(|(_, count)| *count).max().unwrap_or(0);
-    let rewrites = described.map(|change| Rewrite {
+    let rewrite = |change: &PartChange| Rewrite {
         part: change.part.name().to_owned(),
         sent: sent(change.part),
         arrived: match change.part {
@@ -47,40 +67,35 @@ pub fn describe(case: &Case) -> Option<Forwarding> {
         } else {
             Vec::new()
         },
-    });
+    };
+    described.map(rewrite).collect()
+}
+
+/// Fields about the client and the way that the user did not send.
+fn list_added(case: &Case) -> Vec<Added> {
+    let changes = case.changes;
     let own = |name: &str| case.sent.fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name));
-    let added = [Note::ForwardedFor, Note::ForwardedProto, Note::ForwardedHost, Note::Forwarded, Note::Via];
-    let added = added.into_iter().filter(|note| changes.noted(*note) > 0 && !own(note.name())).map(|note| Added {
+    let notes = [Note::ForwardedFor, Note::ForwardedProto, Note::ForwardedHost, Note::Forwarded, Note::Via];
+    let added = notes.into_iter().filter(|note| changes.noted(*note) > 0 && !own(note.name()));
+    let describe = |note: Note| Added {
         name: note.name().to_owned(),
         value: changes.forwarded_for.only().filter(|_| note == Note::ForwardedFor).map(str::to_owned),
         attempts: changes.noted(note),
-    });
+    };
+    added.map(describe).collect()
+}
+
+/// Fields of one connection that arrived on the next.
+fn list_leaked(case: &Case) -> Vec<(String, u64)> {
     // A balancer that passes a handshake on asks for the upgrade itself (RFC 9110 §7.8).
     let is_asked_for = |note: Note| note == Note::Upgrade && case.streams.is_some();
     // gRPC has TE: trailers arrive at backends, as HTTP/2 allows (RFC 9113 §8.2.2).
-    let is_call = case
-        .sent
-        .fields
-        .iter()
-        .any(|(name, value)| name.eq_ignore_ascii_case("content-type") && is_content_type(value.as_bytes()));
+    let is_content = |name: &str| name.eq_ignore_ascii_case("content-type");
+    let is_call = case.sent.fields.iter().any(|(name, value)| is_content(name) && is_content_type(value.as_bytes()));
     let is_of_calls = |note: Note| note == Note::Te && is_call;
-    let leaks =
-        |note: &Note| note.is_hop_by_hop() && !is_asked_for(*note) && !is_of_calls(*note) && changes.noted(*note) > 0;
-    let leaked = Note::ALL.into_iter().filter(leaks);
-    Some(Forwarding {
-        attempts: changes.attempts,
-        compared: changes.compared,
-        rewrites: rewrites.collect(),
-        added: added.collect(),
-        leaked: leaked.map(|note| (note.name().to_owned(), changes.noted(note))).collect(),
-        http_1_0: changes.noted(Note::Http10),
-        http_2: changes.noted(Note::Http2),
-        client_http_2: case.over_http2,
-        proxied: changes.proxied.counts.clone(),
-        upstream: list_held(case),
-        vias: case.received.vias.clone(),
-        servers: case.received.servers.clone(),
-    })
+    let leaks = |note: &Note| note.is_hop_by_hop() && !is_asked_for(*note) && !is_of_calls(*note);
+    let counted = Note::ALL.into_iter().filter(leaks).map(|note| (note.name().to_owned(), case.changes.noted(note)));
+    counted.filter(|(_, count)| *count > 0).collect()
 }
 
 /// What it held to each backend. One that was started again counts its connections anew.

@@ -24,33 +24,17 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     // How likely chance alone misses one that has an even share, or the one it should have.
     let pins = case.inference.kind.is_some_and(Algorithm::pins);
     let draws = if pins { case.tally.pins.clients } else { case.tally.attempts };
-    let required = case.expectations.requires_shares();
-    let certain = case.inference.certain();
-    let is_promised = required
-        || match certain {
-            Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin | Algorithm::Random) => true,
-            // A key has its backend, and others have theirs.
-            Some(kind) => kind.pins() && case.varied,
-            None => false,
-        };
-    let rotates = matches!(certain, Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin));
     // A hash ring's arcs may be half as long as they should be.
-    let granted = if required { 1.0 } else { 0.5 };
+    let granted = if case.expectations.requires_shares() { 1.0 } else { 0.5 };
     let missed_by_chance = |place: &usize| (1.0 - shares[*place] * granted).powf(draws as f64);
     let chance = missed.iter().map(missed_by_chance).fold(0.0, f64::max) * case.backends as f64;
-    let is_certain = if rotates && !required {
-        // Each rotation may not have come as far as to it.
-        let rotations = if case.inference.rotations == Some(1) { 2 } else { ROTATIONS };
-        draws > rotations * case.inference.turns.as_ref().map_or(case.backends, Vec::len) as u64
-    } else {
-        chance < FALSE_ALARM / 10.0
-    };
+    let is_promised = is_promised(case);
     let failed = case.failed_somewhere();
     let has_failed = |place: &&usize| failed.get(**place).copied().unwrap_or(false);
     let level = match missed.as_slice() {
         [] => Level::Pass,
         missed if missed.iter().all(|place| has_failed(&place)) => Level::Inconclusive,
-        _ if is_promised && is_certain => Level::Fail,
+        _ if is_promised && is_certain(case, draws, chance) => Level::Fail,
         _ => Level::Inconclusive,
     };
     let (expected, excluded) = names.iter().cloned().partition(|name| case.expectations.takes_part(name));
@@ -72,6 +56,29 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     }
     let order = if missed.is_empty() { Vec::new() } else { case.order() };
     Some(Finding::new(level, finding::Facts::Reach(facts)).shown_by(order))
+}
+
+/// Whether every backend is to get something, by what the user requires or the algorithm does.
+fn is_promised(case: &Case) -> bool {
+    case.expectations.requires_shares()
+        || match case.inference.certain() {
+            Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin | Algorithm::Random) => true,
+            // A key has its backend, and others have theirs.
+            Some(kind) => kind.pins() && case.varied,
+            None => false,
+        }
+}
+
+/// Whether that many draws would have come to each backend, but for that chance.
+fn is_certain(case: &Case, draws: u64, chance: f64) -> bool {
+    let rotates = matches!(case.inference.certain(), Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin));
+    if rotates && !case.expectations.requires_shares() {
+        // Each rotation may not have come as far as to it.
+        let rotations = if case.inference.rotations == Some(1) { 2 } else { ROTATIONS };
+        draws > rotations * case.inference.turns.as_ref().map_or(case.backends, Vec::len) as u64
+    } else {
+        chance < FALSE_ALARM / 10.0
+    }
 }
 
 #[cfg(test)]
