@@ -3,6 +3,7 @@
 
 mod calling;
 mod pacing;
+mod sending;
 mod turn;
 
 use std::collections::VecDeque;
@@ -16,9 +17,10 @@ use crate::backend::exchange::{Arriving, Exchange};
 use crate::backend::fault::{Effect, Treatment};
 use crate::backend::multiplexed::calling::{CallProgress, Calling};
 use crate::backend::multiplexed::pacing::{PacingProgress, StreamPacing};
-use crate::backend::multiplexed::turn::{PIECE, StreamTurn};
+use crate::backend::multiplexed::sending::{Sending, SendingProgress};
+use crate::backend::multiplexed::turn::StreamTurn;
 use crate::backend::paced::Paced;
-use crate::backend::response::{Response, ResponseBody, pattern};
+use crate::backend::response::{Response, ResponseBody};
 use crate::backend::state::ProcessState;
 use crate::journal::Claim;
 use crate::wire::{AttemptEnd, Moment, REQUEST_HEADER, Refusal, RequestId, ResponseId};
@@ -71,15 +73,7 @@ enum StreamPhase {
     Hanging(Claim),
 }
 
-struct Sending {
-    body: ResponseBody,
-    position: u64,
-    /// Where a fault breaks it off, or its length.
-    end: u64,
-    is_cut: bool,
-}
-
-/// That one turn adds to the output, each of at most [`PIECE`].
+/// That one turn adds to the output, each of at most [`turn::PIECE`].
 const PIECES_A_TURN: usize = 4;
 /// GOAWAY with it says that streams are still taken.
 const LAST_STREAM: u32 = (1 << 31) - 1;
@@ -135,9 +129,7 @@ impl StreamConnection {
 
     fn can_go_on(&self, active: &Active) -> bool {
         match &active.phase {
-            StreamPhase::Sending(_, sending) => {
-                sending.position == sending.end || self.http.capacity(active.stream) > 0
-            }
+            StreamPhase::Sending(_, sending) => sending.can_go_on(active.stream, &self.http),
             StreamPhase::Pacing(_, pacing) if pacing.has_unsent() => self.http.capacity(active.stream) > 0,
             StreamPhase::Calling(calling) => calling.can_go_on(active.stream, &self.http),
             StreamPhase::Pacing(_, pacing) => pacing.due() == Some(Moment(0)),
@@ -436,7 +428,7 @@ impl StreamConnection {
                 turn.state.recycle_body(body);
                 return self.leaving.push_back((stream, claim));
             }
-            body => StreamPhase::Sending(claim, Sending { body, position: 0, end, is_cut }),
+            body => StreamPhase::Sending(claim, Sending::new(body, end, is_cut)),
         };
         self.active.push(Active { stream, phase });
     }
@@ -478,37 +470,18 @@ impl StreamConnection {
     fn send_piece(&mut self, place: usize, turn: &mut StreamTurn) {
         let Active { stream, phase } = &mut self.active[place];
         let (stream, StreamPhase::Sending(_, sending)) = (*stream, phase) else { return };
-        let left = usize::try_from(sending.end - sending.position).unwrap_or(usize::MAX);
-        let piece = left.min(PIECE).min(self.http.capacity(stream));
-        let ends = piece == left && !sending.is_cut;
-        match &sending.body {
-            ResponseBody::Bytes(bytes) => {
-                let start = sending.position as usize;
-                self.http.data(stream, &bytes[start..start + piece], ends, turn.out);
+        match sending.send(stream, &mut self.http, turn) {
+            SendingProgress::Open => {}
+            SendingProgress::Written => {
+                if let StreamPhase::Sending(claim, sending) = self.active.swap_remove(place).phase {
+                    turn.state.recycle_body(sending.into_body());
+                    self.leaving.push_back((stream, claim));
+                }
             }
-            // None of them is sent piece by piece.
-            ResponseBody::Paced { .. } | ResponseBody::Socket { .. } | ResponseBody::Messages { .. } => return,
-            ResponseBody::Pattern(_) => {
-                let mut buffer = turn.state.buffer();
-                pattern(&mut buffer, sending.position, sending.position + piece as u64);
-                self.http.data(stream, &buffer, ends, turn.out);
-                turn.state.recycle(buffer);
+            SendingProgress::Cut => {
+                self.stage = StreamStage::Over;
+                self.http.stop();
             }
-        }
-        sending.position += piece as u64;
-        if piece < left {
-            return;
-        }
-        if sending.is_cut {
-            // The connection ends with what has been written.
-            self.stage = StreamStage::Over;
-            self.http.stop();
-            return;
-        }
-        let Active { stream, phase } = self.active.swap_remove(place);
-        if let StreamPhase::Sending(claim, sending) = phase {
-            turn.state.recycle_body(sending.body);
-            self.leaving.push_back((stream, claim));
         }
     }
 

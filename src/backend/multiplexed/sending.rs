@@ -1,0 +1,70 @@
+//! The body of a response on its stream: it goes out as far as windows and the kernel take it.
+
+use http::StreamId;
+use http::h2::server::Server;
+
+use crate::backend::multiplexed::turn::{PIECE, StreamTurn};
+use crate::backend::response::{ResponseBody, pattern};
+
+pub(super) struct Sending {
+    body: ResponseBody,
+    position: u64,
+    /// Where a fault breaks it off, or its length.
+    end: u64,
+    is_cut: bool,
+}
+
+/// What has become of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum SendingProgress {
+    /// More is to be sent.
+    Open,
+    /// All of it is in the output.
+    Written,
+    /// Its connection is to end with what has been written.
+    Cut,
+}
+
+impl Sending {
+    pub(super) fn new(body: ResponseBody, end: u64, is_cut: bool) -> Sending {
+        Sending { body, position: 0, end, is_cut }
+    }
+
+    pub(super) fn into_body(self) -> ResponseBody {
+        self.body
+    }
+
+    /// Whether something can be written as soon as there is room.
+    pub(super) fn can_go_on(&self, stream: StreamId, http: &Server) -> bool {
+        self.position == self.end || http.capacity(stream) > 0
+    }
+
+    /// Sends the next piece.
+    pub(super) fn send(&mut self, stream: StreamId, http: &mut Server, turn: &mut StreamTurn) -> SendingProgress {
+        let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
+        let piece = left.min(PIECE).min(http.capacity(stream));
+        let ends = piece == left && !self.is_cut;
+        match &self.body {
+            ResponseBody::Bytes(bytes) => {
+                let start = self.position as usize;
+                http.data(stream, &bytes[start..start + piece], ends, turn.out);
+            }
+            // None of them is sent piece by piece.
+            ResponseBody::Paced { .. } | ResponseBody::Socket { .. } | ResponseBody::Messages { .. } => {
+                return SendingProgress::Open;
+            }
+            ResponseBody::Pattern(_) => {
+                let mut buffer = turn.state.buffer();
+                pattern(&mut buffer, self.position, self.position + piece as u64);
+                http.data(stream, &buffer, ends, turn.out);
+                turn.state.recycle(buffer);
+            }
+        }
+        self.position += piece as u64;
+        match (piece < left, self.is_cut) {
+            (true, _) => SendingProgress::Open,
+            (false, true) => SendingProgress::Cut,
+            (false, false) => SendingProgress::Written,
+        }
+    }
+}
