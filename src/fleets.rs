@@ -30,6 +30,8 @@ pub(crate) struct FleetHost {
     pub(crate) label: String,
     /// What the machine calls itself.
     machine: String,
+    /// Its pod with the namespace, where it has one.
+    pod: Option<(String, Option<String>)>,
     /// Which run of a supervisor it is; none for a fleet of an earlier version.
     instance: Option<Instance>,
     /// Which monotonic clock it has.
@@ -52,6 +54,15 @@ pub(crate) struct FleetChanges {
 
 /// How long a host may take to say who is there: the others wait meanwhile.
 const STATUS: Duration = Duration::from_secs(1);
+
+/// Which backends of hosts that do not respond any more are the ones that joined, if their fleets call them the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heirs {
+    /// Those whose records have times of the same clock: times are read by backend.
+    OfClock,
+    /// Those of a pod of the same name too, such as a StatefulSet's that comes back with another address.
+    OfPod,
+}
 
 /// A backend of one of them.
 #[derive(Clone)]
@@ -80,7 +91,7 @@ impl Fleets {
     pub(crate) async fn one(remote: Remote) -> Result<Fleets> {
         let status = remote.status().await?;
         let mut fleets = Fleets { choices: Vec::new(), hosts: Vec::new(), backends: Vec::new() };
-        fleets.add(vec![(remote, status)], &[]);
+        fleets.add(vec![(remote, status)], &[], Heirs::OfClock);
         fleets.sort();
         Ok(fleets)
     }
@@ -107,13 +118,13 @@ impl Fleets {
         let mut seen = HashSet::new();
         found
             .retain(|(_, status): &(Remote, FleetStatus)| status.instance.is_none_or(|instance| seen.insert(instance)));
-        fleets.add(found, &[]);
+        fleets.add(found, &[], Heirs::OfClock);
         fleets.sort();
         Ok(fleets)
     }
 
     /// Adds hosts with all of their backends. What a host that is gone called the same, on the same machine, is started again here.
-    fn add(&mut self, found: Vec<(Remote, FleetStatus)>, gone: &[usize]) {
+    fn add(&mut self, found: Vec<(Remote, FleetStatus)>, gone: &[usize], heirs: Heirs) {
         let labels: Vec<String> = found.iter().map(|(remote, status)| label(remote, status, &found)).collect();
         let first = self.backends.len();
         for ((remote, status), label) in found.iter().zip(labels) {
@@ -123,10 +134,15 @@ impl Fleets {
             let label = if self.hosts.iter().any(is_known) { remote.authority().to_owned() } else { label };
             let host = self.hosts.len();
             let mut places = HashMap::new();
+            let pod = pod(status);
             for backend in &status.backends {
-                let has_clock = |host: usize| status.clock.is_some() && self.hosts[host].clock == status.clock;
+                let is_again = |host: usize| {
+                    let host = &self.hosts[host];
+                    status.clock.is_some() && host.clock == status.clock
+                        || heirs == Heirs::OfPod && pod.is_some() && host.pod == pod
+                };
                 let heir = |known: &KnownBackend| {
-                    known.own == backend.name && gone.contains(&known.host) && has_clock(known.host)
+                    known.own == backend.name && gone.contains(&known.host) && is_again(known.host)
                 };
                 let place = self.backends.iter().position(heir).unwrap_or(self.backends.len());
                 places.insert(backend.id, place as u16);
@@ -147,6 +163,7 @@ impl Fleets {
                 remote: remote.clone(),
                 label: self.unlike(label),
                 machine: status.host.clone(),
+                pod,
                 instance: status.instance,
                 clock: status.clock.clone(),
                 has_our_clock: remote.is_local() || status.clock.is_some() && status.clock == clock::identity(),
@@ -188,7 +205,7 @@ impl Fleets {
     }
 
     /// Asks again who is there: learns of new processes, and adds hosts that have joined. `gone` cannot be reached any more.
-    pub(crate) async fn refresh(&mut self, gone: &[usize]) -> FleetChanges {
+    pub(crate) async fn refresh(&mut self, gone: &[usize], heirs: Heirs) -> FleetChanges {
         let asked = self
             .hosts
             .iter()
@@ -196,8 +213,12 @@ impl Fleets {
             .map(|(place, host)| async move { (place, timeout(STATUS, host.remote.status()).await) });
         let mut changes = FleetChanges::default();
         let mut found: Vec<(Remote, FleetStatus)> = Vec::new();
+        let mut silent = gone.to_vec();
         for (host, status) in join_all(asked).await {
-            let Ok(Ok(status)) = status else { continue };
+            let Ok(Ok(status)) = status else {
+                silent.push(host);
+                continue;
+            };
             if gone.contains(&host) {
                 let is_same = status.instance.is_some() && status.instance == self.hosts[host].instance;
                 if is_same {
@@ -216,16 +237,24 @@ impl Fleets {
             }
         }
         for remote in self.resolve().await {
-            if self.hosts.iter().all(|host| host.remote.control() != remote.control())
+            // The address of a pod that has another one now may be anybody's.
+            let has_backends = |host: usize| self.backends.iter().any(|backend| backend.host == host);
+            let mut here = self.hosts.iter().enumerate().filter(|(_, it)| it.remote.control() == remote.control());
+            if here.all(|(host, _)| !has_backends(host))
                 && let Ok(Ok(status)) = timeout(STATUS, remote.status()).await
             {
                 found.push((remote, status));
             }
         }
+        // A check knows by its records who is gone.
+        let gone = match heirs {
+            Heirs::OfClock => gone,
+            Heirs::OfPod => &silent,
+        };
         for (remote, status) in found {
             let is_known = |host: &FleetHost| host.instance.is_some() && host.instance == status.instance;
             if !self.hosts.iter().any(is_known) {
-                self.add(vec![(remote, status)], gone);
+                self.add(vec![(remote, status)], gone, heirs);
                 changes.joined.push(self.hosts.len() - 1);
             }
         }
@@ -361,6 +390,10 @@ fn label(remote: &Remote, status: &FleetStatus, all: &[(Remote, FleetStatus)]) -
         None if status.host.is_empty() || same > 1 => remote.authority().to_owned(),
         None => status.host.clone(),
     }
+}
+
+fn pod(status: &FleetStatus) -> Option<(String, Option<String>)> {
+    Some((status.pod.clone()?, status.namespace.clone()))
 }
 
 fn age(backend: &BackendStatus) -> Option<Duration> {

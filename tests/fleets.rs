@@ -258,19 +258,70 @@ fn a_supervisor_that_does_not_respond_for_a_while_loses_nothing() {
     assert_eq!((check.account.attempts, check.account.gaps.len()), (check.account.sent, 0));
 }
 
-#[test]
-fn one_view_shows_all_fleets_counts_over_them_and_hands_on_what_is_to_be_done() {
-    let hosts = Hosts::start();
+/// A view of fleets at these addresses.
+fn view(controls: &[String]) -> Fleet {
     let place = TemporaryDirectory::new();
     let mut command = program(&place);
     command.args(["view", "--control", "127.0.0.1:0"]).env("UUID_GENERATOR_TOKEN", TOKEN);
-    for fleet in &hosts.fleets {
-        command.args(["--fleet", &fleet.control]);
+    for control in controls {
+        command.args(["--fleet", control]);
     }
     let mut view = Fleet::begin(command, place);
-    view.expect_said("The live view of 3 fleets: http");
+    view.expect_said("The live view of ");
     let said = view.output.all().join("\n");
     view.control = format!("http://{}", said.split("http://").nth(1).unwrap().split('/').next().unwrap());
+    view
+}
+
+#[test]
+fn a_view_grows_by_fleets_that_join_and_a_pod_that_comes_back_elsewhere_is_itself() {
+    let ports = ports(5);
+    let control = |place: usize| format!("http://127.0.0.1:{}", ports[place]);
+    let pod = |place: usize| {
+        let folder = TemporaryDirectory::new();
+        let mut command = program(&folder);
+        command.env("POD_NAME", "web-0").env("POD_NAMESPACE", "shop");
+        fleet_at(folder, command, &format!("web-0=127.0.0.1:{}", ports[3]), ports[place])
+    };
+    let steady = {
+        let folder = TemporaryDirectory::new();
+        let command = program(&folder);
+        fleet_at(folder, command, &format!("web-1=127.0.0.1:{}", ports[4]), ports[0])
+    };
+    let view = view(&[control(0), control(1), control(2)]);
+    let wait_for = |expected: &[(&str, BackendState)]| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = view.status().backends;
+            let seen: Vec<(&str, BackendState)> = status.iter().map(|it| (it.name.as_str(), it.state)).collect();
+            if seen == expected {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{seen:?}, expected {expected:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    wait_for(&[("web-1", BackendState::Ready)]);
+    let before = pod(1);
+    wait_for(&[("web-1", BackendState::Ready), ("web-0", BackendState::Ready)]);
+    before.stop();
+    wait_for(&[("web-1", BackendState::Ready), ("web-0", BackendState::Gone)]);
+    let after = pod(2);
+    wait_for(&[("web-1", BackendState::Ready), ("web-0", BackendState::Ready)]);
+    // What is done to it goes to where it is now.
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    assert_eq!(view.call("POST", "/v1/fleet/kill?backends=web-0", "127.0.0.1", &bearer).status, 200);
+    assert_eq!(after.status().backends[0].state, BackendState::Gone);
+    wait_for(&[("web-1", BackendState::Ready), ("web-0", BackendState::Gone)]);
+    view.stop();
+    after.stop();
+    steady.stop();
+}
+
+#[test]
+fn one_view_shows_all_fleets_counts_over_them_and_hands_on_what_is_to_be_done() {
+    let hosts = Hosts::start();
+    let view = view(&hosts.fleets.iter().map(|fleet| fleet.control.clone()).collect::<Vec<_>>());
     let names: Vec<String> = view.status().backends.into_iter().map(|it| it.name).collect();
     let at = |place: usize| hosts.fleets[place].control.trim_start_matches("http://").to_owned();
     assert_eq!(names, [format!("app@{}", at(0)), "first".to_owned(), format!("app@{}", at(1)), "other".to_owned()]);

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use crate::check::load::BackendNames;
-use crate::fleets::Fleets;
+use crate::fleets::{Fleets, Heirs};
 use crate::io::clock;
 use crate::remote::{Remote, TimedPage};
 use crate::wire::{Clipped, End, FORWARDED_BYTES, HOST_BYTES, Instance, Moment, Record, TlsVersion};
@@ -274,7 +274,7 @@ impl Collector {
     /// Who joins is read from its first record on: what it received before it was found is among them.
     async fn refresh(&mut self) {
         let gone: Vec<usize> = (0..self.sources.len()).filter(|host| self.sources[*host].failure.is_some()).collect();
-        let changes = self.fleets.refresh(&gone).await;
+        let changes = self.fleets.refresh(&gone, Heirs::OfClock).await;
         for host in changes.joined {
             self.sources.push(RecordSource::from(0, 0, self.fleets.hosts[host].has_our_clock));
             self.joined.push((host, clock::now()));

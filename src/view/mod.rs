@@ -19,7 +19,7 @@ use crate::fleet::joint::{
     Api, CommandReceiver, CommandRefusal, FaultChange, Feed, InFlightCount, Listening, LiveView, Metrics, RecordStore,
     Sources, SupervisorCommand, feed, queues,
 };
-use crate::fleets::Fleets;
+use crate::fleets::{Fleets, Heirs};
 use crate::io::clock;
 use crate::platform::machine_name;
 use crate::remote::FleetChoice;
@@ -239,6 +239,8 @@ impl View {
             self.fleets.backends.iter().enumerate().map(|(place, it)| (generator(place), it.name.clone())).collect();
         self.metrics.rename(names.clone());
         self.live.extend((first..self.backends.len()).map(generator), names);
+        // Who has come back with another address is not counted by what the old one may say.
+        self.places.retain(|(host, _), place| self.fleets.backends[usize::from(*place)].host == *host);
         for (host, known) in self.fleets.hosts.iter().enumerate().skip(host) {
             self.places.extend(known.places.iter().map(|(id, place)| ((host, *id), *place)));
             spawn_local(Source::new(known.remote.clone(), known.has_our_clock).run(host, self.tell.clone()));
@@ -342,7 +344,7 @@ async fn look_for_more(mut fleets: Fleets, tell: UnboundedSender<(usize, SourceN
     while !tell.is_closed() {
         sleep(AGAIN).await;
         // One that is started again at its address is found by whoever reads it.
-        if !fleets.refresh(&[]).await.joined.is_empty() {
+        if !fleets.refresh(&[], Heirs::OfPod).await.joined.is_empty() {
             let _ = tell.send((0, SourceNews::Joined(Box::new(fleets.clone()))));
         }
     }
