@@ -89,6 +89,31 @@ fn links_lead_somewhere_and_every_page_is_in_the_book() {
     }
 }
 
+/// What shells make of braces: `a.{b,c}` is `a.b` and `a.c`.
+fn expand(path: &str) -> Vec<String> {
+    let Some((before, rest)) = path.split_once('{') else { return vec![path.to_owned()] };
+    let (choices, after) = rest.split_once('}').expect("a brace that opens closes");
+    choices.split(',').flat_map(|choice| expand(&format!("{before}{choice}{after}"))).collect()
+}
+
+#[test]
+fn the_files_that_a_change_touches_exist() {
+    let text = fs::read_to_string(Path::new(ROOT).join("CONTRIBUTING.md")).unwrap();
+    let table = text.lines().filter(|line| line.starts_with("| **"));
+    let mut named = 0;
+    for line in table {
+        let words = line.split('`').skip(1).step_by(2);
+        // A path from the root of the repository; a commands' words have spaces.
+        for path in words.filter(|it| it.contains('/') && !it.contains(' ')).flat_map(expand) {
+            let file = path.replace("NAME", "caddy");
+            let is_template = file != path && !path.starts_with("src/balancer/");
+            assert!(is_template || Path::new(ROOT).join(&file).exists(), "{path} does not exist: {line}");
+            named += 1;
+        }
+    }
+    assert!(named > 40, "only {named} files are named");
+}
+
 /// Values of an attribute in a page that mdBook wrote.
 fn attributes<'t>(html: &'t str, name: &str) -> Vec<&'t str> {
     html.split(&format!(" {name}=\"")).skip(1).filter_map(|rest| rest.split('"').next()).collect()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::check::figures;
 use crate::check::load::{Load, Pacing, Reuse, Vary};
 use crate::check::plan::CheckPlan;
-use crate::check::session;
+use crate::check::session::SessionData;
 use verdict::algorithm::{Inference, Pick};
 use verdict::arrived::{OtherKind, OtherRequests, RequestChanges};
 use verdict::facts::responses::ReceivedResponses;
@@ -15,7 +15,7 @@ use verdict::limit::RateLimit;
 use verdict::observation::Backend;
 use verdict::outcome::Outcome;
 use verdict::report::{
-    Account, AlgorithmReport, Check, FleetReport, NotCounted, Outage, OutcomeCount, Plots, TrafficSummary, UrlOutcomes,
+    Account, AlgorithmReport, Check, FleetReport, NotCounted, OutcomeCount, Plots, TrafficSummary, UrlOutcomes,
 };
 use verdict::request::{Sent, SentBody};
 use verdict::rules::{Case, DETECTION, Drill, Urls, describe_forwarding, judge};
@@ -73,47 +73,25 @@ fn others_meanwhile(ledger: &Ledger, first: u32, end: u32, known: &CheckContext)
 }
 
 /// Judges the ledger and puts together what the report shows.
-pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known: CheckContext) -> Check {
-    let session::SessionData {
-        judged,
-        invented,
-        sample,
-        urls,
-        connections,
-        identity,
-        slow_trial,
-        received,
-        names,
-        backends,
-        mut evidence,
-        steps,
-        load,
-        tls,
-        started,
-        ended,
-        streams,
-        ..
-    } = outcome;
+pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: CheckContext) -> Check {
     let plan = known.plan;
-    let names = names.as_slice();
-    let judges = Judged { from: judged, invented: &invented };
-    let tally = Tally::of(ledger, judges, sample.clone());
+    let names = session.names.as_slice();
+    let judges = Judged { from: session.judged, invented: &session.invented };
+    let tally = Tally::of(ledger, judges, session.sample.clone());
     let targets: Vec<String> = all_urls(plan).map(|url| split(url).1.to_owned()).collect();
-    let varied = describe_variation(&load.vary).is_some();
+    let varied = describe_variation(&session.load.vary).is_some();
     let drill = plan.scenario.drill();
-    evidence.complete(ledger);
     known.changes.leave_out(ledger.subrequests());
-    evidence.others = others_meanwhile(ledger, judged, sample.start, &known);
+    let evidence = &mut session.evidence;
+    evidence.complete(ledger);
+    evidence.others = others_meanwhile(ledger, session.judged, session.sample.start, &known);
     // Other URLs may lead to other backends: the experiments know the first.
     if drill == Drill::None && !varied && targets.len() == 1 {
         evidence.sample.clone_from(&tally.picks);
     }
     let inference = evidence.infer(names);
-    let began = ledger.observations().first().map_or(started, |first| first.due);
-    let backends = backends.unwrap_or(names.len());
-    let (windows, spans) = (figures::windows(&steps, names), figures::spans(&steps, names));
-    let limit = RateLimit::of(ledger, sample.clone(), slow_trial);
-    let streams = streams.map(|(seen, lateness)| {
+    let (windows, spans) = (figures::windows(&session.steps, names), figures::spans(&session.steps, names));
+    let streams = session.streams.take().map(|(seen, lateness)| {
         let mut joined = Streams::join(seen, std::mem::take(&mut known.lived));
         (joined.other_clocks, joined.lateness) = (known.other_clocks, lateness);
         joined
@@ -122,64 +100,68 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
         ledger,
         tally: &tally,
         names,
-        backends: backends.min(names.len()),
+        backends: session.backends.unwrap_or(names.len()).min(names.len()),
         expectations: &plan.expectations,
         inference: &inference,
         gaps: &known.gaps,
         fleets: &known.fleets,
-        identity: identity.as_ref(),
-        limit,
+        identity: session.identity.as_ref(),
+        limit: RateLimit::of(ledger, session.sample.clone(), session.slow_trial),
         changes: &known.changes,
         others: &known.others,
-        received: &received,
+        received: &session.received,
         sent: describe_sent(plan),
         over_http2: plan.is_over_http2(),
         judged: judges,
-        connections: &connections,
-        urls: Urls { targets: &targets, of: &urls, first: sample.start },
+        connections: &session.connections,
+        urls: Urls { targets: &targets, of: &session.urls, first: session.sample.start },
         detection: plan.detection.unwrap_or(DETECTION),
-        sample: sample.clone(),
+        sample: session.sample.clone(),
         health_checks: known.not_counted.health_checks,
         own_fleet: known.own_fleet,
         over_loopback: known.over_loopback,
         drill,
         steps: &spans,
         outages: &windows,
-        sampled: (started, ended),
-        tls: &tls,
+        sampled: (session.started, session.ended),
+        tls: &session.tls,
         varied,
         run: known.run,
-        began,
+        began: ledger.observations().first().map_or(session.started, |first| first.due),
         streams: streams.as_ref(),
     };
-    let outage = figures::outage(ledger, sample.clone(), (started, ended), &steps, &windows, names);
-    // A backend without new streams is not out of rotation.
-    let outage = outage.map(|outage| match streams {
-        Some(_) => Outage { backends: Vec::new(), ..outage },
-        None => outage,
-    });
-    let (findings, shares, verdict) = judge(&case, outage.as_ref());
-    let (latency, plot) = match streams {
+    report(&case, &session, &known)
+}
+
+/// What the report shows of a case, and the verdict.
+fn report(case: &Case, session: &SessionData, known: &CheckContext) -> Check {
+    let (ledger, plan, load) = (case.ledger, known.plan, &session.load);
+    let sample = || case.sample.clone();
+    let (started, ended) = case.sampled;
+    let mut outage = figures::outage(ledger, sample(), case.sampled, &session.steps, case.outages, case.names);
+    if let (Some(outage), true) = (&mut outage, case.streams.is_some()) {
+        // A backend without new streams is not out of rotation.
+        outage.backends.clear();
+    }
+    let (findings, shares, verdict) = judge(case, outage.as_ref());
+    let (latency, plot) = match case.streams {
         // The life of a stream is no latency.
         Some(_) => (None, Vec::new()),
-        None => figures::latency(ledger, sample.clone(), matches!(load.pacing, Pacing::Open { .. })),
+        None => figures::latency(ledger, sample(), matches!(load.pacing, Pacing::Open { .. })),
     };
-    let (slices, slice_seconds) = figures::slices(ledger, sample.clone(), started, ended, names.len());
-    let requests = u64::from(sample.end - sample.start);
-    let forwarding = describe_forwarding(&case);
-    let account = account(&case, &known, judged);
-    let (strip, strip_in_sequence) = strip(&evidence.fresh, &tally.picks);
+    let (slices, slice_seconds) = figures::slices(ledger, sample(), started, ended, case.names.len());
+    let (strip, strip_in_sequence) = strip(&session.evidence.fresh, &case.tally.picks);
     Check {
         name: plan.name.clone(),
         url: plan.url.clone(),
-        balancer: plan.balancer.clone().or_else(|| by_responses(&received)),
-        fleet: known.fleet,
+        balancer: plan.balancer.clone().or_else(|| by_responses(case.received)),
+        fleet: known.fleet.clone(),
         surroundings: plan.surroundings.clone(),
-        traffic: describe_traffic(plan, &load, requests, ended.since(started)),
-        account,
-        forwarding,
+        traffic: describe_traffic(plan, load, sample().len() as u64, ended.since(started)),
+        account: account(case, known, session.judged),
+        forwarding: describe_forwarding(case),
         shares,
-        algorithm: streams.is_none().then(|| algorithm(&inference)),
+        algorithm: case.streams.is_none().then(|| algorithm(case.inference)),
         latency,
         outage,
         findings,

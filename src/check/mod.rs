@@ -132,14 +132,10 @@ async fn check_found(
         data = phases::run(session) => data,
         () = announce::progress(remote.as_ref(), &plan.url, watch) => unreachable!("it announces without end"),
     };
-    let mut data = match (data, &remote) {
-        (Ok(data), _) => data,
-        (Err(error), None) => return Err(error),
-        (Err(error), Some(remote)) => {
-            announce::error(remote, &plan.url, &error).await;
-            return Err(error);
-        }
-    };
+    if let (Err(error), Some(remote)) = (&data, &remote) {
+        announce::error(remote, &plan.url, error).await;
+    }
+    let mut data = data?;
     let records = if data.records.is_some() { BackendRecords::Kept } else { BackendRecords::None };
     let mut collected = data.records.take().unwrap_or_default();
     let mut observed = std::mem::take(&mut data.observations);

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hyper::Uri;
@@ -17,33 +18,75 @@ use crate::error::Problem;
 /// Reads a URL and resolves its host, by the routes of the plan first. Of several addresses the first that takes a connection is
 /// used, IPv4 before IPv6.
 pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
-    let no_url = |what: String| Problem::new(what).on(url).hint("write it as http://localhost:8080/uuid");
     let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    let uri: Uri = with_scheme.parse().map_err(|why| no_url(format!("no URL ({why})")))?;
-    let (secure, http2) = match uri.scheme_str() {
+    let uri: Uri = with_scheme.parse().map_err(|why| no_url(url, format!("no URL ({why})")))?;
+    let UrlProtocol { secure, http2 } = protocol(url, uri.scheme_str(), plan)?;
+    refuse_misfits(url, &UrlProtocol { secure, http2 }, plan)?;
+    let authority = uri.authority().ok_or_else(|| no_url(url, "the URL names no host".to_owned()))?;
+    if authority.as_str().contains('@') {
+        let problem = Problem::new("a user in the URL is not sent").on(url);
+        return Err(problem.hint("use --header 'Authorization: Basic …'").into());
+    }
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    let tls = secure.then(|| tls(host, plan)).transpose().with_context(|| url.to_owned())?;
+    let path = match uri.path_and_query().map_or("/", |path| path.as_str()) {
+        "/" if plan.grpc => grpc::METHOD,
+        path => path,
+    };
+    let address = reachable(url, host, &addresses(url, host, port, &plan.routes)?, plan.timeout)?;
+    Ok(LoadTarget {
+        address,
+        host: authority.as_str().to_owned(),
+        path: path.to_owned(),
+        tls: if http2 { tls.map(Tls::with_http2) } else { tls },
+        haproxy_protocol: plan.haproxy_protocol,
+        clients: plan.clients,
+        http2,
+    })
+}
+
+fn no_url(url: &str, what: String) -> Problem {
+    Problem::new(what).on(url).hint("write it as http://localhost:8080/uuid")
+}
+
+/// What is spoken to the balancer.
+struct UrlProtocol {
+    /// Over TLS.
+    secure: bool,
+    http2: bool,
+}
+
+/// What the scheme and `--http2` ask for.
+fn protocol(url: &str, scheme: Option<&str>, plan: &CheckPlan) -> Result<UrlProtocol, Problem> {
+    let (secure, http2) = match scheme {
         Some("http" | "ws") => (false, false),
         Some("https" | "wss") => (true, false),
         Some("h2c") => (false, true),
         Some("grpc" | "grpcs") if !plan.grpc => {
             let problem = Problem::new("only a check calls methods of gRPC").on(url);
-            return Err(problem.hint("use uuid-generator check, or begin the URL with h2c://").into());
+            return Err(problem.hint("use uuid-generator check, or begin the URL with h2c://"));
         }
         Some("grpc") => (false, true),
         Some("grpcs") => (true, true),
         other => {
             let scheme = other.unwrap_or("?");
             let spoken = "expected http://, https://, h2c://, grpc://, grpcs://, ws:// or wss://";
-            return Err(no_url(format!("unsupported scheme {scheme}://, {spoken}")).into());
+            return Err(no_url(url, format!("unsupported scheme {scheme}://, {spoken}")));
         }
     };
-    let http2 = http2 || plan.http2;
-    if plan.multiplex > 1 && !http2 {
+    Ok(UrlProtocol { secure, http2: http2 || plan.http2 })
+}
+
+/// Options that a URL's protocol leaves without effect.
+fn refuse_misfits(url: &str, protocol: &UrlProtocol, plan: &CheckPlan) -> Result<(), Problem> {
+    if plan.multiplex > 1 && !protocol.http2 {
         let problem = Problem::new("--streams needs HTTP/2, and that URL does not ask for it").on(url);
-        return Err(problem.hint("add --http2, or begin the URL with h2c://").into());
+        return Err(problem.hint("add --http2, or begin the URL with h2c://"));
     }
-    if http2 && plan.streams.is_some() {
+    if protocol.http2 && plan.streams.is_some() {
         let problem = Problem::new("streams are held over HTTP/1.1, and that URL asks for HTTP/2").on(url);
-        return Err(problem.hint("begin it with http:// and leave --http2 out, or leave --stream out").into());
+        return Err(problem.hint("begin it with http:// and leave --http2 out, or leave --stream out"));
     }
     let option = match plan.trust {
         _ if plan.client_certificate.is_some() => Some("--cert"),
@@ -53,51 +96,30 @@ pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
     };
     let urls = || [&plan.url].into_iter().chain(&plan.further_urls);
     // One that another URL needs is about that one.
-    if let (false, Some(option)) = (secure || urls().any(|url| is_secure(url)), option) {
+    if let (false, Some(option)) = (protocol.secure || urls().any(|url| is_secure(url)), option) {
         let problem = Problem::new(format!("{option} is about TLS, and that URL has none")).on(url);
-        return Err(problem.hint(format!("begin it with https://, or leave {option} out")).into());
+        return Err(problem.hint(format!("begin it with https://, or leave {option} out")));
     }
-    let authority = uri.authority().ok_or_else(|| no_url("the URL names no host".to_owned()))?;
-    if authority.as_str().contains('@') {
-        let problem = Problem::new("a user in the URL is not sent").on(url);
-        return Err(problem.hint("use --header 'Authorization: Basic …'").into());
-    }
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let tls = secure.then(|| tls(host, plan)).transpose().with_context(|| url.to_owned())?;
-    let tls = if http2 { tls.map(Tls::with_http2) } else { tls };
-    let path = match uri.path_and_query().map_or("/", |path| path.as_str()) {
-        "/" if plan.grpc => grpc::METHOD,
-        path => path,
-    };
-    let target = |address| LoadTarget {
-        address,
-        host: authority.as_str().to_owned(),
-        path: path.to_owned(),
-        tls: tls.clone(),
-        haproxy_protocol: plan.haproxy_protocol,
-        clients: plan.clients,
-        http2,
-    };
+    Ok(())
+}
+
+/// The first address that takes a connection.
+fn reachable(url: &str, host: &str, addresses: &[SocketAddr], patience: Duration) -> Result<SocketAddr> {
     let mut first = None;
-    for address in addresses(url, host, port, &plan.routes)? {
-        match TcpStream::connect_timeout(&address, plan.timeout) {
-            Ok(_) => return Ok(target(address)),
+    for address in addresses {
+        match TcpStream::connect_timeout(address, patience) {
+            Ok(_) => return Ok(*address),
             Err(error) => first = first.or(Some((address, error))),
         }
     }
-    match first {
-        None => bail!("{url}: the name {host} has no address"),
-        Some((address, error)) => {
-            let why = match error.kind() {
-                std::io::ErrorKind::ConnectionRefused => "nothing listens there (connection refused)".to_owned(),
-                std::io::ErrorKind::TimedOut => format!("no connection within {:?}", plan.timeout),
-                _ => error.to_string(),
-            };
-            let problem = Problem::new(format!("failed to reach {url} at {address}: {why}"));
-            Err(problem.hint("does the balancer run, and listen on that port?").into())
-        }
-    }
+    let Some((address, error)) = first else { bail!("{url}: the name {host} has no address") };
+    let why = match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "nothing listens there (connection refused)".to_owned(),
+        std::io::ErrorKind::TimedOut => format!("no connection within {patience:?}"),
+        _ => error.to_string(),
+    };
+    let problem = Problem::new(format!("failed to reach {url} at {address}: {why}"));
+    Err(problem.hint("does the balancer run, and listen on that port?").into())
 }
 
 /// Whether a URL as it is typed is about TLS.

@@ -37,14 +37,7 @@ pub(super) fn plan(url: &str, asked: &Asked) -> Result<Option<(String, StreamPla
     let named = match asked.stream {
         None if !is_socket => return Ok(None),
         None => StreamKind::Websocket,
-        Some(word) => StreamKind::ALL.into_iter().find(|kind| kind.segment() == word).ok_or_else(|| {
-            let what = format!("expected one of {}", words().join(", "));
-            let problem = Problem::new(what).on(format!("--stream={word}"));
-            match nearest(word, words()) {
-                Some(meant) => problem.hint(format!("did you mean {meant}?")),
-                None => problem,
-            }
-        })?,
+        Some(word) => kind_of(word)?,
     };
     let (address, query) = url.split_once('?').map_or((url, ""), |(address, query)| (address, query));
     let path = address.split_once("://").map_or(address, |(_, rest)| rest);
@@ -62,45 +55,73 @@ pub(super) fn plan(url: &str, asked: &Asked) -> Result<Option<(String, StreamPla
         ));
         return Err(problem.hint("leave --stream out, or begin the URL with http://"));
     }
-    let mut query: Vec<String> = query.split('&').filter(|it| !it.is_empty()).map(str::to_owned).collect();
-    let value = |query: &[String], name: &str| {
-        query.iter().find_map(|it| it.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
-    };
-    let interval = |query: &[String], name: &str| value(query, name).map(|text| time(name, &text)).transpose();
-    let usual = asked.duration.unwrap_or(DURATION);
-    let (every, duration) = if kind == StreamKind::Websocket {
-        let (push, own) = (interval(&query, "push")?, interval(&query, "every")?);
-        if query.is_empty() {
-            query.push("push=100ms".to_owned());
-        }
-        (own.or(push).unwrap_or(EVERY).max(Duration::from_millis(1)), usual)
-    } else {
-        let every = match interval(&query, "every")? {
-            Some(every) => every,
-            None => {
-                query.push("every=100ms".to_owned());
-                EVERY
-            }
-        };
-        let count: Option<u64> = value(&query, "count").and_then(|count| count.parse().ok());
-        let duration = match (asked.duration, count) {
-            (None, Some(count)) if !every.is_zero() => every.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX)),
-            _ => usual,
-        };
-        if count.is_none() {
-            let paced = (!every.is_zero()).then(|| duration.as_nanos().div_ceil(every.as_nanos().max(1)) as u64 + 1);
-            query.push(format!("count={}", paced.unwrap_or(UNPACED)));
-        }
-        (every, duration)
+    let mut query = Query(query.split('&').filter(|it| !it.is_empty()).map(str::to_owned).collect());
+    let (every, duration) = match kind {
+        StreamKind::Websocket => (query.pace_messages()?, asked.duration.unwrap_or(DURATION)),
+        StreamKind::Events | StreamKind::Chunks | StreamKind::Download => query.pace_events(asked.duration)?,
     };
     let slash = if address.ends_with('/') { "" } else { "/" };
     let address = match by_path {
         Some(by_path) if by_path == kind => address.to_owned(),
         _ => format!("{address}{slash}{}", kind.segment()),
     };
-    let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+    let query = if query.0.is_empty() { String::new() } else { format!("?{}", query.0.join("&")) };
     let count = asked.connections.unwrap_or(STREAMS).max(1);
     Ok(Some((format!("{address}{query}"), StreamPlan { kind, count, every, duration })))
+}
+
+fn kind_of(word: &str) -> Result<StreamKind, Problem> {
+    StreamKind::ALL.into_iter().find(|kind| kind.segment() == word).ok_or_else(|| {
+        let what = format!("expected one of {}", words().join(", "));
+        let problem = Problem::new(what).on(format!("--stream={word}"));
+        match nearest(word, words()) {
+            Some(meant) => problem.hint(format!("did you mean {meant}?")),
+            None => problem,
+        }
+    })
+}
+
+/// What the URL says of how a stream is paced; what it leaves out is added.
+struct Query(Vec<String>);
+
+impl Query {
+    fn value(&self, name: &str) -> Option<&str> {
+        self.0.iter().find_map(|it| it.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    fn interval(&self, name: &str) -> Result<Option<Duration>, Problem> {
+        self.value(name).map(|text| time(name, text)).transpose()
+    }
+
+    /// How often the client sends a message into a WebSocket.
+    fn pace_messages(&mut self) -> Result<Duration, Problem> {
+        let (push, own) = (self.interval("push")?, self.interval("every")?);
+        if self.0.is_empty() {
+            self.0.push("push=100ms".to_owned());
+        }
+        Ok(own.or(push).unwrap_or(EVERY).max(Duration::from_millis(1)))
+    }
+
+    /// How often a backend sends an event, and for how long.
+    fn pace_events(&mut self, duration: Option<Duration>) -> Result<(Duration, Duration), Problem> {
+        let every = match self.interval("every")? {
+            Some(every) => every,
+            None => {
+                self.0.push("every=100ms".to_owned());
+                EVERY
+            }
+        };
+        let count: Option<u64> = self.value("count").and_then(|count| count.parse().ok());
+        let duration = match (duration, count) {
+            (None, Some(count)) if !every.is_zero() => every.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX)),
+            _ => duration.unwrap_or(DURATION),
+        };
+        if count.is_none() {
+            let paced = (!every.is_zero()).then(|| duration.as_nanos().div_ceil(every.as_nanos().max(1)) as u64 + 1);
+            self.0.push(format!("count={}", paced.unwrap_or(UNPACED)));
+        }
+        Ok((every, duration))
+    }
 }
 
 fn time(name: &str, text: &str) -> Result<Duration, Problem> {

@@ -58,26 +58,7 @@ pub(crate) fn bind(plan: &FleetPlan) -> Result<Bound> {
         });
         resolved.push((plan.host.clone(), addresses));
     }
-    let has_folder = plan.sockets.as_ref().is_none_or(|sockets| bind::find_folder(&mut error, sockets));
-    let option = if topology.is_named() { "--backends" } else { "--ports" };
-    let mut listening = Vec::new();
-    for backend in &topology.backends {
-        let mut addresses = topology.listens_on(backend.generator);
-        addresses.retain(|address| has_folder || !matches!(address, Address::Unix(_)));
-        // Each by itself, so that all that is wrong is said.
-        let mut all = Listeners::default();
-        for address in addresses {
-            match bind::listen_on(std::slice::from_ref(&address), &resolved, plan.network.as_deref()) {
-                Ok(Listeners { sockets, files }) => {
-                    all.sockets.extend(sockets);
-                    all.files.extend(files);
-                }
-                Err(unbound) => bind::explain(&mut error, &backend.name, &unbound),
-            }
-        }
-        listening.push(all);
-    }
-    bind::explain_taken(&mut error, option);
+    let listening = listen(plan, &topology, &resolved, &mut error);
     let tls = plan.tls.as_ref().and_then(|tls| certificates::prepare(tls, &topology, &mut error));
     topology.authority = tls.as_ref().and_then(|tls| tls.authority.as_ref()).map(|(authority, _)| authority.clone());
     let mut serve = |address, what, option| match Listening::bind(address, what, option) {
@@ -91,6 +72,35 @@ pub(crate) fn bind(plan: &FleetPlan) -> Result<Bound> {
     let metrics = plan.metrics.and_then(|at| serve(ControlAddress::Required(at), "metrics", "--metrics"));
     let Some(api) = api.filter(|_| error.problems.is_empty()) else { return Err(error.into()) };
     Ok(Bound { topology, resolved, listening, api, metrics, tls, connections })
+}
+
+/// The listening sockets of each backend.
+fn listen(
+    plan: &FleetPlan,
+    topology: &Topology,
+    resolved: &[(Host, Vec<IpAddr>)],
+    error: &mut StartError,
+) -> Vec<Listeners> {
+    let has_folder = plan.sockets.as_ref().is_none_or(|sockets| bind::find_folder(error, sockets));
+    let mut listening = Vec::new();
+    for backend in &topology.backends {
+        let mut addresses = topology.listens_on(backend.generator);
+        addresses.retain(|address| has_folder || !matches!(address, Address::Unix(_)));
+        // Each by itself, so that all that is wrong is said.
+        let mut all = Listeners::default();
+        for address in addresses {
+            match bind::listen_on(std::slice::from_ref(&address), resolved, plan.network.as_deref()) {
+                Ok(Listeners { sockets, files }) => {
+                    all.sockets.extend(sockets);
+                    all.files.extend(files);
+                }
+                Err(unbound) => bind::explain(error, &backend.name, &unbound),
+            }
+        }
+        listening.push(all);
+    }
+    bind::explain_taken(error, if topology.is_named() { "--backends" } else { "--ports" });
+    listening
 }
 
 fn topology(plan: &FleetPlan, error: &mut StartError) -> Topology {

@@ -8,7 +8,7 @@ use crate::report::plot;
 use crate::report::text::{false_positives, is_news, loop_note, not_counted, reason, rotations, unjudged};
 use verdict::finding::{Finding, Level};
 use verdict::numbers::{grouped, percent, time};
-use verdict::report::{Check, Percentiles, Report, Shares, Verdict};
+use verdict::report::{AlgorithmReport, Check, Percentiles, Report, Shares, Verdict};
 
 const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
     <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -117,17 +117,7 @@ fn one(out: &mut String, check: &Check, number: usize, depth: usize) {
         });
     }
     if let Some(algorithm) = &check.algorithm {
-        section(out, depth + 1, "Algorithm", |out| {
-            let _ =
-                writeln!(out, "<p class=\"large\">{}{}</p>", escaped(&algorithm.label), rotations(algorithm.rotations));
-            if !algorithm.or.is_empty() {
-                let _ = writeln!(out, "<p>Also fits: {}.</p>", escaped(&algorithm.or.join(", ")));
-            }
-            list(out, &algorithm.evidence);
-            if let Some(hint) = &algorithm.hint {
-                let _ = writeln!(out, "<p class=\"hint\">{}</p>", escaped(hint));
-            }
-        });
+        section(out, depth + 1, "Algorithm", |out| self::algorithm(out, algorithm));
     }
     out.push_str("</div>\n");
     if check.plots.slices.len() > 1 {
@@ -148,6 +138,17 @@ fn one(out: &mut String, check: &Check, number: usize, depth: usize) {
     }
     write_passed(out, depth, check);
     out.push_str("</article>\n");
+}
+
+fn algorithm(out: &mut String, algorithm: &AlgorithmReport) {
+    let _ = writeln!(out, "<p class=\"large\">{}{}</p>", escaped(&algorithm.label), rotations(algorithm.rotations));
+    if !algorithm.or.is_empty() {
+        let _ = writeln!(out, "<p>Also fits: {}.</p>", escaped(&algorithm.or.join(", ")));
+    }
+    list(out, &algorithm.evidence);
+    if let Some(hint) = &algorithm.hint {
+        let _ = writeln!(out, "<p class=\"hint\">{}</p>", escaped(hint));
+    }
 }
 
 /// What was sent, and through what.

@@ -7,7 +7,7 @@ use crate::report::phrases::{forwarding, meaning};
 use crate::report::text::{reason, rotations};
 use verdict::finding::Level;
 use verdict::numbers::{grouped, percent, time};
-use verdict::report::{Check, Percentiles, Report, Verdict};
+use verdict::report::{Check, Latency, Percentiles, Report, Shares, Verdict};
 
 /// A heading a check, the verdict first.
 pub(crate) fn markdown(report: &Report) -> String {
@@ -52,44 +52,54 @@ fn one(out: &mut String, check: &Check) {
     if !check.surroundings.is_empty() {
         details(out, "what differs from production in this rehearsal", &check.surroundings);
     }
+    outcomes(out, check);
+    if let Some(clauses) = check.forwarding.as_ref().map(forwarding).filter(|clauses| !clauses.is_empty()) {
+        details(out, "what the balancer does to a request", &clauses);
+    }
+    check.shares.iter().for_each(|shares| self::shares(out, shares));
+    if let Some(algorithm) = &check.algorithm {
+        let _ = writeln!(out, "\nAlgorithm: **{}**{}\n", escape(&algorithm.label), rotations(algorithm.rotations));
+        details(out, "evidence", &algorithm.evidence);
+    }
+    check.latency.iter().for_each(|latency| self::latency(out, latency));
+    findings(out, check);
+    for finding in check.findings.iter().filter(|finding| finding.level > Level::Note) {
+        if let Some(prose) = finding.prose.as_ref().filter(|prose| !prose.evidence.is_empty()) {
+            details(out, finding.rule().id(), &prose.evidence);
+        }
+    }
+}
+
+fn outcomes(out: &mut String, check: &Check) {
     let _ = writeln!(out, "| outcome | requests | |\n|---|---:|---|");
     for it in &check.account.outcomes {
         let means = meaning(it.outcome, check.fleet.is_some());
         let _ = writeln!(out, "| {} | {} | {means} |", it.outcome.name(), grouped(it.count));
     }
-    if let Some(clauses) = check.forwarding.as_ref().map(forwarding).filter(|clauses| !clauses.is_empty()) {
-        details(out, "what the balancer does to a request", &clauses);
+}
+
+fn shares(out: &mut String, shares: &Shares) {
+    let _ = writeln!(out, "\n| backend | {} | share | expected |\n|---|---:|---:|---:|", shares.unit.name());
+    for row in &shares.rows {
+        let (count, share) = (grouped(row.count), percent(row.share));
+        let expected = row.expected.map_or("–".to_owned(), percent);
+        let _ = writeln!(out, "| {} | {count} | {share} | {expected} |", escape(&row.backend));
     }
-    if let Some(shares) = &check.shares {
-        let _ = writeln!(out, "\n| backend | {} | share | expected |\n|---|---:|---:|---:|", shares.unit.name());
-        for row in &shares.rows {
-            let expected = row.expected.map_or("–".to_owned(), percent);
-            let _ = writeln!(
-                out,
-                "| {} | {} | {} | {expected} |",
-                escape(&row.backend),
-                grouped(row.count),
-                percent(row.share)
-            );
-        }
-    }
-    if let Some(algorithm) = &check.algorithm {
-        let _ = writeln!(out, "\nAlgorithm: **{}**{}\n", escape(&algorithm.label), rotations(algorithm.rotations));
-        details(out, "evidence", &algorithm.evidence);
-    }
-    if let Some(latency) = &check.latency {
-        let _ = writeln!(
-            out,
-            "\n| latency | p50 | p90 | p99 | p99.9 | p99.99 | max |\n|---|---:|---:|---:|---:|---:|---:|"
-        );
-        let mut row = |name: &str, it: &Percentiles| {
-            let cells = it.columns().map(time).join(" | ");
-            let _ = writeln!(out, "| {name} | {cells} |");
-        };
-        row("client", &latency.client);
-        latency.backend.iter().for_each(|it| row("backend", it));
-        latency.between.iter().for_each(|it| row("network + proxy", it));
-    }
+}
+
+fn latency(out: &mut String, latency: &Latency) {
+    let _ =
+        writeln!(out, "\n| latency | p50 | p90 | p99 | p99.9 | p99.99 | max |\n|---|---:|---:|---:|---:|---:|---:|");
+    let mut row = |name: &str, it: &Percentiles| {
+        let cells = it.columns().map(time).join(" | ");
+        let _ = writeln!(out, "| {name} | {cells} |");
+    };
+    row("client", &latency.client);
+    latency.backend.iter().for_each(|it| row("backend", it));
+    latency.between.iter().for_each(|it| row("network + proxy", it));
+}
+
+fn findings(out: &mut String, check: &Check) {
     let _ = writeln!(out, "\n| | rule | finding |\n|---|---|---|");
     for finding in &check.findings {
         let symbol = match finding.level {
@@ -108,11 +118,6 @@ fn one(out: &mut String, check: &Check) {
         let _ = writeln!(out, "| {symbol} | {} | {}{more} |", finding.rule().id(), escape(&prose.summary));
     }
     out.push('\n');
-    for finding in check.findings.iter().filter(|finding| finding.level > Level::Note) {
-        if let Some(prose) = finding.prose.as_ref().filter(|prose| !prose.evidence.is_empty()) {
-            details(out, finding.rule().id(), &prose.evidence);
-        }
-    }
 }
 
 fn details(out: &mut String, title: &str, lines: &[String]) {

@@ -126,18 +126,17 @@ pub(crate) fn over_time(out: &mut String, plots: &Plots, outage: Option<&Outage>
         }
     }
     percentile_line(out, plots, &x, HEIGHT + 20.0, LOWER);
+    time_axis(out, total, &x, HEIGHT + LOWER + 36.0);
+    out.push_str("</svg>\n");
+}
+
+fn time_axis(out: &mut String, total: f64, x: &impl Fn(f64) -> f64, y: f64) {
     for part in 0..=4 {
         let seconds = total * f64::from(part) / 4.0;
         let anchor = if part == 4 { "end" } else { "middle" };
-        let _ = write!(
-            out,
-            "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>",
-            x(seconds),
-            HEIGHT + LOWER + 36.0,
-            time(seconds)
-        );
+        let (x, time) = (x(seconds), time(seconds));
+        let _ = write!(out, "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"{anchor}\">{time}</text>");
     }
-    out.push_str("</svg>\n");
 }
 
 /// The time in which something was broken, and what was done.

@@ -358,12 +358,16 @@ impl CurrentResponse {
         self.announces_too_much || self.received > rules.body_limit || self.verify.length() > rules.body_limit
     }
 
+    fn begin_call(&mut self, head: &ResponseHead, rules: &Rules) {
+        let messages = MessageReader::new(u32::try_from(rules.body_limit).unwrap_or(u32::MAX));
+        let call = self.call.insert(Box::new(CallResponse { status: None, messages, is_broken: false }));
+        head.fields.iter().for_each(|field| call.see_status(field.name, field.value));
+    }
+
     fn see_head(&mut self, head: &ResponseHead, rules: &Rules, book: &mut ResponseNotes) {
         self.status = head.status;
         if rules.grpc && head.status == 200 {
-            let messages = MessageReader::new(u32::try_from(rules.body_limit).unwrap_or(u32::MAX));
-            let call = self.call.insert(Box::new(CallResponse { status: None, messages, is_broken: false }));
-            head.fields.iter().for_each(|field| call.see_status(field.name, field.value));
+            self.begin_call(head, rules);
         }
         let (mut html, mut server, mut via) = (false, None, None);
         for Field { name, value } in head.fields.iter() {
@@ -405,7 +409,7 @@ impl CurrentResponse {
                 self.session = str::from_utf8(value).ok().filter(|id| affinity::is_id(id)).map(str::to_owned);
             }
         }
-        self.who.end_head(rules.identity, book.backends);
+        self.end_head(head, html, rules, book);
         let is_foreign = !self.who.is_ours() || rules.identity.is_fleet();
         if is_foreign && let Some(server) = server {
             Samples::see(&mut book.samples.servers, server);
@@ -413,6 +417,11 @@ impl CurrentResponse {
         if let Some(via) = via {
             Samples::see(&mut book.samples.vias, via);
         }
+    }
+
+    /// All fields of the head are known.
+    fn end_head(&mut self, head: &ResponseHead, html: bool, rules: &Rules, book: &mut ResponseNotes) {
+        self.who.end_head(rules.identity, book.backends);
         let length = match head.framing {
             Framing::Length(length) => Some(length),
             Framing::None | Framing::Chunked | Framing::UntilClose | Framing::Stream => None,

@@ -22,20 +22,7 @@ pub(crate) async fn run(mut session: CheckSession<'_>, streams: &StreamPlan) -> 
     let plan = session.plan;
     let backends = session.takers();
     let evidence = Evidence { backends, ..Evidence::default() };
-    let mut load = StreamLoad {
-        target: session.client.target().clone(),
-        run: session.run,
-        first: session.client.next_sequence(),
-        request: Arc::new(plan.request()?),
-        identity: session.identity.clone(),
-        kind: streams.kind,
-        streams: streams.count,
-        every: streams.every,
-        duration: streams.duration,
-        patience: plan.timeout,
-        reopens: !plan.scenario.steps.is_empty(),
-        only_opens: false,
-    };
+    let mut load = stream_load(&session, streams)?;
     session.watch.enter("waiting for a backend's response");
     let mut before = meet(&mut session, &load).await?;
     load.first += before.len() as u64;
@@ -86,6 +73,24 @@ pub(crate) async fn run(mut session: CheckSession<'_>, streams: &StreamPlan) -> 
         identity,
         records,
         streams: Some((seen, lateness)),
+    })
+}
+
+fn stream_load(session: &CheckSession, streams: &StreamPlan) -> Result<StreamLoad> {
+    let plan = session.plan;
+    Ok(StreamLoad {
+        target: session.client.target().clone(),
+        run: session.run,
+        first: session.client.next_sequence(),
+        request: Arc::new(plan.request()?),
+        identity: session.identity.clone(),
+        kind: streams.kind,
+        streams: streams.count,
+        every: streams.every,
+        duration: streams.duration,
+        patience: plan.timeout,
+        reopens: !plan.scenario.steps.is_empty(),
+        only_opens: false,
     })
 }
 
