@@ -3,10 +3,10 @@
 
 use std::collections::VecDeque;
 
-use http::Room;
 use http::h1::server::{RequestEvent, ServerConnection, StreamId};
 use http::h2::PREFACE;
 use http::proxy_protocol::{self, Opening, ProxiedClient};
+use http::{RequestHead, Room};
 
 use crate::backend::arrival::salvage_id;
 use crate::backend::exchange::{Arriving, Exchange};
@@ -433,17 +433,7 @@ impl Connection {
                     let limit = state.limits.header_bytes as usize;
                     let Some((_, event)) = self.http.receive(&mut rest, &mut room, limit) else { return rest };
                     match event {
-                        RequestEvent::Head(head) => {
-                            let exchange = Exchange::begin(&head, &self.arriving(), now, state);
-                            if head.framing == http::Framing::None {
-                                self.hold_back(exchange, now, state, out);
-                            } else {
-                                if head.expects_continue && rest.is_empty() {
-                                    self.http.write_continue(out);
-                                }
-                                self.stage = ConnectionState::Body(Box::new(exchange));
-                            }
-                        }
+                        RequestEvent::Head(head) => self.begin(&head, rest, now, state, out),
                         RequestEvent::Data(data) => {
                             if let ConnectionState::Body(exchange) = &mut self.stage {
                                 exchange.see(data);
@@ -470,6 +460,18 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// A request whose head has come; `rest` is what came after it.
+    fn begin(&mut self, head: &RequestHead, rest: &[u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+        let exchange = Exchange::begin(head, &self.arriving(), now, state);
+        if head.framing == http::Framing::None {
+            return self.hold_back(exchange, now, state, out);
+        }
+        if head.expects_continue && rest.is_empty() {
+            self.http.write_continue(out);
+        }
+        self.stage = ConnectionState::Body(Box::new(exchange));
     }
 
     /// How many bytes the header of the PROXY protocol has, if there is one.

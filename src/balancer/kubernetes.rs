@@ -112,7 +112,17 @@ fn refuse(topology: &Topology, options: &Options, limits: VersionLimits) -> Resu
             return Err(limits.cannot(one, CONTROLLERS));
         }
     }
-    for (so, what, nearest) in [
+    for (is_asked_for, what, nearest) in left_out(topology, options) {
+        limits.refuse_if(is_asked_for, what, nearest)?;
+    }
+    Ok(())
+}
+
+/// What manifests do not say: whether it is asked for, what it is, and the nearest thing.
+fn left_out(topology: &Topology, options: &Options) -> [(bool, &'static str, &'static str); 19] {
+    let whole = |time: Duration| time.subsec_nanos() == 0;
+    let health = topology.health.as_ref();
+    [
         (topology.backups().next().is_some(), "have a backup (--backup)", CONTROLLERS),
         (
             topology.failure.is_some(),
@@ -153,24 +163,20 @@ fn refuse(topology: &Topology, options: &Options, limits: VersionLimits) -> Resu
             "say in a snippet how pods run (--image, --replicas, --token-secret): it is the HTTPRoute alone",
             "leave out --snippet",
         ),
-    ] {
-        limits.refuse_if(so, what, nearest)?;
-    }
-    limits.refuse_if(
-        options.snippet && topology.health.is_some(),
-        "probe health in a snippet (--health-path): the probes stand in the Deployments",
-        "leave out --snippet",
-    )?;
-    limits.refuse_if(
-        options.snippet && topology.http != BackendHttp::One,
-        "say in a snippet what is spoken to pods (--backend-protocol): that stands in the Services",
-        "leave out --snippet",
-    )?;
-    let whole = |time: Duration| time.subsec_nanos() == 0;
-    let health = topology.health.as_ref();
-    limits.refuse_if(
-        health.is_some_and(|health| !whole(health.interval) || !whole(health.timeout)),
-        "probe in parts of a second",
-        "--health-interval 1s",
-    )
+        (
+            options.snippet && health.is_some(),
+            "probe health in a snippet (--health-path): the probes stand in the Deployments",
+            "leave out --snippet",
+        ),
+        (
+            options.snippet && topology.http != BackendHttp::One,
+            "say in a snippet what is spoken to pods (--backend-protocol): that stands in the Services",
+            "leave out --snippet",
+        ),
+        (
+            health.is_some_and(|health| !whole(health.interval) || !whole(health.timeout)),
+            "probe in parts of a second",
+            "--health-interval 1s",
+        ),
+    ]
 }

@@ -4,6 +4,7 @@ use std::fmt::Display;
 mod misfits;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -264,14 +265,7 @@ impl CheckConfig {
             self.resolve.iter().map(|text| request::resolve(text)).collect::<Result<Vec<_>, _>>()?,
             self.connect_to.iter().map(|text| request::connect_to(text)).collect::<Result<Vec<_>, _>>()?,
         ];
-        let bodies = match self.body_bytes {
-            Some(_) if !self.body.is_empty() => {
-                return Err(Problem::new("--body and --body-bytes: a body is read or generated").hint("leave one out"));
-            }
-            Some(0) => Vec::new(),
-            Some(bytes) => vec![vec![b'x'; within("--body-bytes", bytes, request::MAX_BODY)?].into()],
-            None => request::bodies(&self.body)?,
-        };
+        let bodies = self.bodies()?;
         let (fields, bodies) = if self.is_call() {
             self.refuse_what_calls_are_not()?;
             let deadline = time("--deadline", self.deadline.as_deref())?;
@@ -324,6 +318,17 @@ impl CheckConfig {
             key_headers: self.key_header.clone(),
             key_cookies: self.key_cookie.clone(),
             ..CheckPlan::new(url, self.backing(backing)?)
+        })
+    }
+
+    fn bodies(&self) -> Result<Vec<Arc<[u8]>>, Problem> {
+        Ok(match self.body_bytes {
+            Some(_) if !self.body.is_empty() => {
+                return Err(Problem::new("--body and --body-bytes: a body is read or generated").hint("leave one out"));
+            }
+            Some(0) => Vec::new(),
+            Some(bytes) => vec![vec![b'x'; within("--body-bytes", bytes, request::MAX_BODY)?].into()],
+            None => request::bodies(&self.body)?,
         })
     }
 

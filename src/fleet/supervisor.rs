@@ -19,6 +19,7 @@ use crate::fleet::api::command::{
 use crate::fleet::api::feed::{Feed, feed};
 use crate::fleet::api::server::{Api, Sources};
 use crate::fleet::backends::{FleetBackends, FleetRun, Notification};
+use crate::fleet::certificates::Prepared;
 use crate::fleet::fold::live::LiveView;
 use crate::fleet::fold::log::Log;
 use crate::fleet::fold::metrics::Metrics;
@@ -34,7 +35,7 @@ use crate::journal::JournalReader;
 use crate::runfile::{Runfile, Whereabouts};
 use crate::wire::{
     Action, BackendChange, BackendReport, BackendState, BalanceRequest, Cause, FRAME, FleetEvent, Generator, Instance,
-    Record,
+    Record, Token,
 };
 
 /// Records that are reported before the journals are read again.
@@ -123,10 +124,7 @@ impl RunningFleet {
     async fn start(plan: FleetPlan) -> Result<(RunningFleet, Api)> {
         let Bound { topology, resolved, listening, api, metrics: open_metrics, tls, connections } = start::bind(&plan)?;
         let is_token_given = plan.token.is_some();
-        let token = match plan.token.clone() {
-            Some(token) => token,
-            None => uuid::Uuid::new_v4().simple().to_string().parse()?,
-        };
+        let token = plan.token.clone().unwrap_or_else(Token::random);
         let calendar = clock::calendar();
         let (notify, notices) = unbounded_channel();
         let runfile = Runfile::publish(&Whereabouts {
@@ -153,12 +151,7 @@ impl RunningFleet {
         let api = Api::serve(api, open_metrics, sources)?;
         let mut printer = Printer::start();
         printer.print(OutputStream::Output, introduction(topology.generators().len()));
-        if let Some((authority, list)) = tls.as_ref().and_then(|tls| tls.authority.as_ref()) {
-            let (authority, list) = (authority.display(), list.display());
-            let text =
-                format!("TLS: the authority's certificate is {authority}\n     its revocation list is {list}\n\n");
-            printer.print(OutputStream::Output, text);
-        }
+        tls.iter().for_each(|tls| introduce_authority(tls, &mut printer));
         let log = Log::new(plan.log, topology.clone(), calendar, TimeZone::system());
         let live = LiveView::new(topology.generators(), topology.names(), calendar);
         let mut fleet = RunningFleet {
@@ -580,6 +573,14 @@ impl RunningFleet {
                 reply.send(failure.map_or_else(|| Ok(self.backends.status()), |why| Err(CommandRefusal::Failed(why))));
         }
     }
+}
+
+/// Where clients find the certificate of the fleet's own authority.
+fn introduce_authority(tls: &Prepared, printer: &mut Printer) {
+    let Some((authority, list)) = &tls.authority else { return };
+    let (authority, list) = (authority.display(), list.display());
+    let text = format!("TLS: the authority's certificate is {authority}\n     its revocation list is {list}\n\n");
+    printer.print(OutputStream::Output, text);
 }
 
 fn introduction(backends: usize) -> String {

@@ -77,10 +77,7 @@ impl View {
         let (ask, asked) = queues();
         let (feed, hub) = feed();
         let is_token_given = token.is_some();
-        let token = match token {
-            Some(token) => token,
-            None => uuid::Uuid::new_v4().simple().to_string().parse()?,
-        };
+        let token = token.unwrap_or_else(Token::random);
         let records = Arc::new(Mutex::new(RecordStore::new(calendar, instance, names)));
         let sources = Sources {
             token,

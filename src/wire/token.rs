@@ -12,6 +12,11 @@ const LONGEST: usize = 512;
 pub(crate) struct Token(String);
 
 impl Token {
+    /// One that nobody can guess.
+    pub(crate) fn random() -> Token {
+        Token(uuid::Uuid::new_v4().simple().to_string())
+    }
+
     /// For the header; nothing else may print it.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
