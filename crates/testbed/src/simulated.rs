@@ -104,7 +104,8 @@ pub struct Simulated {
     queue: Vec<Vec<usize>>,
     next: Vec<usize>,
     kept: Vec<Option<(usize, Option<usize>)>>,
-    held: Vec<usize>,
+    /// Rotation and backend.
+    held: Vec<(usize, usize)>,
     /// Milliseconds, smoothed, of each backend.
     took: Vec<f64>,
     /// Milliseconds since the experiments began.
@@ -127,7 +128,9 @@ pub struct Simulated {
     waited: HashMap<u32, f64>,
     out_until: Vec<f64>,
     /// Until when those in flight are, by backend.
-    in_flight: Vec<(usize, f64)>,
+    in_flight: Vec<(usize, usize, f64)>,
+    /// Workers know what they have in flight themselves, and nothing of each other.
+    pub is_apart: bool,
     /// By how many milliseconds the order of requests side by side is disturbed.
     pub jitter: f64,
     /// Requests of others for each of ours.
@@ -153,7 +156,7 @@ impl Simulated {
             turns: vec![vec![0; backends]; rotations],
             queue: vec![Vec::new(); rotations],
             next,
-            kept: vec![None; 64],
+            kept: vec![None; 128],
             held: Vec::new(),
             took: vec![0.0; backends],
             now: 0.0,
@@ -168,6 +171,7 @@ impl Simulated {
             waited: HashMap::new(),
             out_until: vec![0.0; backends],
             in_flight: Vec::new(),
+            is_apart: false,
             jitter: 0.0,
             others: 0.0,
             foreign: 0,
@@ -193,7 +197,7 @@ impl Simulated {
 
     /// A request at this time on this connection: who recorded it first, and how long it took.
     fn serve(&mut self, rotation: usize, request: &ProbeRequest) -> (Backend, Vec<(String, String)>, f64) {
-        self.in_flight.retain(|(_, end)| *end > self.now);
+        self.in_flight.retain(|(_, _, end)| *end > self.now);
         while self.chance.unit() * (1.0 + self.others) < self.others {
             let rotation = self.chance.below(self.rotations);
             self.pick(rotation, &ProbeRequest::default());
@@ -229,7 +233,7 @@ impl Simulated {
             if !fails {
                 let took = self.speed[backend] * (0.9 + 0.2 * self.chance.unit()) + delay;
                 let took = took + wait;
-                self.in_flight.push((backend, self.now + took));
+                self.in_flight.push((rotation, backend, self.now + took));
                 // Quick ones all count alike, as where times are kept in whole milliseconds.
                 if let (Picks::LeastTime { .. }, true) = (&self.picks, took > 5.0) {
                     self.took[backend] += (took - self.took[backend]) * 0.05;
@@ -252,8 +256,8 @@ impl Simulated {
     fn with_place(&mut self, selected: usize, rotation: usize, request: &ProbeRequest) -> (usize, f64) {
         let Some(limit) = self.limit else { return (selected, 0.0) };
         let (first, mut selected) = (selected, selected);
-        if (0..self.backends).any(|place| self.load(place) < limit) {
-            while self.load(selected) >= limit {
+        if (0..self.backends).any(|place| self.load(rotation, place) < limit) {
+            while self.load(rotation, selected) >= limit {
                 let next = self.pick(rotation, request).0;
                 // A hash goes on along its ring.
                 selected = if next == first { (selected + 1) % self.backends } else { next };
@@ -261,9 +265,9 @@ impl Simulated {
             return (selected, 0.0);
         }
         let free = |place: usize| {
-            let held = self.held.iter().filter(|held| **held == place).count();
+            let held = self.held.iter().filter(|(_, held)| *held == place).count();
             let mut ends: Vec<f64> =
-                self.in_flight.iter().filter(|(of, _)| *of == place).map(|(_, end)| *end - self.now).collect();
+                self.in_flight.iter().filter(|(_, of, _)| *of == place).map(|(_, _, end)| *end - self.now).collect();
             ends.sort_by(|a, b| b.total_cmp(a));
             // Those that are held are so for long.
             (limit - 1).checked_sub(held).and_then(|places| ends.get(places)).copied().unwrap_or(400.0)
@@ -286,7 +290,7 @@ impl Simulated {
         let (backend, cookies, took) = match (&self.picks, bound) {
             (Picks::Connections | Picks::RandomConnections, Some(bound)) => {
                 let took = self.speed[bound];
-                self.in_flight.push((bound, self.now + took));
+                self.in_flight.push((rotation, bound, self.now + took));
                 (Backend(bound as u16), Vec::new(), took)
             }
             _ => self.serve(rotation, request),
@@ -300,9 +304,11 @@ impl Simulated {
         (ProbeReply { pick, cookies, session: None, sent, took: took_so, reused }, took)
     }
 
-    fn load(&self, backend: usize) -> usize {
-        let in_flight = self.in_flight.iter().filter(|(place, end)| *place == backend && *end > self.now).count();
-        self.held.iter().filter(|held| **held == backend).count() + in_flight
+    /// What a worker knows to be in flight at a backend.
+    fn load(&self, rotation: usize, backend: usize) -> usize {
+        let is_known = |of: usize, place: usize| place == backend && (of == rotation || !self.is_apart);
+        let in_flight = self.in_flight.iter().filter(|(of, place, end)| is_known(*of, *place) && *end > self.now);
+        self.held.iter().filter(|(of, place)| is_known(*of, *place)).count() + in_flight.count()
     }
 
     fn key(&self, key: u64) -> usize {
@@ -381,26 +387,27 @@ impl Simulated {
             Picks::Permutations => self.shuffled(rotation),
             Picks::Random(shares) => self.draw(shares),
             Picks::LeastInTurns => {
-                let least = (0..self.backends).map(|place| self.load(place)).min().unwrap();
-                let next = self.after(rotation).find(|place| self.load(*place) == least).unwrap();
+                let least = (0..self.backends).map(|place| self.load(rotation, place)).min().unwrap();
+                let next = self.after(rotation).find(|place| self.load(rotation, *place) == least).unwrap();
                 self.go_to(rotation, next)
             }
             Picks::LeastByChance => {
-                let least = (0..self.backends).map(|place| self.load(place)).min().unwrap();
-                let equal: Vec<usize> = (0..self.backends).filter(|place| self.load(*place) == least).collect();
+                let least = (0..self.backends).map(|place| self.load(rotation, place)).min().unwrap();
+                let equal: Vec<usize> =
+                    (0..self.backends).filter(|place| self.load(rotation, *place) == least).collect();
                 equal[self.chance.below(equal.len())]
             }
             Picks::LeastWeighted(weights) => {
                 let now: Vec<i64> = weights
                     .iter()
                     .enumerate()
-                    .map(|(place, weight)| weight * 1000 / (1 + self.load(place) as i64))
+                    .map(|(place, weight)| weight * 1000 / (1 + self.load(rotation, place) as i64))
                     .collect();
                 self.smooth(rotation, &now)
             }
-            Picks::LeastFirst => (0..self.backends).min_by_key(|place| self.load(*place)).unwrap(),
+            Picks::LeastFirst => (0..self.backends).min_by_key(|place| self.load(rotation, *place)).unwrap(),
             Picks::LeastTime { quick } => {
-                let score = |place: usize| (quick + self.took[place]) * (1 + self.load(place)) as f64;
+                let score = |place: usize| (quick + self.took[place]) * (1 + self.load(rotation, place)) as f64;
                 let least = (0..self.backends).map(score).fold(f64::INFINITY, f64::min);
                 let next = self.after(rotation).find(|place| score(*place) == least).unwrap();
                 self.go_to(rotation, next)
@@ -418,7 +425,7 @@ impl Simulated {
                     Picks::TwoDistinct => (first + 1 + self.chance.below(self.backends - 1)) % self.backends,
                     _ => self.chance.below(self.backends),
                 };
-                if self.load(second) < self.load(first) { second } else { first }
+                if self.load(rotation, second) < self.load(rotation, first) { second } else { first }
             }
             Picks::Source { network_only } => {
                 let source = request.source.map_or("127.0.0.1".to_owned(), |source| source.to_string());
@@ -519,14 +526,14 @@ impl Subject for Simulated {
         if self.health[backend] == SimulatedHealth::Dead {
             return false;
         }
-        self.held.push(backend);
+        self.held.push((rotation, backend));
         true
     }
 
     fn release(&mut self) -> Vec<(Option<Backend>, bool)> {
         let held = std::mem::take(&mut self.held);
-        held.iter().for_each(|backend| self.took[*backend] += 20.0);
-        held.into_iter().map(|backend| (Some(Backend(backend as u16)), true)).collect()
+        held.iter().for_each(|(_, backend)| self.took[*backend] += 20.0);
+        held.into_iter().map(|(_, backend)| (Some(Backend(backend as u16)), true)).collect()
     }
 
     fn has_sources(&self) -> bool {

@@ -367,6 +367,30 @@ fn what_selects_by_time_is_not_taken_for_what_selects_by_load() {
 }
 
 #[test]
+fn workers_that_count_load_each_for_itself_are_not_taken_for_rotations() {
+    for workers in [2, 4, 8, 16] {
+        for (picks, truth) in [
+            (Picks::LeastInTurns, Algorithm::LeastConnections),
+            (Picks::TwoDistinct, Algorithm::TwoChoices),
+            (Picks::Turns(vec![1; 3]), Algorithm::RoundRobin),
+        ] {
+            // The part of one worker in sixteen drowns among draws.
+            let is_drawn = workers > 8 && matches!(picks, Picks::TwoDistinct);
+            for speed in [0.3, 50.0].into_iter().filter(|_| !is_drawn) {
+                let what = format!("{workers} workers, {speed} ms");
+                let apart = |subject: &mut Simulated| {
+                    subject.speed = vec![speed; 3];
+                    subject.is_apart = true;
+                };
+                let named = never_wrong(&picks, workers, truth, 4, &what, &apart);
+                let is_rotation = matches!(picks, Picks::LeastInTurns | Picks::Turns(_));
+                assert!(named == 4 || !is_rotation || speed > 1.0, "{picks:?}, {what}: {named} of 4");
+            }
+        }
+    }
+}
+
+#[test]
 fn bursts_of_uneven_length_are_neither_draws_nor_load() {
     for speed in [0.3, 20.0, 100.0] {
         for seed in 1..=4 {

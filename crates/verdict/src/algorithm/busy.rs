@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::evidence::{Flight, Full, Hold, Missing, Pick, SkipReason, backends};
+use super::experiments::CURSOR_CONNECTIONS;
 use super::lab::{Lab, variation};
 use super::order::counts;
 use super::subject::{Pace, ProbeRequest};
@@ -23,6 +24,9 @@ const LEAST_GAP: Duration = Duration::from_millis(4);
 const WAITS: u32 = 2;
 /// Of more backends not all are kept busy at once.
 const MOST_BUSY: usize = 24;
+/// Connections that are tried beside as many requests that are held, and how often.
+const BESIDE: usize = 10;
+const BESIDE_ROUNDS: usize = 6;
 /// Rounds after which the experiment gives up.
 const ROUNDS: usize = 24;
 
@@ -158,15 +162,69 @@ impl Lab<'_> {
         }
         let more = self.hold_at(1, others);
         self.evidence.held_one.extend(more);
+        self.beside();
         let backends = seen.len();
         let there: usize = self.evidence.held_one.iter().map(Hold::to_busy).sum();
         let sent: usize = self.evidence.held_one.iter().map(|hold| hold.others.len()).sum();
         if there * backends * 2 < sent && (3..=9).contains(&backends) {
             self.evidence.held_most = self.hold_at(backends - 1, OTHERS / 4);
         }
+        // The smaller the part of one worker is, the more it takes to see that load counts there.
+        if self.evidence.may_count_apart() {
+            let more = self.hold_at(1, others * 2);
+            self.evidence.held_one.extend(more);
+        }
         if there * backends * 2 < sent && size <= MOST_BUSY {
             self.evidence.full = self.fill(size);
         }
+    }
+
+    /// Workers that count what is in flight each for itself know little of one request that is held. Beside several, each on a worker by
+    /// chance, what looks at load leaves its rotation on the connections of those workers.
+    fn beside(&mut self) {
+        let Some(size) = self.evidence.size_of_rotations().filter(|size| *size <= MOST_BUSY) else { return };
+        for round in 0..BESIDE_ROUNDS {
+            let needed = BESIDE * (3 + 4 * size);
+            if self.left() < HOLD * 3 || self.requests_left() < needed {
+                return;
+            }
+            // Of their own: a balancer gives new connections to the workers that have taken others a moment ago.
+            let slots: Vec<usize> = (0..BESIDE).map(|place| CURSOR_CONNECTIONS + round * BESIDE + place).collect();
+            let until = self.subject.elapsed() + HOLD.mul_f64(0.8);
+            let mut rows: Vec<Vec<Pick>> = Vec::new();
+            for slot in &slots {
+                let mut row = self.row(*slot, 1);
+                // One that takes a turn between two of this connection is at the same worker.
+                if !self.subject.hold(HOLD) {
+                    break;
+                }
+                row.extend(self.row(*slot, 1));
+                rows.push(row);
+            }
+            for (slot, row) in slots.iter().zip(&mut rows) {
+                if self.subject.elapsed() > until {
+                    break;
+                }
+                row.extend(self.row(*slot, 2 * size));
+            }
+            let held = self.subject.release();
+            self.sent += held.len() as u64;
+            if held.iter().all(|(backend, outlasted)| backend.is_some() && *outlasted) {
+                self.evidence.beside.extend(rows);
+            }
+            for slot in slots {
+                let row = self.row(slot, 2 * size);
+                self.evidence.afterwards.push(row);
+            }
+            if self.evidence.leaves_rotations_beside() == Some(true) {
+                return;
+            }
+        }
+    }
+
+    fn row(&mut self, slot: usize, count: usize) -> Vec<Pick> {
+        let request = ProbeRequest { connection: Some(slot), ..ProbeRequest::default() };
+        (0..count).filter_map(|_| self.one(&request).pick).collect()
     }
 
     /// Keeps all backends busy with one request and sends another: where each takes one at a time it waits until one of those is over, or

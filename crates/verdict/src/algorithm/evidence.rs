@@ -258,6 +258,10 @@ pub struct Evidence {
     pub full: Full,
     /// Of a hash: several requests of one value at once. Where they go one by one stands as busy.
     pub crowded: Vec<Hold>,
+    /// Requests in sequence on each of several connections while many others were in flight, a row a connection.
+    pub beside: Vec<Vec<Pick>>,
+    /// The same with nothing in flight any more.
+    pub afterwards: Vec<Vec<Pick>>,
     /// Side by side, some taking much longer than others.
     pub mixed: Vec<Flight>,
     /// In place of a sample: further requests in sequence.
@@ -298,7 +302,8 @@ impl Evidence {
                 !is_stale
             }
         };
-        for picks in [&mut self.fresh, &mut self.kept, &mut self.more] {
+        let rows = self.beside.iter_mut().chain(&mut self.afterwards);
+        for picks in [&mut self.fresh, &mut self.kept, &mut self.more].into_iter().chain(rows) {
             picks.retain_mut(&mut correct);
         }
         let trials = self.keys.iter_mut().map(|(_, trial)| trial).chain(self.jar.iter_mut().map(|(_, trial)| trial));

@@ -24,7 +24,7 @@ const CLIENTS: usize = 16;
 const CONNECTIONS: usize = 16;
 /// Requests on each of these.
 const ROUNDS_ON_CONNECTION: usize = 3;
-const CURSOR_CONNECTIONS: usize = 32;
+pub(super) const CURSOR_CONNECTIONS: usize = 32;
 const HEADERS: [&str; 8] =
     ["X-User", "X-User-Id", "X-Session-Id", "X-Api-Key", "X-Forwarded-For", "X-Real-IP", "Authorization", "User-Agent"];
 const COOKIES: [&str; 9] =

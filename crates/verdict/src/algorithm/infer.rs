@@ -381,9 +381,12 @@ impl Evidence {
             return;
         }
         match load {
-            LoadEffect::Follows { .. } => {
+            LoadEffect::Follows { partly } => {
                 inference.kind = Some(Algorithm::LeastConnections);
                 "least connections, round robin among equals".clone_into(&mut inference.label);
+                // Each of several workers remembers its own times alone, which one slow response hardly shows.
+                let is_open = partly && self.mixed.is_empty() && self.leaves_rotations_afterwards() != Some(false);
+                inference.or.extend(is_open.then_some(Algorithm::LeastTime));
                 return;
             }
             LoadEffect::Ignores => inference.kind = Some(rotation),
@@ -506,12 +509,17 @@ impl Evidence {
                     inference.excludes_others = true;
                 }
             }
-            LoadEffect::Ignores if even => self.name_rotations(inference),
+            LoadEffect::Ignores | LoadEffect::Unknown if even && self.is_drawn(fresh) => {
+                inference.or = vec![TwoChoices, LeastConnections, LeastTime, Random, RoundRobin];
+                "like chance one by one, and more even side by side".clone_into(&mut inference.label);
+            }
+            // Side by side nothing tells the rotations of many workers from what each of them has in flight.
+            LoadEffect::Ignores if even && (is_serial || !self.may_count_apart()) => self.name_rotations(inference),
             LoadEffect::Unknown if even_in_series => {
                 self.name_rotations(inference);
                 inference.or.extend([LeastConnections, LeastTime]);
             }
-            LoadEffect::Unknown if even => {
+            LoadEffect::Ignores | LoadEffect::Unknown if even => {
                 inference.or = vec![RoundRobin, Algorithm::WeightedRoundRobin, LeastConnections, TwoChoices, LeastTime];
                 "more even than chance: round robin, or by load".clone_into(&mut inference.label);
             }
@@ -535,6 +543,13 @@ impl Evidence {
                 }
             }
         }
+    }
+
+    /// Whether requests in sequence are drawn, on one connection too: what rotates in workers shows there.
+    fn is_drawn(&self, fresh: &OrderPattern) -> bool {
+        let rotates =
+            |order| matches!(order, OrderPattern::Turns { .. } | OrderPattern::Blocks(_) | OrderPattern::Even(_));
+        *fresh == OrderPattern::Chance && !self.kept.is_empty() && !rotates(OrderPattern::of(&backends(&self.kept)))
     }
 
     fn name_rotations(&self, inference: &mut Inference) {

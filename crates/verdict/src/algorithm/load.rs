@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Algorithm;
-use super::evidence::{Evidence, Flight, Hold, backends};
+use super::evidence::{Evidence, Flight, Hold, Pick, backends};
 use super::inference::Inference;
 use super::order::{OrderPattern, counts};
 use super::words::name;
@@ -76,6 +76,7 @@ impl Evidence {
                 self.full.waited, self.full.sent
             ));
         }
+        let by_worker = self.describe_beside(inference);
         let (share, there, others) = (there as f64 / others as f64, there as u64, others as u64);
         let is_less = binomial_at_most(there, others, low) < LEVEL;
         if is_less && share < low * 0.7 {
@@ -86,16 +87,82 @@ impl Evidence {
             }
             return LoadEffect::Follows { partly: share > usual * 0.1 };
         }
+        if by_worker == Some(true) && !self.full.is_limit() && self.failing.is_empty() {
+            return LoadEffect::Follows { partly: true };
+        }
         // Weights divided by the requests in flight (Envoy's least request) leave a busy backend most of its share.
         if is_less {
             return LoadEffect::Unknown;
         }
-        // What fails looks idle and is chosen for that. Even two choices with replacement halve the share, at the least.
-        if (self.failing.is_empty() || rotates) && binomial_at_least(there, others, usual * 0.6) < 1e-3 {
+        // What fails looks idle and is chosen for that. Even two choices with replacement halve the share, at the least; but where several
+        // workers may count each for itself, only a part of it.
+        let part = if self.may_count_apart() { OF_ONE_WORKER } else { 0.6 };
+        if (self.failing.is_empty() || rotates) && binomial_at_least(there, others, usual * part) < 1e-3 {
             LoadEffect::Ignores
         } else {
             LoadEffect::Unknown
         }
+    }
+
+    /// Backends of the rotations that workers have each for itself: one connection goes round, and connections in sequence do not.
+    pub(super) fn size_of_rotations(&self) -> Option<usize> {
+        let OrderPattern::Turns { period, exceptions: 0 } = OrderPattern::of(&backends(&self.kept)) else {
+            return None;
+        };
+        let is_equal = counts(&period).len() == period.len() && period.len() > 1;
+        (is_equal && !OrderPattern::of(&backends(&self.fresh)).is_of_one_rotation()).then_some(period.len())
+    }
+
+    /// Whether rotations are left while much is in flight; none if too little was tried, or it is not clear.
+    pub(super) fn leaves_rotations_beside(&self) -> Option<bool> {
+        let size = self.size_of_rotations()?;
+        let (left, _) = rotations_left(self.beside.iter().map(|row| row.get(2..).unwrap_or_default()), size);
+        match left {
+            0 if self.beside_held() >= FEWEST_ROWS => Some(false),
+            0..3 => None,
+            _ => Some(true),
+        }
+    }
+
+    /// Connections between whose first two requests one that was held took a turn: it is in flight at their worker.
+    fn beside_held(&self) -> usize {
+        let OrderPattern::Turns { period, .. } = OrderPattern::of(&backends(&self.kept)) else { return 0 };
+        let place = |pick: &Pick| period.iter().position(|turn| *turn == pick.backend);
+        let is_held = |row: &&Vec<Pick>| match row.as_slice() {
+            [first, second, rest @ ..] if rest.len() == 2 * period.len() => {
+                place(first).zip(place(second)).is_some_and(|(first, second)| (first + 1) % period.len() != second)
+            }
+            _ => false,
+        };
+        self.beside.iter().filter(is_held).count()
+    }
+
+    /// Whether several workers may take connections, each with what it knows alone: no rotation is that of all of them.
+    pub(super) fn may_count_apart(&self) -> bool {
+        let is_one = |picks: &[Pick]| OrderPattern::of(&backends(picks)).is_of_one_rotation();
+        !is_one(&self.fresh) && self.leaves_rotations_beside() != Some(false)
+    }
+
+    /// Whether rotations are left after slow responses; none if too little was tried, or it is not clear.
+    pub(super) fn leaves_rotations_afterwards(&self) -> Option<bool> {
+        let (left, of) = rotations_left(self.afterwards.iter().map(Vec::as_slice), self.size_of_rotations()?);
+        match left {
+            0 if of >= 6 => Some(false),
+            0..3 => None,
+            _ => Some(true),
+        }
+    }
+
+    fn describe_beside(&self, inference: &mut Inference) -> Option<bool> {
+        let rows = self.beside.iter().map(|row| row.get(2..).unwrap_or_default());
+        let (left, of) = rotations_left(rows, self.size_of_rotations()?);
+        if of > 0 {
+            inference.evidence.push(format!(
+                "{of} connections, {} of them surely beside a request in flight at their worker: {left} left out a backend",
+                self.beside_held()
+            ));
+        }
+        self.leaves_rotations_beside()
     }
 
     /// Whether one busy backend got as much as ever while another was avoided: one of them has a limit. Load counts at all or at none.
@@ -168,7 +235,9 @@ impl Evidence {
         let share = by_two / chances.max(1) as f64;
         let is_beyond_choice = binomial_at_least(taken, chances, share) < 1e-4;
         // A rotation that goes on while loads differ ignores them.
-        if rotates && taken >= 10 || count > expected * 0.6 && is_beyond_choice {
+        let part = if self.may_count_apart() { OF_ONE_WORKER } else { 0.6 };
+        let is_more = count - expected * part > if part > 0.6 { 3.0 * spread } else { 0.0 };
+        if rotates && taken >= 10 || is_more && is_beyond_choice {
             return LoadEffect::Ignores;
         }
         LoadEffect::Unknown
@@ -193,6 +262,19 @@ impl Evidence {
         }
     }
 }
+
+/// Of these connections, how many left out a backend, of how many that are known to their end.
+fn rotations_left<'p>(rows: impl Iterator<Item = &'p [Pick]>, size: usize) -> (usize, usize) {
+    let is_whole = |row: &Vec<Backend>| row.len() == 2 * size && row.iter().all(|backend| backend.is_known());
+    let whole: Vec<Vec<Backend>> = rows.map(backends).filter(is_whole).collect();
+    // Somebody else's request that comes between takes one turn of two.
+    (whole.iter().filter(|row| counts(row).len() < size).count(), whole.len())
+}
+
+/// Least connections leaves one of three in its rotation, where its worker happens to have as many in flight everywhere.
+const FEWEST_ROWS: usize = 12;
+/// Of what ignores load, that much is left where one worker in eight knows of a request that is held.
+const OF_ONE_WORKER: f64 = 0.87;
 
 impl Uphill {
     /// It never goes uphill, where two choices would have to now and then.
@@ -388,9 +470,14 @@ impl Evidence {
             }
             (false, true) => (Some(LeastConnections), "least connections, by chance among equals".to_owned()),
             // Two random choices are chance while all are idle; what is even then are workers that each see their own load alone.
-            (_, false) if partly && even_in_series => {
-                (Some(LeastConnections), "least connections, each worker for itself".to_owned())
-            }
+            (_, false) if partly && even_in_series => match self.leaves_rotations_afterwards() {
+                Some(true) => (Some(LeastTime), "least time, each worker for itself".to_owned()),
+                seen => {
+                    let is_open = seen.is_none() && !self.beside.is_empty();
+                    inference.or.extend(is_open.then_some(LeastTime));
+                    (Some(LeastConnections), "least connections, each worker for itself".to_owned())
+                }
+            },
             (false, false) => (Some(TwoChoices), two),
             (true, _) if partly => (Some(TwoChoices), two),
             (true, _) => {
