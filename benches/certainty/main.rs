@@ -483,6 +483,7 @@ fn arrivals(count: u32) -> Vec<Arrival> {
                 status: 200,
                 end: AttemptEnd::Completed,
                 differences: verdict::request::Differences::NONE,
+                way: verdict::arrived::WayNumber::default(),
             }));
         }
     }

@@ -83,6 +83,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::StreamIdle | HintTopic::StreamAge => "stream_timeout",
         HintTopic::StreamReload => "stream_close_delay",
         HintTopic::StreamShares => "lb_policy least_conn",
+        HintTopic::Recovery => "health_interval, max_fails, fail_duration",
         HintTopic::BackendHttp2 => "reverse_proxy h2c://…",
     }
 }

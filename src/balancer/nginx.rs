@@ -86,6 +86,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::StreamAge => "worker_shutdown_timeout, proxy_read_timeout",
         HintTopic::StreamReload => "worker_shutdown_timeout",
         HintTopic::StreamShares => "least_conn, with a zone for several workers",
+        HintTopic::Recovery => "max_fails and fail_timeout of the server",
         HintTopic::Underscores => "underscores_in_headers on",
         HintTopic::BackendHttp2 => "grpc_pass",
     }

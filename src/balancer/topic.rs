@@ -87,6 +87,8 @@ pub(crate) enum HintTopic {
     StreamReload,
     /// An algorithm that holds over lives of streams.
     StreamShares,
+    /// When a failing backend is left out, and when it is back.
+    Recovery,
     /// What becomes of fields whose names have an underscore.
     Underscores,
     /// What speaks HTTP/2 to backends, which gRPC needs.

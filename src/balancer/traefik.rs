@@ -76,6 +76,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::StreamAge => "respondingTimeouts writeTimeout",
         HintTopic::StreamReload => "lifeCycle graceTimeOut",
         HintTopic::StreamShares => "strategy leasttime or p2c of the service",
+        HintTopic::Recovery => "healthCheck interval, passiveHealthCheck failureWindow",
         HintTopic::BackendHttp2 => "h2c:// in the URL of the server",
     }
 }

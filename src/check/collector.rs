@@ -14,7 +14,7 @@ use crate::fleets::{Fleets, Heirs};
 use crate::io::clock;
 use crate::remote::{Remote, TimedPage};
 use crate::wire::{Clipped, End, FORWARDED_BYTES, HOST_BYTES, Instance, Moment, Record, TlsVersion};
-use verdict::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
+use verdict::arrived::{ArrivedRequest, OtherRequests, RequestChanges, WayNumber};
 use verdict::clocks::{Clock, HostClock};
 use verdict::facts::tls;
 use verdict::grpc::status_of_call;
@@ -195,7 +195,7 @@ impl Collector {
             arrivals: Vec::new(),
             unnumbered: Vec::new(),
             is_stripped: false,
-            changes: RequestChanges::default(),
+            changes: RequestChanges { ways_from: UNNUMBERED, ..RequestChanges::default() },
             others: OtherRequests::default(),
             tls: tls::ArrivedByTls::default(),
             texts: RecordTexts::default(),
@@ -207,6 +207,11 @@ impl Collector {
     /// The fleets, as far as they are known now.
     pub(crate) fn fleets(&self) -> &Fleets {
         &self.fleets
+    }
+
+    /// The sample begins with that request: what it sends is alike, but for what it varies.
+    pub(crate) fn begin_sample(&mut self, first: u32) {
+        self.changes.ways_from = first;
     }
 
     /// The ids of requests do not reach the backends.
@@ -297,7 +302,7 @@ impl Collector {
             // Of no backend that its fleet has told of.
             return;
         };
-        self.describe(host, record, sequence, backend);
+        let way = self.describe(host, record, sequence, backend);
         if sequence != UNNUMBERED {
             self.count_tls(record);
             self.changes.upstream.see(backend, record.connection, record.received, record.responded);
@@ -316,6 +321,7 @@ impl Collector {
             status: status_of(record),
             end: record.outcome,
             differences: record.arrived.differences,
+            way,
         };
         if let Some(life) = record.life {
             let (began, ended) = (record.received, record.responded);
@@ -338,8 +344,8 @@ impl Collector {
         }));
     }
 
-    /// Counts how it arrived.
-    fn describe(&mut self, host: usize, record: &Record, sequence: u32, backend: Backend) {
+    /// Counts how it arrived, and in which way its request was changed.
+    fn describe(&mut self, host: usize, record: &Record, sequence: u32, backend: Backend) -> WayNumber {
         let shift = self.sources[host].shift;
         let RecordTexts { method, target, host, forwarded_for, peer, of } = &mut self.texts;
         let received = Moment(record.received.0.saturating_add_signed(shift));
@@ -380,9 +386,10 @@ impl Collector {
             Some(refusal) if sequence != UNNUMBERED => self.changes.see_refused(&refusal.to_string()),
             // Whose it was is known when its response has been joined, if ever.
             Some(_) => {}
-            None if sequence != UNNUMBERED => self.changes.see(&request),
+            None if sequence != UNNUMBERED => return self.changes.see(&request),
             None => self.others.see(&request),
         }
+        WayNumber::default()
     }
 
     /// Reads the last records, and gives all that was collected.

@@ -59,6 +59,7 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     let inference = evidence.infer(&session.client.names());
     let sampled = session.client.next_sequence();
     let load = sample::load(&session, &inference, sampled)?;
+    session.begin_sample(sampled as u32);
     session.watch.enter("taking the sample");
     session.watch.total.store(load.requests.unwrap_or(0), Ordering::Relaxed);
     let (traffic, steps) = take_sample(&mut session, load.clone()).await?;

@@ -151,6 +151,12 @@ impl<'a> CheckSession<'a> {
         self.collecting(client.run(phase)).await
     }
 
+    pub(crate) fn begin_sample(&mut self, first: u32) {
+        if let Some(collector) = &mut self.collector {
+            collector.begin_sample(first);
+        }
+    }
+
     /// Collects records while something else goes on.
     pub(crate) async fn collecting<T>(&mut self, what: impl Future<Output = T>) -> T {
         match &mut self.collector {

@@ -232,6 +232,8 @@ pub(crate) fn failing() -> Check {
         disruption: None,
         no_session: false,
         is_backend_away: false,
+        needed: 1_379,
+        detects: 0.005,
         bound: None,
     });
     check.findings.push(Finding::new(Level::Inconclusive, few));

@@ -301,6 +301,11 @@ pub(crate) fn of_alive(product: Option<Balancer>) -> String {
     after(HintTopic::StreamShares, "select by streams that are alive; those that live on stay where they are", product)
 }
 
+/// A backend that fails, or has come back, is noticed too late.
+pub(crate) fn of_recovery(sentence: &str, product: Option<Balancer>) -> String {
+    after(HintTopic::Recovery, sentence, product)
+}
+
 /// Calls of gRPC arrived in HTTP/1.
 pub(crate) fn of_calls_over_http_1(product: Option<Balancer>) -> String {
     after(HintTopic::BackendHttp2, "the balancer speaks HTTP/1 to backends, and gRPC needs HTTP/2", product)

@@ -61,6 +61,65 @@ pub struct RequestChanges {
     pub upstream: UpstreamConnections,
     /// Why backends refused requests of the run that they could not or would not read.
     pub refused: TextCounts,
+    /// The different ways in which requests were changed, from this one on: experiments vary what arrives.
+    pub ways_from: u32,
+    /// The first of these ways.
+    pub ways: Vec<ChangedWay>,
+}
+
+/// One way in which requests were changed: requests that are alike and arrive in different ways were treated differently.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ChangedWay {
+    /// The parts that differ.
+    pub differences: Differences,
+    /// Which of the user's own fields do.
+    pub fields: FieldMask,
+    /// Digests of path, query and Host as they arrived; 0 for what arrived as it was sent.
+    path: u64,
+    query: u64,
+    host: u64,
+}
+
+/// The number of a [`ChangedWay`], as an attempt has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct WayNumber(u8);
+
+impl WayNumber {
+    /// More ways than these are not told apart.
+    const MOST: usize = u8::MAX as usize;
+}
+
+impl ChangedWay {
+    fn of(request: &ArrivedRequest) -> ChangedWay {
+        let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
+        let digest = |part, text: &str| match request.differences.contains(part) {
+            true => http::digest(text.as_bytes()),
+            false => 0,
+        };
+        ChangedWay {
+            differences: request.differences,
+            fields: request.fields,
+            path: digest(RequestPart::Path, path),
+            query: digest(RequestPart::Query, query),
+            host: digest(RequestPart::Host, request.host),
+        }
+    }
+
+    /// What tells two ways apart in which that part was changed.
+    pub fn of_part(&self, part: RequestPart) -> u64 {
+        match part {
+            RequestPart::Path => self.path,
+            RequestPart::Query => self.query,
+            RequestPart::Host => self.host,
+            RequestPart::Method
+            | RequestPart::BodyLength
+            | RequestPart::Body
+            | RequestPart::FieldLost
+            | RequestPart::FieldChanged
+            | RequestPart::FieldDoubled
+            | RequestPart::Unreadable => 0,
+        }
+    }
 }
 
 /// A part that did not arrive as it was sent.
@@ -128,8 +187,8 @@ impl TextCounts {
 }
 
 impl RequestChanges {
-    /// Counts an attempt of the run.
-    pub fn see(&mut self, request: &ArrivedRequest) {
+    /// Counts an attempt of the run. In which way its request was changed, if that is kept.
+    pub fn see(&mut self, request: &ArrivedRequest) -> WayNumber {
         self.attempts += 1;
         // What an experiment sent itself was added by nobody.
         let forwarded_for = Some(request.forwarded_for).filter(|value| !is_own_forwarded_for(value));
@@ -151,6 +210,32 @@ impl RequestChanges {
         for part in request.differences.iter() {
             self.see_part(part, request);
         }
+        self.number_way(request)
+    }
+
+    fn number_way(&mut self, request: &ArrivedRequest) -> WayNumber {
+        let is_kept = request.sequence.is_some_and(|sequence| sequence >= self.ways_from);
+        if request.differences.is_empty() || !is_kept {
+            return WayNumber::default();
+        }
+        let way = ChangedWay::of(request);
+        let place = self.ways.iter().position(|known| *known == way).or_else(|| {
+            (self.ways.len() < WayNumber::MOST).then(|| {
+                self.ways.push(way);
+                self.ways.len() - 1
+            })
+        });
+        WayNumber(place.map_or(0, |place| (place + 1) as u8))
+    }
+
+    /// Whether all ways of the sample are known: of more than can be numbered none is told from another.
+    pub fn are_ways_known(&self) -> bool {
+        self.ways.len() < WayNumber::MOST
+    }
+
+    /// In which way an attempt's request was changed; none if it was not, or if that is not known.
+    pub fn way(&self, number: WayNumber) -> Option<&ChangedWay> {
+        self.ways.get(usize::from(number.0).checked_sub(1)?).filter(|_| self.are_ways_known())
     }
 
     /// Counts an attempt that its backend refused unread.
@@ -305,7 +390,9 @@ mod tests {
     #[test]
     fn what_arrives_as_it_was_sent_is_no_change() {
         let mut changes = RequestChanges::default();
-        (0..5).for_each(|sequence| changes.see(&request(sequence)));
+        for sequence in 0..5 {
+            changes.see(&request(sequence));
+        }
         assert_eq!((changes.attempts, changes.compared, changes.parts.len()), (5, 5, 0));
         assert_eq!((changes.hosts.only(), changes.forwarded_for.only()), (Some("c"), Some("127.0.0.1")));
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Moment;
+use crate::arrived::WayNumber;
 use crate::observation::Backend;
 use crate::request::Differences;
 
@@ -60,6 +61,8 @@ pub struct Arrival {
     pub end: AttemptEnd,
     /// In which parts its request arrived other than it was sent.
     pub differences: Differences,
+    /// In which of the ways that [`crate::arrived::RequestChanges`] knows.
+    pub way: WayNumber,
 }
 
 impl Arrival {

@@ -208,6 +208,7 @@ impl<'a> Responses<'a> {
 mod tests {
     use super::*;
     use crate::AttemptEnd;
+    use crate::arrived::WayNumber;
     use crate::observation::{ClientOutcome, Echo};
     use crate::request::Differences;
     use proptest::prelude::*;
@@ -303,6 +304,7 @@ mod tests {
             status: 200,
             end: AttemptEnd::Completed,
             differences: Differences::NONE,
+            way: WayNumber::default(),
         };
         // An attempt whose response nobody got is no bound.
         let other = Arrival { response: Uuid::from_u128(99), received: Moment(0), ..arrival(0, 0, 0) };

@@ -240,6 +240,7 @@ fn pauses(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arrived::WayNumber;
     use crate::ledger::BackendRecords;
     use crate::observation::{ClientOutcome, Echo, Observation};
     use crate::request::Differences;
@@ -278,6 +279,7 @@ mod tests {
                     status,
                     end: AttemptEnd::Completed,
                     differences: Differences::NONE,
+                    way: WayNumber::default(),
                 });
             }
         }

@@ -27,6 +27,9 @@ use crate::wire::Moment;
 use http::Malformed;
 use verdict::observation::{ClientOutcome, Flaw, Observation};
 
+/// Responses of which the usual time is taken.
+const LATEST: usize = 200;
+
 /// Sends probes and keeps their observations.
 pub(crate) struct Prober {
     target: LoadTarget,
@@ -446,6 +449,14 @@ impl Prober {
     /// On which connection of the run each went.
     pub(crate) fn connections(&self) -> &[u32] {
         &self.connections
+    }
+
+    /// The median time to a response, of the latest ones.
+    pub(crate) fn usual_time(&self) -> Option<Duration> {
+        let responses = self.observations.iter().rev().filter(|it| it.outcome == ClientOutcome::Response);
+        let mut took: Vec<Duration> = responses.take(LATEST).map(|it| it.ended.since(it.sent())).collect();
+        took.sort_unstable();
+        took.get(took.len() / 2).copied().filter(|took| !took.is_zero())
     }
 
     /// Connections that were begun.

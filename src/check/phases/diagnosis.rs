@@ -111,8 +111,11 @@ impl Unmet<'_> {
             400 => {
                 let own: usize = self.plan.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
                 let is_large = own > LARGE_HEAD || text.to_ascii_lowercase().contains("too large");
-                let why =
+                let mut why =
                     format!("the balancer refuses the request: {}", or(&text, "is the Host that which it serves?"));
+                if self.plan.haproxy_protocol {
+                    why.push_str("; does it expect a PROXY header? If not, leave out --haproxy-protocol");
+                }
                 match self.directives(431).filter(|_| is_large) {
                     Some(directives) => format!("{why}; a limit of the head: {directives}"),
                     None => why,

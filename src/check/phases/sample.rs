@@ -38,7 +38,13 @@ pub(crate) fn load(session: &CheckSession, inference: &Inference, first: u64) ->
     };
     let left = plan.budget.map(|budget| budget.saturating_sub(first).max(1));
     let requests = requests.into_iter().chain(left).min();
-    let expected = requests.or(duration.zip(rate).map(|(time, rate)| (time.as_secs_f64() * rate) as u64));
+    // Who waits for each response sends no faster than those come.
+    let fastest = || {
+        let usual = session.client.with(|prober, _| prober.usual_time())?;
+        Some(plan.connections_at_once() as f64 / usual.as_secs_f64())
+    };
+    let in_time = duration.zip(rate.or_else(fastest)).map(|(time, rate)| (time.as_secs_f64() * rate) as u64);
+    let expected = requests.into_iter().chain(in_time).min();
     let further = plan.further_urls.iter().map(|url| target::resolve(url, plan));
     let targets = std::iter::once(Ok(session.client.target().clone())).chain(further).collect::<Result<_>>()?;
     let vary = vary(&session.client.target().path, plan.session.as_ref(), inference, expected);

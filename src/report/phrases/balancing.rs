@@ -349,8 +349,12 @@ pub(super) fn stickiness(facts: &stickiness::StickinessFacts, level: Level, prod
     if level < Level::Inconclusive {
         return phrase;
     }
-    let enough = grouped(stickiness::ENOUGH);
-    phrase.try_this(format!("too few: {enough} later requests detect one move in 200 with a probability of 99.9 %"))
+    phrase.try_this(format!(
+        "too few: {} later requests detect one move in {:.0} with a probability of 99.9 %: a larger -n, a longer --duration, or a \
+         coarser --tolerance",
+        grouped(facts.needed),
+        1.0 / facts.detects
+    ))
 }
 
 pub(super) fn unit(facts: &UnitFacts, level: Level) -> Phrase {

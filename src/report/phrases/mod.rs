@@ -80,7 +80,7 @@ fn prose(finding: &Finding, product: Option<Balancer>, limit: Option<u16>, of_ca
         Facts::Unit(facts) => balancing::unit(facts, level),
         Facts::Stickiness(facts) => balancing::stickiness(facts, level, product),
         Facts::Resilience(facts) => outages::resilience(facts, product),
-        Facts::Recovery(facts) => outages::recovery(facts),
+        Facts::Recovery(facts) => outages::recovery(facts, product),
         Facts::Streams(facts) => streams::summary(facts),
         Facts::Upgrade(facts) => streams::upgrade(facts, product),
         Facts::StreamMessages(facts) => streams::messages(facts),

@@ -37,7 +37,7 @@ pub(super) fn resilience(facts: &resilience::ResilienceFacts, product: Option<Ba
     phrase.because(facts.backends.iter().map(affected).chain(facts.remarks.iter().map(remark)).collect())
 }
 
-pub(super) fn recovery(facts: &recovery::RecoveryFacts) -> Phrase {
+pub(super) fn recovery(facts: &recovery::RecoveryFacts, product: Option<Balancer>) -> Phrase {
     let expected = &facts.expected;
     let backends: Vec<String> = facts.backends.iter().map(|it| measured(facts.quantity, it)).collect();
     if backends.is_empty() {
@@ -50,7 +50,18 @@ pub(super) fn recovery(facts: &recovery::RecoveryFacts) -> Phrase {
         Some(Unknown::NotMended) => phrase.try_this("end the outage with a step such as start@6s"),
         Some(Unknown::TooShort) => phrase.try_this("give the sample more time with --duration"),
         Some(Unknown::Unrecorded) => phrase.try_this("use a fault that backends record, such as status:503:9002@2s"),
+        None if facts.backends.iter().any(|it| it.holds == Some(false)) => {
+            phrase.try_this(hints::of_recovery(what_decides(facts.quantity), product))
+        }
         Some(Unknown::Unclear) | None => phrase,
+    }
+}
+
+fn what_decides(quantity: Quantity) -> &'static str {
+    match quantity {
+        Quantity::Back => "the balancer decides when it tries a failed backend again",
+        Quantity::Ejected | Quantity::ErrorsEnd => "the balancer decides when it leaves a failing backend out",
+        Quantity::SlowStart => "the balancer decides how fast the share of a backend grows after its return",
     }
 }
 

@@ -38,6 +38,12 @@ pub struct StickinessFacts {
     /// Whether a backend was taken away meanwhile, on purpose.
     #[serde(default)]
     pub is_backend_away: bool,
+    /// Later requests that are needed for a verdict.
+    #[serde(default)]
+    pub needed: u64,
+    /// The rate of moves that they detect with a probability of 99.9 %.
+    #[serde(default)]
+    pub detects: f64,
 }
 
 /// What a hash does to clients when a backend leaves. Ideally those of that backend move, 1/N of all, and nobody else does (Karger et al.,
@@ -72,5 +78,11 @@ pub(crate) const STICKINESS: RuleDescription = RuleDescription {
     source: None,
 };
 
-/// A client that forgets 1 time in 200 shows in this number of requests with a probability of 99.9 %.
-pub const ENOUGH: u64 = 1400;
+/// Moves of that part of the tolerance of shares are detected: one in 200 where it is the usual two percentage points.
+const DETECTED: f64 = 0.25;
+
+/// The rate of moves that must be detected at this tolerance of shares, and the requests that show one with a probability of 99.9 %.
+pub(crate) fn needed(tolerance: f64) -> (f64, u64) {
+    let rate = tolerance * DETECTED;
+    (rate, (1000f64.ln() / -(-rate).ln_1p()).ceil() as u64)
+}

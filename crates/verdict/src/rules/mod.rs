@@ -9,6 +9,7 @@ mod client_address;
 mod connections;
 mod copies;
 mod expectations;
+mod extent;
 mod fleets;
 mod forwarding;
 mod identity;

@@ -1,19 +1,13 @@
 //! The rules of the request as it arrived: what a rewrite does to all alike is described, what hits some or loses something is not.
 
-use std::collections::BTreeMap;
-
 use crate::facts::requests::{Extent, Intact, PathChange, RequestChange};
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::{Arrival, BackendRecords};
-use crate::observation::Backend;
 use crate::request::{Differences, RequestPart};
 use crate::rules::case::Case;
+use crate::rules::extent::{extent, is_forwarding, is_read, way_of_fields, way_of_part};
 use crate::rules::requirement::Requirement;
 use crate::{AttemptEnd, arrived::PartChange};
-
-/// Fields that proxies append to: what becomes of them is no change of the user's own.
-const FORWARDING: [&str; 7] =
-    ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip", "forwarded", "via"];
 
 const SHOWN: usize = 3;
 
@@ -83,73 +77,6 @@ fn intact(case: &Case, expected: String) -> Finding {
     Finding::new(level, Facts::Intact(Intact { compared, of, expected, not_sent }))
 }
 
-/// Which requests a change hits.
-struct Hits {
-    extent: Extent,
-    changed: u64,
-    of: u64,
-    /// The places of the URLs that it hits, of several.
-    urls: Vec<usize>,
-}
-
-impl Hits {
-    /// Path and query of the URLs that it hits; none if there is one URL.
-    fn targets(&self, case: &Case) -> Vec<String> {
-        self.urls.iter().filter_map(|place| case.urls.targets.get(*place).cloned()).collect()
-    }
-
-    /// What was sent to the first URL that it hits.
-    fn target<'c>(&self, case: &Case<'c>) -> &'c str {
-        let other = self.urls.first().and_then(|place| case.urls.targets.get(*place));
-        other.map_or(case.sent.target, String::as_str)
-    }
-}
-
-/// Attempts of the sample that say whom a change hits: the first of each request, for a retry may go another way.
-fn extent(case: &Case, differs: impl Fn(Differences) -> bool) -> Option<Hits> {
-    let mut by_url: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
-    let mut by_backend: BTreeMap<Backend, (u64, u64)> = BTreeMap::new();
-    let mut by_client: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
-    for entry in case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence)) {
-        let mut attempts = entry.attempts.iter().filter(|attempt| !case.ledger.is_mirror(attempt.backend));
-        let Some(first) = attempts.next().filter(|attempt| is_read(attempt)) else { continue };
-        let hit = u64::from(differs(first.differences));
-        let counts = by_backend.entry(first.backend).or_default();
-        *counts = (counts.0 + hit, counts.1 + 1);
-        let counts = by_client.entry(entry.observation.client).or_default();
-        *counts = (counts.0 + hit, counts.1 + 1);
-        if case.urls.are_several() {
-            let counts = by_url.entry(case.urls.of(entry.sequence)).or_default();
-            *counts = (counts.0 + hit, counts.1 + 1);
-        }
-    }
-    let (hit, all) = by_backend.values().fold((0, 0), |sum, counts| (sum.0 + counts.0, sum.1 + counts.1));
-    let is_whole = |counts: &(u64, u64)| counts.0 == 0 || counts.0 == counts.1;
-    let extent = if hit == 0 {
-        return None;
-    } else if hit == all {
-        Extent::All
-    } else if case.changes.compared < case.changes.attempts {
-        // Of some it is not known: whom it hits is not either.
-        Extent::Clients
-    } else if !by_url.is_empty() && by_url.values().all(is_whole) {
-        Extent::Urls
-    } else if case.varied && by_client.values().all(is_whole) {
-        Extent::Clients
-    } else if by_backend.values().all(is_whole) {
-        Extent::Backends
-    } else {
-        Extent::Some
-    };
-    let urls = by_url.into_iter().filter(|(_, counts)| counts.0 > 0).map(|(place, _)| place).collect();
-    Some(Hits { extent, changed: hit, of: all, urls })
-}
-
-/// A backend that refuses a request has compared nothing.
-fn is_read(attempt: &Arrival) -> bool {
-    !attempt.is_refusal()
-}
-
 /// Attempts that are judged, without copies of a mirror: those have a rule of their own.
 fn attempts<'a>(case: &'a Case) -> impl Iterator<Item = &'a Arrival> {
     case.judged_arrivals().iter().filter(|attempt| !case.ledger.is_mirror(attempt.backend))
@@ -165,7 +92,7 @@ fn arrived(change: Option<&PartChange>) -> Vec<(String, u64)> {
 
 /// Path and query, as sent, of the first URL where that part of requests was changed.
 pub(super) fn changed_target<'c>(case: &Case<'c>, part: RequestPart) -> &'c str {
-    extent(case, has(part)).map_or(case.sent.target, |hits| hits.target(case))
+    extent(case, way_of_part(case, part)).map_or(case.sent.target, |hits| hits.target(case))
 }
 
 /// Queries as they arrived, without those that experiments lengthened: nobody asked about them.
@@ -204,7 +131,7 @@ fn method(case: &Case) -> Option<Finding> {
     if changed == 0 {
         return None;
     }
-    let hits = extent(case, &differs);
+    let hits = extent(case, way_of_part(case, RequestPart::Method));
     let facts = RequestChange {
         changed,
         of: attempts(case).count() as u64,
@@ -221,8 +148,8 @@ fn method(case: &Case) -> Option<Finding> {
 
 fn path(case: &Case) -> Option<Finding> {
     let differs = has(RequestPart::Path);
-    let hits = extent(case, &differs)?;
-    let Hits { extent, changed, of, .. } = hits;
+    let hits = extent(case, way_of_part(case, RequestPart::Path))?;
+    let (extent, changed, of) = (hits.extent, hits.changed, hits.of);
     let urls = hits.targets(case);
     let expected = forbidden(case, |it| *it == Requirement::PathPreserved);
     let sent = hits.target(case).split('?').next().unwrap_or_default();
@@ -248,8 +175,8 @@ fn path(case: &Case) -> Option<Finding> {
 
 fn query(case: &Case) -> Option<Finding> {
     let differs = has(RequestPart::Query);
-    let hits = extent(case, &differs)?;
-    let Hits { extent, changed, of, .. } = hits;
+    let hits = extent(case, way_of_part(case, RequestPart::Query))?;
+    let (extent, changed, of) = (hits.extent, hits.changed, hits.of);
     let urls = hits.targets(case);
     let expected = forbidden(case, |_| false);
     let sent = hits.target(case).split_once('?').map(|(_, query)| query.to_owned());
@@ -262,8 +189,8 @@ fn query(case: &Case) -> Option<Finding> {
 /// Gateways choose Host by backend, and rewrite it for all: only what is neither, or what was forbidden, is a finding.
 fn host(case: &Case) -> Option<Finding> {
     let differs = has(RequestPart::Host);
-    let hits = extent(case, &differs)?;
-    let Hits { extent, changed, of, .. } = hits;
+    let hits = extent(case, way_of_part(case, RequestPart::Host))?;
+    let (extent, changed, of) = (hits.extent, hits.changed, hits.of);
     let urls = hits.targets(case);
     let expected = forbidden(case, |it| *it == Requirement::HostPreserved);
     if expected.is_none() && extent != Extent::Some {
@@ -306,7 +233,6 @@ fn body(case: &Case) -> Option<Finding> {
 
 fn fields(case: &Case) -> Option<Finding> {
     let names = case.sent.judged_fields();
-    let is_forwarding = |name: &str| FORWARDING.iter().any(|it| name.eq_ignore_ascii_case(it));
     let fields: Vec<(String, u64)> = names
         .iter()
         .zip(case.changes.fields)
@@ -317,15 +243,15 @@ fn fields(case: &Case) -> Option<Finding> {
         return None;
     }
     let parts = [RequestPart::FieldLost, RequestPart::FieldChanged, RequestPart::FieldDoubled];
-    // Forwarding fields make the same marks: where they differ, whom the others hit is known by their counts alone.
-    let of = case.changes.compared;
     let differs = |differences: Differences| parts.iter().any(|part| differences.contains(*part));
-    let extent = if fields.iter().all(|(_, count)| *count == of) {
+    let of = case.changes.compared;
+    let extent = if fields.iter().all(|(_, count)| *count == of) && !case.changes.are_ways_known() {
         Extent::All
-    } else if names.iter().any(|name| is_forwarding(name)) || case.varied {
+    } else if case.varied || !case.changes.are_ways_known() {
+        // What is varied may be such a field.
         Extent::Clients
     } else {
-        extent(case, differs).map_or(Extent::Clients, |hits| hits.extent)
+        extent(case, way_of_fields(case, &names)).map_or(Extent::Clients, |hits| hits.extent)
     };
     let expected = forbidden(case, |it| match it {
         Requirement::HeaderPreserved(name) => fields.iter().any(|(changed, _)| changed.eq_ignore_ascii_case(name)),
@@ -410,6 +336,55 @@ mod tests {
     fn requiring(mut trial: RuleTrial, required: &[Requirement]) -> RuleTrial {
         trial.expectations.required = required.to_vec();
         trial
+    }
+
+    #[test]
+    fn alike_requests_that_are_all_rewritten_must_be_rewritten_alike() {
+        let host = |host: fn(u16) -> Option<&'static str>| {
+            let mut trial = RuleTrial::new();
+            for turn in 0..60u16 {
+                let arrived = As { parts: &[RequestPart::Host], host: host(turn), ..As::default() };
+                trial.delivered_as(turn % 3, 200, &arrived);
+            }
+            trial.level("host-changed")
+        };
+        assert_eq!(host(|_| Some("one")), None);
+        // One for each backend, and one of its own for each request, are settings.
+        assert_eq!(host(|turn| Some(["a", "b", "c"][usize::from(turn % 3)])), None);
+        let own: Vec<String> = (0..60).map(|turn| format!("host-{turn}")).collect();
+        let mut trial = RuleTrial::new();
+        for (turn, name) in own.iter().enumerate() {
+            let arrived = As { parts: &[RequestPart::Host], host: Some(name), ..As::default() };
+            trial.delivered_as(turn as u16 % 3, 200, &arrived);
+        }
+        assert_eq!(trial.level("host-changed"), None);
+        assert_eq!(host(|turn| Some(if turn % 7 == 0 { "evil" } else { "one" })), Some(Level::Fail));
+    }
+
+    #[test]
+    fn a_field_that_is_lost_for_some_and_changed_for_the_others_fails_whatever_else_is_forwarded() {
+        let level = |also: Option<&str>, lost: fn(u16) -> bool| {
+            let mut trial = RuleTrial::new();
+            trial.fields = vec![("X-A".to_owned(), "1".to_owned())];
+            trial.fields.extend(also.map(|name| (name.to_owned(), "6.6.6.6".to_owned())));
+            for turn in 0..60u16 {
+                let part = if lost(turn) { &[RequestPart::FieldLost] } else { &[RequestPart::FieldChanged] };
+                // What is forwarded is appended to in all of them.
+                let fields = 1 | u16::from(also.is_some()) << 1;
+                trial.delivered_as(turn % 3, 200, &As { parts: part, fields, ..As::default() });
+            }
+            trial.level("field-changed")
+        };
+        assert_eq!(level(None, |_| false), Some(Level::Note));
+        assert_eq!(level(None, |turn| turn % 5 == 0), Some(Level::Fail));
+        assert_eq!(level(Some("X-Forwarded-For"), |_| true), Some(Level::Note));
+        let mut trial = RuleTrial::new();
+        trial.fields = ["X-A", "X-Forwarded-For"].map(|name| (name.to_owned(), "1".to_owned())).to_vec();
+        for turn in 0..60u16 {
+            let fields = if turn % 5 == 0 { 0b11 } else { 0b10 };
+            trial.delivered_as(turn % 3, 200, &As { parts: &[RequestPart::FieldChanged], fields, ..As::default() });
+        }
+        assert_eq!(trial.level("field-changed"), Some(Level::Fail));
     }
 
     #[test]

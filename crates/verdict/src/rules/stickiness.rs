@@ -1,7 +1,7 @@
 //! The rule of stickiness: a client, or a key, stays with its backend while that is up.
 
 use crate::algorithm::Algorithm;
-use crate::facts::stickiness::{Disruption, ENOUGH, StickinessFacts};
+use crate::facts::stickiness::{Disruption, StickinessFacts, needed};
 use crate::finding::{self, Finding, Level, Witness};
 use crate::observation::Backend;
 use crate::report::Outage;
@@ -19,10 +19,11 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     // A reload takes no backend away, so it excuses no move.
     let is_backend_away = outage.is_some_and(|outage| !outage.backends.is_empty()) || case.drill == Drill::Rough;
     let bound = case.inference.bound.filter(|_| !is_required);
+    let (detects, needed) = needed(case.expectations.tolerance);
     let level = match (pinned.left, case.drill) {
         // Nothing that clients were given ties them to a backend.
         _ if no_session => Level::Inconclusive,
-        (0, _) if pinned.later >= ENOUGH => Level::Pass,
+        (0, _) if pinned.later >= needed => Level::Pass,
         (0, Drill::None) => Level::Inconclusive,
         (_, Drill::None) if pinned.left_alive == 0 && pinned.left_gone > 0 => Level::Inconclusive,
         // What a bound on load moves comes back, and nobody forbids it.
@@ -47,6 +48,8 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         no_session,
         bound,
         is_backend_away,
+        needed,
+        detects,
     };
     Some(Finding::new(level, finding::Facts::Stickiness(facts)).shown_by(if no_session {
         Vec::new()
@@ -122,6 +125,21 @@ mod tests {
         assert_eq!(finding(&trial(|own| own)).0, Level::Pass);
         let (level, facts) = finding(&trial(|own| (own + 1) % 3));
         assert!(level == Level::Fail && facts.left_gone == 0 && facts.left_alive > facts.left / 2, "{facts:?}");
+    }
+
+    #[test]
+    fn how_many_requests_are_enough_follows_the_tolerance() {
+        let mut few = RuleTrial::of(3, Some(Algorithm::Header));
+        few.varied = true;
+        for round in 0..6u64 {
+            for client in 0..60u32 {
+                few.send(client, client as u16 % 3, round * 10_000 + u64::from(client));
+            }
+        }
+        assert_eq!(finding(&few).0, Level::Inconclusive);
+        few.expectations.tolerance = 0.1;
+        let (level, facts) = finding(&few);
+        assert_eq!((level, facts.needed, facts.later), (Level::Pass, 273, 300));
     }
 
     #[test]

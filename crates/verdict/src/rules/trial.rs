@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use crate::algorithm::{Algorithm, Inference};
-use crate::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
+use crate::arrived::{ArrivedRequest, OtherRequests, RequestChanges, WayNumber};
 use crate::facts::responses::ReceivedResponses;
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::{Arrival, BackendRecords, Ledger, RecordClock, UNNUMBERED};
@@ -173,16 +173,6 @@ impl RuleTrial {
         let answer = self.id();
         let received = Moment(RuleTrial::due(self.observations.len() - 1).0 + MILLISECOND / 10 + self.next_id as u64);
         let differences: Differences = arrived.parts.iter().copied().collect();
-        self.arrivals.push(Arrival {
-            received,
-            response: answer,
-            sequence,
-            took: 100,
-            backend: Backend(backend),
-            status,
-            end,
-            differences,
-        });
         let mut notes = Notes::default();
         if !arrived.uncompared {
             notes.add(Note::Compared);
@@ -208,11 +198,23 @@ impl RuleTrial {
             notes,
             body: SentBody { length: arrived.body.or(self.body).unwrap_or(0), digest: 0 },
         };
-        if sequence == UNNUMBERED {
-            self.others.see(&request)
+        let way = if sequence == UNNUMBERED {
+            self.others.see(&request);
+            WayNumber::default()
         } else {
             self.changes.see(&request)
-        }
+        };
+        self.arrivals.push(Arrival {
+            received,
+            response: answer,
+            sequence,
+            took: 100,
+            backend: Backend(backend),
+            status,
+            end,
+            differences,
+            way,
+        });
         answer
     }
 
@@ -272,6 +274,7 @@ impl RuleTrial {
             status: 200,
             end: AttemptEnd::Completed,
             differences: Differences::default(),
+            way: WayNumber::default(),
         });
         self
     }

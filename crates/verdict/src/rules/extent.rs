@@ -1,0 +1,140 @@
+//! Whom a change of requests hits: all that are alike, those of some URLs, clients or backends, or some and not others.
+
+use std::collections::BTreeMap;
+
+use crate::facts::requests::Extent;
+use crate::ledger::Arrival;
+use crate::observation::Backend;
+use crate::request::{MASKED_FIELDS, RequestPart};
+use crate::rules::case::Case;
+
+/// Fields that proxies append to: what becomes of them is no change of the user's own.
+const FORWARDING: [&str; 7] =
+    ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip", "forwarded", "via"];
+
+/// What becomes of fields.
+const FIELD_MARKS: u16 =
+    RequestPart::FieldLost as u16 | RequestPart::FieldChanged as u16 | RequestPart::FieldDoubled as u16;
+
+/// Which requests a change hits.
+pub(super) struct Hits {
+    pub(super) extent: Extent,
+    pub(super) changed: u64,
+    pub(super) of: u64,
+    /// The places of the URLs that it hits, of several.
+    urls: Vec<usize>,
+}
+
+impl Hits {
+    /// Path and query of the URLs that it hits; none if there is one URL.
+    pub(super) fn targets(&self, case: &Case) -> Vec<String> {
+        self.urls.iter().filter_map(|place| case.urls.targets.get(*place).cloned()).collect()
+    }
+
+    /// What was sent to the first URL that it hits.
+    pub(super) fn target<'c>(&self, case: &Case<'c>) -> &'c str {
+        let other = self.urls.first().and_then(|place| case.urls.targets.get(*place));
+        other.map_or(case.sent.target, String::as_str)
+    }
+}
+
+/// Beyond that number of values a rewrite writes something that differs by intention, such as a number of its own.
+const MOST_WAYS: usize = 8;
+
+/// How requests that have something in common arrived: how many in which way; none is as they were sent.
+#[derive(Clone, Default)]
+struct Ways(BTreeMap<Option<u64>, u64>);
+
+impl Ways {
+    fn add(&mut self, way: Option<u64>) {
+        *self.0.entry(way).or_default() += 1;
+    }
+
+    fn hit(&self) -> u64 {
+        self.0.iter().filter(|(way, _)| way.is_some()).map(|(_, count)| count).sum()
+    }
+
+    fn of(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    fn are_told_apart(&self) -> bool {
+        self.0.len() <= MOST_WAYS
+    }
+
+    /// Whether all were treated alike. What has too many values is changed or not.
+    fn is_whole(&self, are_told_apart: bool) -> bool {
+        if are_told_apart { self.0.len() <= 1 } else { self.hit() == 0 || self.hit() == self.of() }
+    }
+}
+
+/// Whom a change hits, by the attempts of the sample: the first of each request, for a retry may go another way.
+pub(super) fn extent(case: &Case, way_of: impl Fn(&Arrival) -> Option<u64>) -> Option<Hits> {
+    let mut by_url: BTreeMap<usize, Ways> = BTreeMap::new();
+    let mut by_backend: BTreeMap<Backend, Ways> = BTreeMap::new();
+    let mut by_client: BTreeMap<u32, Ways> = BTreeMap::new();
+    let mut all = Ways::default();
+    for entry in case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence)) {
+        let mut attempts = entry.attempts.iter().filter(|attempt| !case.ledger.is_mirror(attempt.backend));
+        let Some(first) = attempts.next().filter(|attempt| is_read(attempt)) else { continue };
+        let way = way_of(first);
+        all.add(way);
+        by_backend.entry(first.backend).or_default().add(way);
+        by_client.entry(entry.observation.client).or_default().add(way);
+        if case.urls.are_several() {
+            by_url.entry(case.urls.of(entry.sequence)).or_default().add(way);
+        }
+    }
+    let (hit, of) = (all.hit(), all.of());
+    let is_whole = |ways: &Ways| ways.is_whole(all.are_told_apart());
+    let extent = if hit == 0 {
+        return None;
+    } else if is_whole(&all) {
+        Extent::All
+    } else if case.changes.compared < case.changes.attempts {
+        // Of some it is not known: whom it hits is not either.
+        Extent::Clients
+    } else if !by_url.is_empty() && by_url.values().all(is_whole) {
+        Extent::Urls
+    } else if case.varied && by_client.values().all(is_whole) {
+        Extent::Clients
+    } else if by_backend.values().all(is_whole) {
+        // Each backend may have a rewrite of its own.
+        if hit == of { Extent::All } else { Extent::Backends }
+    } else {
+        Extent::Some
+    };
+    let urls = by_url.into_iter().filter(|(_, ways)| ways.hit() > 0).map(|(place, _)| place).collect();
+    Some(Hits { extent, changed: hit, of, urls })
+}
+
+/// What tells one change of that part from another; none if it arrived as it was sent.
+pub(super) fn way_of_part<'c>(case: &'c Case, part: RequestPart) -> impl Fn(&Arrival) -> Option<u64> + 'c {
+    move |attempt| {
+        let is_changed = attempt.differences.contains(part);
+        is_changed.then(|| case.changes.way(attempt.way).map_or(0, |way| way.of_part(part)))
+    }
+}
+
+/// A backend that refuses a request has compared nothing.
+pub(super) fn is_read(attempt: &Arrival) -> bool {
+    !attempt.is_refusal()
+}
+
+pub(super) fn is_forwarding(name: &str) -> bool {
+    FORWARDING.iter().any(|it| name.eq_ignore_ascii_case(it))
+}
+
+/// What tells one change of the user's own fields from another; none if all arrived as they were sent.
+pub(super) fn way_of_fields<'c>(case: &'c Case, names: &[&str]) -> impl Fn(&Arrival) -> Option<u64> + 'c {
+    let forwarding: Vec<usize> =
+        (0..names.len().min(MASKED_FIELDS)).filter(|place| is_forwarding(names[*place])).collect();
+    move |attempt| {
+        let way = case.changes.way(attempt.way)?;
+        let own: Vec<usize> = way.fields.iter().filter(|place| !forwarding.contains(place)).collect();
+        let which = own.iter().fold(0, |which, place| which | 1 << place);
+        // Forwarding fields make the same marks, of lost, changed and doubled.
+        let how = if forwarding.is_empty() { u64::from(way.differences.bits() & FIELD_MARKS) << 16 } else { 0 };
+        (which != 0).then_some(which | how)
+    }
+}
