@@ -10,8 +10,8 @@ use anyhow::{Context, Result, ensure};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::client::CLIENT_CORE;
-use crate::peers::{Fleet, Nginx, Peer, Place, memory};
+use crate::client::{CLIENT_CORE, Load, answer_of};
+use crate::peers::{Fleet, Floor, Nginx, Peer, Place, memory};
 use crate::report::{StreamFigure, median, processor_time};
 
 const ROUNDS: usize = 5;
@@ -52,17 +52,22 @@ pub fn measure(place: &Place) -> Result<Vec<StreamFigure>> {
     let plain = Fleet::start(place, 1)?;
     let secure = certificate.fleet(place)?;
     let nginx = Nginx::start_tls(place, &certificate.files)?;
-    let (mut kept, mut new, mut echo) = (Vec::new(), Vec::new(), Vec::new());
+    let load = Load::Kept(CONNECTIONS as u32);
+    let floor_of_echo = Floor::start(place, load, &echo())?;
+    let floor_of_request = Floor::start(place, load, &answer_of(plain.port(), load)?)?;
+    let (mut kept, mut new, mut of_ours, mut of_loop) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let of_kept =
             h2load(&secure, "https", CONNECTIONS as u32, KEPT)? / h2load(&plain, "http", CONNECTIONS as u32, KEPT)?;
         let of_new = h2load(&secure, "https", NEW, NEW)? / h2load(&nginx, "https", NEW, NEW)?;
         let of_echo = websocket(&plain)? / request(&plain)?;
+        let of_floor = echoes(&floor_of_echo, &mut connections(&floor_of_echo)?)? / request(&floor_of_request)?;
         // The first round warms up.
         if round > 0 {
             kept.push(of_kept);
             new.push(of_new);
-            echo.push(of_echo);
+            of_ours.push(of_echo);
+            of_loop.push(of_floor);
         }
     }
     let figure = |what: &str, measured: f64, target: f64| StreamFigure { what: what.to_owned(), measured, target };
@@ -70,8 +75,11 @@ pub fn measure(place: &Place) -> Result<Vec<StreamFigure>> {
         figure("TLS 1.3 / without, HTTP/1, 64 connections that are kept", median(kept), 1.25),
         figure("a new connection of TLS 1.3 and a request: ours / nginx", median(new), 0.5),
         figure(
-            "a WebSocket message of 100 bytes and its echo / a request of HTTP/1, 64 connections",
-            median(echo),
+            &format!(
+                "a WebSocket message of 100 bytes and its echo / a request of HTTP/1, 64 connections (the bare epoll loop with the same bytes: {:.2})",
+                median(of_loop)
+            ),
+            median(of_ours),
             0.6,
         ),
         figure("memory of an idle connection of TLS (RSS / 300), KiB", idle_memory(place, &certificate)?, 10.0),
@@ -91,13 +99,17 @@ fn h2load(server: &dyn Peer, scheme: &str, connections: u32, requests: u32) -> R
     Ok(time as f64 / 1000.0 / f64::from(requests))
 }
 
+/// A frame with a message of 100 bytes, as it comes back.
+fn echo() -> Vec<u8> {
+    [&[0x81, 100][..], &[b'a'; 100]].concat()
+}
+
 /// The same for a message that comes back.
 fn websocket(fleet: &Fleet) -> Result<f64> {
     let handshake = b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-    let mut open = Vec::new();
-    for _ in 0..CONNECTIONS {
-        let mut stream = connect(fleet)?;
+    let mut open = connections(fleet)?;
+    for stream in &mut open {
         stream.write_all(handshake)?;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -106,40 +118,48 @@ fn websocket(fleet: &Fleet) -> Result<f64> {
             head.push(byte[0]);
         }
         ensure!(head.starts_with(b"HTTP/1.1 101"), "{}", head.escape_ascii());
-        open.push(stream);
     }
+    echoes(fleet, &mut open)
+}
+
+/// Of connections on which frames are spoken.
+fn echoes(server: &dyn Peer, open: &mut [TcpStream]) -> Result<f64> {
     // Text, whole, with a mask of zeros.
     let frame = [&[0x81, 0x80 | 100, 0, 0, 0, 0][..], &[b'a'; 100]].concat();
-    let echo = [&[0x81, 100][..], &[b'a'; 100]].concat();
-    volleys(fleet, &mut open, &frame, echo.len(), |reply| reply == echo)
+    let echo = echo();
+    volleys(server, open, &frame, echo.len(), |reply| reply == echo)
 }
 
 /// The same for a request.
-fn request(fleet: &Fleet) -> Result<f64> {
+fn request(server: &dyn Peer) -> Result<f64> {
     let head = b"GET /uuid HTTP/1.1\r\nHost: a\r\n\r\n";
-    let mut first = connect(fleet)?;
+    let mut first = connect(server)?;
     first.write_all(head)?;
     let length = first.read(&mut [0; 4096])?;
-    let mut open = (0..CONNECTIONS).map(|_| connect(fleet)).collect::<Result<Vec<_>>>()?;
-    volleys(fleet, &mut open, head, length, |reply| reply.starts_with(b"HTTP/1.1 200 OK\r\n"))
+    let mut open = connections(server)?;
+    volleys(server, &mut open, head, length, |reply| reply.starts_with(b"HTTP/1.1 200 OK\r\n"))
 }
 
-fn connect(fleet: &Fleet) -> Result<TcpStream> {
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, fleet.port()))?;
+fn connections(server: &dyn Peer) -> Result<Vec<TcpStream>> {
+    (0..CONNECTIONS).map(|_| connect(server)).collect()
+}
+
+fn connect(server: &dyn Peer) -> Result<TcpStream> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port()))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
 /// Sends on all connections, then reads all replies, again and again.
 fn volleys(
-    fleet: &Fleet,
+    server: &dyn Peer,
     open: &mut [TcpStream],
     message: &[u8],
     length: usize,
     is_good: impl Fn(&[u8]) -> bool,
 ) -> Result<f64> {
     let mut reply = vec![0; length];
-    let before = processor_time(fleet.answers())?;
+    let before = processor_time(server.answers())?;
     for _ in 0..VOLLEYS {
         for stream in &mut *open {
             stream.write_all(message)?;
@@ -149,7 +169,7 @@ fn volleys(
             ensure!(is_good(&reply), "unexpected: {}", reply.escape_ascii());
         }
     }
-    let time = processor_time(fleet.answers())? - before;
+    let time = processor_time(server.answers())? - before;
     Ok(time as f64 / 1000.0 / (VOLLEYS * open.len()) as f64)
 }
 

@@ -1,5 +1,6 @@
 //! The streams of one connection: which are open, in which states, and which have ended lately.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 /// One that is open, at least on one side.
@@ -39,6 +40,8 @@ pub(super) enum Past {
 pub(super) struct StreamTable {
     /// In the order of their numbers, in which they open.
     open: VecDeque<OpenStream>,
+    /// Where the last one was found: what is done with a stream is done in several steps.
+    found: Cell<usize>,
     /// The highest bit: reset by this end.
     past: VecDeque<u32>,
 }
@@ -52,11 +55,15 @@ impl StreamTable {
     }
 
     fn place(&self, id: u32) -> Option<usize> {
+        let is_at = |place: usize| self.open.get(place).is_some_and(|stream| stream.id == id);
         // Most frames belong to the stream that was opened last, or to the one that was opened first.
-        if self.open.back()?.id == id {
-            return Some(self.open.len() - 1);
-        }
-        self.open.binary_search_by_key(&id, |stream| stream.id).ok()
+        let place = match self.found.get() {
+            found if is_at(found) => return Some(found),
+            _ if is_at(self.open.len().wrapping_sub(1)) => self.open.len() - 1,
+            _ => self.open.binary_search_by_key(&id, |stream| stream.id).ok()?,
+        };
+        self.found.set(place);
+        Some(place)
     }
 
     pub(super) fn get(&self, id: u32) -> Option<&OpenStream> {
