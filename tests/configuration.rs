@@ -254,6 +254,7 @@ fn bash_completes_commands_options_and_values_at_every_depth() {
     assert_eq!(completions("check --expect least"), "least-connections least-time");
     assert_eq!(completions("check --report mark"), "markdown");
     assert_eq!(completions("fleet dr"), "drain");
+    assert_eq!(completions("man ch"), "check");
     assert_eq!(completions("fleet kill --al"), "--all");
     assert!(completions("").contains("healthcheck") && !completions("").contains("guard"));
 }
@@ -293,6 +294,7 @@ fn fish_completes_at_every_depth() {
     assert!(completions("check --tol").starts_with("--tolerance"), "{}", completions("check --tol"));
     assert!(completions("check --with ng").contains("nginx"), "{}", completions("check --with ng"));
     assert!(completions("fleet dr").starts_with("drain"), "{}", completions("fleet dr"));
+    assert!(completions("man ch").starts_with("check"), "{}", completions("man ch"));
 }
 
 #[test]
@@ -320,6 +322,8 @@ fn zsh_completes_at_every_depth() {
     assert!(offered.contains("haproxy"), "{offered}");
     let offered = completions("fleet dr");
     assert!(offered.contains("drain"), "{offered}");
+    let offered = completions("man reh");
+    assert!(offered.contains("rehearse"), "{offered}");
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn one_message_names_every_port_that_cannot_be_had_and_the_others_are_not_bound(
     for problem in [
         format!("backend {taken} on 127.0.0.1:{taken}: address already in use"),
         format!("backend {taken_by_six} on [::1]:{taken_by_six}: address already in use"),
-        format!("{free}: asked for more than once (from --ports)"),
+        format!("{free}: named more than once; each backend has a port of its own (from --ports)"),
         "0: no port, those are 1 to 65535 (from --ports)".to_owned(),
         "70000: no port, those are 1 to 65535 (from --ports)".to_owned(),
         format!("the API on 127.0.0.1:{api}: address already in use"),

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use clap::builder::PossibleValuesParser;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
@@ -24,7 +25,7 @@ fn script(shell: Shell) -> String {
     let mut script = Vec::new();
     match shell {
         Shell::Bash => {
-            let mut command = Args::command().name("uuidgenerator").bin_name("uuidgenerator");
+            let mut command = completed().name("uuidgenerator").bin_name("uuidgenerator");
             clap_complete::generate(shell, &mut command, "uuidgenerator", &mut script);
             let text = String::from_utf8_lossy(&script);
             // What it registers for, and how it names its own function.
@@ -37,17 +38,32 @@ fn script(shell: Shell) -> String {
             lines.map(|line| line + "\n").collect()
         }
         _ => {
-            clap_complete::generate(shell, &mut Args::command(), NAME, &mut script);
+            clap_complete::generate(shell, &mut completed(), NAME, &mut script);
             let script = String::from_utf8_lossy(&script).into_owned();
             if shell == Shell::Fish { script + &positionals_for_fish() } else { script }
         }
     }
 }
 
+/// The command line, and with it the commands that have a manual page.
+fn completed() -> Command {
+    let all = Args::command();
+    let names = |command: &Command| -> Vec<&'static str> {
+        let shown = command.get_subcommands().filter(|below| !below.is_hide_set());
+        // Values of an argument live as long as the program, which ends when the script is written.
+        shown.map(|below| &*below.get_name().to_owned().leak()).collect()
+    };
+    let pages: Vec<&'static str> =
+        names(&all).into_iter().chain(all.get_subcommands().filter(|it| !it.is_hide_set()).flat_map(names)).collect();
+    all.mut_subcommand("man", |man| {
+        man.mut_arg("command", |argument| argument.value_parser(PossibleValuesParser::new(pages)))
+    })
+}
+
 /// For fish, clap_complete knows the values of options and not those of arguments, such as the balancer of `config`.
 fn positionals_for_fish() -> String {
     let mut lines = String::new();
-    for command in Args::command().get_subcommands() {
+    for command in completed().get_subcommands() {
         for argument in command.get_positionals() {
             let values = argument.get_possible_values();
             let values: Vec<&str> = values.iter().map(clap::builder::PossibleValue::get_name).collect();

@@ -44,9 +44,16 @@ pub(super) fn run(args: RehearseArgs) -> Result<ExitCode> {
     Err(private.enter(outputs)?)
 }
 
+/// Where a file that was named is, from the root.
+fn absolute(file: &Path) -> Result<PathBuf, Problem> {
+    std::fs::canonicalize(file).map_err(|why| {
+        let problem = Problem::new(why.to_string()).on(format!("failed to read {}", file.display()));
+        problem.hint("name the file of the balancer that is to be rehearsed, such as /etc/nginx/nginx.conf")
+    })
+}
+
 fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
-    let about = |what: String| Problem::new(what).on(args.file.display());
-    let own = std::fs::canonicalize(&args.file).map_err(|why| about(why.to_string()))?;
+    let own = absolute(&args.file)?;
     let file = match &args.at {
         Some(at) if !at.is_absolute() || at.file_name() != own.file_name() => {
             return Err(Problem::new("expected a whole path with the same file name")
@@ -78,9 +85,7 @@ fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
         Some(Err(why)) => (None, Some(format!("{why:#}"))),
     };
     let then = match &args.then {
-        Some(then) => {
-            Some(std::fs::canonicalize(then).map_err(|why| Problem::new(why.to_string()).on(then.display()))?)
-        }
+        Some(then) => Some(absolute(then)?),
         None => None,
     };
     if then.is_some() && args.balancer.renew.is_none() {

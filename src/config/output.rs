@@ -39,7 +39,10 @@ pub(crate) fn try_files(outputs: &[Output]) -> Result<(), Problem> {
         }
         let is_new = kind.is_err();
         let opened = OpenOptions::new().append(true).create(true).open(file);
-        opened.map_err(|why| Problem::new(why.to_string()).on(format!("failed to write {}", file.display())))?;
+        opened.map_err(|why| {
+            let problem = Problem::new(why.to_string()).on(format!("failed to write {}", file.display()));
+            problem.hint("give the report a file in a folder that is there and may be written")
+        })?;
         // A check that could not run leaves no empty report.
         if is_new {
             let _ = std::fs::remove_file(file);

@@ -50,7 +50,10 @@ fn header(text: &str) -> Result<(String, String), Problem> {
         Some((name, value)) if !name.is_empty() && name.bytes().all(is_token) && value.bytes().all(is_visible) => {
             Ok((name.to_owned(), value.trim().to_owned()))
         }
-        Some(_) | None => Err(Problem::new("expected `Name: value`").on(format!("--header {text:?}"))),
+        Some(_) | None => {
+            let problem = Problem::new("expected `Name: value`").on(format!("--header {text:?}"));
+            Err(problem.hint("such as --header 'X-Tenant: shop'"))
+        }
     }
 }
 

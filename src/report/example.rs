@@ -124,6 +124,7 @@ pub(crate) fn passing() -> Check {
             grpc: false,
             rate: None,
             requests: 3000,
+            started: "2026-01-01T12:00:01.500Z".to_owned(),
             seconds: 0.25,
             requests_per_second: 12_000.0,
             streams: None,

@@ -17,7 +17,7 @@ pub(crate) fn junit(report: &Report) -> String {
         count(Level::Inconclusive)
     );
     for check in &report.checks {
-        suite(&mut out, check, &report.started);
+        suite(&mut out, check);
     }
     out.push_str("</testsuites>\n");
     out
@@ -27,7 +27,7 @@ fn of(check: &Check, level: Level) -> usize {
     check.findings.iter().filter(|finding| finding.level == level).count()
 }
 
-fn suite(out: &mut String, check: &Check, started: &str) {
+fn suite(out: &mut String, check: &Check) {
     let name = escape(check.name.as_deref().unwrap_or(&check.url));
     let _ = writeln!(
         out,
@@ -36,7 +36,7 @@ fn suite(out: &mut String, check: &Check, started: &str) {
         of(check, Level::Fail),
         of(check, Level::Inconclusive),
         check.traffic.seconds,
-        escape(started)
+        escape(&check.traffic.started)
     );
     for finding in &check.findings {
         case(out, &name, finding);

@@ -108,6 +108,9 @@ pub struct TrafficSummary {
     pub rate: Option<f64>,
     /// Requests of the sample.
     pub requests: u64,
+    /// When its first request was due, in RFC 3339.
+    #[serde(default)]
+    pub started: String,
     /// How long it lasted, in seconds.
     pub seconds: f64,
     /// The rate that was reached, in requests a second.

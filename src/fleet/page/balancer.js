@@ -115,9 +115,9 @@ function ways(backends, form) {
   const servers = backends.slice(0, 16).map(({ url }) => `    server 127.0.0.1:${new URL(url).port};`);
   const snippet = ["upstream uuid {", "    zone uuid 64k;", ...servers, "}", "", "server {", "    listen 80;", "    location /uuid {", `        proxy_pass ${backends[0]?.url.startsWith("https:") ? "https" : "http"}://uuid/;`, "    }", "}"];
   return [
-    h("li", {}, "See one at once: start a demo in another terminal", copied("uuid-generator demo", "the command")),
-    h("li", {}, "Put NGINX in front of these backends: inside ", h("code", {}, "http { … }"), ", or as a file into /etc/nginx/conf.d", copied(snippet.join("\n"), "the lines for NGINX")),
-    h("li", {}, "You have one: give its URL", form),
+    h("li", {}, h("b", {}, "See one at once"), "Start a demo in another terminal:", copied("uuid-generator demo", "the command")),
+    h("li", {}, h("b", {}, "Put NGINX in front of these backends"), "Inside ", h("code", {}, "http { … }"), ", or as a file in /etc/nginx/conf.d:", copied(snippet.join("\n"), "the lines for NGINX")),
+    h("li", {}, h("b", {}, "Use a balancer that runs"), form),
   ];
 }
 

@@ -86,7 +86,7 @@ export function show(model) {
     move(dots, dead ? 0 : own);
     retry.classList.toggle("shown", retries.some((mark) => mark.backend === backend.name));
     element.classList.toggle("dead", dead);
-    write(texts[0], `${SIGNS[backend.state] ? `${SIGNS[backend.state]} ` : ""}${shortened(backend.name, parts.room)}  ${percent(share)}`);
+    write(texts[0], `${SIGNS[backend.state] ? `${SIGNS[backend.state]} ` : ""}${shortened(backend.name, parts.room)} · ${percent(share)}`);
   });
   const felt = model.figures.client;
   write(parts.client.texts[2], felt ? `p50 ${time(felt.p50)}` : "");
