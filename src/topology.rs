@@ -99,7 +99,9 @@ impl fmt::Display for NoPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NoPort::OutOfRange(number) => write!(f, "{number}: no port, those are 1 to 65535"),
-            NoPort::Duplicate(number) => write!(f, "{number}: named more than once; each backend has a port of its own"),
+            NoPort::Duplicate(number) => {
+                write!(f, "{number}: named more than once; each backend has a port of its own")
+            }
             NoPort::TooMany(count) => write!(f, "{count} backends: a fleet has {MAX_BACKENDS} at most"),
         }
     }
