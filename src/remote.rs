@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::error::Problem;
 use crate::io::clock;
+pub(crate) use crate::remote::exchange::PageConnection;
 use crate::remote::exchange::{ApiExchange, ApiRequest};
 use crate::runfile::{Runfile, Whereabouts};
 use crate::wire::{
@@ -154,6 +155,14 @@ pub(crate) fn several(fleets: &[Whereabouts]) -> Problem {
 /// A fleet answers at once, except where it waits for backends to end or to start.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Whether the API at that URL may be one of this machine: addresses of others cannot be bound to.
+fn may_be_here(control: &str) -> bool {
+    let uri = control.parse::<Uri>().ok();
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    address.map_or(true, |ip| std::net::UdpSocket::bind((ip, 0)).is_ok())
+}
+
 impl Remote {
     /// The one fleet of this user that runs on this machine and has all of `backends`; or the one with that supervisor.
     pub(crate) fn find(supervisor: Option<u32>, backends: &[String]) -> Result<Remote> {
@@ -174,7 +183,9 @@ impl Remote {
     pub(crate) fn at(address: &str, given: Option<&Token>) -> Result<Remote> {
         let (base, fragment) = address.split_once('#').unwrap_or((address, ""));
         let control = base.trim_end_matches('/');
-        let own = Runfile::find_all()?.into_iter().find(|fleet| fleet.control == control);
+        // To look for one takes milliseconds, and each fleet of another machine is asked for again and again.
+        let here = if may_be_here(control) { Runfile::find_all()? } else { Vec::new() };
+        let own = here.into_iter().find(|fleet| fleet.control == control);
         let token = fragment.strip_prefix("token=").or(given.map(Token::as_str)).unwrap_or_default();
         let stranger =
             || Whereabouts { pid: 0, control: control.to_owned(), token: token.to_owned(), backends: Vec::new() };
@@ -207,12 +218,28 @@ impl Remote {
 
     /// Records from a number on, as many as one response should hold, and each with whether its attempt has ended. With them, when they
     /// were asked for and when they had come.
-    pub(crate) async fn records(&self, from: u64, mut take: impl FnMut(Record, bool)) -> Result<TimedPage> {
+    pub(crate) async fn records(&self, from: u64, take: impl FnMut(Record, bool)) -> Result<TimedPage> {
+        self.records_over(&mut PageConnection::default(), from, take).await
+    }
+
+    /// The same over a connection that stays for the next page.
+    pub(crate) async fn records_over(
+        &self,
+        connection: &mut PageConnection,
+        from: u64,
+        mut take: impl FnMut(Record, bool),
+    ) -> Result<TimedPage> {
         const LIMIT: u32 = 65_536;
+        let url: Uri = format!("{}/v1/records/batch?from={from}&limit={LIMIT}", self.whereabouts.control).parse()?;
+        let request = ApiRequest { method: "GET", url: &url, token: Some(&self.whereabouts.token), body: &[] };
         let asked = clock::now();
-        let body = self.fetch("GET", &format!("/v1/records/batch?from={from}&limit={LIMIT}"), PATIENCE).await?;
+        let response = timeout(PATIENCE, connection.ask(&request)).await.map_err(|_| late(PATIENCE));
+        let response = response.and_then(|response| Ok(response?));
+        let (status, body) =
+            response.with_context(|| format!("failed to reach the fleet at {}", self.whereabouts.control))?;
         let came = clock::now();
-        let Ok((head, records)) = read_batch(&body) else {
+        self.refuse_failure(status, body)?;
+        let Ok((head, records)) = read_batch(body) else {
             bail!("failed to understand the records of the fleet: is it of another version?");
         };
         records.for_each(|(record, ended)| take(record, ended));
@@ -324,13 +351,18 @@ impl Remote {
         let (status, body) = respond(&request, patience)
             .await
             .with_context(|| format!("failed to reach the fleet at {}", self.whereabouts.control))?;
+        self.refuse_failure(status, &body)?;
+        Ok(body)
+    }
+
+    fn refuse_failure(&self, status: u16, body: &[u8]) -> Result<()> {
         if (200..300).contains(&status) {
-            return Ok(body);
+            return Ok(());
         }
         if status == 401 && self.whereabouts.pid == 0 {
             return self.wants_token();
         }
-        let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        let answer: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
         bail!("{}", answer["error"].as_str().unwrap_or("the fleet refused without a reason"))
     }
 }
@@ -445,4 +477,19 @@ fn read_event(event: &[u8]) -> Result<Option<LiveEvent>> {
         _ => return Ok(None),
     };
     read.map(Some).context("failed to understand the fleet: is it of another version?")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_address_of_another_machine_is_not_here() {
+        for (control, here) in [
+            ("http://127.0.0.1:9000", true),
+            ("http://localhost:9000", true),
+            ("http://fleet.internal:9000", true),
+            ("http://192.0.2.77:9000", false),
+        ] {
+            assert_eq!(super::may_be_here(control), here, "{control}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::check::load::BackendNames;
 use crate::fleets::{Fleets, Heirs};
 use crate::io::clock;
-use crate::remote::{Remote, TimedPage};
+use crate::remote::{PageConnection, Remote, TimedPage};
 use crate::wire::{Clipped, End, FORWARDED_BYTES, HOST_BYTES, Instance, Moment, Record, TlsVersion};
 use verdict::arrived::{ArrivedRequest, OtherRequests, RequestChanges, WayNumber};
 use verdict::clocks::{Clock, HostClock};
@@ -59,6 +59,7 @@ pub(crate) struct Collector {
 
 /// The records of one host, from a number on.
 struct RecordSource {
+    connection: PageConnection,
     next: u64,
     /// Which run of a supervisor gives them; none before the first page.
     fleet: Option<Instance>,
@@ -454,6 +455,7 @@ impl Collector {
 impl RecordSource {
     fn from(next: u64, lost_before: u64, has_our_clock: bool) -> RecordSource {
         RecordSource {
+            connection: PageConnection::default(),
             next,
             fleet: None,
             clock: HostClock::new(has_our_clock),
@@ -488,7 +490,7 @@ impl RecordSource {
         loop {
             let before = ended.len();
             let mut in_flight = Vec::new();
-            let page = remote.records(self.next, |record, has_ended| match has_ended {
+            let page = remote.records_over(&mut self.connection, self.next, |record, has_ended| match has_ended {
                 true => ended.push(record),
                 false => in_flight.push(record),
             });

@@ -8,7 +8,7 @@ use tokio::time::{interval, sleep};
 
 use crate::fleet::joint::CommandRefusal;
 use crate::fleets::Fleets;
-use crate::remote::{LiveEvent, Remote, TimedPage};
+use crate::remote::{LiveEvent, PageConnection, Remote, TimedPage};
 use crate::wire::{BackendStatus, FRAME, FleetStatus, MarkKind, Moment, Record, SeenRequest, TimelineMark};
 
 /// Until a fleet that cannot be reached is asked again.
@@ -64,6 +64,7 @@ impl Source {
     async fn follow(&mut self, host: usize, tell: &UnboundedSender<(usize, SourceNews)>) -> Option<()> {
         let Ok(mut events) = self.remote.watch().await else { return Some(()) };
         let mut pages = interval(FRAME);
+        let mut connection = PageConnection::default();
         loop {
             tokio::select! {
                 event = events.next() => match event {
@@ -85,7 +86,8 @@ impl Source {
                 },
                 _ = pages.tick() => {
                     let mut records = Vec::new();
-                    let page = self.remote.records(self.next, |record, has_ended| if has_ended { records.push(record) }).await;
+                    let take = |record, has_ended| if has_ended { records.push(record) };
+                    let page = self.remote.records_over(&mut connection, self.next, take).await;
                     let Ok(page) = page else { return Some(()) };
                     let shift = self.shift(&page);
                     for record in &mut records {
