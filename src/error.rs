@@ -62,10 +62,7 @@ impl Problem {
             Some(ErrorDescription { error, hint }) => Problem { hint, ..Problem::new(error) },
             None => Problem::new(text.trim()),
         };
-        match problem.what.is_empty() {
-            true => Problem::new("a process of this program ended without a reason"),
-            false => problem,
-        }
+        if problem.what.is_empty() { Problem::new("a process of this program ended without a reason") } else { problem }
     }
 }
 
@@ -115,10 +112,7 @@ pub(crate) fn describe_for_page(error: &anyhow::Error) -> String {
 
 /// `error: …` and `hint: …`, for people.
 pub(crate) fn describe_for_people(error: &anyhow::Error) -> String {
-    match error.is::<Interrupted>() {
-        true => error.to_string(),
-        false => format!("error: {}", describe_for_page(error)),
-    }
+    if error.is::<Interrupted>() { error.to_string() } else { format!("error: {}", describe_for_page(error)) }
 }
 
 /// The same on lines of a terminal's width.

@@ -69,10 +69,7 @@ fn connections_to_backends_are_used_again_or_not() {
         let balancer = PlantedBalancer::start(&ports, Behaviour { keeps_connections, ..Behaviour::default() });
         in_sequence(&balancer, 30);
         for record in completed(&fleet) {
-            match keeps_connections {
-                true => assert_eq!(record.connection, 1),
-                false => assert_eq!(record.request_number, 1),
-            }
+            if keeps_connections { assert_eq!(record.connection, 1) } else { assert_eq!(record.request_number, 1) }
         }
     }
 }
@@ -158,10 +155,11 @@ fn two_choices_avoid_the_busy_one_always_or_mostly() {
         let behaviour = Behaviour { seed: Some(7), ..PlantedAlgorithm::TwoChoices { replacement }.into() };
         let balancer = PlantedBalancer::start(&ports, behaviour);
         let held: Vec<_> = (0..300).filter_map(|number| ask_or_hold(&balancer, &busy, number).err()).collect();
-        match replacement {
-            false => assert_eq!(held.len(), 1),
+        if replacement {
             // When it is drawn twice, 1 in 9: 33 with a standard deviation of 5.
-            true => assert!((15..55).contains(&held.len()), "{}", held.len()),
+            assert!((15..55).contains(&held.len()), "{}", held.len())
+        } else {
+            assert_eq!(held.len(), 1)
         }
     }
 }

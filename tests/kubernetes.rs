@@ -153,9 +153,10 @@ fn what_a_manifest_refers_to_is_there() {
             .collect();
         assert!(wanted.len() >= 2 && wanted.iter().all(|reference| reference["key"] == "token"));
         for reference in wanted {
-            match way.contains("--token-secret") {
-                true => assert_eq!((&reference["name"], of("Secret").count()), (&"own".into(), 0)),
-                false => assert!(of("Secret").any(|secret| reference["name"] == name(secret).as_str())),
+            if way.contains("--token-secret") {
+                assert_eq!((&reference["name"], of("Secret").count()), (&"own".into(), 0))
+            } else {
+                assert!(of("Secret").any(|secret| reference["name"] == name(secret).as_str()))
             }
         }
         let job = of("Job").next().unwrap()["spec"]["template"]["spec"]["containers"][0]["args"].to_string();

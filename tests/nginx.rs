@@ -166,12 +166,11 @@ fn workers_of_nginx_share_what_they_know_in_a_zone() {
         let nginx = Configuration { workers: 2, zone, reuseport, ..Configuration::of(&ports) }.start();
         assert_eq!(nginx.workers().len(), 2);
         let order: String = (0..90).map(|_| order(&nginx, 1, &ports)).collect();
-        match zone {
-            true => assert_eq!(order, "abc".repeat(30)),
-            false => {
-                let counts = ['a', 'b', 'c'].map(|letter| order.matches(letter).count());
-                assert!(counts.iter().all(|count| (28..=32).contains(count)), "{counts:?}");
-            }
+        if zone {
+            assert_eq!(order, "abc".repeat(30))
+        } else {
+            let counts = ['a', 'b', 'c'].map(|letter| order.matches(letter).count());
+            assert!(counts.iter().all(|count| (28..=32).contains(count)), "{counts:?}");
         }
     }
 }

@@ -64,13 +64,12 @@ fn tree(site: &str) -> TemporaryDirectory {
 /// As this user, or as an unprivileged one.
 fn rehearse(place: &TemporaryDirectory, unprivileged: bool, words: &[&str]) -> Output {
     let program = env!("CARGO_BIN_EXE_uuid-generator");
-    let mut command = match unprivileged {
-        true => {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", program]);
-            command
-        }
-        false => Command::new(program),
+    let mut command = if unprivileged {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", program]);
+        command
+    } else {
+        Command::new(program)
     };
     command.args(["rehearse", "nginx"]).arg(place.path().join("nginx.conf")).args(words);
     let output = command.current_dir("/").output().unwrap();

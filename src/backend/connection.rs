@@ -321,9 +321,10 @@ impl Connection {
         let mut stream = stream;
         self.http.make_data(out, |out| stream.position = pattern(out, stream.position, stream.end));
         if stream.position >= stream.end {
-            match stream.end == stream.length {
-                true => self.http.end(out),
-                false => self.http.abort(),
+            if stream.end == stream.length {
+                self.http.end(out)
+            } else {
+                self.http.abort()
             }
             self.stage = self.next_stage();
             self.take_up(now, state, out);
@@ -574,9 +575,10 @@ impl Connection {
             ResponseBody::Pattern(_) if is_cut => self.http.retract(out, (out.len() - start).div_ceil(2)),
             ResponseBody::Pattern(_) => {}
         }
-        match is_cut {
-            true => self.http.abort(),
-            false => self.http.end(out),
+        if is_cut {
+            self.http.abort()
+        } else {
+            self.http.end(out)
         }
         self.stage = self.next_stage();
     }

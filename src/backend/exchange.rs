@@ -219,12 +219,11 @@ fn respond(
     if let Some((status, text)) = state.health.of(head.path(), state.draining) {
         return (Response::line(status, text, buffer), Treatment::NORMAL);
     }
-    let mut treatment = match state.faults.are_none() {
-        true => Treatment::NORMAL,
-        false => {
-            let kind = if head.version == HttpVersion::Http2 { RequestKind::Stream } else { RequestKind::Plain };
-            state.faults.treat(arrival.request, kind, chance)
-        }
+    let mut treatment = if state.faults.are_none() {
+        Treatment::NORMAL
+    } else {
+        let kind = if head.version == HttpVersion::Http2 { RequestKind::Stream } else { RequestKind::Plain };
+        state.faults.treat(arrival.request, kind, chance)
     };
     let answer = ResponseId(Uuid::new_v4());
     let asked = RequestedResponse::of(head);
@@ -304,9 +303,10 @@ fn respond_to_call(
     state: &mut ProcessState,
 ) -> (Response, Treatment, Option<Box<GrpcCall>>) {
     let is_about_itself = call.is_about_itself();
-    let treatment = match is_about_itself || state.faults.are_none() {
-        true => Treatment::NORMAL,
-        false => state.faults.treat(arrival.request, RequestKind::Call, chance),
+    let treatment = if is_about_itself || state.faults.are_none() {
+        Treatment::NORMAL
+    } else {
+        state.faults.treat(arrival.request, RequestKind::Call, chance)
     };
     let answer = call.response;
     let (mut response, call) = match treatment.effect {

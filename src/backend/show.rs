@@ -76,9 +76,10 @@ impl Show {
 }
 
 fn clipped(text: &[u8]) -> String {
-    match text.len() > LONGEST {
-        false => String::from_utf8_lossy(text).into_owned(),
-        true => format!("{}…", String::from_utf8_lossy(&text[..LONGEST])),
+    if text.len() > LONGEST {
+        format!("{}…", String::from_utf8_lossy(&text[..LONGEST]))
+    } else {
+        String::from_utf8_lossy(text).into_owned()
     }
 }
 

@@ -86,11 +86,12 @@ impl FromStr for DnsLabel {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let is_label =
             (1..=63).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('-') && !text.ends_with('-');
-        match is_label {
-            true => Ok(DnsLabel(text.to_owned())),
-            false => Err(format!(
+        if is_label {
+            Ok(DnsLabel(text.to_owned()))
+        } else {
+            Err(format!(
                 "expected at most 63 lower-case letters, digits and -, the first and the last no -, found {text:?}"
-            )),
+            ))
         }
     }
 }

@@ -38,9 +38,10 @@ fn text_of(file: &Path) -> std::io::Result<String> {
 /// A pattern that no file fits includes nothing, a name that no file has is an error.
 fn included(pattern: &Path) -> Result<Vec<ConfigFile>, String> {
     let text = pattern.to_string_lossy();
-    let files: Vec<PathBuf> = match is_pattern(&text) {
-        true => glob::glob(&text).map_err(|why| why.to_string())?.filter_map(Result::ok).collect(),
-        false => vec![pattern.to_owned()],
+    let files: Vec<PathBuf> = if is_pattern(&text) {
+        glob::glob(&text).map_err(|why| why.to_string())?.filter_map(Result::ok).collect()
+    } else {
+        vec![pattern.to_owned()]
     };
     let read = |file: PathBuf| {
         let text = text_of(&file).map_err(|why| why.to_string())?;

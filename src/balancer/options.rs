@@ -33,9 +33,10 @@ impl Options {
     pub(crate) const WHOLE: Options = Options { snippet: false, ..Options::SNIPPET };
 
     pub(crate) fn listen(&self) -> Listen {
-        self.listen.unwrap_or(match self.snippet {
-            true => Listen { address: None, port: 80 },
-            false => Listen { address: Some(IpAddr::from([127, 0, 0, 1])), port: 8080 },
+        self.listen.unwrap_or(if self.snippet {
+            Listen { address: None, port: 80 }
+        } else {
+            Listen { address: Some(IpAddr::from([127, 0, 0, 1])), port: 8080 }
         })
     }
 

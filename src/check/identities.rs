@@ -374,10 +374,11 @@ fn common<'a>(lines: &[&'a str]) -> Option<(&'a str, &'a str)> {
 
 fn expression(before: &str, after: &str, number: usize) -> Option<Regex> {
     let (before, after) = (regex_lite::escape(before.trim_start()), regex_lite::escape(after.trim_end()));
-    let text = match before.is_empty() {
-        false => format!("(?m)^\\s*{before}([^\\s<>\"]+){after}\\s*$"),
+    let text = if before.is_empty() {
         // Without a word before it, the line is found by its number.
-        true => format!("\\A(?:[^\\n]*\\n){{{number}}}\\s*([^\\s<>\"]+){after}"),
+        format!("\\A(?:[^\\n]*\\n){{{number}}}\\s*([^\\s<>\"]+){after}")
+    } else {
+        format!("(?m)^\\s*{before}([^\\s<>\"]+){after}\\s*$")
     };
     Regex::new(&text).ok()
 }

@@ -233,9 +233,10 @@ impl Subject for LiveSubject<'_> {
         if self.is_delay_refused {
             return false;
         }
-        let (path, message) = match self.is_call {
-            true => (None, Some(grpc::frame(&grpc::delayed(delay)))),
-            false => (Some(with_delay(self.path, delay)), None),
+        let (path, message) = if self.is_call {
+            (None, Some(grpc::frame(&grpc::delayed(delay))))
+        } else {
+            (Some(with_delay(self.path, delay)), None)
         };
         let probe = Probe { path: path.as_deref(), body: message.as_deref(), ..Probe::default() };
         self.invented.push(self.prober.next_sequence() as u32);

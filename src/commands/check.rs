@@ -239,10 +239,11 @@ async fn with_balancer(args: &CheckArgs, with: &str, watch: &Arc<CheckWatch>) ->
         Err(problem) => Err(problem.into()),
     };
     let stopped = result.as_ref().is_err_and(|error| error.is::<Interrupted>());
-    match stopped {
+    if stopped {
         // What does not end in time is killed with the process that holds it.
-        true => drop(timeout(GRACE, testbed.stop()).await),
-        false => testbed.stop().await,
+        drop(timeout(GRACE, testbed.stop()).await)
+    } else {
+        testbed.stop().await
     }
     result
 }

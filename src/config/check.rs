@@ -400,11 +400,10 @@ impl CheckConfig {
     fn method(&self) -> Result<String, Problem> {
         let usual = if self.body.is_empty() && !self.is_call() { "GET" } else { "POST" };
         let method = self.method.clone().unwrap_or_else(|| usual.to_owned());
-        match !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
-            true => Ok(method),
-            false => {
-                Err(Problem::new("expected capital letters, such as GET or POST").on(format!("--method {method}")))
-            }
+        if !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+            Ok(method)
+        } else {
+            Err(Problem::new("expected capital letters, such as GET or POST").on(format!("--method {method}")))
         }
     }
 
@@ -460,9 +459,10 @@ impl CheckConfig {
 
 /// At least one, and not more than the machine is good for.
 fn within<T: PartialOrd + From<u8> + Display>(option: &str, count: T, most: T) -> Result<T, Problem> {
-    match count >= T::from(1) && count <= most {
-        true => Ok(count),
-        false => Err(Problem::new(format!("expected at least 1 and at most {most}")).on(format!("{option} {count}"))),
+    if count >= T::from(1) && count <= most {
+        Ok(count)
+    } else {
+        Err(Problem::new(format!("expected at least 1 and at most {most}")).on(format!("{option} {count}")))
     }
 }
 

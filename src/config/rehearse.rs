@@ -25,9 +25,10 @@ impl FromStr for NameOption {
         let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(expected)?;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let name = name.trim_end_matches('.').to_ascii_lowercase();
-        match !name.is_empty() && name.bytes().all(plain) {
-            true => Ok(NameOption { name, addresses, port }),
-            false => Err(expected()),
+        if !name.is_empty() && name.bytes().all(plain) {
+            Ok(NameOption { name, addresses, port })
+        } else {
+            Err(expected())
         }
     }
 }
@@ -71,9 +72,10 @@ impl FromStr for MapOption {
         let (server, port) = text.rsplit_once('=').ok_or_else(expected)?;
         let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(expected)?;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/[]@".contains(&byte);
-        match !server.is_empty() && server.bytes().all(plain) {
-            true => Ok(MapOption { server: server.to_owned(), port }),
-            false => Err(expected()),
+        if !server.is_empty() && server.bytes().all(plain) {
+            Ok(MapOption { server: server.to_owned(), port })
+        } else {
+            Err(expected())
         }
     }
 }

@@ -306,9 +306,10 @@ impl FleetBackends {
             .filter(|backend| !applies(backend.state))
             .map(|backend| format!("{} is {}", backend.name, backend.state))
             .collect();
-        match unfit.is_empty() {
-            true => Ok(backends),
-            false => Err(CommandRefusal::Impossible(format!("cannot {what}: {}", unfit.join(", ")))),
+        if unfit.is_empty() {
+            Ok(backends)
+        } else {
+            Err(CommandRefusal::Impossible(format!("cannot {what}: {}", unfit.join(", "))))
         }
     }
 

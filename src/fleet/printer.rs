@@ -69,10 +69,7 @@ impl Printer {
 
     /// How many lines of the log were dropped since this was asked last.
     pub(crate) fn take_dropped(&mut self) -> u64 {
-        match self.waiting.load(Ordering::Relaxed) > MAX_WAITING_BYTES {
-            true => 0,
-            false => std::mem::take(&mut self.dropped),
-        }
+        if self.waiting.load(Ordering::Relaxed) > MAX_WAITING_BYTES { 0 } else { std::mem::take(&mut self.dropped) }
     }
 }
 

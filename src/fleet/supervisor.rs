@@ -221,9 +221,10 @@ impl RunningFleet {
                 self.backends.list[index].process = None;
             }
         }
-        let hint = match crate::platform::means().this_program().is_ok_and(|program| program.exists()) {
-            true => "raise the limits of processes and memory, or start fewer backends with --ports",
-            false => "mount /proc: backends are started from /proc/self/exe",
+        let hint = if crate::platform::means().this_program().is_ok_and(|program| program.exists()) {
+            "raise the limits of processes and memory, or start fewer backends with --ports"
+        } else {
+            "mount /proc: backends are started from /proc/self/exe"
         };
         let mut error = StartError::new();
         error.add(problem, hint);

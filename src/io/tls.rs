@@ -494,9 +494,10 @@ impl ServerCertVerifier for KnownProblem {
                 if why.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity) =>
             {
                 if !self.servers.contains(server) {
-                    return Err(match signs_itself(server) {
-                        true => CertificateError::Other(OtherError(Arc::new(SelfSigned))),
-                        false => CertificateError::UnknownIssuer,
+                    return Err(if signs_itself(server) {
+                        CertificateError::Other(OtherError(Arc::new(SelfSigned)))
+                    } else {
+                        CertificateError::UnknownIssuer
                     }
                     .into());
                 }

@@ -247,15 +247,12 @@ impl Scouted {
         let among = |it: &&Responder| among.contains(&it.listens);
         let foreign = |it: &Responder| Some((it.listens.clone(), it.foreign()?));
         let Some((listens, why)) = self.responders.iter().filter(among).find_map(foreign) else { return Ok(()) };
-        let hint = match why.contains("TLS") {
-            true => {
-                "TLS is rehearsed where the configuration names a file of authorities, or verifies nothing; \
+        let hint = if why.contains("TLS") {
+            "TLS is rehearsed where the configuration names a file of authorities, or verifies nothing; \
                  else check it with the backends that it has: check URL --identity header:NAME"
-            }
-            false => {
-                "backends of a rehearsal speak HTTP/1.1, HTTP/2, TLS and the PROXY protocol; \
+        } else {
+            "backends of a rehearsal speak HTTP/1.1, HTTP/2, TLS and the PROXY protocol; \
                  else check it with the backends that it has: check URL --identity header:NAME"
-            }
         };
         Err(Problem::new(format!("{listens} is asked in another protocol: {why}"))
             .on(order.balancer.title)

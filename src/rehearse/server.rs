@@ -190,9 +190,10 @@ fn failure(recipe: &RehearsalRecipe, found: &StartOutcome, elsewhere: &[SocketAd
                 Some(refused) if !has_errors(words) => last_lines(refused),
                 _ => last_lines(words),
             };
-            Problem::new(format!("it does not start; its own words:\n{said}")).hint(match said.contains("FD limit") {
-                true => "raise the limit of open files (ulimit -Hn), or use sudo",
-                false => "the file is used as it is, on this machine: what it includes and loads must be here",
+            Problem::new(format!("it does not start; its own words:\n{said}")).hint(if said.contains("FD limit") {
+                "raise the limit of open files (ulimit -Hn), or use sudo"
+            } else {
+                "the file is used as it is, on this machine: what it includes and loads must be here"
             })
         }
         StartOutcome::Listening | StartOutcome::Nowhere => {

@@ -41,12 +41,11 @@ pub(crate) async fn run(remote: Remote) -> Result<()> {
     let mut terminal = ratatui::try_init().context("failed to take over the terminal")?;
     let ended = watch(&remote, &mut terminal, &mut model, &mut events, keys, (said, hear)).await;
     ratatui::restore();
-    match ended? {
-        true => Ok(()),
-        false => {
-            println!("The fleet has ended.");
-            Ok(())
-        }
+    if ended? {
+        Ok(())
+    } else {
+        println!("The fleet has ended.");
+        Ok(())
     }
 }
 

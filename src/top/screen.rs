@@ -107,9 +107,10 @@ fn lines(text: &str, width: u16) -> u16 {
 
 /// What became of the latest key, else what the screen has no room for.
 fn message(model: &Model, width: u16) -> String {
-    match model.message.is_empty() && width < NARROW {
-        true => format!("not shown at {width} columns: p99, faults; from {NARROW} on they are"),
-        false => harmless(&model.message),
+    if model.message.is_empty() && width < NARROW {
+        format!("not shown at {width} columns: p99, faults; from {NARROW} on they are")
+    } else {
+        harmless(&model.message)
     }
 }
 

@@ -37,11 +37,12 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Address, String> {
         if let Some(path) = text.strip_prefix("unix:") {
             let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>&\"'@,=".contains(&byte));
-            return match path.starts_with('/') && path.len() <= LONGEST_SOCKET_PATH && plain {
-                true => Ok(Address::Unix(path.into())),
-                false => Err(format!(
+            return if path.starts_with('/') && path.len() <= LONGEST_SOCKET_PATH && plain {
+                Ok(Address::Unix(path.into()))
+            } else {
+                Err(format!(
                     "expected a path such as unix:/run/app.sock of at most {LONGEST_SOCKET_PATH} bytes, found {text:?}"
-                )),
+                ))
             };
         }
         let expected = || {
@@ -162,11 +163,12 @@ const LONGEST_NAME: usize = 63;
 fn read_name(name: &str) -> Result<&str, String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let begins = name.starts_with(|it: char| it.is_ascii_alphanumeric());
-    match begins && name.len() <= LONGEST_NAME && name.bytes().all(plain) {
-        true => Ok(name),
-        false => Err(format!(
+    if begins && name.len() <= LONGEST_NAME && name.bytes().all(plain) {
+        Ok(name)
+    } else {
+        Err(format!(
             "expected a name of at most {LONGEST_NAME} letters, digits and any of -_. that begins with a letter or a digit, found {name:?}"
-        )),
+        ))
     }
 }
 

@@ -55,11 +55,10 @@ impl FromStr for Host {
         let plausible = !bare.is_empty()
             && (bare.parse::<IpAddr>().is_ok()
                 || bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)));
-        match plausible {
-            true => Ok(Host(bare.to_owned())),
-            false => {
-                Err("expected a host name or an address, without scheme and port: localhost, 0.0.0.0, ::1".to_owned())
-            }
+        if plausible {
+            Ok(Host(bare.to_owned()))
+        } else {
+            Err("expected a host name or an address, without scheme and port: localhost, 0.0.0.0, ::1".to_owned())
         }
     }
 }

@@ -192,9 +192,10 @@ impl FromStr for HttpPath {
         };
         let parts = path.strip_prefix('/').map(|rest| rest.split('/').collect::<Vec<_>>()).unwrap_or_default();
         let whole = path == "/" || (!parts.is_empty() && parts.iter().all(|part| !part.is_empty() && plain(part)));
-        match whole && path.len() <= 256 {
-            true => Ok(HttpPath(path.to_owned())),
-            false => Err("expected a path such as /uuid, of letters, digits and any of -_.~/".to_owned()),
+        if whole && path.len() <= 256 {
+            Ok(HttpPath(path.to_owned()))
+        } else {
+            Err("expected a path such as /uuid, of letters, digits and any of -_.~/".to_owned())
         }
     }
 }
@@ -221,11 +222,10 @@ impl FromStr for Sockets {
     fn from_str(text: &str) -> Result<Sockets, String> {
         let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
         // sockaddr_un holds 107 bytes of path.
-        match text.starts_with('/') && plain && text.len() <= 90 {
-            true => Ok(Sockets(PathBuf::from(text))),
-            false => {
-                Err("expected a folder's path from the root, of up to 90 letters, digits and any of -_./".to_owned())
-            }
+        if text.starts_with('/') && plain && text.len() <= 90 {
+            Ok(Sockets(PathBuf::from(text)))
+        } else {
+            Err("expected a folder's path from the root, of up to 90 letters, digits and any of -_./".to_owned())
         }
     }
 }

@@ -102,9 +102,10 @@ impl<const N: usize> fmt::Display for Clipped<N> {
         }
         for chunk in self.as_bytes().utf8_chunks() {
             for character in chunk.valid().chars() {
-                match character.is_control() {
-                    true => write!(f, "{}", character.escape_unicode())?,
-                    false => write!(f, "{character}")?,
+                if character.is_control() {
+                    write!(f, "{}", character.escape_unicode())?
+                } else {
+                    write!(f, "{character}")?
                 }
             }
             for byte in chunk.invalid() {

@@ -168,9 +168,10 @@ impl FromStr for FieldName {
 
     fn from_str(text: &str) -> Result<FieldName, String> {
         let token = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-        match token && (1..=64).contains(&text.len()) {
-            true => Ok(FieldName(text.to_owned())),
-            false => Err("expected a name of up to 64 letters, digits, `-`, `_` and `.`".to_owned()),
+        if token && (1..=64).contains(&text.len()) {
+            Ok(FieldName(text.to_owned()))
+        } else {
+            Err("expected a name of up to 64 letters, digits, `-`, `_` and `.`".to_owned())
         }
     }
 }

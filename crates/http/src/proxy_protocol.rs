@@ -274,9 +274,12 @@ mod tests {
     }
 
     fn any_header() -> impl Strategy<Value = (Vec<u8>, SocketAddr)> {
-        let ends = any::<bool>().prop_flat_map(|v6| match v6 {
-            false => any::<[Ipv4Addr; 2]>().prop_map(|ips| ips.map(IpAddr::V4)).boxed(),
-            true => any::<[Ipv6Addr; 2]>().prop_map(|ips| ips.map(IpAddr::V6)).boxed(),
+        let ends = any::<bool>().prop_flat_map(|v6| {
+            if v6 {
+                any::<[Ipv6Addr; 2]>().prop_map(|ips| ips.map(IpAddr::V6)).boxed()
+            } else {
+                any::<[Ipv4Addr; 2]>().prop_map(|ips| ips.map(IpAddr::V4)).boxed()
+            }
         });
         (ends, any::<[u16; 2]>(), proptest::option::of(vec(any::<u8>(), 0..300))).prop_map(
             |([source, destination], ports, extensions)| {

@@ -47,9 +47,10 @@ impl<'b> RequestTarget<'b> {
         let (authority, rest) = rest.split_at(end);
         // RFC 9110 §4.2.1: no empty host. §4.2.4: a user in front of it is an old trick against people.
         let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-        match !host.is_empty() && is_host(authority.as_bytes()) {
-            true => Ok(RequestTarget::Absolute { authority, rest }),
-            false => Err(Malformed::Target),
+        if !host.is_empty() && is_host(authority.as_bytes()) {
+            Ok(RequestTarget::Absolute { authority, rest })
+        } else {
+            Err(Malformed::Target)
         }
     }
 

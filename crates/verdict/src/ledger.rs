@@ -353,19 +353,19 @@ impl Ledger {
         if executed.peek().is_none() {
             return Outcome::Retried;
         }
-        match executed.all(|attempt| self.is_mirror(attempt.backend)) {
-            true => Outcome::Mirrored,
-            false => Outcome::Duplicated,
-        }
+        if executed.all(|attempt| self.is_mirror(attempt.backend)) { Outcome::Mirrored } else { Outcome::Duplicated }
     }
 
     /// The response is none of this request's attempts'.
     fn outcome_of_foreign(&self, observation: &Observation, answer: ResponseId) -> Outcome {
         match self.owners.get(&answer.0) {
-            Some(owner) => match self.observations[owner.sequence as usize].response == answer.0 {
-                true => Outcome::Stale,
-                false => Outcome::Swapped,
-            },
+            Some(owner) => {
+                if self.observations[owner.sequence as usize].response == answer.0 {
+                    Outcome::Stale
+                } else {
+                    Outcome::Swapped
+                }
+            }
             // Minted for this request, by a process whose record is missing.
             None if observation.echo == Echo::Own => Outcome::Unrecorded,
             // Minted before this run, or for somebody else.

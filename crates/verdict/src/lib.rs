@@ -1,6 +1,8 @@
 //! From two lists to a judgement: what the client observed and what the backends recorded, joined in a ledger, counted,
 //! named and judged. Pure: no runtime, socket, clock, file or randomness, which `Cargo.toml` proves.
 
+#![warn(missing_docs)]
+
 pub mod algorithm;
 pub mod arrived;
 mod attempt;

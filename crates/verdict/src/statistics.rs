@@ -16,10 +16,7 @@ pub fn binomial_at_least(x: u64, n: u64, p: f64) -> f64 {
 
 /// P(X ≤ x) of a binomial distribution.
 pub fn binomial_at_most(x: u64, n: u64, p: f64) -> f64 {
-    match x >= n {
-        true => 1.0,
-        false => binomial_at_least(n - x, n, 1.0 - p),
-    }
+    if x >= n { 1.0 } else { binomial_at_least(n - x, n, 1.0 - p) }
 }
 
 /// A share that is surely exceeded by the true one of which `x` in `n` were seen: 4 standard deviations below (Wilson's interval, 1927).
@@ -87,9 +84,10 @@ pub fn multinomial(counts: &[u64], probabilities: &[f64], margin: f64) -> Multin
     let (worst, tail) =
         cells().map(by_cell).enumerate().fold((0, 1.0), |best, next| if next.1 < best.1 { next } else { best });
     let exact = tail * 2.0 * counts.len() as f64;
-    let approximate = match margin == 0.0 && probabilities.iter().all(|p| *p == 0.0 || expected(p) >= 20.0) {
-        true => chi_square_at_least(chi_square, counts.len() as f64 - 1.0),
-        false => 1.0,
+    let approximate = if margin == 0.0 && probabilities.iter().all(|p| *p == 0.0 || expected(p) >= 20.0) {
+        chi_square_at_least(chi_square, counts.len() as f64 - 1.0)
+    } else {
+        1.0
     };
     Multinomial { chi_square, p: (2.0 * exact.min(approximate)).min(1.0), worst }
 }

@@ -297,9 +297,10 @@ impl Pins {
             Some(Pinned { backend: pinned, sequence: first, .. }) => {
                 self.later += 1;
                 // One that its backend failed was selected for it all the same.
-                let tried = match entry.is_ordered {
-                    true => entry.attempts.first().is_some_and(|first| first.backend == pinned),
-                    false => entry.attempts.iter().any(|attempt| attempt.backend == pinned),
+                let tried = if entry.is_ordered {
+                    entry.attempts.first().is_some_and(|first| first.backend == pinned)
+                } else {
+                    entry.attempts.iter().any(|attempt| attempt.backend == pinned)
                 };
                 if pinned != observation.backend && !tried {
                     self.left += 1;

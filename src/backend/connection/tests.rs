@@ -221,9 +221,10 @@ impl Story {
             assert_eq!(answer.header("Cache-Control"), Some("no-store"));
             assert_eq!(answer.header("Response-Id"), record.response.map(|id| id.to_string()).as_deref());
             assert_eq!(answer.header("Check-Request-Id"), record.request.map(|id| id.to_string()).as_deref());
-            let (bytes, outcome) = match position <= self.written {
-                true => (answer.bytes, AttemptEnd::Completed),
-                false => (self.written.saturating_sub(start), AttemptEnd::CutOff),
+            let (bytes, outcome) = if position <= self.written {
+                (answer.bytes, AttemptEnd::Completed)
+            } else {
+                (self.written.saturating_sub(start), AttemptEnd::CutOff)
             };
             assert_eq!((record.bytes, record.outcome), (bytes as u64, outcome), "{record:?}");
             assert!(answers.last().is_none_or(|earlier| !earlier.closes()), "an answer after the last one");
@@ -576,11 +577,10 @@ proptest! {
     fn a_proxy_header_in_whatever_pieces_changes_who_is_told_of_and_nothing_else(
         requests in any_pipeline(), binary: bool, cuts in vec(any::<Index>(), 0..40)
     ) {
-        let (before, client) = match binary {
-            false => (&b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n"[..], "192.0.2.1:56324"),
-            // It holds ends of lines.
-            true => (&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x10\n\r\n\n\n\r\n\r\n\r\r\n\x04\0\x01\n"[..], "10.13.10.10:2573"),
-        };
+        // It holds ends of lines.
+        const BINARY: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x10\n\r\n\n\n\r\n\r\n\r\r\n\x04\0\x01\n";
+        const TEXT: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n";
+        let (before, client) = if binary { (BINARY, "10.13.10.10:2573") } else { (TEXT, "192.0.2.1:56324") };
         let requests: Vec<ServedRequest> =
             requests.into_iter().filter(|request| !request.target.contains("format=")).collect();
         let bytes = stream(&requests);

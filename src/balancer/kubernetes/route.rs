@@ -36,9 +36,10 @@ pub(super) fn write(cluster: Cluster<'_>, version: BalancerVersion, head: &str) 
         text.add(4, format!("timeouts: {{ backendRequest: {} }}", time(answer)));
     }
     if let Policy::Sticky(name) = &topology.policy {
-        let cookie = match version < SESSION_COOKIES {
-            true => format!("sessionName: {name}"),
-            false => format!("cookie: {{ name: {name} }}"),
+        let cookie = if version < SESSION_COOKIES {
+            format!("sessionName: {name}")
+        } else {
+            format!("cookie: {{ name: {name} }}")
         };
         text.add(4, EXPERIMENTAL).add(4, format!("sessionPersistence: {{ type: Cookie, {cookie} }}"));
     }

@@ -353,9 +353,10 @@ impl<'a> Engine<'a> {
         let slot = &mut self.slots[token];
         if !slot.exchange.is_open() {
             // In a network of clients each connection is one client's.
-            let client = match self.clients.have_connections() {
-                true => Some(client),
-                false => self.load.targets[target].clients.map(|_| token as u32),
+            let client = if self.clients.have_connections() {
+                Some(client)
+            } else {
+                self.load.targets[target].clients.map(|_| token as u32)
             };
             let from = client.map(connect::source);
             match slot.exchange.open(&self.load.targets[target], from, self.load.reuse == Reuse::Kept) {

@@ -133,9 +133,10 @@ impl SharedConnection {
             if self.outbox.is_empty() {
                 open.http2.push_bodies(&mut self.outbox);
             }
-            let sent = match self.outbox.is_empty() {
-                true => open.stream.flush().map(|()| 0),
-                false => open.stream.send(&self.outbox, SEND),
+            let sent = if self.outbox.is_empty() {
+                open.stream.flush().map(|()| 0)
+            } else {
+                open.stream.send(&self.outbox, SEND)
             };
             match sent {
                 Ok(_) if self.outbox.is_empty() => return Ok(Interest::Read),

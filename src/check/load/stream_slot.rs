@@ -193,9 +193,10 @@ impl StreamSlot {
         match connect::open(load.target.address, None) {
             Ok(socket) => {
                 let _ = sockopt::set_tcp_nodelay(&socket, true);
-                let preamble = match load.target.haproxy_protocol {
-                    true => connect::proxy_header(&socket, load.target.address),
-                    false => Vec::new(),
+                let preamble = if load.target.haproxy_protocol {
+                    connect::proxy_header(&socket, load.target.address)
+                } else {
+                    Vec::new()
                 };
                 self.connection = Some(Stream::over(socket, load.target.tls.as_ref(), preamble));
                 self.watched = Watched::default();
@@ -211,9 +212,10 @@ impl StreamSlot {
     fn flush(&mut self) -> Turn {
         let Some(connection) = &mut self.connection else { return Turn::Over(ClientOutcome::Unreachable) };
         loop {
-            let sent = match self.outbox.is_empty() {
-                true => connection.flush().map(|()| 0),
-                false => connection.send(&self.outbox, SEND),
+            let sent = if self.outbox.is_empty() {
+                connection.flush().map(|()| 0)
+            } else {
+                connection.send(&self.outbox, SEND)
             };
             match sent {
                 Ok(_) if self.outbox.is_empty() => {

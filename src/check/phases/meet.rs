@@ -46,9 +46,10 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
     loop {
         let seen = if hung { several(session).await? } else { one(session).await? };
         if is_identified(&seen) {
-            match session.identity.is_fleet() {
-                true => meet_record(session, &seen).await?,
-                false => examine_identity(session).await?,
+            if session.identity.is_fleet() {
+                meet_record(session, &seen).await?
+            } else {
+                examine_identity(session).await?
             }
             return Ok(Met::Backend);
         }
@@ -299,18 +300,18 @@ async fn explain_no_identity(
     responses: &[TextResponse],
     candidates: &[Candidate],
 ) -> Problem {
-    let looked = match session.is_identity_chosen {
-        true => format!("no response has {}", identities::describe(&session.identity)),
-        false => "nothing in the responses tells one backend from another".to_owned(),
+    let looked = if session.is_identity_chosen {
+        format!("no response has {}", identities::describe(&session.identity))
+    } else {
+        "nothing in the responses tells one backend from another".to_owned()
     };
     let is_ours = responses.iter().any(|response| identities::name_of_ours(&response.head).is_some());
-    let foreign = match is_ours {
-        true => {
-            let fleet = backing::find_foreign().await;
-            let fleet = fleet.unwrap_or_else(|| "no fleet of this user runs on this machine".to_owned());
-            format!("\n  they come from backends of a fleet, and {fleet}\n  --fleet URL chooses it by its API")
-        }
-        false => String::new(),
+    let foreign = if is_ours {
+        let fleet = backing::find_foreign().await;
+        let fleet = fleet.unwrap_or_else(|| "no fleet of this user runs on this machine".to_owned());
+        format!("\n  they come from backends of a fleet, and {fleet}\n  --fleet URL chooses it by its API")
+    } else {
+        String::new()
     };
     let first = responses.first().map(TextResponse::excerpt).unwrap_or_default();
     let differs: Vec<String> = candidates.iter().take(4).map(Candidate::describe).collect();
@@ -322,9 +323,10 @@ async fn explain_no_identity(
             responses.len()
         ),
     };
-    let differs = match differs.is_empty() {
-        true => String::new(),
-        false => format!("\n  what differs and repeats:\n    {}", differs.join("\n    ")),
+    let differs = if differs.is_empty() {
+        String::new()
+    } else {
+        format!("\n  what differs and repeats:\n    {}", differs.join("\n    "))
     };
     Problem::new(format!("{looked}{foreign}\n  the first response has:\n{first}{differs}"))
         .on(&session.plan.url)

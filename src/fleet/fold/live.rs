@@ -294,13 +294,14 @@ impl LiveView {
         }
         if let Some(earlier) = record.request.and_then(|id| self.attempts.add(id, record.generator, failed)) {
             let from = self.names.of(earlier.generator).to_owned();
-            match earlier.failed || failed {
-                true => self.mark(at, MarkKind::Retry, generator, 1, || {
+            if earlier.failed || failed {
+                self.mark(at, MarkKind::Retry, generator, 1, || {
                     format!("a request that failed at {from} was tried again")
-                }),
-                false => self.mark(at, MarkKind::Double, generator, 1, || {
+                })
+            } else {
+                self.mark(at, MarkKind::Double, generator, 1, || {
                     format!("a request that {from} had answered was executed again")
-                }),
+                })
             }
         }
     }
@@ -446,9 +447,10 @@ fn keep<T>(kept: &mut VecDeque<T>, more: impl Iterator<Item = T>, most: usize) {
 }
 
 fn weights(weights: &[u32]) -> String {
-    match weights.windows(2).any(|pair| pair[0] != pair[1]) {
-        true => format!(" {}", weights.iter().map(u32::to_string).collect::<Vec<_>>().join(":")),
-        false => String::new(),
+    if weights.windows(2).any(|pair| pair[0] != pair[1]) {
+        format!(" {}", weights.iter().map(u32::to_string).collect::<Vec<_>>().join(":"))
+    } else {
+        String::new()
     }
 }
 

@@ -243,12 +243,13 @@ fn gone(departure: &Departure, url: &str, name: &str) -> String {
         1 => "; 1 request was in flight".to_owned(),
         more => format!("; {} requests were in flight", grouped(*more as u64)),
     };
-    match asked {
-        true => format!("App server stopped - {url}{unanswered}"),
-        false => format!(
+    if *asked {
+        format!("App server stopped - {url}{unanswered}")
+    } else {
+        format!(
             "App server gone - {url}: {cause}{unanswered}. Its port refuses connections, the others go on. \
              Bring it back: uuid-generator fleet start {name}"
-        ),
+        )
     }
 }
 

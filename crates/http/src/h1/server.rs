@@ -318,10 +318,7 @@ impl ServerConnection {
         if let Some(mark) = self.marks.back_mut() {
             mark.end = Some(self.queued);
         }
-        match persistent {
-            true => self.stage = RequestState::Head,
-            false => self.stage = RequestState::Over,
-        }
+        if persistent { self.stage = RequestState::Head } else { self.stage = RequestState::Over }
     }
 
     /// Takes back the last bytes of the output: a fault breaks a response off within its head.

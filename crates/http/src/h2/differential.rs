@@ -138,9 +138,10 @@ fn send_all(stream: &mut h2::SendStream<Bytes>, message: &Message) {
     for piece in &message.content {
         stream.send_data(Bytes::copy_from_slice(piece), false).unwrap();
     }
-    match message.trailers.is_empty() {
-        true => stream.send_data(Bytes::new(), true).unwrap(),
-        false => stream.send_trailers(header_map(&message.trailers)).unwrap(),
+    if message.trailers.is_empty() {
+        stream.send_data(Bytes::new(), true).unwrap()
+    } else {
+        stream.send_trailers(header_map(&message.trailers)).unwrap()
     }
 }
 

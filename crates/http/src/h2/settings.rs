@@ -26,10 +26,8 @@ impl AnnouncedSettings {
         AnnouncedSettings { max_streams: 0, stream_window: 1 << 24, connection_window: 1 << 30, max_head: 64 * 1024 };
 
     pub(super) fn write(&self, is_client: bool, out: &mut Vec<u8>) {
-        let first = match is_client {
-            true => (setting::ENABLE_PUSH, 0),
-            false => (setting::MAX_CONCURRENT_STREAMS, self.max_streams),
-        };
+        let first =
+            if is_client { (setting::ENABLE_PUSH, 0) } else { (setting::MAX_CONCURRENT_STREAMS, self.max_streams) };
         let settings =
             [first, (setting::INITIAL_WINDOW_SIZE, self.stream_window), (setting::MAX_HEADER_LIST_SIZE, self.max_head)];
         frame::write_settings(out, &settings);

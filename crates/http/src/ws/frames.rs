@@ -518,10 +518,11 @@ mod tests {
             let mut expected = Vec::new();
             for (is_control, payload) in &messages {
                 let payload = if *is_control { &payload[..payload.len().min(CONTROL_BYTES)] } else { payload };
-                match is_control {
-                    true => expected.push(format!("ping {}", payload.escape_ascii())),
-                    false => expected.push(format!("bytes {}", payload.len())),
-                }
+                expected.push(if *is_control {
+                    format!("ping {}", payload.escape_ascii())
+                } else {
+                    format!("bytes {}", payload.len())
+                });
                 write_frame(&mut out, if *is_control { Opcode::Ping } else { Opcode::Binary }, payload, mask);
             }
             let pieces: Vec<&[u8]> = out.chunks(piece).collect();

@@ -92,10 +92,7 @@ impl PlantedConnection<'_> {
                     self.stream.write_all(&answer.bytes).await?;
                 }
                 answer.link = Some(link).filter(|_| answer.keeps);
-                match is_tied {
-                    true => self.link = answer.link,
-                    false => self.proxy.release(&mut answer),
-                }
+                if is_tied { self.link = answer.link } else { self.proxy.release(&mut answer) }
             }
             if !keeps || is_tied && self.link.is_none() {
                 return Ok(());

@@ -507,9 +507,10 @@ impl PlantedProxy {
         *self.waiting.borrow_mut() = Some(WaitingResponse { answer, exchanged });
         drop(asking);
         let (other, is_another) = other.await.expect("whoever takes it gives one for it");
-        match is_another {
-            true => self.note(request),
-            false => self.counted.set(n - 1),
+        if is_another {
+            self.note(request)
+        } else {
+            self.counted.set(n - 1)
         }
         other
     }

@@ -84,10 +84,11 @@ impl<'a> Lab<'a> {
     pub(super) fn affordable(&self, wanted: usize, share: f64) -> usize {
         let left = self.setting.budget.mul_f64(share).saturating_sub(self.subject.elapsed()).as_secs_f64();
         let usual = self.usual.as_secs_f64().max(5e-5);
-        let fits = match self.is_serial() {
-            true => left / usual,
+        let fits = if self.is_serial() {
+            left / usual
+        } else {
             // They end together, one response after the last was sent.
-            false => (left - usual).max(0.0) / (usual / WIDTH as f64).max(self.gap().as_secs_f64()),
+            (left - usual).max(0.0) / (usual / WIDTH as f64).max(self.gap().as_secs_f64())
         };
         wanted.min(fits as usize).min(self.requests_left())
     }

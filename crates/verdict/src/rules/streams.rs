@@ -445,10 +445,7 @@ fn alive(case: &Case, units: &[StreamSides]) -> Option<Finding> {
     let named = |counts: &[u64]| case.names.iter().cloned().zip(counts.iter().copied()).collect();
     let facts = Alive { first: named(&first), last: last.as_deref().map(named), is_expected };
     let judged = last.as_ref().unwrap_or(&first);
-    let level = match is_expected {
-        false => Level::Note,
-        true => evenness(&judged[..backends.min(judged.len())]),
-    };
+    let level = if is_expected { evenness(&judged[..backends.min(judged.len())]) } else { Level::Note };
     (is_expected || case.names.len() > 1).then(|| Finding::new(level, Facts::StreamAlive(facts)))
 }
 

@@ -51,9 +51,10 @@ impl Engine<'_> {
     }
 
     pub(super) fn is_reused(&self, token: usize) -> bool {
-        match self.lanes.is_empty() {
-            true => self.slots[token].exchange.is_reused(),
-            false => self.lanes[self.place_of(token).0].connection.is_reused(),
+        if self.lanes.is_empty() {
+            self.slots[token].exchange.is_reused()
+        } else {
+            self.lanes[self.place_of(token).0].connection.is_reused()
         }
     }
 
