@@ -67,17 +67,13 @@ pub struct RequestChanges {
     pub ways: Vec<ChangedWay>,
 }
 
-/// One way in which requests were changed: requests that are alike and arrive in different ways were treated differently.
+/// One way in which requests were changed: of the user's own fields some may be lost in one and others in another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ChangedWay {
     /// The parts that differ.
     pub differences: Differences,
     /// Which of the user's own fields do.
     pub fields: FieldMask,
-    /// Digests of path, query and Host as they arrived; 0 for what arrived as it was sent.
-    path: u64,
-    query: u64,
-    host: u64,
 }
 
 /// The number of a [`ChangedWay`], as an attempt has it.
@@ -87,39 +83,6 @@ pub struct WayNumber(u8);
 impl WayNumber {
     /// More ways than these are not told apart.
     const MOST: usize = u8::MAX as usize;
-}
-
-impl ChangedWay {
-    fn of(request: &ArrivedRequest) -> ChangedWay {
-        let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
-        let digest = |part, text: &str| match request.differences.contains(part) {
-            true => http::digest(text.as_bytes()),
-            false => 0,
-        };
-        ChangedWay {
-            differences: request.differences,
-            fields: request.fields,
-            path: digest(RequestPart::Path, path),
-            query: digest(RequestPart::Query, query),
-            host: digest(RequestPart::Host, request.host),
-        }
-    }
-
-    /// What tells two ways apart in which that part was changed.
-    pub fn of_part(&self, part: RequestPart) -> u64 {
-        match part {
-            RequestPart::Path => self.path,
-            RequestPart::Query => self.query,
-            RequestPart::Host => self.host,
-            RequestPart::Method
-            | RequestPart::BodyLength
-            | RequestPart::Body
-            | RequestPart::FieldLost
-            | RequestPart::FieldChanged
-            | RequestPart::FieldDoubled
-            | RequestPart::Unreadable => 0,
-        }
-    }
 }
 
 /// A part that did not arrive as it was sent.
@@ -218,7 +181,7 @@ impl RequestChanges {
         if request.differences.is_empty() || !is_kept {
             return WayNumber::default();
         }
-        let way = ChangedWay::of(request);
+        let way = ChangedWay { differences: request.differences, fields: request.fields };
         let place = self.ways.iter().position(|known| *known == way).or_else(|| {
             (self.ways.len() < WayNumber::MOST).then(|| {
                 self.ways.push(way);

@@ -38,9 +38,6 @@ impl Hits {
     }
 }
 
-/// Beyond that number of values a rewrite writes something that differs by intention, such as a number of its own.
-const MOST_WAYS: usize = 8;
-
 /// How requests that have something in common arrived: how many in which way; none is as they were sent.
 #[derive(Clone, Default)]
 struct Ways(BTreeMap<Option<u64>, u64>);
@@ -58,13 +55,9 @@ impl Ways {
         self.0.values().sum()
     }
 
-    fn are_told_apart(&self) -> bool {
-        self.0.len() <= MOST_WAYS
-    }
-
-    /// Whether all were treated alike. What has too many values is changed or not.
-    fn is_whole(&self, are_told_apart: bool) -> bool {
-        if are_told_apart { self.0.len() <= 1 } else { self.hit() == 0 || self.hit() == self.of() }
+    /// Whether all were treated alike.
+    fn is_whole(&self) -> bool {
+        self.0.len() <= 1
     }
 }
 
@@ -86,19 +79,18 @@ pub(super) fn extent(case: &Case, way_of: impl Fn(&Arrival) -> Option<u64>) -> O
         }
     }
     let (hit, of) = (all.hit(), all.of());
-    let is_whole = |ways: &Ways| ways.is_whole(all.are_told_apart());
     let extent = if hit == 0 {
         return None;
-    } else if is_whole(&all) {
+    } else if all.is_whole() {
         Extent::All
     } else if case.changes.compared < case.changes.attempts {
         // Of some it is not known: whom it hits is not either.
         Extent::Clients
-    } else if !by_url.is_empty() && by_url.values().all(is_whole) {
+    } else if !by_url.is_empty() && by_url.values().all(Ways::is_whole) {
         Extent::Urls
-    } else if case.varied && by_client.values().all(is_whole) {
+    } else if case.varied && by_client.values().all(Ways::is_whole) {
         Extent::Clients
-    } else if by_backend.values().all(is_whole) {
+    } else if by_backend.values().all(Ways::is_whole) {
         // Each backend may have a rewrite of its own.
         if hit == of { Extent::All } else { Extent::Backends }
     } else {
@@ -108,12 +100,9 @@ pub(super) fn extent(case: &Case, way_of: impl Fn(&Arrival) -> Option<u64>) -> O
     Some(Hits { extent, changed: hit, of, urls })
 }
 
-/// What tells one change of that part from another; none if it arrived as it was sent.
-pub(super) fn way_of_part<'c>(case: &'c Case, part: RequestPart) -> impl Fn(&Arrival) -> Option<u64> + 'c {
-    move |attempt| {
-        let is_changed = attempt.differences.contains(part);
-        is_changed.then(|| case.changes.way(attempt.way).map_or(0, |way| way.of_part(part)))
-    }
+/// Whether a part was changed. How it arrived tells nothing: gateways have a Host, or a route, for each server, and for each tier.
+pub(super) fn way_of_part(part: RequestPart) -> impl Fn(&Arrival) -> Option<u64> {
+    move |attempt| attempt.differences.contains(part).then_some(0)
 }
 
 /// A backend that refuses a request has compared nothing.
