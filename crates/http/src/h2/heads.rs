@@ -248,12 +248,12 @@ fn check_field(name: &[u8], value: &[u8]) -> Result<(), Malformed> {
     if !is_token(name) {
         return Err(if name.starts_with(b":") { Malformed::PseudoField } else { Malformed::FieldName });
     }
-    if name.iter().any(u8::is_ascii_uppercase) {
+    if name.iter().fold(false, |is, byte| is | byte.is_ascii_uppercase()) {
         return Err(Malformed::FieldUpperCase);
     }
-    // Of each byte but white space at an end.
+    // Of each byte but white space at an end. All are looked at, so that the compiler looks at many at once.
     let is_padded = matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t']);
-    if is_padded || value.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n')) {
+    if is_padded || value.iter().fold(false, |is, byte| is | matches!(byte, 0 | b'\r' | b'\n')) {
         return Err(Malformed::FieldValue);
     }
     match name {
