@@ -118,10 +118,15 @@ pub(super) fn connections(facts: &ArrivedConnections, level: Level, product: Opt
     let clients = some(arrived.certified, "client certificate", &arrived.clients);
     let is_expected = |what: &str| facts.expected.iter().any(|expected| expected == what);
     let (sni, client) = (is_expected("tls:sni"), is_expected("tls:client-certificate"));
+    let is_mixed = client && facts.asks_clients == Some(true) && all > 0 && facts.clients_refused > 0;
     let summary = match (level, all) {
         (Level::Inconclusive, 0) if client && facts.asks_clients != Some(true) || all == 0 => {
             "nobody knows what the balancer shows: no request came with TLS".to_owned()
         }
+        (Level::Inconclusive, _) if is_mixed => format!(
+            "each request came with a client certificate, and {} without an accepted one failed: whose is not known",
+            count_of(facts.clients_refused, "handshake")
+        ),
         (Level::Inconclusive, _) => {
             "nobody knows whether the balancer has a certificate: the backends ask for none".to_owned()
         }
@@ -142,6 +147,9 @@ pub(super) fn connections(facts: &ArrivedConnections, level: Level, product: Opt
     match level {
         Level::Fail if sni && arrived.named < all => phrase.try_this(hints::of_server_name(product)),
         Level::Fail => phrase.try_this(hints::of_client_certificate(product)),
+        Level::Inconclusive if is_mixed => phrase.try_this(
+            "a health check of the balancer, or whoever else reaches the backends, may have none: check again without them",
+        ),
         Level::Inconclusive if client => phrase.try_this("start the fleet with --client-ca FILE"),
         Level::Inconclusive => phrase.try_this("start the fleet with --tls"),
         Level::Pass | Level::Note => phrase,

@@ -72,10 +72,12 @@ fn connections(required: &[TlsRequirement], known: &ArrivedConnections) -> Optio
         }),
         required.contains(&certificate).then_some(match (arrived.secured, arrived.certified) {
             _ if known.asks_clients != Some(true) => Level::Inconclusive,
-            _ if known.clients_refused > 0 => Level::Fail,
+            (0, _) if known.clients_refused > 0 => Level::Fail,
             (0, _) => Level::Inconclusive,
-            (secured, certified) if secured == certified => Level::Pass,
-            _ => Level::Fail,
+            (secured, certified) if secured != certified => Level::Fail,
+            // All requests came with one. Whose handshakes those were is not known: anybody who reaches the port may fail one.
+            _ if known.clients_refused > 0 => Level::Inconclusive,
+            _ => Level::Pass,
         }),
     ];
     // Worth knowing where there is TLS at all.
@@ -189,6 +191,7 @@ mod tests {
         assert_eq!(of(&sni, None, 0, &[None]), Some(Level::Inconclusive), "the backends speak no TLS");
         assert_eq!(of(&client, Some(true), 0, &[Some(certified)]), Some(Level::Pass));
         assert_eq!(of(&client, Some(true), 5, &[]), Some(Level::Fail));
+        assert_eq!(of(&client, Some(true), 5, &[Some(certified)]), Some(Level::Inconclusive), "a probe without one");
         assert_eq!(of(&client, Some(false), 0, &[Some(plain)]), Some(Level::Inconclusive), "nobody asks for one");
         assert_eq!(of(&[], None, 0, &[Some(plain)]), Some(Level::Note));
         assert_eq!(of(&[], None, 0, &[None]), None);
