@@ -10,6 +10,6 @@ XDG_DATA_HOME=$W XDG_CONFIG_HOME=$W go caddy run --adapter caddyfile --config Ca
 en envoy.yaml 8083
 go traefik --entrypoints.web.address=127.0.0.1:8084 --providers.file.filename="$PWD/dynamic.yml"
 up 8082; up 8084; sleep 1
-for port in 8080 8082 8083 8084 8081; do
+for port in 8080 8082 8083 8084; do
     c ug check http://127.0.0.1:$port/uuid -n 300 --no-experiments --expect tls:client-certificate
 done
