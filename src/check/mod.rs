@@ -162,7 +162,9 @@ async fn check_found(
         lived: collected.lived,
         other_clocks: collected.other_clocks,
     };
+    let started = clock::rfc3339(data.started);
     let mut check = assemble(&ledger, data, known);
+    check.traffic.started = started;
     phrases::spell(&mut check);
     if let Some(remote) = &remote {
         announce::result(remote, &check).await;

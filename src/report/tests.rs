@@ -164,6 +164,17 @@ fn junit_is_well_formed_and_counts_failures_and_inconclusive_findings() {
 }
 
 #[test]
+fn each_suite_of_junit_has_the_time_at_which_its_own_sample_began() {
+    let mut report = example::of(example::passing());
+    report.checks.push(example::passing());
+    report.checks[1].traffic.started = "2026-01-01T12:00:31.000Z".to_owned();
+    let xml = junit::junit(&report);
+    for check in &report.checks {
+        assert_eq!(xml.matches(&format!("timestamp=\"{}\"", check.traffic.started)).count(), 1, "{xml}");
+    }
+}
+
+#[test]
 fn the_page_is_whole_and_needs_nothing_from_outside() {
     for report in example::all() {
         let html = form(ReportFormat::Html, &report);
