@@ -47,7 +47,7 @@ hosts: ## One check over five hosts with 60 backends each, and over one with 300
 bench: ## Compare speed and memory with peers, side by side; writes docs/results/BENCHMARKS.md (needs wrk and nginx)
 	tests/prepare wrk
 	cargo bench --bench speed
-	cargo bench --bench certainty
+	cargo bench -p uuid-generator-testbed --profile release --bench certainty
 
 fuzz: ## Run each fuzz target of crates/http for a minute (needs cargo-fuzz and a nightly toolchain)
 	cd crates/http/fuzz && for target in $$(cargo fuzz list); do cargo +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done

@@ -1,5 +1,6 @@
 //! What tests and benches put the program in front of: balancers whose truth is known.
 
+pub mod passage;
 pub mod planted;
 pub mod simulated;
 pub mod streams;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use testbed::simulated::{Chance, Picks, Simulated, SimulatedHealth};
+use testbed::passage::{TwoCells, certain_by, fewest, percentile};
+use testbed::simulated::{AmongEquals, Chance, Picks, Simulated, SimulatedHealth};
 use verdict::algorithm::experiments::{self, Pace, ProbeRequest, Setting, Subject};
 use verdict::algorithm::{Algorithm, Inference};
 use verdict::observation::Backend;
@@ -121,7 +122,9 @@ fn what_follows_load_is_told_from_what_does_not() {
         // As NGINX, whose quick answers all count alike, and as Traefik, in which those of less than a millisecond count nothing.
         always(backends, Picks::LeastTime { quick: 20.0 }, 1, Algorithm::LeastTime);
         always(backends, Picks::LeastTime { quick: 0.0 }, 1, Algorithm::LeastTime);
-        always(backends, Picks::Soonest, 1, Algorithm::LeastTime);
+        for (kind, or) in named(backends, &Picks::Soonest, 1, 8, 20_000) {
+            assert!(kind.into_iter().chain(or).any(|it| it == Algorithm::LeastTime), "{backends}: {kind:?}");
+        }
     }
     for backends in [3, 5] {
         always(backends, Picks::LeastByChance, 1, Algorithm::LeastConnections);
@@ -250,7 +253,8 @@ fn is_named(picks: &Picks, rotations: usize) -> bool {
         // Of weights side by side it stays open whether what is in flight counts.
         Picks::Turns(weights) => rotations == 1 && weights.iter().all(|weight| *weight == weights[0]),
         Picks::Permutations => rotations == 1,
-        Picks::LeastInTurns | Picks::LeastByChance | Picks::LeastFirst => true,
+        // All to one where responses take their time is what the fastest gets too.
+        Picks::LeastInTurns | Picks::LeastByChance => true,
         Picks::Source { .. } | Picks::Uri | Picks::Body | Picks::Header(_) | Picks::Sticky { .. } => true,
         _ => false,
     }
@@ -263,7 +267,9 @@ fn slow_services_get_names_too_and_within_their_time() {
             let what = format!("{milliseconds} ms");
             let slow = |subject: &mut Simulated| subject.speed = vec![milliseconds; 3];
             let named = never_wrong(&picks, rotations, truth, 4, &what, &slow);
-            assert!(named == 4 || !is_named(&picks, rotations), "{picks:?}, {what}: {named} of 4");
+            // A busy backend that chance leaves out once looks as if it were remembered.
+            let least = if picks == Picks::LeastByChance { 3 } else { 4 };
+            assert!(named >= least || !is_named(&picks, rotations), "{picks:?}, {what}: {named} of 4");
         }
     }
 }
@@ -565,5 +571,29 @@ fn a_hash_with_a_bound_on_load_is_known_by_requests_of_one_value_at_once() {
     assert!(bound(Some(2), 0.3).is_some());
     for speed in [0.3, 60.0] {
         assert_eq!(bound(None, speed), None, "{speed}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_certain_soon() {
+    let even: &[f64] = &[1.0 / 3.0; 3];
+    for (share, expected, most) in [(1.0, even, 25), (0.5, even, 60), (0.6, &[0.8, 0.2], 250)] {
+        let by = certain_by(TwoCells { cells: (0, 1), share }, expected, 300);
+        let requests = percentile(&by, 0.95);
+        assert!(requests.is_some_and(|requests| requests <= most), "{share}: {requests:?}");
+    }
+    // Of a canary no test knows it much sooner.
+    assert_eq!(fewest(0.4, 0.2, 2e-7, 0.95), 224);
+}
+
+#[test]
+fn least_connections_by_weight_are_no_rotation_at_any_speed() {
+    let weights = || vec![5, 1, 1];
+    let of = |among_equals| Picks::LeastPerWeight { weights: weights(), among_equals };
+    for speed in [0.3, 20.0, 100.0] {
+        for picks in [of(AmongEquals::ByWeight), of(AmongEquals::InTurn), Picks::LeastWeighted(weights())] {
+            let slow = |subject: &mut Simulated| subject.speed = vec![speed; 3];
+            never_wrong(&picks, 1, Algorithm::LeastConnections, 3, &format!("{speed} ms"), &slow);
+        }
     }
 }

@@ -291,40 +291,6 @@ mod tests {
         }
     }
 
-    /// After how many draws with these shares it is certain that they are not the expected ones.
-    fn certain_after(seed: u64, truth: &[f64], expected: &[f64], most: u64) -> u64 {
-        let mut draw = draws(seed);
-        let mut counts = vec![0; truth.len()];
-        for n in 1..=most {
-            let (mut cell, mut left) = (0, draw());
-            while cell + 1 < truth.len() && left >= truth[cell] {
-                left -= truth[cell];
-                cell += 1;
-            }
-            counts[cell] += 1;
-            if ln_e_value(&counts, expected) >= -2e-7f64.ln() {
-                return n;
-            }
-        }
-        most + 1
-    }
-
-    fn percentile_95(truth: &[f64], expected: &[f64]) -> u64 {
-        let mut after: Vec<u64> = (1..=400).map(|seed| certain_after(seed, truth, expected, 2_000)).collect();
-        after.sort_unstable();
-        after[after.len() * 95 / 100]
-    }
-
-    #[test]
-    fn what_is_wrong_is_certain_soon() {
-        let even = [1.0 / 3.0; 3];
-        assert!(certain_after(1, &[1.0, 0.0, 0.0], &even, 100) <= 25);
-        let unreached = percentile_95(&[0.5, 0.5, 0.0], &even);
-        assert!(unreached <= 50, "{unreached}");
-        let canary = percentile_95(&[0.6, 0.4], &[0.8, 0.2]);
-        assert!(canary <= 258, "{canary}");
-    }
-
     #[test]
     fn however_often_one_looks_what_is_right_is_not_accused() {
         for expected in [vec![1.0 / 3.0; 3], vec![0.8, 0.2], vec![0.1; 10], vec![5.0 / 7.0, 1.0 / 7.0, 1.0 / 7.0]] {

@@ -11,7 +11,7 @@ use crate::observation::Backend;
 
 const OTHERS: usize = 400;
 /// So often at most requests go side by side, some of them much slower.
-const MIXED_ROUNDS: usize = 5;
+const MIXED_ROUNDS: usize = 10;
 /// How often it is tried whether a slow response is remembered, while it seems so.
 const MEMORIES: usize = 3;
 /// Of slower services one after the other would take too long.
@@ -32,6 +32,7 @@ const ROUNDS: usize = 24;
 
 impl Lab<'_> {
     pub(super) fn load(&mut self) {
+        self.evidence.usual = self.usual;
         if !self.setting.can_hold {
             self.evidence.missing.push(Missing::Load(SkipReason::NotOurs));
         } else if self.is_serial() {
@@ -48,13 +49,13 @@ impl Lab<'_> {
         if self.usual > SLOWEST_TO_REMEMBER || size > 8 {
             return;
         }
-        let each = self.usual.as_secs_f64().max(1e-3);
+        let each = self.setting.rate.map_or(self.usual, |_| self.usual.max(self.gap())).as_secs_f64().max(1e-3);
         let count = ((4.0 / each) as usize).clamp(24, 100);
         let delay = (self.usual * 4).clamp(HOLD, Duration::from_secs(1));
         for _ in 0..MEMORIES.min(size) {
             let left = self.setting.budget.mul_f64(0.5).saturating_sub(self.subject.elapsed() + delay);
             let fits = each * count as f64 <= left.as_secs_f64() && self.requests_left() > count;
-            if self.setting.rate.is_some() || !fits || !self.subject.hold(delay) {
+            if !fits || !self.subject.hold(delay) {
                 return;
             }
             let held = self.subject.release();
@@ -162,6 +163,8 @@ impl Lab<'_> {
         }
         let more = self.hold_at(1, others);
         self.evidence.held_one.extend(more);
+        // Others than the usual ones were asked meanwhile.
+        self.evidence.usual = self.evidence.usual.max(self.usual);
         self.beside();
         let backends = seen.len();
         let there: usize = self.evidence.held_one.iter().map(Hold::to_busy).sum();

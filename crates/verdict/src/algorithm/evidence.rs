@@ -236,8 +236,6 @@ pub struct Evidence {
     pub fresh: Vec<Pick>,
     /// Requests in sequence on one connection.
     pub kept: Vec<Pick>,
-    /// Whether what went side by side came so seldom that hardly two were in flight at once, but for those that were held.
-    pub is_sparse: bool,
     /// Several requests on each of several connections, a row a connection.
     pub connections: KeyTrial,
     /// Connections that were tried against each other, and the rotations that they showed.
@@ -252,6 +250,8 @@ pub struct Evidence {
     pub held_one: Vec<Hold>,
     /// With nothing in flight any more, after one request took its time; again while where it was is avoided.
     pub after: Vec<Hold>,
+    /// What a request took before backends were kept busy, or while they were, whichever is longer.
+    pub usual: Duration,
     /// With one request in flight at all backends but one, in rounds.
     pub held_most: Vec<Hold>,
     /// With one request in flight at each backend.
@@ -416,7 +416,12 @@ impl Evidence {
         };
         let usually = usual.iter().filter(|backend| **backend == slow).count() as u64;
         // What is usual was seen in a sample too.
-        let low = lower_bound(usually, usual.len() as u64);
+        let is_rotation = OrderPattern::of(&usual).is_of_one_rotation();
+        // What a rotation gives is no estimate.
+        let low = match is_rotation {
+            true => usually as f64 / usual.len().max(1) as f64 * 0.97,
+            false => lower_bound(usually, usual.len() as u64),
+        };
         let (there, others) = (hold.to_busy() as u64, hold.others.len() as u64);
         let avoided = binomial_at_most(there, others, low) < 1e-8 && (there as f64) < others as f64 * low * 0.7;
         avoided.then_some((slow, there, others, usually as f64 / usual.len().max(1) as f64))
@@ -430,14 +435,21 @@ impl Evidence {
 }
 
 impl Evidence {
-    /// Whether a slow response does not matter: its backend got requests afterwards, one after the other, about as usual.
+    /// Whether a slow response does not matter: its backend got requests afterwards, one after the other, about as usual, and at once.
     pub(super) fn forgets(&self) -> bool {
         let usual = backends(&[self.fresh.as_slice(), &self.kept].concat());
+        let all = counts(&usual).len();
         self.after.iter().any(|hold| {
             let Some(slow) = hold.busy.first() else { return false };
             let share = usual.iter().filter(|backend| *backend == slow).count() as f64 / usual.len().max(1) as f64;
-            let expected = share * hold.others.len() as f64;
-            hold.others.len() >= 20 && expected >= 4.0 && hold.to_busy() as f64 * 2.0 >= expected
+            let gets = |others: &[Pick], least: f64| {
+                let there = others.iter().filter(|pick| pick.backend == *slow).count() as f64;
+                there >= share * others.len() as f64 * least
+            };
+            let first = &hold.others[..hold.others.len().min(20 * all)];
+            // Where times vary, what is remembered fades among them.
+            let is_enough = hold.others.len() >= 20 && share * first.len() as f64 >= 4.0;
+            is_enough && gets(first, 0.3) && gets(&hold.others, 0.5)
         })
     }
 }

@@ -134,7 +134,6 @@ impl Lab<'_> {
 
     fn fresh(&mut self, wanted: usize, size: usize, in_turn: bool) {
         let count = if in_turn { wanted } else { self.affordable(wanted, 0.4) };
-        self.evidence.is_sparse = self.gap() > self.usual * 2;
         if count < wanted.min(60) {
             self.evidence.missing.push(Missing::Order { sent: count, why: self.why_not() });
         }

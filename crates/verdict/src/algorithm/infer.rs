@@ -109,7 +109,7 @@ impl Evidence {
         if matches!(load, LoadEffect::Follows { .. }) {
             inference.kind = Some(Algorithm::LeastConnections);
             "least connections, the first among equals".clone_into(&mut inference.label);
-            return;
+            return self.consider_time(inference);
         }
         // What was not varied may still decide.
         if self.keys.iter().any(|(_, trial)| trial.spread() > 1) {
@@ -382,12 +382,15 @@ impl Evidence {
         }
         match load {
             LoadEffect::Follows { partly } => {
+                let is_one = fresh.is_of_one_rotation();
                 inference.kind = Some(Algorithm::LeastConnections);
-                "least connections, round robin among equals".clone_into(&mut inference.label);
+                let what = if equal { "" } else { ", with weights" };
+                inference.label = format!("least connections{what}, round robin among equals");
                 // Each of several workers remembers its own times alone, which one slow response hardly shows.
-                let is_open = partly && self.mixed.is_empty() && self.leaves_rotations_afterwards() != Some(false);
+                let is_open =
+                    partly && self.mixed.is_empty() && !is_one && self.leaves_rotations_afterwards() != Some(false);
                 inference.or.extend(is_open.then_some(Algorithm::LeastTime));
-                return;
+                return self.consider_time(inference);
             }
             LoadEffect::Ignores => inference.kind = Some(rotation),
             LoadEffect::Unknown => {
@@ -453,7 +456,7 @@ impl Evidence {
     }
 
     /// Whether nothing but the balancer moved its rotations.
-    fn is_undisturbed(&self) -> bool {
+    pub(super) fn is_undisturbed(&self) -> bool {
         let reached = self.fresh.iter().chain(&self.kept).all(|pick| pick.backend.is_known());
         let is_alone = self.others * 100 <= self.fresh.len() as u64 && self.copied == 0;
         is_alone && self.failing.is_empty() && reached && self.lost == 0
@@ -514,7 +517,9 @@ impl Evidence {
                 "like chance one by one, and more even side by side".clone_into(&mut inference.label);
             }
             // Side by side nothing tells the rotations of many workers from what each of them has in flight.
-            LoadEffect::Ignores if even && (is_serial || !self.may_count_apart()) => self.name_rotations(inference),
+            LoadEffect::Ignores if even && (is_serial || self.keeps_pace() || !self.may_count_apart()) => {
+                self.name_rotations(inference)
+            }
             LoadEffect::Unknown if even_in_series => {
                 self.name_rotations(inference);
                 inference.or.extend([LeastConnections, LeastTime]);
@@ -541,6 +546,9 @@ impl Evidence {
                 if load == LoadEffect::Unknown {
                     inference.or.extend([TwoChoices, LeastConnections]);
                 }
+                // What was fast lately gets more, and who that is changes as if by chance.
+                let may_be_by_time = !self.forgets() || !is_serial && *sample == OrderPattern::Clumped;
+                inference.or.extend(may_be_by_time.then_some(LeastTime));
             }
         }
     }

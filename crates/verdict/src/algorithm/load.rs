@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::Algorithm;
-use super::evidence::{Evidence, Flight, Hold, Pick, backends};
+use super::evidence::{Evidence, Hold, Pick, backends};
+use super::flights::{SideBySide, Uphill, drift, is_limited};
 use super::inference::Inference;
 use super::order::{OrderPattern, counts};
 use super::words::name;
-use crate::Moment;
 use crate::observation::Backend;
 use crate::statistics::{binomial_at_least, binomial_at_most, lower_bound};
 
@@ -92,7 +92,10 @@ impl Evidence {
         }
         // Weights divided by the requests in flight (Envoy's least request) leave a busy backend most of its share.
         if is_less {
-            return LoadEffect::Unknown;
+            return match rotates && self.is_undisturbed() && !self.keeps_some(&holds, &seen, total) {
+                true => LoadEffect::Follows { partly: true },
+                false => LoadEffect::Unknown,
+            };
         }
         // What fails looks idle and is chosen for that. Even two choices with replacement halve the share, at the least; but where several
         // workers may count each for itself, only a part of it.
@@ -165,6 +168,19 @@ impl Evidence {
         self.leaves_rotations_beside()
     }
 
+    /// Whether some backend got as much as ever while it was busy.
+    fn keeps_some(&self, holds: &[&Hold], seen: &dyn Fn(Backend) -> u64, total: usize) -> bool {
+        let busy = |hold: &Hold| hold.busy.first().copied();
+        let keeps = |wanted: Backend| {
+            let of = || holds.iter().filter(|hold| busy(hold) == Some(wanted));
+            let there: usize = of().map(|hold| hold.to_busy()).sum();
+            let others: usize = of().map(|hold| hold.others.len()).sum();
+            let expected = seen(wanted) as f64 / total as f64 * others as f64;
+            expected >= 40.0 && there as f64 >= expected * 0.9
+        };
+        holds.iter().filter_map(|hold| busy(hold)).any(keeps)
+    }
+
     /// Whether one busy backend got as much as ever while another was avoided: one of them has a limit. Load counts at all or at none.
     fn avoids_some_alone(&self, holds: &[&Hold], seen: &dyn Fn(Backend) -> u64, total: usize) -> bool {
         let busy = |hold: &Hold| hold.busy.first().copied();
@@ -179,18 +195,19 @@ impl Evidence {
     }
 
     fn load_of_mixed(&self, inference: &mut Inference) -> LoadEffect {
-        let seen = uphill(&self.mixed, &self.failing);
-        let rotates = self.mixed_rotates();
+        let weighings = self.weighings();
+        let sides = &least_uphill(&weighings);
+        let drift = self.drift();
         inference.evidence.push(format!(
             "{} requests side by side, some much slower: {}{} of {} went to a backend that had more in flight than another ({:.0} expected if load is ignored)",
             self.mixed.len(),
-            if rotates && seen.taken >= 10 { "the rotation went on regardless; " } else { "" },
-            seen.taken,
-            seen.chances,
-            if_ignored(&self.mixed, &self.failing).0,
+            drift.map_or(String::new(), |drift| format!("no backend was more than {drift:.1} turns ahead or behind; ")),
+            sides.seen.taken,
+            sides.seen.chances,
+            sides.expected,
         ));
-        let load = self.mixed_load();
-        let seems_followed = (seen.taken as f64) < if_ignored(&self.mixed, &self.failing).0 * 0.7;
+        let load = self.mixed_load_of(&weighings);
+        let seems_followed = (sides.seen.taken as f64) < sides.expected * 0.7;
         if load == LoadEffect::Unknown && seems_followed && is_limited(&self.mixed) {
             inference
                 .evidence
@@ -200,13 +217,58 @@ impl Evidence {
         load
     }
 
-    fn mixed_rotates(&self) -> bool {
-        let picks: Vec<Backend> = self.mixed.iter().map(|flight| flight.pick.backend).collect();
-        OrderPattern::of(&picks).is_of_one_rotation()
+    /// The turns that requests in sequence show, if they are those of one rotation: backend, times.
+    fn turns_in_sequence(&self) -> Option<Vec<(Backend, u32)>> {
+        let orders = [&self.fresh, &self.kept].map(|picks| OrderPattern::of(&backends(picks)));
+        orders.into_iter().find(OrderPattern::is_of_one_rotation).map(|order| match order {
+            OrderPattern::Turns { period, .. } => counts(&period),
+            OrderPattern::Blocks(weights) => weights,
+            _ => Vec::new(),
+        })
+    }
+
+    /// How far requests side by side went from the turns that requests in sequence have, or from even ones where those have no order.
+    fn drift(&self) -> Option<f64> {
+        let picks = || self.mixed.iter().map(|flight| flight.pick.backend);
+        let even = || {
+            let reached = counts(&picks().collect::<Vec<Backend>>());
+            reached.into_iter().map(|(backend, _)| (backend, 1)).collect()
+        };
+        let weights: Vec<(Backend, u32)> = self.turns_in_sequence().unwrap_or_else(even);
+        (self.mixed.len() >= LEAST_PACED).then(|| drift(picks(), &weights))
+    }
+
+    /// Whether requests side by side keep the pace of a rotation, or of several.
+    pub(super) fn keeps_pace(&self) -> bool {
+        self.drift().is_some_and(|drift| drift <= PACE)
+    }
+
+    /// What requests side by side show, in the light of the weights that requests in sequence have, and of those that they have themselves
+    /// where shares are far from even: HAProxy's least connections heeds weights under load alone.
+    fn weighings(&self) -> Vec<SideBySide> {
+        let of = |weights: &[(Backend, u32)]| SideBySide::of(&self.mixed, &self.failing, weights);
+        let reached = counts(&self.mixed.iter().map(|flight| flight.pick.backend).collect::<Vec<Backend>>());
+        let known = || reached.iter().filter(|(backend, _)| backend.is_known());
+        let rarest = known().map(|(_, count)| *count).min().unwrap_or(0);
+        let is_uneven = rarest >= 5 && known().any(|(_, count)| *count > rarest + rarest / 2);
+        let own: Vec<(Backend, u32)> =
+            known().map(|(backend, count)| (*backend, (count + rarest / 2) / rarest.max(1))).collect();
+        let in_sequence = of(&self.turns_in_sequence().unwrap_or_default());
+        [in_sequence].into_iter().chain(is_uneven.then(|| of(&own))).collect()
+    }
+
+    /// What requests side by side show, by those weights with which it looks most as if load counted.
+    fn side_by_side(&self) -> SideBySide {
+        least_uphill(&self.weighings())
     }
 
     /// What requests side by side, some much slower than others, say of load.
     pub(super) fn mixed_load(&self) -> LoadEffect {
+        self.mixed_load_of(&self.weighings())
+    }
+
+    fn mixed_load_of(&self, weighings: &[SideBySide]) -> LoadEffect {
+        let sides = least_uphill(weighings);
         // All to one while others idle is not by load.
         let mut reached: Vec<Backend> = self.mixed.iter().map(|flight| flight.pick.backend).collect();
         reached.retain(|backend| backend.is_known());
@@ -214,53 +276,37 @@ impl Evidence {
         if counts(&reached).len() == 1 && self.backends.is_some_and(|backends| backends > 1) && overlaps >= 60 {
             return LoadEffect::Ignores;
         }
-        let Uphill { chances, taken, by_two, .. } = uphill(&self.mixed, &self.failing);
-        let (expected, spread) = if_ignored(&self.mixed, &self.failing);
-        let (count, rotates) = (taken as f64, self.mixed_rotates());
-        if count < expected * 0.7 && (expected - count) > DEVIATIONS * spread.max(1.0) {
+        let count = sides.seen.taken as f64;
+        if sides.is_seldom() {
             if is_limited(&self.mixed) {
                 return LoadEffect::Unknown;
             }
             // In turns among equals it goes on as if it were a rotation until loads differ.
-            return LoadEffect::Follows { partly: count > expected * 0.1 };
+            return LoadEffect::Follows { partly: count > sides.expected * 0.1 };
         }
-        if !rotates && (expected - count) > DEVIATIONS * spread.max(1.0) {
-            return LoadEffect::Unknown;
+        // A rotation that goes on while loads differ ignores them.
+        let is_as_often = count > sides.expected * 0.75 && !sides.is_less();
+        if self.keeps_pace() && is_as_often && sides.seen.taken >= 10 {
+            return LoadEffect::Ignores;
         }
         // What fails looks idle and is chosen for that.
-        if !rotates && !self.failing.is_empty() {
+        if sides.is_less() || !self.failing.is_empty() {
             return LoadEffect::Unknown;
         }
-        // Two random choices, with replacement, go uphill least seldom of all that look at load.
-        let share = by_two / chances.max(1) as f64;
-        let is_beyond_choice = binomial_at_least(taken, chances, share) < 1e-4;
-        // A rotation that goes on while loads differ ignores them.
-        let part = if self.may_count_apart() { OF_ONE_WORKER } else { 0.6 };
-        let is_more = count - expected * part > if part > 0.6 { 3.0 * spread } else { 0.0 };
-        if rotates && taken >= 10 || is_more && is_beyond_choice {
+        // Turns that end as soon as requests go side by side are no rotation, and no draws either.
+        let is_beyond_choice = weighings.iter().all(|sides| sides.is_beyond_choice(BLIND_WORKERS));
+        if self.turns_in_sequence().is_none() && count > sides.expected * 0.6 && is_beyond_choice {
             return LoadEffect::Ignores;
         }
         LoadEffect::Unknown
     }
 }
 
-impl Evidence {
-    /// Whether requests side by side have shown already that load counts.
-    pub(super) fn follows_load(&self) -> bool {
-        !self.mixed.is_empty() && matches!(self.mixed_load(), LoadEffect::Follows { .. })
-    }
-
-    /// Whether more requests side by side would not tell more.
-    pub(super) fn is_load_settled(&self) -> bool {
-        match self.mixed_load() {
-            LoadEffect::Ignores => true,
-            LoadEffect::Unknown => false,
-            LoadEffect::Follows { .. } => {
-                let seen = uphill(&self.mixed, &self.failing);
-                seen.avoids_all() || seen.is_by_choice()
-            }
-        }
-    }
+/// Where it went uphill most seldom, compared with what is expected.
+fn least_uphill(weighings: &[SideBySide]) -> SideBySide {
+    let share = |sides: &SideBySide| sides.seen.taken as f64 / sides.expected.max(1.0);
+    let least = weighings.iter().min_by(|a, b| share(a).total_cmp(&share(b)));
+    least.copied().unwrap_or_default()
 }
 
 /// Of these connections, how many left out a backend, of how many that are known to their end.
@@ -275,141 +321,63 @@ fn rotations_left<'p>(rows: impl Iterator<Item = &'p [Pick]>, size: usize) -> (u
 const FEWEST_ROWS: usize = 12;
 /// Of what ignores load, that much is left where one worker in eight knows of a request that is held.
 const OF_ONE_WORKER: f64 = 0.87;
+/// Requests side by side that a rotation has to keep its pace for.
+const LEAST_PACED: usize = 200;
+/// Turns from the farthest behind to the farthest ahead that several rotations give, and requests that overtake each other on a busy machine. What
+/// looks at load, and what draws, is hardly ever within that (the bench `certainty`).
+const PACE: f64 = 4.0;
+/// What takes longer may differ from backend to backend by more than a slow response.
+const QUICK: Duration = Duration::from_millis(3);
+/// Workers that each know of their own requests alone, beyond which two random choices side by side are not told from one.
+const BLIND_WORKERS: u32 = 4;
 
-impl Uphill {
-    /// It never goes uphill, where two choices would have to now and then.
-    pub(super) fn avoids_all(&self) -> bool {
-        let share = self.by_two_distinct / self.chances.max(1) as f64;
-        self.taken * 50 <= self.chances && binomial_at_most(self.taken, self.chances, share) < LEVEL
+impl Evidence {
+    /// Whether requests side by side have shown already that load counts.
+    pub(super) fn follows_load(&self) -> bool {
+        !self.mixed.is_empty() && matches!(self.mixed_load(), LoadEffect::Follows { .. })
     }
 
-    /// It goes uphill as often as two choices do, and not only where a worker cannot know.
-    pub(super) fn is_by_choice(&self) -> bool {
-        self.by_two_distinct >= 10.0 && binomial_at_least(self.taken, self.chances, 0.04) < LEVEL
-    }
-}
-
-/// Standard deviations from what is expected beyond which a result of requests side by side is no chance.
-const DEVIATIONS: f64 = 6.5;
-
-/// How often a request went to a backend that had more requests in flight than another.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub(crate) struct Uphill {
-    /// Requests for which some backend surely had more in flight than another.
-    pub chances: u64,
-    /// Of these, the ones that went to such a backend.
-    pub taken: u64,
-    /// How many independent draws would have sent there.
-    pub by_draw: f64,
-    /// How many the less loaded of two draws, which may be the same one, would have sent there at most.
-    pub by_two: f64,
-    /// How many the less loaded of two distinct backends would have sent there at least.
-    pub by_two_distinct: f64,
-}
-
-/// A balancer may count a request as in flight a little longer than its client does.
-const SLACK: Duration = Duration::from_millis(3);
-
-/// Counts for each request what was surely, and what was possibly in flight at each backend when the balancer selected one for it: after
-/// the client sent it, and before the backend had it. Another was surely in flight if its backend had it before, and had not yet answered
-/// after; and possibly until its client had the response. Backends that fail are left out: they look idle.
-pub(crate) fn uphill(flights: &[Flight], failing: &[Backend]) -> Uphill {
-    let counts = |backend: Backend| backend.is_known() && !failing.contains(&backend);
-    let mut known: Vec<Backend> = flights.iter().map(|flight| flight.pick.backend).filter(|it| counts(*it)).collect();
-    known.sort_unstable();
-    let total = known.len().max(1) as f64;
-    let shares: Vec<(Backend, f64)> =
-        known.chunk_by(|a, b| a == b).map(|chunk| (chunk[0], chunk.len() as f64 / total)).collect();
-    let place = |backend: Backend| shares.binary_search_by_key(&backend, |(known, _)| *known).ok();
-    let mut flights: Vec<(usize, &Flight)> =
-        flights.iter().filter_map(|flight| Some((place(flight.pick.backend)?, flight))).collect();
-    flights.sort_by_key(|(_, flight)| flight.sent);
-    let mut result = Uphill::default();
-    // Those before that are possibly in flight still.
-    let mut before: Vec<(usize, &Flight)> = Vec::new();
-    let (mut surely, mut possibly) = (vec![0u32; shares.len()], vec![0u32; shares.len()]);
-    for (number, (own, flight)) in flights.iter().enumerate() {
-        before.retain(|(_, other)| other.got.after(SLACK) > flight.sent);
-        surely.fill(0);
-        possibly.fill(0);
-        let later = flights[number + 1..].iter().take_while(|(_, other)| other.sent < flight.from);
-        for (place, other) in before.iter().chain(later) {
-            possibly[*place] += 1;
-            surely[*place] += u32::from(other.from < flight.sent && other.to > flight.from);
+    /// Whether more requests side by side would not tell more.
+    pub(super) fn is_load_settled(&self) -> bool {
+        let weighings = self.weighings();
+        let sides = least_uphill(&weighings);
+        match self.mixed_load_of(&weighings) {
+            LoadEffect::Ignores => true,
+            LoadEffect::Unknown => false,
+            LoadEffect::Follows { .. } => sides.seen.avoids_all() || sides.seen.is_by_choice(),
         }
-        before.push((*own, flight));
-        let least = possibly.iter().min().copied().unwrap_or(0);
-        let above = || surely.iter().enumerate().filter(|(_, there)| **there > least).map(|(place, _)| place);
-        let share: f64 = above().map(|place| shares[place].1).sum();
-        if share == 0.0 {
-            continue;
-        }
-        let (many, all) = (above().count() as f64, shares.len() as f64);
-        // Whoever has least wins wherever it is drawn; what stands between may win or lose.
-        let lowest = possibly.iter().filter(|there| **there == least).count() as f64;
-        let between = all - many - lowest;
-        result.chances += 1;
-        result.by_draw += share;
-        result.by_two += ((all - lowest).powi(2) - between.powi(2)) / all.powi(2);
-        result.by_two_distinct += many * (many - 1.0) / (all * (all - 1.0)).max(1.0);
-        result.taken += u64::from(surely[*own] > least);
     }
-    result
-}
 
-/// Whether requests waited for a place at a backend: where it takes a limited number at a time, the next goes to whoever is done first, whatever the
-/// algorithm.
-fn is_limited(flights: &[Flight]) -> bool {
-    /// The balancer needs so long to pass on the next one at most, and what waited less may have waited for anything.
-    const HANDOVER: Duration = Duration::from_millis(5);
-    let waits = |flight: &&Flight| {
-        let took = flight.from.since(flight.sent);
-        let ends_before = |other: &Flight| {
-            other.pick.backend == flight.pick.backend
-                && other.from < flight.sent
-                && other.to > flight.sent
-                && other.to <= flight.from
-                && flight.from.since(other.to) < HANDOVER
+    /// What looks at load side by side may look at the time of responses as well.
+    pub(super) fn consider_time(&self, inference: &mut Inference) {
+        let may_be = match self.mixed.is_empty() {
+            true => !self.surely_forgets(),
+            false => self.may_be_by_time(&self.side_by_side().seen),
         };
-        flight.pick.backend.is_known() && took > HANDOVER * 4 && flights.iter().any(ends_before)
-    };
-    flights.iter().filter(waits).count() >= FEW_WAITS
-}
-
-/// Beyond this number it is no accident that requests wait for others.
-const FEW_WAITS: usize = 8;
-
-/// How often a balancer that ignores load would have gone uphill, and by how much that varies: who has to wait was drawn by lot, so all is
-/// the same as it was, but for another draw. Whatever else the order of selection depends on stays as it is.
-fn if_ignored(flights: &[Flight], failing: &[Backend]) -> (f64, f64) {
-    const DRAWS: usize = 40;
-    let mut chance = 0x9e37_79b9_7f4a_7c15u64;
-    let mut below = |bound: usize| {
-        chance ^= chance >> 12;
-        chance ^= chance << 25;
-        chance ^= chance >> 27;
-        ((u128::from(chance.wrapping_mul(0x2545_f491_4f6c_dd1d)) * bound as u128) >> 64) as usize
-    };
-    let mut other = flights.to_vec();
-    let mut shares: Vec<f64> = Vec::new();
-    let seen = uphill(flights, failing);
-    for _ in 0..DRAWS {
-        let mut delays: Vec<Duration> = flights.iter().map(|flight| flight.delay).collect();
-        for place in (1..delays.len()).rev() {
-            delays.swap(place, below(place + 1));
-        }
-        for ((other, flight), delay) in other.iter_mut().zip(flights).zip(delays) {
-            let moved = |moment: Moment| Moment(moment.after(delay).0.saturating_sub(flight.delay.as_nanos() as u64));
-            (other.to, other.got) = (moved(flight.to), moved(flight.got));
-        }
-        let drawn = uphill(&other, failing);
-        shares.push(drawn.taken as f64 / drawn.chances.max(1) as f64);
+        inference.or.extend(may_be.then_some(Algorithm::LeastTime));
     }
-    let mean = shares.iter().sum::<f64>() / DRAWS as f64;
-    let variance = shares.iter().map(|share| (share - mean).powi(2)).sum::<f64>() / (DRAWS - 1) as f64;
-    // The spread of so few draws is not known well.
-    let least = (mean * (1.0 - mean) / seen.chances.max(1) as f64).sqrt();
-    (mean * seen.chances as f64, variance.sqrt().max(least) * seen.chances as f64)
+
+    /// Whether what looks at load may look at the time of responses as well: unless it was seen to forget them, or to do nothing but even out
+    /// what is in flight, also where that is much.
+    fn may_be_by_time(&self, seen: &Uphill) -> bool {
+        let is_beyond_time = self.after.is_empty() && seen.avoids_all() && seen.busy >= 60;
+        !(self.surely_forgets() || is_beyond_time)
+    }
+
+    /// Whether a backend got more than twice as much as another where hardly anything was in flight.
+    fn is_uneven_in_sequence(&self) -> bool {
+        let times = counts(&backends(&self.fresh)).into_iter().map(|(_, count)| count);
+        times.clone().max().unwrap_or(0) > times.min().unwrap_or(0) * 2
+    }
+
+    /// All to one, and to that one again after a slow response, is what the fastest gets too where others are slow.
+    fn surely_forgets(&self) -> bool {
+        let is_by_speed = match self.order_so_far() {
+            OrderPattern::One(_) => self.usual > QUICK,
+            order => !order.is_of_one_rotation() && self.is_uneven_in_sequence(),
+        };
+        self.forgets() && !is_by_speed
+    }
 }
 
 impl Evidence {
@@ -423,23 +391,21 @@ impl Evidence {
     ) {
         use Algorithm::{LeastConnections, LeastTime, TwoChoices};
         if !self.mixed.is_empty() {
-            let seen = uphill(&self.mixed, &self.failing);
-            let forgets = self.forgets();
+            let seen = self.side_by_side().seen;
             inference.kind = Some(LeastConnections);
             "least connections".clone_into(&mut inference.label);
             if !seen.avoids_all() {
                 // Among idle backends two choices are chance; workers that see their own load alone are even.
-                let is_chance = !self.kept.is_empty() && matches!(fresh, OrderPattern::Chance);
-                if is_chance && seen.is_by_choice() && forgets {
+                let is_even = !self.is_uneven_in_sequence();
+                let is_chance = !self.kept.is_empty() && is_even && matches!(fresh, OrderPattern::Chance);
+                if is_chance && seen.is_by_choice() && self.forgets() {
                     inference.kind = Some(TwoChoices);
                     TwoChoices.label().clone_into(&mut inference.label);
                     return;
                 }
                 inference.or.push(TwoChoices);
             }
-            // One that selects by time as well looks the same, unless it was seen to remember nothing.
-            let is_beyond_time = self.after.is_empty() && seen.avoids_all() && seen.chances >= 60;
-            if !(forgets || is_beyond_time) {
+            if self.may_be_by_time(&seen) {
                 inference.or.push(LeastTime);
             }
             if !inference.or.is_empty() {
@@ -462,10 +428,17 @@ impl Evidence {
             return;
         }
         let two = Algorithm::TwoChoices.label().to_owned();
+        if !self.is_undisturbed() {
+            // What others have in flight, or copies, may lead either of them to a backend that is busy for us.
+            inference.or = vec![LeastConnections, TwoChoices];
+            "by load, which others change too".clone_into(&mut inference.label);
+            return;
+        }
+        self.consider_time(inference);
         (inference.kind, inference.label) = match (self.held_most.is_empty(), avoided) {
             // The least loaded of many draws, with a few misses: HAProxy's `random(10)`.
             (false, true) if there > 0 => {
-                inference.or = vec![TwoChoices];
+                inference.or.push(TwoChoices);
                 (Some(LeastConnections), "least connections, or the least loaded of several random choices".to_owned())
             }
             (false, true) => (Some(LeastConnections), "least connections, by chance among equals".to_owned()),
@@ -481,7 +454,7 @@ impl Evidence {
             (false, false) => (Some(TwoChoices), two),
             (true, _) if partly => (Some(TwoChoices), two),
             (true, _) => {
-                inference.or = vec![TwoChoices];
+                inference.or.push(TwoChoices);
                 (Some(LeastConnections), "least connections, or the less loaded of two random choices".to_owned())
             }
         };

@@ -4,6 +4,7 @@ mod busy;
 mod crowd;
 mod evidence;
 pub mod experiments;
+mod flights;
 mod infer;
 mod inference;
 mod lab;

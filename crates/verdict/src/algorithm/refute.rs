@@ -68,16 +68,17 @@ impl Evidence {
         })
     }
 
-    /// What requests side by side leave open. Weights divided by the requests in flight look like weights; and where backends take a limited
-    /// number at a time, the next request goes to whoever is free, in turn, whatever selects.
+    /// What requests side by side leave open: where backends take a limited number at a time, the next request goes to whoever is free, in turn, whatever selects.
     pub(super) fn widen(&self, load: LoadEffect, inference: &mut Inference) {
         use Algorithm::{LeastConnections, RoundRobin, WeightedRoundRobin};
         match (inference.kind, load) {
             (Some(RoundRobin | WeightedRoundRobin), LoadEffect::Unknown) => {
                 inference.or.extend(Algorithm::ALL.into_iter().filter(|open| *open != Algorithm::One));
             }
-            // Where hardly anything is in flight but what is held, weights alone keep the rotation.
-            (Some(WeightedRoundRobin), _) if !self.is_sparse => inference.or.push(LeastConnections),
+            // What has weights and looks at load may be as regular where requests come at even intervals.
+            (Some(WeightedRoundRobin), _) if inference.turns.is_none() || inference.exceptions > 0 => {
+                inference.or.push(LeastConnections);
+            }
             _ => {}
         }
     }
