@@ -153,7 +153,7 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
         let report = checking::drive(&[plan], checking::detail(&args.report), &watch, None).await?;
         let missed = match report.verdict {
             Verdict::Pass => Vec::new(),
-            Verdict::Fail | Verdict::Inconclusive => stage.missed(&order, rehearsal),
+            Verdict::Fail | Verdict::Inconclusive => stage.missed(&order, &rehearsal),
         };
         if missed.is_empty() {
             show_written(&order);

@@ -99,7 +99,7 @@ impl Stage {
 
     /// Takes note of servers that were asked during a check and that were missing then, as a rare canary is. If there are any, the check
     /// is to be made again, with somebody there.
-    pub(crate) fn missed(&mut self, order: &RehearsalPlan, rehearsal: Rehearsal) -> Vec<String> {
+    pub(crate) fn missed(&mut self, order: &RehearsalPlan, rehearsal: &Rehearsal) -> Vec<String> {
         let seen = self.around.scout.seen().refused.into_keys();
         let own = |it: &SocketAddr| it.ip().is_loopback() || self.around.places.iter().any(|to| to.port == it.port());
         let refused = seen.filter(|it| it.port() != 53 && !own(it)).map(Listens::Port);
@@ -117,8 +117,6 @@ impl Stage {
             };
             missed.extend(rehearsal.others.iter().filter(is_late).map(|(other, _)| other.listens.clone()));
         }
-        drop(rehearsal);
-        server::stop_all();
         let names = missed.iter().map(ToString::to_string).collect();
         self.missed.append(&mut missed);
         names
@@ -128,6 +126,10 @@ impl Stage {
 /// Runs it, finds out who is asked, and runs it again with backends there.
 pub(crate) async fn prepare(order: &RehearsalPlan, stage: &mut Stage) -> Result<Rehearsal> {
     let Stage { around, tls, content, missed } = stage;
+    // What runs yet is of a check before.
+    if !missed.is_empty() {
+        server::stop_all();
+    }
     if fs::read(&order.file).is_ok_and(|now| now != *content) {
         world::lay(&order.file, content).with_context(|| format!("failed to lay {}", order.file.display()))?;
     }
