@@ -53,7 +53,7 @@ fn at(sequence: u32, backend: u16, answer: u128) -> Arrival {
         status: 200,
         end: AttemptEnd::Completed,
         differences: verdict::request::Differences::NONE,
-        way: verdict::arrived::WayNumber::default(),
+        way: verdict::ledger::WayNumber::default(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::Moment;
 use crate::algorithm::experiments::is_own_forwarded_for;
-use crate::ledger::Arrival;
+use crate::attempt::{Arrival, WayNumber};
 use crate::observation::Backend;
 use crate::request::{Differences, FieldMask, MASKED_FIELDS, Note, Notes, RequestPart, SentBody};
 use crate::upstream::UpstreamConnections;
@@ -74,15 +74,6 @@ pub struct ChangedWay {
     pub differences: Differences,
     /// Which of the user's own fields do.
     pub fields: FieldMask,
-}
-
-/// The number of a [`ChangedWay`], as an attempt has it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct WayNumber(u8);
-
-impl WayNumber {
-    /// More ways than these are not told apart.
-    const MOST: usize = u8::MAX as usize;
 }
 
 /// A part that did not arrive as it was sent.

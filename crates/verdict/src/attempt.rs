@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Moment;
-use crate::arrived::WayNumber;
 use crate::observation::Backend;
 use crate::request::Differences;
 
@@ -88,3 +87,12 @@ impl Arrival {
 }
 
 const _: () = assert!(size_of::<Arrival>() == 40);
+
+/// The number of a [`crate::arrived::ChangedWay`], as an attempt has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct WayNumber(pub(crate) u8);
+
+impl WayNumber {
+    /// More ways than these are not told apart.
+    pub(crate) const MOST: usize = u8::MAX as usize;
+}

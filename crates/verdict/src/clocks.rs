@@ -208,7 +208,7 @@ impl<'a> Responses<'a> {
 mod tests {
     use super::*;
     use crate::AttemptEnd;
-    use crate::arrived::WayNumber;
+    use crate::attempt::WayNumber;
     use crate::observation::{ClientOutcome, Echo};
     use crate::request::Differences;
     use proptest::prelude::*;

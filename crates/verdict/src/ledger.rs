@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-pub use crate::attempt::Arrival;
+pub use crate::attempt::{Arrival, WayNumber};
 use crate::observation::{Backend, ClientOutcome, Echo, Observation};
 use crate::outcome::Outcome;
 use crate::{Moment, ResponseId, subrequests};

@@ -240,7 +240,7 @@ fn pauses(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arrived::WayNumber;
+    use crate::attempt::WayNumber;
     use crate::ledger::BackendRecords;
     use crate::observation::{ClientOutcome, Echo, Observation};
     use crate::request::Differences;

@@ -58,7 +58,7 @@ pub(crate) fn arrivals(count: u32) -> Vec<Arrival> {
                 status: 200,
                 end: AttemptEnd::Completed,
                 differences: verdict::request::Differences::NONE,
-                way: verdict::arrived::WayNumber::default(),
+                way: verdict::ledger::WayNumber::default(),
             }));
         }
     }

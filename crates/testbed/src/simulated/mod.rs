@@ -70,7 +70,7 @@ struct InFlight {
 
 /// When the backend had a request and had answered it, in milliseconds.
 #[derive(Clone, Copy, Debug)]
-struct Recorded {
+struct RecordedSpan {
     from: f64,
     to: f64,
 }
@@ -145,7 +145,7 @@ pub struct Simulated {
     pub copies: f64,
     copied: u64,
     /// By number of the request.
-    recorded: HashMap<u32, Recorded>,
+    recorded: HashMap<u32, RecordedSpan>,
     /// Until when a backend is left out, in milliseconds.
     pub out_until: Vec<f64>,
     in_flight: Vec<InFlight>,
@@ -271,7 +271,7 @@ impl Simulated {
                 let took = self.speed[backend] * (0.9 + 0.2 * self.chance.unit()) + delay;
                 let (there, back) = (self.stall(), self.stall());
                 let from = now + lost + wait + there;
-                self.recorded.insert(sequence, Recorded { from, to: from + took });
+                self.recorded.insert(sequence, RecordedSpan { from, to: from + took });
                 let took = lost + wait + there + took + back;
                 self.in_flight.push(InFlight { backend, rotation, end: self.now + took });
                 match self.picks {

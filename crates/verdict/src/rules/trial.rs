@@ -4,7 +4,8 @@
 use uuid::Uuid;
 
 use crate::algorithm::{Algorithm, Inference};
-use crate::arrived::{ArrivedRequest, OtherRequests, RequestChanges, WayNumber};
+use crate::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
+use crate::attempt::WayNumber;
 use crate::facts::responses::ReceivedResponses;
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::{Arrival, BackendRecords, Ledger, RecordClock, UNNUMBERED};
