@@ -301,6 +301,23 @@ fn is_counter(values: &[String]) -> bool {
     numbers.is_sorted() && numbers.first() != numbers.last()
 }
 
+/// Whole numbers in headers and in a body of JSON, each with its place as `--identity` takes it.
+pub(crate) fn numbers(response: &TextResponse) -> Vec<(String, u64)> {
+    let in_headers = headers(&response.head).filter(|(name, _)| !is_about_the_response(name));
+    let mut found: Vec<(String, u64)> =
+        in_headers.filter_map(|(name, value)| Some((format!("header:{name}"), value.parse().ok()?))).collect();
+    if let Ok(document) = serde_json::from_str::<Value>(&response.body) {
+        let mut by_pointer = BTreeMap::new();
+        let mut left = MOST_LEAVES;
+        leaves(&document, String::new(), &mut left, &mut by_pointer);
+        let values = by_pointer
+            .into_iter()
+            .flat_map(|(pointer, values)| values.into_iter().map(move |it| (pointer.clone(), it)));
+        found.extend(values.filter_map(|(pointer, value)| Some((format!("json:{pointer}"), value.parse().ok()?))));
+    }
+    found
+}
+
 /// Every string and whole number with its pointer (RFC 6901).
 fn leaves(value: &Value, pointer: String, left: &mut usize, found: &mut BTreeMap<String, Vec<String>>) {
     match value {

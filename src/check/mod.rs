@@ -5,6 +5,7 @@ mod assemble;
 mod backing;
 mod client;
 mod collector;
+mod counters;
 mod figures;
 pub(crate) mod grpc;
 mod identities;

@@ -37,6 +37,8 @@ pub(crate) struct CheckSession<'a> {
     pub(crate) is_identity_chosen: bool,
     /// Where the check found it by itself.
     pub(crate) found_identity: Option<verdict::rules::IdentitySource>,
+    /// Counters of backends that contradict their names.
+    pub(crate) shared_counters: Vec<verdict::rules::SharedCounter>,
     /// Backends that are ready, if that is known.
     pub(crate) backends: Option<usize>,
     /// Those that came back so recently that a balancer may still avoid them.
@@ -115,6 +117,7 @@ impl<'a> CheckSession<'a> {
             identity,
             is_identity_chosen,
             found_identity: None,
+            shared_counters: Vec::new(),
             backends: fleet.map(|fleet| fleet.ready),
             young: fleet.map_or_else(Vec::new, |fleet| fleet.young.clone()),
             client,
@@ -128,8 +131,11 @@ impl<'a> CheckSession<'a> {
             place: identities::describe(&self.identity),
             chosen: self.is_identity_chosen,
             named: true,
+            shared: Vec::new(),
         };
-        (!self.identity.is_fleet()).then(|| self.found_identity.clone().unwrap_or_else(chosen))
+        let shared = self.shared_counters.clone();
+        (!self.identity.is_fleet())
+            .then(|| verdict::rules::IdentitySource { shared, ..self.found_identity.clone().unwrap_or_else(chosen) })
     }
 
     /// Another one, whose first request has that number.

@@ -8,6 +8,7 @@ use tokio::task::spawn_blocking;
 
 use crate::check::backing;
 use crate::check::collector::{Collector, Recorded};
+use crate::check::counters;
 use crate::check::identities::{self, Candidate, TextResponse};
 use crate::check::load::{Identity, Probe, ProbeResult};
 use crate::check::phases::diagnosis::{self, Unmet};
@@ -230,7 +231,9 @@ async fn examine_identity(session: &mut CheckSession<'_>) -> Result<()> {
     let named = |responses: &[TextResponse]| -> Vec<String> {
         responses.iter().filter_map(|response| identities::name_in(response, &identity)).collect()
     };
+    let begin = Instant::now();
     let responses = ask(session, ASKS, false).await?;
+    session.shared_counters = counters::shared(&responses, &identity, begin.elapsed());
     let is_of_fleet = |response: &TextResponse| identities::name_of_ours(&response.head).is_some();
     if responses.iter().any(is_of_fleet)
         && let Some(fleet) = backing::find_foreign().await
@@ -258,7 +261,9 @@ async fn examine_identity(session: &mut CheckSession<'_>) -> Result<()> {
 /// Where the name of the backend stands in responses that do not have it where it was looked for.
 async fn identify(session: &mut CheckSession<'_>, first: ProbeResult) -> Result<()> {
     let mut responses = vec![TextResponse { head: first.head, body: first.body }];
+    let begin = Instant::now();
     responses.extend(ask(session, ASKS, false).await?);
+    let elapsed = begin.elapsed();
     let is_chosen = session.is_identity_chosen;
     // Some responses may have it: those that do not are accounted for.
     if responses.iter().any(|response| identities::name_in(response, &session.identity).is_some()) {
@@ -282,7 +287,9 @@ async fn identify(session: &mut CheckSession<'_>, first: ProbeResult) -> Result<
                 place: found.place.clone(),
                 chosen: false,
                 named: found.is_named,
+                shared: Vec::new(),
             });
+            session.shared_counters = counters::shared(&responses[1..], &found.identity, elapsed);
             set_identity(session, found.identity.clone());
             Ok(())
         }

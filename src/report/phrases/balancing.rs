@@ -13,11 +13,12 @@ use crate::report::hints;
 
 pub(super) fn identity(facts: &identity::IdentityFacts) -> Phrase {
     let place = &facts.place;
+    let shared = facts.shared.first().map_or_else(String::new, counter);
     match facts.count {
         0 => Phrase::of(format!("no response names its backend at {place}"))
             .try_this("--identity says where responses have the name of their backend"),
         1 => Phrase::of(format!(
-            "every response has the same name at {place} ({}): one name tells no backend from another",
+            "every response has the same name at {place} ({}): one name tells no backend from another{shared}",
             listed(&facts.values)
         ))
         .try_this(
@@ -26,16 +27,28 @@ pub(super) fn identity(facts: &identity::IdentityFacts) -> Phrase {
         count => {
             let more = if count > facts.values.len() as u64 { ", …" } else { "" };
             let phrase = Phrase::of(format!(
-                "backends are distinguished by {place}: {} ({}{more})",
+                "backends are distinguished by {place}: {} ({}{more}){shared}",
                 count_of(count, "name"),
                 facts.values.join(", ")
             ));
-            match facts.named {
-                true => phrase,
-                false => phrase.try_this(format!("the check guessed this place: confirm it with --identity '{place}'")),
+            if !facts.named {
+                phrase.try_this(format!("the check guessed this place: confirm it with --identity '{place}'"))
+            } else if !shared.is_empty() {
+                phrase.try_this(
+                    "shares are of names: give each process a name of its own, unless that counter is of each connection",
+                )
+            } else {
+                phrase
             }
         }
     }
+}
+
+/// Where a name goes with several counts at once.
+fn counter(shared: &identity::SharedCounter) -> String {
+    let values: Vec<String> = shared.values.iter().map(u64::to_string).collect();
+    let processes = grouped(shared.processes);
+    format!("; {} may be {processes} processes: {} goes {}, …", shared.name, shared.place, values.join(", "))
 }
 
 pub(super) fn shares(facts: &shares::ShareFacts, level: Level) -> Phrase {

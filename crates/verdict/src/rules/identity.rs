@@ -16,6 +16,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         named: identity.named,
         values: case.names.iter().take(SHOWN).cloned().collect(),
         count: case.names.len() as u64,
+        shared: identity.shared.clone(),
     };
     Some(Finding::new(level, finding::Facts::Identity(facts)))
 }
@@ -24,19 +25,23 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
 fn conclusion(identity: &IdentitySource, names: usize) -> Option<Level> {
     match names {
         0 | 1 => Some(Level::Inconclusive),
-        _ if identity.chosen => None,
-        _ if identity.named => Some(Level::Note),
-        _ => Some(Level::Inconclusive),
+        _ if !identity.chosen && !identity.named => Some(Level::Inconclusive),
+        _ if identity.chosen && identity.shared.is_empty() => None,
+        _ => Some(Level::Note),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::identity::SharedCounter;
 
     fn level(names: usize, chosen: bool, named: bool) -> Option<Level> {
-        let identity = IdentitySource { place: "header:X".to_owned(), chosen, named };
-        conclusion(&identity, names)
+        conclusion(&source(chosen, named), names)
+    }
+
+    fn source(chosen: bool, named: bool) -> IdentitySource {
+        IdentitySource { place: "header:X".to_owned(), chosen, named, shared: Vec::new() }
     }
 
     #[test]
@@ -54,5 +59,17 @@ mod tests {
         assert_eq!(level(3, false, false), Some(Level::Inconclusive));
         assert_eq!(level(3, false, true), Some(Level::Note));
         assert_eq!(level(3, true, true), None);
+    }
+
+    #[test]
+    fn a_name_that_several_processes_may_share_is_noted_and_no_more() {
+        let shared = SharedCounter {
+            name: "app".to_owned(),
+            place: "json:/requests".to_owned(),
+            processes: 2,
+            values: vec![1, 1, 2, 2, 3, 3],
+        };
+        let chosen = IdentitySource { shared: vec![shared], ..source(true, true) };
+        assert_eq!(conclusion(&chosen, 3), Some(Level::Note));
     }
 }

@@ -32,7 +32,7 @@ mod tls;
 mod trial;
 mod unit;
 
-pub use crate::facts::identity::IdentitySource;
+pub use crate::facts::identity::{IdentitySource, SharedCounter};
 use crate::finding::{Facts, Finding, Witness};
 use crate::observation::Backend;
 use crate::report::{Outage, Shares, Verdict};
