@@ -463,8 +463,11 @@ fn a_rate_at_which_no_backend_is_busy_when_its_turn_comes_tells_nothing_of_load(
             assert_eq!(turns.certain(), wanted, "{rate}: {turns:#?}");
             let least = of(Picks::LeastInTurns);
             assert_ne!(least.certain(), Some(Algorithm::RoundRobin), "{rate}: {least:#?}");
+            let uri = of(Picks::Uri);
+            assert!(uri.certain().is_none_or(|it| it == Algorithm::Uri), "{rate}: {uri:#?}");
             if rate >= 20.0 {
                 assert_eq!(least.kind, Some(Algorithm::LeastConnections), "{rate}: {least:#?}");
+                assert_eq!(uri.certain(), Some(Algorithm::Uri), "{rate}: {uri:#?}");
             }
         }
     }

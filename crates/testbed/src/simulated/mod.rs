@@ -445,10 +445,11 @@ impl Subject for Simulated {
         batch.replies.into_iter().flatten().collect()
     }
 
-    fn hold(&mut self, _: Duration) -> bool {
+    fn hold(&mut self, delay: Duration) -> bool {
         let rotation = self.chance.below(self.rotations);
-        let (backend, _) = self.pick(rotation, &ProbeRequest::default());
-        let (backend, _) = self.with_place(backend, rotation, &ProbeRequest::default());
+        let request = ProbeRequest { delay: Some(delay), ..ProbeRequest::default() };
+        let (backend, _) = self.pick(rotation, &request);
+        let (backend, _) = self.with_place(backend, rotation, &request);
         let backend = self.in_use(backend);
         if matches!(self.health[backend], SimulatedHealth::Dead | SimulatedHealth::Paused(_)) {
             return false;

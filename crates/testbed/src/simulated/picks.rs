@@ -225,7 +225,11 @@ impl Simulated {
                 let kept = if *network_only { source.rsplit_once('.').unwrap().0 } else { &source };
                 self.hash(kept)
             }
-            Picks::Uri => self.key(u64::from(request.path.unwrap_or(0)) + 1),
+            Picks::Uri => {
+                // The check asks for a delay in the path.
+                let delay = request.delay.map_or(0, |delay| delay.as_millis() as u64);
+                self.key(u64::from(request.path.unwrap_or(0)) + 1 + (delay << 32))
+            }
             Picks::Header(name) => {
                 let value = request.headers.iter().find(|(header, _)| header == name).map_or("", |(_, value)| value);
                 self.hash(value)

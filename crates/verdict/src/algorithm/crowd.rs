@@ -25,11 +25,20 @@ impl Lab<'_> {
         }
         let homes = (1u32..).zip(&trial.rows).filter_map(|(value, row)| Some((value, row.first()?.backend)));
         for (value, home) in homes.take(VALUES) {
-            if self.affordable(AT_ONCE, 0.9) < AT_ONCE || self.left() < DELAY + self.usual {
+            if self.affordable(AT_ONCE + 1, 0.9) <= AT_ONCE || self.left() < (DELAY + self.usual) * 2 {
                 return;
             }
             let request = ProbeRequest { delay: Some(DELAY), ..self.of_value(&key, value) };
             let pace = Pace { width: AT_ONCE, gap: self.gap(), until: self.setting.budget };
+            // The delay stands in the path: another value, with another backend.
+            let home = if matches!(key, Key::Path | Key::Query) {
+                let alone = self.subject.send_all(std::slice::from_ref(&request), &pace);
+                self.sent += alone.len() as u64;
+                let Some(pick) = alone.into_iter().find_map(|reply| reply.pick) else { continue };
+                pick.backend
+            } else {
+                home
+            };
             let replies = self.subject.send_all(&vec![request; AT_ONCE], &pace);
             self.sent += replies.len() as u64;
             let others = replies.into_iter().filter_map(|reply| reply.pick).collect();

@@ -90,7 +90,10 @@ impl Lab<'_> {
             if is_side_by_side {
                 self.load();
             }
-            if !self.evidence.follows_load() {
+            if self.evidence.follows_load() {
+                // Slow ones have a path of their own, which may be what decides.
+                self.path(VALUES as usize * TIMES);
+            } else {
                 self.keys(true);
             }
             if !is_side_by_side && !self.evidence.keys.iter().any(|(_, trial)| trial.decides()) {
@@ -214,14 +217,7 @@ impl Lab<'_> {
                 let host = self.trial(VALUES, |value| from(0, value as u8 + 1));
                 self.evidence.keys.push((Key::Host, host));
             }
-            if self.setting.keeps_path {
-                self.evidence.missing.push(Missing::Path(SkipReason::NotOurs));
-            } else if self.affordable(needed, 0.9) < needed {
-                self.evidence.missing.push(Missing::Path(self.why_not()));
-            } else {
-                let path = self.trial(VALUES, |value| ProbeRequest { path: Some(value), ..ProbeRequest::default() });
-                self.evidence.keys.push((Key::Path, path));
-            }
+            self.path(needed);
             self.own_keys(needed);
         }
         if self.setting.has_body {
@@ -249,6 +245,17 @@ impl Lab<'_> {
         match self.affordable(needed, 0.9) < needed {
             true => self.evidence.missing.push(Missing::Cookie(self.why_not())),
             false => self.find(&names(&COOKIES, &self.setting.cookies), cookie, Key::Cookie),
+        }
+    }
+
+    fn path(&mut self, needed: usize) {
+        if self.setting.keeps_path {
+            self.evidence.missing.push(Missing::Path(SkipReason::NotOurs));
+        } else if self.affordable(needed, 0.9) < needed {
+            self.evidence.missing.push(Missing::Path(self.why_not()));
+        } else {
+            let path = self.trial(VALUES, |value| ProbeRequest { path: Some(value), ..ProbeRequest::default() });
+            self.evidence.keys.push((Key::Path, path));
         }
     }
 

@@ -102,8 +102,10 @@ impl Evidence {
             "all to the only active backend".clone_into(&mut inference.label);
             return;
         }
-        let load = self.load(names, inference);
-        if self.remembers() {
+        // Whoever is asked to take its time is asked so in the path: a hash of it looks like a choice by load.
+        let is_path_known = self.keys.iter().any(|(key, _)| *key == Key::Path);
+        let load = if is_path_known { self.load(names, inference) } else { LoadEffect::Unknown };
+        if is_path_known && self.remembers() {
             return self.name_least_time(names, inference);
         }
         if matches!(load, LoadEffect::Follows { .. }) {
@@ -118,7 +120,7 @@ impl Evidence {
         }
         inference.or = self.untried();
         if load == LoadEffect::Unknown {
-            inference.or.push(Algorithm::LeastConnections);
+            inference.or.extend([Algorithm::LeastConnections, Algorithm::LeastTime]);
         }
         if inference.or.is_empty() {
             inference.kind = Some(Algorithm::One);
