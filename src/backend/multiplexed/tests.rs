@@ -93,7 +93,7 @@ impl Http2Conversation {
             fields.fresh("Check-Request-Id", &id.to_bytes());
         });
         if !body.is_empty() {
-            self.client.data(stream, body, true, &mut self.up);
+            self.send(stream, body, true);
         }
         stream
     }
@@ -113,8 +113,19 @@ impl Http2Conversation {
         for message in messages {
             write_message(&mut content, |out| out.extend_from_slice(message));
         }
-        self.client.data(stream, &content, ends, &mut self.up);
+        self.send(stream, &content, ends);
         stream
+    }
+
+    /// What was sent before may have spent the connection's window: then bytes move first.
+    fn send(&mut self, stream: StreamId, content: &[u8], ends: bool) {
+        for _ in 0..64 {
+            if self.client.capacity(stream) >= content.len() {
+                break;
+            }
+            self.move_bytes(usize::MAX);
+        }
+        self.client.data(stream, content, ends, &mut self.up);
     }
 
     /// Moves up to that many bytes in each direction, and has the backend go on where it can.
