@@ -182,7 +182,7 @@ impl RequestChanges {
         WayNumber(place.map_or(0, |place| (place + 1) as u8))
     }
 
-    /// Whether all ways of the sample are known: of more than can be numbered none is told from another.
+    /// Whether all ways of the sample are known: beyond what can be numbered they are not distinguished.
     pub fn are_ways_known(&self) -> bool {
         self.ways.len() < WayNumber::MOST
     }

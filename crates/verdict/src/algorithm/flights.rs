@@ -83,7 +83,7 @@ pub(crate) struct Uphill {
     pub by_two_distinct: f64,
 }
 
-/// With so many in flight at each backend one more is a small difference, which a difference in time outweighs.
+/// With that number in flight at each backend one more is a small difference, which a difference in time outweighs.
 const MANY: u32 = 8;
 
 /// A balancer may count a request as in flight a little longer than its client does.

@@ -103,7 +103,7 @@ impl Evidence {
             return;
         }
         // Whoever is asked to take its time is asked so in the path: a hash of it looks like a choice by load.
-        let is_path_known = self.keys.iter().any(|(key, _)| *key == Key::Path);
+        let is_path_known = self.has_tried(&[Key::Path]);
         let load = if is_path_known { self.load(names, inference) } else { LoadEffect::Unknown };
         if is_path_known && self.remembers() {
             return self.name_least_time(names, inference);
@@ -145,10 +145,13 @@ impl Evidence {
         };
         let mut untried: Vec<Algorithm> = self.missing.iter().flat_map(open).collect();
         // While they were made, requests seemed to be spread: then these cannot decide, and were left out.
-        let is_tried = |wanted: &[Key]| self.keys.iter().any(|(key, _)| wanted.contains(key));
-        untried.extend((!is_tried(&[Key::Network, Key::Host])).then_some(Algorithm::Source));
-        untried.extend((!is_tried(&[Key::Path])).then_some(Algorithm::Uri));
+        untried.extend((!self.has_tried(&[Key::Network, Key::Host])).then_some(Algorithm::Source));
+        untried.extend((!self.has_tried(&[Key::Path])).then_some(Algorithm::Uri));
         untried
+    }
+
+    fn has_tried(&self, keys: &[Key]) -> bool {
+        self.keys.iter().any(|(key, _)| keys.contains(key))
     }
 
     fn describe_keys(&self, inference: &mut Inference) {
