@@ -222,9 +222,9 @@ impl Fleets {
             if gone.contains(&host) {
                 let is_same = status.instance.is_some() && status.instance == self.hosts[host].instance;
                 if is_same {
-                    changes.back.push(host)
+                    changes.back.push(host);
                 } else {
-                    found.push((self.hosts[host].remote.clone(), status))
+                    found.push((self.hosts[host].remote.clone(), status));
                 }
                 continue;
             }

@@ -122,14 +122,14 @@ pub(crate) enum FleetSearch {
 }
 
 /// Looks for the one fleet that has all of `backends`, or for the one with that supervisor.
-pub(crate) fn search(supervisor: Option<u32>, backends: &[String]) -> Result<FleetSearch> {
-    let all = Runfile::find_all()?;
+pub(crate) fn search(supervisor: Option<u32>, backends: &[String]) -> FleetSearch {
+    let all = Runfile::find_all();
     let fits = |fleet: &Whereabouts| match supervisor {
         Some(pid) => fleet.pid == pid,
         None => backends.iter().all(|backend| fleet.backends.contains(backend)),
     };
     let mut fitting = all.iter().filter(|fleet| fits(fleet)).cloned();
-    Ok(match (fitting.next(), fitting.next()) {
+    match (fitting.next(), fitting.next()) {
         (Some(whereabouts), None) => FleetSearch::Found(Remote { whereabouts }),
         (Some(_), Some(_)) => FleetSearch::Several(all),
         (None, _) if all.is_empty() => FleetSearch::None,
@@ -138,13 +138,13 @@ pub(crate) fn search(supervisor: Option<u32>, backends: &[String]) -> Result<Fle
             FleetSearch::Found(Remote { whereabouts: all[0].clone() })
         }
         (None, _) => FleetSearch::Others(all),
-    })
+    }
 }
 
 /// The supervisor of a fleet of this user that has one of these backends.
 pub(crate) fn holder(backends: &[String]) -> Option<u32> {
     let has_one = |fleet: &Whereabouts| fleet.backends.iter().any(|backend| backends.contains(backend));
-    Runfile::find_all().ok()?.into_iter().find(has_one).map(|fleet| fleet.pid)
+    Runfile::find_all().into_iter().find(has_one).map(|fleet| fleet.pid)
 }
 
 /// The fleet has to be chosen.
@@ -166,7 +166,7 @@ fn may_be_here(control: &str) -> bool {
 impl Remote {
     /// The one fleet of this user that runs on this machine and has all of `backends`; or the one with that supervisor.
     pub(crate) fn find(supervisor: Option<u32>, backends: &[String]) -> Result<Remote> {
-        match search(supervisor, backends)? {
+        match search(supervisor, backends) {
             FleetSearch::Found(remote) => Ok(remote),
             FleetSearch::Several(fleets) => Err(several(&fleets))?,
             FleetSearch::None => {
@@ -184,7 +184,7 @@ impl Remote {
         let (base, fragment) = address.split_once('#').unwrap_or((address, ""));
         let control = base.trim_end_matches('/');
         // To look for one takes milliseconds, and each fleet of another machine is asked for again and again.
-        let here = if may_be_here(control) { Runfile::find_all()? } else { Vec::new() };
+        let here = if may_be_here(control) { Runfile::find_all() } else { Vec::new() };
         let own = here.into_iter().find(|fleet| fleet.control == control);
         let token = fragment.strip_prefix("token=").or(given.map(Token::as_str)).unwrap_or_default();
         let stranger =

@@ -63,13 +63,13 @@ impl Runfile {
     }
 
     /// All fleets of this user that run now, the oldest process first.
-    pub(crate) fn find_all() -> Result<Vec<Whereabouts>> {
+    pub(crate) fn find_all() -> Vec<Whereabouts> {
         let mut found = find_in(&folders());
         if found.is_empty() {
             found = find_in_memory();
         }
         found.sort_by_key(|whereabouts| whereabouts.pid);
-        Ok(found)
+        found
     }
 }
 

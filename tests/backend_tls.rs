@@ -347,7 +347,7 @@ fn an_unverified_certificate_is_found_and_cured() {
     for (balancer, is_verified, check) in checks {
         let (level, accepted) = check.join().unwrap();
         if is_verified {
-            assert_eq!((level, accepted), (Level::Pass, Vec::new()), "{balancer}")
+            assert_eq!((level, accepted), (Level::Pass, Vec::new()), "{balancer}");
         } else {
             let all = BadCertificate::ALL.into_iter().filter(|bad| *bad != BadCertificate::Revoked).collect();
             assert_eq!((level, accepted), (Level::Fail, all), "{balancer}");

@@ -157,9 +157,9 @@ fn two_choices_avoid_the_busy_one_always_or_mostly() {
         let held: Vec<_> = (0..300).filter_map(|number| ask_or_hold(&balancer, &busy, number).err()).collect();
         if replacement {
             // When it is drawn twice, 1 in 9: 33 with a standard deviation of 5.
-            assert!((15..55).contains(&held.len()), "{}", held.len())
+            assert!((15..55).contains(&held.len()), "{}", held.len());
         } else {
-            assert_eq!(held.len(), 1)
+            assert_eq!(held.len(), 1);
         }
     }
 }

@@ -428,9 +428,9 @@ fn real_balancers_execute_no_post_twice_unless_they_are_told_to() {
             let attempts = || fleet.records().records.iter().filter(|it| it.path.ends_with(&name)).count();
             crate::support::eventually("all attempts have ended", || attempts() >= 9);
             if non_idempotent {
-                assert!(attempts() > 9 && failed == 0, "{installed:?}: {} attempts, {failed} failed", attempts())
+                assert!(attempts() > 9 && failed == 0, "{installed:?}: {} attempts, {failed} failed", attempts());
             } else {
-                assert_eq!((attempts(), failed > 0), (9, true), "{installed:?}")
+                assert_eq!((attempts(), failed > 0), (9, true), "{installed:?}");
             }
         }
     });

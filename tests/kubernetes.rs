@@ -154,9 +154,9 @@ fn what_a_manifest_refers_to_is_there() {
         assert!(wanted.len() >= 2 && wanted.iter().all(|reference| reference["key"] == "token"));
         for reference in wanted {
             if way.contains("--token-secret") {
-                assert_eq!((&reference["name"], of("Secret").count()), (&"own".into(), 0))
+                assert_eq!((&reference["name"], of("Secret").count()), (&"own".into(), 0));
             } else {
-                assert!(of("Secret").any(|secret| reference["name"] == name(secret).as_str()))
+                assert!(of("Secret").any(|secret| reference["name"] == name(secret).as_str()));
             }
         }
         let job = of("Job").next().unwrap()["spec"]["template"]["spec"]["containers"][0]["args"].to_string();

@@ -167,7 +167,7 @@ fn workers_of_nginx_share_what_they_know_in_a_zone() {
         assert_eq!(nginx.workers().len(), 2);
         let order: String = (0..90).map(|_| order(&nginx, 1, &ports)).collect();
         if zone {
-            assert_eq!(order, "abc".repeat(30))
+            assert_eq!(order, "abc".repeat(30));
         } else {
             let counts = ['a', 'b', 'c'].map(|letter| order.matches(letter).count());
             assert!(counts.iter().all(|count| (28..=32).contains(count)), "{counts:?}");

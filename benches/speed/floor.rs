@@ -45,7 +45,8 @@ pub fn serve(mode: Mode) -> ! {
     println!("{}", listener.local_addr().expect("it is bound").port());
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll is there");
     let watch = |socket: &dyn AsFd, token: usize| {
-        epoll::add(&poll, socket.as_fd(), epoll::EventData::new_u64(token as u64), epoll::EventFlags::IN).expect("room")
+        epoll::add(&poll, socket.as_fd(), epoll::EventData::new_u64(token as u64), epoll::EventFlags::IN)
+            .expect("room");
     };
     watch(&listener, 0);
     let mut connections: Vec<Option<TcpStream>> = vec![None];

@@ -359,7 +359,7 @@ pub fn memory(pid: u32, kind: &str) -> Result<u64> {
             Some(size) if !journal => sum += size.trim().trim_end_matches(" kB").parse::<u64>()?,
             Some(_) => {}
             None if line.split(' ').next().is_some_and(|range| range.contains('-')) => {
-                journal = line.contains("/memfd:")
+                journal = line.contains("/memfd:");
             }
             None => {}
         }

@@ -302,7 +302,7 @@ impl Connection {
     pub(crate) fn go_away(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         match std::mem::replace(&mut self.stage, ConnectionState::Over) {
             ConnectionState::Socket(socket) => {
-                self.on_socket(socket, state, out, |socket, out| socket.go_away(now, out))
+                self.on_socket(socket, state, out, |socket, out| socket.go_away(now, out));
             }
             other => self.stage = other,
         }
@@ -322,9 +322,9 @@ impl Connection {
         self.http.make_data(out, |out| stream.position = pattern(out, stream.position, stream.end));
         if stream.position >= stream.end {
             if stream.end == stream.length {
-                self.http.end(out)
+                self.http.end(out);
             } else {
-                self.http.abort()
+                self.http.abort();
             }
             self.stage = self.next_stage();
             self.take_up(now, state, out);
@@ -576,9 +576,9 @@ impl Connection {
             ResponseBody::Pattern(_) => {}
         }
         if is_cut {
-            self.http.abort()
+            self.http.abort();
         } else {
-            self.http.end(out)
+            self.http.end(out);
         }
         self.stage = self.next_stage();
     }

@@ -57,10 +57,7 @@ impl PageFormat {
             Some((quality.unwrap_or(1.0), specificity, format)).filter(|(quality, ..)| *quality > 0.0)
         });
         ranges
-            .reduce(|best, next| match (next.0, next.1) > (best.0, best.1) {
-                true => next,
-                false => best,
-            })
+            .reduce(|best, next| if (next.0, next.1) > (best.0, best.1) { next } else { best })
             .map_or(PageFormat::Html, |(_, _, format)| format)
     }
 

@@ -253,11 +253,8 @@ impl BackendServer {
         if self.connections.is_empty() {
             self.next_sweep = now.after(self.sweep_interval());
         }
-        let tls = match self.state.tls.as_ref().map(|tls| tls.accept()).transpose() {
-            Ok(tls) => tls,
-            // Nothing that a configuration which was looked at can be refused for.
-            Err(_) => return,
-        };
+        // The configuration was accepted at the start: a session of it cannot fail to begin.
+        let Ok(tls) = self.state.tls.as_ref().map(|tls| tls.accept()).transpose() else { return };
         let token = self.connections.insert(Link {
             stream: Accepted::new(socket, tls),
             hailed: false,

@@ -165,12 +165,11 @@ fn refuse(topology: &Topology, limits: VersionLimits) -> Result<(), Unsupported>
 
 /// The policy, with what follows it.
 fn policy(topology: &Topology, limits: VersionLimits) -> Result<Vec<String>, Unsupported> {
-    let turns = match topology.is_weighted() {
-        false => "round_robin".to_owned(),
-        true => {
-            let weights: Vec<String> = topology.backends.iter().map(|backend| backend.weight.to_string()).collect();
-            format!("weighted_round_robin {}", weights.join(" "))
-        }
+    let turns = if topology.is_weighted() {
+        let weights: Vec<String> = topology.backends.iter().map(|backend| backend.weight.to_string()).collect();
+        format!("weighted_round_robin {}", weights.join(" "))
+    } else {
+        "round_robin".to_owned()
     };
     let or_in_turns =
         |policy: String| vec![format!("lb_policy {policy} {{"), format!("    fallback {turns}"), "}".to_owned()];
@@ -203,21 +202,18 @@ fn site(topology: &Topology, options: &Options, policy: &[String]) -> String {
         .add(0, format!("{}://:{} {{", if topology.listen_tls.is_some() { "https" } else { "http" }, listen.port));
     text.add(4, format!("bind {}", listen.ip()));
     text.maybe(4, topology.listen_tls().map(|file| format!("tls {file} {file}")));
-    match topology.path.is_root() {
-        true => {
-            text.block(4, &proxy(topology, policy));
-        }
-        false => {
-            let path = &topology.path;
-            text.add(4, format!("@uuid path {path} {path}/*"))
-                .add(4, "handle @uuid {")
-                .add(8, format!("uri strip_prefix {path}"))
-                .block(8, &proxy(topology, policy))
-                .add(4, "}")
-                .add(4, "handle {")
-                .add(8, "respond 404")
-                .add(4, "}");
-        }
+    if topology.path.is_root() {
+        text.block(4, &proxy(topology, policy));
+    } else {
+        let path = &topology.path;
+        text.add(4, format!("@uuid path {path} {path}/*"))
+            .add(4, "handle @uuid {")
+            .add(8, format!("uri strip_prefix {path}"))
+            .block(8, &proxy(topology, policy))
+            .add(4, "}")
+            .add(4, "handle {")
+            .add(8, "respond 404")
+            .add(4, "}");
     }
     text.add(0, "}");
     text.0

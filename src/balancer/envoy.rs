@@ -223,9 +223,10 @@ const AGAIN_IF_NOT_SENT: &str = "connect-failure,refused-stream";
 /// One route: so often tried again on what, for methods that match.
 fn route(topology: &Topology, again: Option<(u32, &str, &str)>, text: &mut Lines) {
     text.add(12, "- match:");
-    match topology.path.is_root() {
-        true => text.add(16, "prefix: /"),
-        false => text.add(16, format!("path_separated_prefix: {}", topology.path)),
+    if topology.path.is_root() {
+        text.add(16, "prefix: /")
+    } else {
+        text.add(16, format!("path_separated_prefix: {}", topology.path))
     };
     if let Some((_, _, methods)) = again.filter(|(_, _, methods)| !methods.is_empty()) {
         text.add(16, "headers:")

@@ -202,9 +202,9 @@ impl Configuration {
                 (ConfigToken::Open, [name, ..]) => {
                     upstream.method = UpstreamMethod::Unknown(format!("{}: {name}", tokens.place()));
                     if is_lua(name) {
-                        tokens.skip_lua()?
+                        tokens.skip_lua()?;
                     } else {
-                        tokens.skip_block()?
+                        tokens.skip_block()?;
                     }
                     words.clear();
                 }
@@ -277,7 +277,7 @@ impl Upstream {
             }
             ["random"] => self.method = UpstreamMethod::Known(Policy::Random),
             ["random", "two"] | ["random", "two", "least_conn"] => {
-                self.method = UpstreamMethod::Known(Policy::TwoChoices)
+                self.method = UpstreamMethod::Known(Policy::TwoChoices);
             }
             ["ip_hash"] => self.method = UpstreamMethod::Known(Policy::Source),
             ["hash", key] | ["hash", key, "consistent"] => {
@@ -325,7 +325,7 @@ impl Upstream {
                 // Such as `service`: its servers are known to the resolver alone.
                 _ => {
                     self.method =
-                        UpstreamMethod::Unknown(format!("{}: {parameter} of server {address}", tokens.place()))
+                        UpstreamMethod::Unknown(format!("{}: {parameter} of server {address}", tokens.place()));
                 }
             }
         }

@@ -230,10 +230,8 @@ fn strategy(topology: &Topology, limits: VersionLimits) -> Result<Vec<String>, U
 
 fn http(topology: &Topology, strategy: &[String], options: &Options, text: &mut Lines) {
     let path = &topology.path;
-    let rule = match path.is_root() {
-        true => "PathPrefix(`/`)".to_owned(),
-        false => format!("Path(`{path}`) || PathPrefix(`{path}/`)"),
-    };
+    let rule =
+        if path.is_root() { "PathPrefix(`/`)".to_owned() } else { format!("Path(`{path}`) || PathPrefix(`{path}/`)") };
     let retries = topology.retries.as_ref().filter(|retries| retries.attempts > 0);
     let middlewares: Vec<&str> =
         [(!path.is_root()).then_some("strip"), retries.map(|_| "again")].into_iter().flatten().collect();

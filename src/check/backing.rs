@@ -61,7 +61,7 @@ pub(crate) async fn find(backing: &Backing) -> Result<FoundBackends> {
             of_fleets(Fleets::one(remote).await?, Some(started))
         }
         Backing::Others(identity) => Ok(FoundBackends { fleet: None, identity: Some(identity.clone()), started: None }),
-        Backing::Any if Runfile::find_all()?.is_empty() => {
+        Backing::Any if Runfile::find_all().is_empty() => {
             Ok(FoundBackends { fleet: None, identity: None, started: None })
         }
         Backing::Any => of_fleets(Fleets::one(Remote::find(None, &[])?).await?, None),

@@ -491,9 +491,8 @@ impl RecordSource {
         loop {
             let before = ended.len();
             let mut in_flight = Vec::new();
-            let page = remote.records_over(&mut self.connection, self.next, |record, has_ended| match has_ended {
-                true => ended.push(record),
-                false => in_flight.push(record),
+            let page = remote.records_over(&mut self.connection, self.next, |record, has_ended| {
+                if has_ended { ended.push(record) } else { in_flight.push(record) }
             });
             let page = if is_one_of_several { timeout(PATIENCE, page).await } else { Ok(page.await) };
             let page = match page {

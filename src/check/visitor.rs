@@ -52,7 +52,7 @@ impl Visitor {
         let (url, timeout) = (&plan.url, plan.timeout);
         let target = target::resolve(url, plan)?;
         // As a check does: who sends requests to a backend learns nothing about a balancer.
-        let fleets = Runfile::find_all().unwrap_or_default();
+        let fleets = Runfile::find_all();
         let names: Vec<String> = fleets.into_iter().flat_map(|it| it.backends).collect();
         target::refuse_a_backend(url, &target, &names)?;
         let origin = CookieOrigin::new(&target.host, &target.path, target.tls.is_some());

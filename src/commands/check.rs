@@ -241,9 +241,9 @@ async fn with_balancer(args: &CheckArgs, with: &str, watch: &Arc<CheckWatch>) ->
     let stopped = result.as_ref().is_err_and(|error| error.is::<Interrupted>());
     if stopped {
         // What does not end in time is killed with the process that holds it.
-        drop(timeout(GRACE, testbed.stop()).await)
+        drop(timeout(GRACE, testbed.stop()).await);
     } else {
-        testbed.stop().await
+        testbed.stop().await;
     }
     result
 }

@@ -65,7 +65,7 @@ fn describe(fleet: &FleetStatus) -> ExitCode {
 async fn readiness_of_running(choice: &FleetChoice) -> Result<Vec<Uri>> {
     // What is wrong in the settings is said whether they are needed or not.
     let settings = readiness_of(None)?;
-    if choice.which == Which::Any && matches!(search(None, &[])?, FleetSearch::None) {
+    if choice.which == Which::Any && matches!(search(None, &[]), FleetSearch::None) {
         return Ok(settings);
     }
     let remote = choice.find(&[])?;

@@ -29,11 +29,13 @@ fn script(shell: Shell) -> String {
             clap_complete::generate(shell, &mut command, "uuidgenerator", &mut script);
             let text = String::from_utf8_lossy(&script);
             // What it registers for, and how it names its own function.
-            let lines = text.lines().map(|line| match line.contains("complete -F") {
-                true => line
-                    .replace(" uuidgenerator", &format!(" {NAME}"))
-                    .replace("_uuidgenerator", &format!("_{PLAIN_NAME}")),
-                false => line.replace("_uuidgenerator()", &format!("_{PLAIN_NAME}()")),
+            let lines = text.lines().map(|line| {
+                if line.contains("complete -F") {
+                    line.replace(" uuidgenerator", &format!(" {NAME}"))
+                        .replace("_uuidgenerator", &format!("_{PLAIN_NAME}"))
+                } else {
+                    line.replace("_uuidgenerator()", &format!("_{PLAIN_NAME}()"))
+                }
             });
             lines.map(|line| line + "\n").collect()
         }

@@ -129,10 +129,7 @@ fn copy_folder(from: &Path, to: &Path, limits: &mut CopyLimits, map: &mut dyn Fn
         if metadata.is_dir() {
             copy_folder(&path, &target, limits, map)?;
         } else if metadata.is_file() {
-            let content = match fs::read(&path) {
-                Ok(content) => content,
-                Err(_) => continue,
-            };
+            let Ok(content) = fs::read(&path) else { continue };
             let text = std::str::from_utf8(&content).ok().filter(|_| metadata.len() <= LONGEST);
             match text {
                 Some(text) => fs::write(&target, map(text)),

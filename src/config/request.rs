@@ -75,17 +75,17 @@ fn body(file: &str) -> Result<Arc<[u8]>, Problem> {
     let mut bytes = Vec::new();
     // One more than is taken, so that what is too long is known.
     let limit = MAX_BODY as u64 + 1;
-    match is_stdin(file) {
-        true => std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(failed)?,
-        false => {
-            // As curl writes it, or as it is.
-            let path = file.strip_prefix('@').unwrap_or(file);
-            std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?
-        }
+    if is_stdin(file) {
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(failed)?
+    } else {
+        // As curl writes it, or as it is.
+        let path = file.strip_prefix('@').unwrap_or(file);
+        std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?
     };
-    match bytes.len() > MAX_BODY {
-        true => Err(Problem::new(format!("larger than {} MiB", MAX_BODY / 1024 / 1024)).on(on())),
-        false => Ok(bytes.into()),
+    if bytes.len() > MAX_BODY {
+        Err(Problem::new(format!("larger than {} MiB", MAX_BODY / 1024 / 1024)).on(on()))
+    } else {
+        Ok(bytes.into())
     }
 }
 

@@ -243,7 +243,7 @@ pub(crate) fn explain_taken(error: &mut StartError, option: &str) {
     }
     error.taken.dedup();
     let is_ours = |port: &u16, fleet: &Whereabouts| fleet.backends.contains(&port.to_string());
-    let fleets = Runfile::find_all().unwrap_or_default();
+    let fleets = Runfile::find_all();
     let holder = fleets.iter().find(|fleet| error.taken.iter().all(|port| is_ours(port, fleet)));
     let stop = match holder {
         Some(fleet) => format!("stop your fleet that has them: kill {}", fleet.pid),

@@ -286,7 +286,7 @@ impl RunningFleet {
         }
         match notice {
             Notice::Report(BackendReport::Accepting) => {
-                self.backends.change(index, BackendState::Ready, BackendChange::Accepting)
+                self.backends.change(index, BackendState::Ready, BackendChange::Accepting);
             }
             // When all of them stop, that is no news of one.
             Notice::Report(BackendReport::Draining) if self.stopping => {}

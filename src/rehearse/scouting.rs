@@ -153,7 +153,7 @@ impl Scouted {
             let fruitless = new.is_empty() && self.visits.asked.is_empty();
             let patience = latest.as_ref().map_or(Duration::ZERO, |(_, it)| patience(it.status));
             if fruitless && quiet >= SOON && begun.elapsed() < patience {
-                (quiet, _) = (SOON, sleep(Duration::from_millis(100)));
+                (quiet, ()) = (SOON, sleep(Duration::from_millis(100)));
             }
         }
         if new.is_empty() && self.visits.asked.is_empty() {

@@ -103,9 +103,9 @@ impl<const N: usize> fmt::Display for Clipped<N> {
         for chunk in self.as_bytes().utf8_chunks() {
             for character in chunk.valid().chars() {
                 if character.is_control() {
-                    write!(f, "{}", character.escape_unicode())?
+                    write!(f, "{}", character.escape_unicode())?;
                 } else {
-                    write!(f, "{character}")?
+                    write!(f, "{character}")?;
                 }
             }
             for byte in chunk.invalid() {

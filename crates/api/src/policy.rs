@@ -37,19 +37,18 @@ pub enum Policy {
 impl Policy {
     /// One value of each variant: of those with a name, one with an example.
     pub fn examples() -> [Policy; 10] {
-        use Policy::*;
         let name = |text: &str| FieldName(text.to_owned());
         [
-            RoundRobin,
-            LeastConnections,
-            LeastTime,
-            Random,
-            TwoChoices,
-            Source,
-            Uri,
-            Header(name("X-User")),
-            Cookie(name("session")),
-            Sticky(name(STICKY)),
+            Policy::RoundRobin,
+            Policy::LeastConnections,
+            Policy::LeastTime,
+            Policy::Random,
+            Policy::TwoChoices,
+            Policy::Source,
+            Policy::Uri,
+            Policy::Header(name("X-User")),
+            Policy::Cookie(name("session")),
+            Policy::Sticky(name(STICKY)),
         ]
     }
 

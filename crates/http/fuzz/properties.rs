@@ -91,7 +91,7 @@ fn receive<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (String, client::R
         let progress = receiver.receive(piece, &mut |event| match event {
             client::ResponseEvent::Interim(status) => story += &format!("interim {status} "),
             client::ResponseEvent::Head(head) => {
-                story += &format!("{} {:?} {} ", head.status, head.framing, head.persistent)
+                story += &format!("{} {:?} {} ", head.status, head.framing, head.persistent);
             }
             client::ResponseEvent::Data(data) => content.extend_from_slice(data),
             client::ResponseEvent::Trailers(_) => {}

@@ -1,6 +1,6 @@
 //! Observations joined to records: one entry a request, with its one outcome.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -255,11 +255,11 @@ impl Ledger {
         let foreign = self.pairs().filter(|(_, observation, attempts)| {
             observation.response_id().is_some() && own(observation, attempts).is_none()
         });
-        let wanted: HashMap<Uuid, ()> = foreign.map(|(_, observation, _)| (observation.response, ())).collect();
+        let wanted: HashSet<Uuid> = foreign.map(|(_, observation, _)| observation.response).collect();
         if wanted.is_empty() {
             return HashMap::new();
         }
-        let owners = self.arrivals.iter().filter(|arrival| wanted.contains_key(&arrival.response));
+        let owners = self.arrivals.iter().filter(|arrival| wanted.contains(&arrival.response));
         owners.map(|arrival| (arrival.response, *arrival)).collect()
     }
 

@@ -305,7 +305,7 @@ mod tests {
     fn a_backend_that_leaves_and_returns_has_its_times() {
         let ledger = run(10_000, |at| {
             let out = (2_000..6_500).contains(&at);
-            Some((if at % 2 == 1 && !out { 1 } else { 0 }, 200))
+            Some((u16::from(at % 2 == 1 && !out), 200))
         });
         let timeline = of(&ledger, 2_000, Some(6_000));
         assert!((timeline.received_meanwhile, timeline.client_errors) == (0, 0), "{timeline:?}");

@@ -144,9 +144,9 @@ fn show(path: &Path, file: &OwnedFd) -> io::Result<()> {
     let is_folder = fs::metadata(&source)?.is_dir();
     make_folder(path.parent().unwrap_or(Path::new("/")))?;
     if is_folder {
-        make_folder(path)?
+        make_folder(path)?;
     } else {
-        drop(File::create(path)?)
+        drop(File::create(path)?);
     }
     Ok(mount_bind(source, path)?)
 }

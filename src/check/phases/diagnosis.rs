@@ -42,9 +42,10 @@ impl Unmet<'_> {
             ),
             ClientOutcome::Malformed if self.plan.is_over_http2() == Some(true) => (
                 "what it sends is not HTTP/2".to_owned(),
-                match self.plan.grpc {
-                    true => "gRPC needs HTTP/2 at that port too: NGINX http2 on, HAProxy alpn h2 (or proto h2) on the bind line",
-                    false => "does that port speak HTTP/1.1 only? Begin the URL with http:// or https://, without --http2",
+                if self.plan.grpc {
+                    "gRPC needs HTTP/2 at that port too: NGINX http2 on, HAProxy alpn h2 (or proto h2) on the bind line"
+                } else {
+                    "does that port speak HTTP/1.1 only? Begin the URL with http:// or https://, without --http2"
                 }
                 .to_owned(),
             ),
@@ -58,12 +59,11 @@ impl Unmet<'_> {
             ),
             ClientOutcome::Closed | ClientOutcome::Reset => (
                 "it takes the connection and ends it without a response".to_owned(),
-                match self.plan.haproxy_protocol {
-                    true => "does that port speak HTTP/1.1, and expect a PROXY header?".to_owned(),
-                    false => {
-                        "does that port speak HTTP/1.1? One that expects a PROXY header ends others: --haproxy-protocol"
-                            .to_owned()
-                    }
+                if self.plan.haproxy_protocol {
+                    "does that port speak HTTP/1.1, and expect a PROXY header?".to_owned()
+                } else {
+                    "does that port speak HTTP/1.1? One that expects a PROXY header ends others: --haproxy-protocol"
+                        .to_owned()
                 },
             ),
             ClientOutcome::Refused | ClientOutcome::Unreachable => {
@@ -83,9 +83,10 @@ impl Unmet<'_> {
         let seen = self.seen;
         let status_line = seen.head.lines().next().unwrap_or_default().trim().to_owned();
         let by = header(&seen.head, "Server").map_or(String::new(), |server| format!(" (Server: {server})"));
-        let what = match self.with_fleet {
-            true => format!("{status_line}{by}, and it is no response of a backend of the fleet"),
-            false => format!("{status_line}{by}"),
+        let what = if self.with_fleet {
+            format!("{status_line}{by}, and it is no response of a backend of the fleet")
+        } else {
+            format!("{status_line}{by}")
         };
         let text = first_line(&seen.body);
         let hint = match seen.observation.status {
@@ -101,9 +102,10 @@ impl Unmet<'_> {
             400 if seen.certificate_missing || wants_client_certificate(&seen.body) => {
                 return (
                     format!("{status_line}: it wants a client certificate ({text})"),
-                    match self.has_client_certificate {
-                        true => "the one of --cert is not accepted: is it of the authority that the balancer trusts?",
-                        false => "--cert FILE --key FILE show one",
+                    if self.has_client_certificate {
+                        "the one of --cert is not accepted: is it of the authority that the balancer trusts?"
+                    } else {
+                        "--cert FILE --key FILE show one"
                     }
                     .to_owned(),
                 );

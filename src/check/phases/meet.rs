@@ -48,9 +48,9 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
         let seen = if hung { several(session).await? } else { one(session).await? };
         if is_identified(&seen) {
             if session.identity.is_fleet() {
-                meet_record(session, &seen).await?
+                meet_record(session, &seen).await?;
             } else {
-                examine_identity(session).await?
+                examine_identity(session).await?;
             }
             return Ok(Met::Backend);
         }

@@ -61,7 +61,7 @@ async fn carry_out(
         (StepAction::Fault(fault), Some(fleets)) => fleets.fault(*fault, backend).await,
         (StepAction::Clear, Some(fleets)) => fleets.clear(backend).await,
     };
-    result.map(|_| None).map_err(|error| format!("{error:#}"))
+    result.map(|()| None).map_err(|error| format!("{error:#}"))
 }
 
 async fn run_command(command: &str) -> Result<Option<String>, String> {

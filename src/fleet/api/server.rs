@@ -197,13 +197,10 @@ type Connections = Rc<RefCell<BTreeMap<u64, Arc<ApiConnection>>>>;
 async fn accept(listener: TcpListener, router: Router, most: usize) {
     let connections = Connections::default();
     for number in 0.. {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let Ok((stream, _)) = listener.accept().await else {
             // Out of descriptors, most likely: some will come back.
-            Err(_) => {
-                sleep(Duration::from_millis(100)).await;
-                continue;
-            }
+            sleep(Duration::from_millis(100)).await;
+            continue;
         };
         if !make_room(&connections, most) {
             continue;

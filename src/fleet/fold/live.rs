@@ -297,11 +297,11 @@ impl LiveView {
             if earlier.failed || failed {
                 self.mark(at, MarkKind::Retry, generator, 1, || {
                     format!("a request that failed at {from} was tried again")
-                })
+                });
             } else {
                 self.mark(at, MarkKind::Double, generator, 1, || {
                     format!("a request that {from} had answered was executed again")
-                })
+                });
             }
         }
     }

@@ -397,9 +397,8 @@ pub(super) fn unit(facts: &UnitFacts, level: Level) -> Phrase {
         }
         (Some(BalancingUnit::Connection), _) => {
             let each = facts.busiest / facts.backends.max(1);
-            let chance = facts.chance.map_or_else(String::new, |chance| match chance < 1e-12 {
-                true => "; by chance: < 1e-12".to_owned(),
-                false => format!("; by chance: {chance:.1e}"),
+            let chance = facts.chance.map_or_else(String::new, |chance| {
+                if chance < 1e-12 { "; by chance: < 1e-12".to_owned() } else { format!("; by chance: {chance:.1e}") }
             });
             Phrase::of(format!(
                 "balanced per connection: {connections}, {requests}, each connection met exactly one backend{instead}"

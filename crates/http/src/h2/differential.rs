@@ -139,9 +139,9 @@ fn send_all(stream: &mut h2::SendStream<Bytes>, message: &Message) {
         stream.send_data(Bytes::copy_from_slice(piece), false).unwrap();
     }
     if message.trailers.is_empty() {
-        stream.send_data(Bytes::new(), true).unwrap()
+        stream.send_data(Bytes::new(), true).unwrap();
     } else {
-        stream.send_trailers(header_map(&message.trailers)).unwrap()
+        stream.send_trailers(header_map(&message.trailers)).unwrap();
     }
 }
 

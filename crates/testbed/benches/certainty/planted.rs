@@ -85,9 +85,10 @@ fn finds(seed: u64, plant: Plant, outcome: Outcome) -> bool {
     let mut seen = observations(REQUESTS);
     let mut recorded = Vec::new();
     for arrival in arrivals(REQUESTS) {
-        let planted = match arrival.sequence > 0 && chance.unit() < 0.01 {
-            true => plant(&mut seen[arrival.sequence as usize], &arrival),
-            false => Planted::Kept,
+        let planted = if arrival.sequence > 0 && chance.unit() < 0.01 {
+            plant(&mut seen[arrival.sequence as usize], &arrival)
+        } else {
+            Planted::Kept
         };
         match planted {
             Planted::Kept => recorded.push(arrival),

@@ -508,9 +508,9 @@ impl PlantedProxy {
         drop(asking);
         let (other, is_another) = other.await.expect("whoever takes it gives one for it");
         if is_another {
-            self.note(request)
+            self.note(request);
         } else {
-            self.counted.set(n - 1)
+            self.counted.set(n - 1);
         }
         other
     }

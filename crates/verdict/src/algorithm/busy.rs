@@ -273,12 +273,11 @@ impl Lab<'_> {
             self.sent += held.len() as u64;
             let busy: Vec<Backend> =
                 held.iter().filter_map(|(backend, outlasted)| backend.filter(|_| *outlasted)).collect();
-            match holding && busy.len() == count && !others.is_empty() {
-                true => {
-                    sent += others.len();
-                    holds.push(Hold { busy, others });
-                }
-                false => share *= 0.6,
+            if holding && busy.len() == count && !others.is_empty() {
+                sent += others.len();
+                holds.push(Hold { busy, others });
+            } else {
+                share *= 0.6;
             }
             // Answers come at once: nobody holds them.
             if holds.is_empty() && share < 0.1 {

@@ -418,9 +418,10 @@ impl Evidence {
         // What is usual was seen in a sample too.
         let is_rotation = OrderPattern::of(&usual).is_of_one_rotation();
         // What a rotation gives is no estimate.
-        let low = match is_rotation {
-            true => usually as f64 / usual.len().max(1) as f64 * 0.97,
-            false => lower_bound(usually, usual.len() as u64),
+        let low = if is_rotation {
+            usually as f64 / usual.len().max(1) as f64 * 0.97
+        } else {
+            lower_bound(usually, usual.len() as u64)
         };
         let (there, others) = (hold.to_busy() as u64, hold.others.len() as u64);
         let avoided = binomial_at_most(there, others, low) < 1e-8 && (there as f64) < others as f64 * low * 0.7;

@@ -238,13 +238,15 @@ impl Lab<'_> {
             let pairs: Vec<String> = names.iter().map(|name| format!("{name}=value-{value}")).collect();
             ProbeRequest { headers: vec![("Cookie".to_owned(), pairs.join("; "))], ..ProbeRequest::default() }
         };
-        match self.affordable(needed, 0.9) < needed {
-            true => self.evidence.missing.push(Missing::Header(self.why_not())),
-            false => self.find(&names(&HEADERS, &self.setting.headers), header, Key::Header),
+        if self.affordable(needed, 0.9) < needed {
+            self.evidence.missing.push(Missing::Header(self.why_not()));
+        } else {
+            self.find(&names(&HEADERS, &self.setting.headers), header, Key::Header);
         }
-        match self.affordable(needed, 0.9) < needed {
-            true => self.evidence.missing.push(Missing::Cookie(self.why_not())),
-            false => self.find(&names(&COOKIES, &self.setting.cookies), cookie, Key::Cookie),
+        if self.affordable(needed, 0.9) < needed {
+            self.evidence.missing.push(Missing::Cookie(self.why_not()));
+        } else {
+            self.find(&names(&COOKIES, &self.setting.cookies), cookie, Key::Cookie);
         }
     }
 

@@ -28,7 +28,7 @@ impl Evidence {
         let fresh = self.order_of_fresh();
         match &fresh {
             OrderPattern::TooFew if self.fresh.is_empty() && self.sample.len() >= 6 => {
-                self.infer_sample(names, &mut inference)
+                self.infer_sample(names, &mut inference);
             }
             OrderPattern::TooFew if self.fresh.len() < 6 => "too few responses to say".clone_into(&mut inference.label),
             OrderPattern::One(backend) if backend.is_known() => self.infer_key(*backend, names, &mut inference),
@@ -355,10 +355,14 @@ impl Evidence {
         let sticky = trial.spread() > 1 && requests >= 40 && trial.strayed() < 0.15;
         let is_session = given.iter().any(|it| it.starts_with("session"));
         let whose = if is_session { "the backends'" } else { "the balancer's" };
-        sticky.then(|| match !is_session && self.leads_elsewhere() {
-            // Whoever opens a session is who has it.
-            false => (Algorithm::Sticky, format!("sticky by {whose} {what}")),
-            true => (Algorithm::Cookie, format!("by the value of {whose} {what}; requests without it are spread")),
+        // Whoever opens a session is who has it.
+        let is_by_value = !is_session && self.leads_elsewhere();
+        sticky.then(|| {
+            if is_by_value {
+                (Algorithm::Cookie, format!("by the value of {whose} {what}; requests without it are spread"))
+            } else {
+                (Algorithm::Sticky, format!("sticky by {whose} {what}"))
+            }
         })
     }
 
@@ -523,7 +527,7 @@ impl Evidence {
             }
             // Side by side nothing tells the rotations of many workers from what each of them has in flight.
             LoadEffect::Ignores if even && (is_serial || self.keeps_pace() || !self.may_count_apart()) => {
-                self.name_rotations(inference)
+                self.name_rotations(inference);
             }
             LoadEffect::Unknown if even_in_series => {
                 self.name_rotations(inference);

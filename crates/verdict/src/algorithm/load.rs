@@ -92,9 +92,10 @@ impl Evidence {
         }
         // Weights divided by the requests in flight (Envoy's least request) leave a busy backend most of its share.
         if is_less {
-            return match rotates && self.is_undisturbed() && !self.keeps_some(&holds, &seen, total) {
-                true => LoadEffect::Follows { partly: true },
-                false => LoadEffect::Unknown,
+            return if rotates && self.is_undisturbed() && !self.keeps_some(&holds, &seen, total) {
+                LoadEffect::Follows { partly: true }
+            } else {
+                LoadEffect::Unknown
             };
         }
         // What fails looks idle and is chosen for that. Even two choices with replacement halve the share, at the least; but where several
@@ -350,10 +351,8 @@ impl Evidence {
 
     /// What looks at load side by side may look at the time of responses as well.
     pub(super) fn consider_time(&self, inference: &mut Inference) {
-        let may_be = match self.mixed.is_empty() {
-            true => !self.surely_forgets(),
-            false => self.may_be_by_time(&self.side_by_side().seen),
-        };
+        let may_be =
+            if self.mixed.is_empty() { !self.surely_forgets() } else { self.may_be_by_time(&self.side_by_side().seen) };
         inference.or.extend(may_be.then_some(Algorithm::LeastTime));
     }
 
