@@ -71,6 +71,8 @@ pub(crate) struct KnownBackend {
     pub(crate) name: String,
     /// What its own fleet calls it.
     own: String,
+    /// Where clients of its machine find it.
+    url: String,
     pub(crate) host: usize,
     /// The latest of its processes.
     instances: Vec<Instance>,
@@ -150,6 +152,7 @@ impl Fleets {
                     self.backends.push(KnownBackend {
                         name: backend.name.clone(),
                         own: backend.name.clone(),
+                        url: backend.url.clone(),
                         host,
                         instances: Vec::new(),
                         is_ready: matches!(backend.state, BackendState::Ready | BackendState::Starting),
@@ -313,6 +316,7 @@ impl Fleets {
         let nobody = || KnownBackend {
             name: String::new(),
             own: String::new(),
+            url: String::new(),
             host: usize::MAX,
             instances: Vec::new(),
             is_ready: false,
@@ -370,6 +374,21 @@ impl Fleets {
         Ok(())
     }
 
+    /// Those that listen on a port of a host, which is an address or a name of it.
+    pub(crate) fn at(&self, host: &str, port: u16) -> impl Iterator<Item = &KnownBackend> {
+        self.backends.iter().filter(move |backend| {
+            let Some((own, own_port)) = host_and_port(&backend.url) else { return false };
+            let of = &self.hosts[backend.host];
+            let reached = host_and_port(of.remote.control()).map(|(host, _)| host);
+            own_port == port && (own == host || of.machine == host || reached.as_deref() == Some(host))
+        })
+    }
+
+    /// What Kubernetes calls the pod of a backend.
+    pub(crate) fn pod(&self, backend: &KnownBackend) -> Option<&str> {
+        self.hosts[backend.host].pod.as_ref().map(|(name, _)| name.as_str())
+    }
+
     /// Whose it is, and what its fleet calls it; all fleets for none.
     fn owners(&self, name: Option<&str>) -> Result<Vec<(&Remote, Vec<String>)>> {
         let Some(name) = name else {
@@ -380,6 +399,12 @@ impl Fleets {
             None => bail!(Problem::new(format!("no fleet has a backend {name}"))),
         }
     }
+}
+
+fn host_and_port(url: &str) -> Option<(String, u16)> {
+    let url: hyper::Uri = url.parse().ok()?;
+    let usual = if url.scheme_str() == Some("https") { 443 } else { 80 };
+    Some((url.host()?.trim_matches(['[', ']']).to_owned(), url.port_u16().unwrap_or(usual)))
 }
 
 /// A pod has a name of its own; a machine too, unless others are called so as well, as in tests on one machine.

@@ -352,3 +352,36 @@ fn one_view_shows_all_fleets_counts_over_them_and_hands_on_what_is_to_be_done() 
     }
     view.stop();
 }
+
+#[test]
+fn a_file_names_backends_by_their_pods_or_by_their_hosts() {
+    let (place, all) = (TemporaryDirectory::new(), ports(2));
+    let pods = ["stable-7d9b5c6f48-x2x4z", "canary-0"];
+    let fleets: Vec<Fleet> = std::iter::zip(pods, &all)
+        .map(|(pod, port)| {
+            let place = TemporaryDirectory::new();
+            let mut command = program(&place);
+            command.env("POD_NAME", pod);
+            fleet_in(place, command, &format!("{pod}=127.0.0.1:{port}"))
+        })
+        .collect();
+    // Twice in the list, the second gets two of three.
+    let balancer = PlantedBalancer::start(&[all[0], all[1], all[1]], PlantedAlgorithm::RoundRobin);
+    let route = |stable: u32| {
+        let refs = format!("[{{ name: stable, port: 80, weight: {stable} }}, {{ name: canary, port: 80, weight: 2 }}]");
+        format!("kind: HTTPRoute\nmetadata: {{ name: shop }}\nspec: {{ rules: [{{ backendRefs: {refs} }}] }}\n")
+    };
+    let nginx = format!("upstream u {{ server 127.0.0.1:{}; server 127.0.0.1:{} weight=2; }}", all[0], all[1]);
+    for (name, text, verdict) in [
+        ("route.yaml", route(1), Verdict::Pass),
+        ("other.yaml", route(2), Verdict::Fail),
+        ("nginx.conf", nginx, Verdict::Pass),
+    ] {
+        let file = place.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        let options = ["-n", "6000", "--no-experiments", "--tolerance", "10%", "--from", file.to_str().unwrap()];
+        let check = check(&balancer, fleets.iter().map(|fleet| fleet.control.clone()), &options);
+        assert_eq!(check.verdict, verdict, "{name}: {:?}", check.findings);
+        assert_eq!(check.shares.as_ref().unwrap().rows.len(), 2, "{name}: {:?}", check.shares);
+    }
+}

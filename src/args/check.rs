@@ -56,7 +56,7 @@ pub(crate) struct CheckArgs {
     pub(crate) balancing: BalancingConfig,
 
     /// Expect what this configuration says of the backends behind the URL: servers, weights, algorithm. An nginx.conf (upstream blocks), a
-    /// haproxy.cfg, a Caddyfile, a file of Envoy or Traefik
+    /// haproxy.cfg, a Caddyfile, a file of Envoy or Traefik, manifests of Kubernetes (HTTPRoute, Ingress)
     #[arg(long, value_name = "FILE", help_heading = "Expectations")]
     pub(crate) from: Option<PathBuf>,
 

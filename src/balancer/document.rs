@@ -17,15 +17,31 @@ fn extension(file: &Path) -> &str {
     file.extension().and_then(|it| it.to_str()).unwrap_or_default()
 }
 
+/// All trees of a file: YAML may have several documents.
+pub(crate) fn load_all(file: &Path) -> Result<Vec<Value>> {
+    let about = || format!("failed to read {}", file.display());
+    match extension(file) {
+        "json" | "toml" => Ok(vec![load(file)?]),
+        _ => parse_all(&String::from_utf8_lossy(&std::fs::read(file).with_context(about)?)).with_context(about),
+    }
+}
+
+/// The documents of a YAML file.
+pub(crate) fn parse_all(text: &str) -> Result<Vec<Value>> {
+    serde_saphyr::from_multiple(text).map_err(|why| in_one_line(&why))
+}
+
 fn parse(text: &str, extension: &str) -> Result<Value> {
     match extension {
         "json" => Ok(serde_json::from_str(text)?),
         "toml" => Ok(toml::from_str(text)?),
-        _ => serde_saphyr::from_str(text).map_err(|why| {
-            // A picture of the place follows.
-            anyhow!("{}", why.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned())
-        }),
+        _ => serde_saphyr::from_str(text).map_err(|why| in_one_line(&why)),
     }
+}
+
+/// A picture of the place follows its first line.
+fn in_one_line(why: &serde_saphyr::Error) -> anyhow::Error {
+    anyhow!("{}", why.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned())
 }
 
 /// The value of a key that is written as `lb_policy` or as `lbPolicy`, which protocol buffers take for the same.

@@ -189,17 +189,19 @@ fn gcd(a: u64, b: u64) -> u64 {
 impl SplitPart {
     /// Of its backends among each other.
     fn weights(&self, servers: &[UpstreamServer], weights: WeightsOf) -> Result<Vec<(String, u32)>, Vec<String>> {
-        let policy = match &self.method {
-            UpstreamMethod::Split(parts) => return split_weights(parts, servers, weights),
-            UpstreamMethod::Unknown(why) => return Err(vec![why.clone()]),
-            UpstreamMethod::Known(policy) => policy,
-        };
+        if let UpstreamMethod::Split(parts) = &self.method {
+            return split_weights(parts, servers, weights);
+        }
         let within = weights(servers)?;
         let active = within.iter().filter(|(_, weight)| *weight > 0).count();
-        if active > 1 && Promise::of(policy.algorithm(false)) == Promise::Nothing {
-            return Err(vec![format!("{}: {policy} promises no shares of its part of a split", self.name)]);
+        // One alone gets all of it, however it is picked.
+        match &self.method {
+            UpstreamMethod::Unknown(why) if active > 1 => Err(vec![why.clone()]),
+            UpstreamMethod::Known(policy) if active > 1 && Promise::of(policy.algorithm(false)) == Promise::Nothing => {
+                Err(vec![format!("{}: {policy} promises no shares of its part of a split", self.name)])
+            }
+            UpstreamMethod::Unknown(_) | UpstreamMethod::Known(_) | UpstreamMethod::Split(_) => Ok(within),
         }
-        Ok(within)
     }
 }
 
@@ -207,7 +209,7 @@ impl SplitPart {
 pub(crate) fn is_elsewhere(upstream: &Upstream, fleet: &[u16]) -> bool {
     let is_other = |server: &UpstreamServer| match &server.endpoint {
         Endpoint::Tcp(_, port) => !fleet.contains(port),
-        Endpoint::Unix(_) | Endpoint::Other => false,
+        Endpoint::Unix(_) | Endpoint::Pods(_) | Endpoint::Other => false,
     };
     !upstream.servers.is_empty() && upstream.servers.iter().all(is_other)
 }
@@ -229,7 +231,7 @@ fn weights(servers: &[UpstreamServer], fleet: Option<&[u16]>) -> Result<Vec<(Str
                 let name = path.rsplit('/').next().and_then(|name| name.strip_suffix(".sock"));
                 name.and_then(|name| name.parse().ok())
             }
-            Endpoint::Other => None,
+            Endpoint::Pods(_) | Endpoint::Other => None,
         };
         let Some(port) = port.filter(|port| fleet.is_none_or(|fleet| fleet.contains(port))) else {
             others.push(format!("{}: server {} is no backend of the fleet", server.place, server.address));
@@ -245,7 +247,7 @@ fn weights(servers: &[UpstreamServer], fleet: Option<&[u16]>) -> Result<Vec<(Str
     // NGINX makes a server of each address that a name has.
     let is_name = |server: &&UpstreamServer| match &server.endpoint {
         Endpoint::Tcp(host, _) => host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_err(),
-        Endpoint::Unix(_) | Endpoint::Other => false,
+        Endpoint::Unix(_) | Endpoint::Pods(_) | Endpoint::Other => false,
     };
     let active = || servers.iter().filter(|server| !server.backup && !server.down);
     if let Some(named) = active().find(is_name)

@@ -17,6 +17,7 @@ use crate::balancer::limits::{VersionLimits, head};
 use crate::balancer::lines::Lines;
 use crate::balancer::options::{BalancerVersion, Listen, Options};
 use crate::balancer::product::{Product, Program};
+use crate::balancer::read_files;
 use crate::balancer::written::{File, Unsupported, WrittenConfig};
 use crate::topology::{BackendHttp, Policy, Topology};
 
@@ -38,7 +39,7 @@ pub(crate) const KUBERNETES: Product = Product {
     calls_itself: &[],
     own: None,
     alone: None,
-    read: None,
+    read: Some(read_files::kubernetes),
     renew: None,
     store: None,
 };

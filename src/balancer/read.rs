@@ -5,8 +5,10 @@ use std::time::Duration;
 
 pub(crate) use crate::balancer::endpoint::{Endpoint, endpoint_of_url};
 use crate::balancer::endpoint::{endpoint, server_of_url};
+use crate::balancer::nginx_servers::ServerBlock;
 pub(crate) use crate::balancer::nginx_tokens::{ConfigFile, Wrong};
 use crate::balancer::nginx_tokens::{ConfigToken, Tokens};
+use crate::balancer::nginx_variables::keyed;
 use crate::topology::Policy;
 
 /// A group of servers: NGINX's `upstream`, HAProxy's `backend`, Envoy's cluster.
@@ -87,6 +89,8 @@ pub(crate) struct Configuration {
     pub(crate) upstreams: Vec<Upstream>,
     /// Servers that requests are passed to without a block that has them, each as a group of its own.
     pub(crate) implied: Vec<Upstream>,
+    /// The `server` blocks of NGINX, which respond to clients.
+    pub(crate) server_blocks: Vec<ServerBlock>,
     /// The directives outside of all blocks, each word by word: `daemon off`.
     pub(crate) main: Vec<Vec<String>>,
     /// Certificates and their keys, each pair as it stands: of one server in their order.
@@ -138,6 +142,11 @@ impl Configuration {
                 (ConfigToken::End, [pass, url]) if matches!(pass.as_str(), "proxy_pass" | "grpc_pass") => {
                     self.pass_to(implied(url, &tokens.place()));
                 }
+                (ConfigToken::End, [directive, words @ ..])
+                    if matches!(directive.as_str(), "listen" | "server_name") =>
+                {
+                    self.server_line(directive, words);
+                }
                 (ConfigToken::End, [directive, name]) if directive == "proxy_ssl_name" => self.names.push(name.clone()),
                 (ConfigToken::End, [include, pattern]) if include == "include" => {
                     for source in self.sources(pattern, included, deep, &tokens)? {
@@ -152,7 +161,12 @@ impl Configuration {
                     self.upstreams.push(upstream);
                 }
                 (ConfigToken::Open, [name, ..]) if is_lua(name) => tokens.skip_lua()?,
-                (ConfigToken::Open, _) => depth += 1,
+                (ConfigToken::Open, words) => {
+                    if words == ["server"] {
+                        self.server_blocks.push(ServerBlock { place: tokens.place(), ..ServerBlock::default() });
+                    }
+                    depth += 1;
+                }
                 (ConfigToken::Close, _) => {
                     depth = depth.checked_sub(1).ok_or_else(|| tokens.wrong("a `}` without its `{`"))?;
                 }
@@ -163,6 +177,15 @@ impl Configuration {
         match depth {
             0 => Ok(()),
             _ => Err(tokens.wrong("a `{` without its `}`")),
+        }
+    }
+
+    /// A line of the block that was opened last: these blocks are never in each other.
+    fn server_line(&mut self, directive: &str, words: &[String]) {
+        let Some(block) = self.server_blocks.last_mut() else { return };
+        match directive {
+            "listen" => block.listen.push(words.to_vec()),
+            _ => block.names.extend(words.iter().cloned()),
         }
     }
 
@@ -385,22 +408,6 @@ fn implied(url: &str, place: &str) -> Option<Upstream> {
 /// Its block is in another language, with comments and quotes of its own.
 fn is_lua(directive: &str) -> bool {
     directive.ends_with("_by_lua_block")
-}
-
-fn keyed(key: &str) -> Option<Policy> {
-    Some(match key {
-        "$remote_addr" | "$binary_remote_addr" => Policy::Source,
-        "$request_uri" | "$uri" | "$scheme$proxy_host$request_uri" => Policy::Uri,
-        _ => match (key.strip_prefix("$http_"), key.strip_prefix("$cookie_")) {
-            (Some(header), _) if is_name(header) => Policy::Header(header.replace('_', "-").parse().ok()?),
-            (_, Some(cookie)) if is_name(cookie) => Policy::Cookie(cookie.parse().ok()?),
-            _ => return None,
-        },
-    })
-}
-
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 #[cfg(test)]

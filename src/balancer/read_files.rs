@@ -1,4 +1,4 @@
-//! Configurations of Envoy, Traefik and Caddy on this machine, with the files that they name.
+//! Configurations of Envoy, Traefik and Caddy on this machine with the files that they name, and manifests of Kubernetes.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail};
 use crate::balancer::path::on_path;
 use crate::balancer::read::Configuration;
 use crate::balancer::read_traefik::DynamicSource;
-use crate::balancer::{document, read_caddy, read_envoy, read_traefik};
+use crate::balancer::{document, read_caddy, read_envoy, read_kubernetes, read_traefik};
+use crate::error::Problem;
 use crate::escape::harmless_lines;
 
 /// The file, and files of clusters and endpoints that it names, which Envoy finds from its working directory.
@@ -27,10 +28,7 @@ pub(crate) fn traefik(file: &Path) -> Result<Configuration> {
         Some(DynamicSource::File(name)) => vec![folder.join(name)],
         Some(DynamicSource::Folder(name)) => {
             let entries = std::fs::read_dir(folder.join(name)).into_iter().flatten().flatten().map(|it| it.path());
-            let is_read = |file: &PathBuf| {
-                file.extension().is_some_and(|it| ["yml", "yaml", "toml"].iter().any(|read| it == *read))
-            };
-            let mut files: Vec<PathBuf> = entries.filter(is_read).collect();
+            let mut files: Vec<PathBuf> = entries.filter(|it| has_extension(it, &["yml", "yaml", "toml"])).collect();
             files.sort();
             files
         }
@@ -48,6 +46,33 @@ pub(crate) fn traefik(file: &Path) -> Result<Configuration> {
     configuration.not_read.extend(not_read);
     configuration.storages = read_traefik::storages(&fixed);
     Ok(configuration)
+}
+
+/// The manifests of a file, or of all files of a folder.
+pub(crate) fn kubernetes(file: &Path) -> Result<Configuration> {
+    let name = file.display().to_string();
+    let mut files = vec![file.to_owned()];
+    if file.is_dir() {
+        let entries = std::fs::read_dir(file).with_context(|| format!("failed to read {name}"))?;
+        files =
+            entries.flatten().map(|it| it.path()).filter(|it| has_extension(it, &["yaml", "yml", "json"])).collect();
+        files.sort();
+    }
+    let mut documents = Vec::new();
+    for file in files {
+        documents.extend(document::load_all(&file).map_err(|why| {
+            Problem::new(format!("{why:#}"))
+                .hint("templates are written out by `helm template` or `kubectl kustomize`: give what these print")
+        })?);
+    }
+    read_kubernetes::read(&name, &documents).map_err(|what| {
+        let hint = "give the file that has it, or what `kubectl kustomize` or `kubectl get httproute,ingress,service -o yaml` prints";
+        Problem::new(what).on(name).hint(hint).into()
+    })
+}
+
+fn has_extension(file: &Path, extensions: &[&str]) -> bool {
+    file.extension().is_some_and(|own| extensions.iter().any(|it| own == *it))
 }
 
 /// Its JSON, into which Caddy itself translates a Caddyfile.

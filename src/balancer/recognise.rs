@@ -4,20 +4,26 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::balancer::document::{get, load};
+use crate::balancer::document::{get, load_all};
 use crate::balancer::list::Balancer;
-use crate::balancer::{caddy, envoy, haproxy, nginx, traefik};
+use crate::balancer::product::Product;
+use crate::balancer::{caddy, envoy, haproxy, kubernetes, nginx, traefik};
 
 /// NGINX's if nothing says otherwise.
 pub(crate) fn recognise(file: &Path) -> Balancer {
     let name = file.file_name().and_then(|it| it.to_str()).unwrap_or_default().to_lowercase();
     let extension = name.rsplit_once('.').map(|(_, extension)| extension).unwrap_or_default();
     let product = match extension {
+        _ if file.is_dir() => &kubernetes::KUBERNETES,
         "cfg" => &haproxy::HAPROXY,
         "json" | "yaml" | "yml" | "toml" => {
-            let tree = load(file).unwrap_or(Value::Null);
+            let Some(tree) = load_all(file).ok().map(|all| all.into_iter().next().unwrap_or(Value::Null)) else {
+                return Balancer::of(of_what_is_no_tree(file));
+            };
             let has = |keys: &[&str]| keys.iter().any(|key| get(&tree, key).is_some());
-            if has(&["apps"]) {
+            if has(&["kind"]) && has(&["metadata", "api_version", "items"]) {
+                &kubernetes::KUBERNETES
+            } else if has(&["apps"]) {
                 &caddy::CADDY
             } else if has(&["entry_points", "providers", "http"]) {
                 &traefik::TRAEFIK
@@ -29,6 +35,13 @@ pub(crate) fn recognise(file: &Path) -> Balancer {
         _ => &nginx::NGINX,
     };
     Balancer::of(product)
+}
+
+/// A template of a manifest is no YAML; its reader says what makes one of it.
+fn of_what_is_no_tree(file: &Path) -> &'static Product {
+    let text = std::fs::read(file).unwrap_or_default();
+    let is_manifest = String::from_utf8_lossy(&text).lines().any(|line| line.starts_with("apiVersion:"));
+    if is_manifest { &kubernetes::KUBERNETES } else { &envoy::ENVOY }
 }
 
 #[cfg(test)]
@@ -48,12 +61,15 @@ mod tests {
             ("traefik.yml", "entryPoints: {}", "traefik"),
             ("dynamic.toml", "[http.services]", "traefik"),
             ("envoy.yaml", "static_resources: {}", "envoy"),
+            ("route.yaml", "# a\n---\napiVersion: v1\nkind: Service\n---\nkind: HTTPRoute\n", "kubernetes"),
+            ("template.yaml", "apiVersion: v1\nkind: Service\n{{- if .Values.on }}\n", "kubernetes"),
             ("envoy.json", "{\"staticResources\": {}}", "envoy"),
         ] {
             let file = folder.join(name);
             std::fs::write(&file, text).unwrap();
             assert_eq!(recognise(&file).name, expected, "{name}");
         }
+        assert_eq!(recognise(&folder).name, "kubernetes");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::time::timeout;
 
+use expect::KnownFleet;
 use progress::ProgressLine;
 use wait::Wait;
 
@@ -205,7 +206,7 @@ fn plans_before_start(args: &CheckArgs, checks: &[CheckConfig]) -> Result<Vec<Ch
     let url = if args.balancing.speaks_grpc() { "grpc://localhost/" } else { "http://localhost/" };
     let plans = checks.iter().map(|check| check.clone().at(url).resolve(&Backing::Any));
     let mut plans = plans.collect::<Result<Vec<_>, _>>()?;
-    expect::from_file(args, None, &mut plans)?;
+    expect::from_file(args, KnownFleet::Nothing, &mut plans)?;
     Ok(plans)
 }
 
@@ -300,7 +301,17 @@ async fn judge(
     mut plans: Vec<CheckPlan>,
     watch: &Arc<CheckWatch>,
 ) -> Result<Report> {
-    for remark in expect::from_file(args, fleet, &mut plans)? {
+    // Where nothing is found the check itself says so.
+    let running = match (fleet, &args.from) {
+        (None, Some(_)) if !args.start => Fleets::find(&choices(&args.fleet)?).await.ok(),
+        _ => None,
+    };
+    let known = match (fleet, &running) {
+        (Some(ports), _) => KnownFleet::Started(ports),
+        (None, Some(fleets)) => KnownFleet::Running(fleets),
+        (None, None) => KnownFleet::Nothing,
+    };
+    for remark in expect::from_file(args, known, &mut plans)? {
         eprintln!("not understood, and not judged: {remark}");
     }
     drive(&plans, detail(&args.report), watch, args.ledger.as_deref()).await

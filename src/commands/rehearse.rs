@@ -46,10 +46,12 @@ pub(super) fn run(args: RehearseArgs) -> Result<ExitCode> {
 
 /// Where a file that was named is, from the root.
 fn absolute(file: &Path) -> Result<PathBuf, Problem> {
-    std::fs::canonicalize(file).map_err(|why| {
-        let problem = Problem::new(why.to_string()).on(format!("failed to read {}", file.display()));
+    let refused = |what: String| {
+        let problem = Problem::new(what).on(format!("failed to read {}", file.display()));
         problem.hint("name the file of the balancer that is to be rehearsed, such as /etc/nginx/nginx.conf")
-    })
+    };
+    let found = std::fs::canonicalize(file).map_err(|why| refused(why.to_string()))?;
+    if found.is_dir() { Err(refused("it is a folder".to_owned())) } else { Ok(found) }
 }
 
 fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {

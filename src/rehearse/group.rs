@@ -83,6 +83,7 @@ pub(crate) fn choose(order: &RehearsalPlan, names: &WorldNames, found: &[Listens
             all_names(&upstreams.iter().collect::<Vec<_>>())
         ))
         .on(order.file.display())
+        .hint("give one of these names, or leave --upstream out")
         .into()),
         ([first, rest @ ..], _) if rest.iter().all(|other| alike(first, other, names)) => Ok(Group::of(first, names)),
         ([], None) if visits.together.len() > 1 => {
@@ -150,7 +151,7 @@ fn addresses(endpoint: &Endpoint, names: &WorldNames) -> Vec<SocketAddr> {
             service.iter().flat_map(|it| it.addresses.iter().map(|ip| SocketAddr::new(*ip, port(it)))).collect()
         }
         Endpoint::Tcp(host, port) => addresses_of(host, *port),
-        Endpoint::Unix(_) | Endpoint::Other => Vec::new(),
+        Endpoint::Unix(_) | Endpoint::Pods(_) | Endpoint::Other => Vec::new(),
     }
 }
 
@@ -161,7 +162,9 @@ fn listens(server: &UpstreamServer, names: &WorldNames) -> Vec<Listens> {
 fn listens_at(endpoint: &Endpoint, names: &WorldNames) -> Vec<Listens> {
     match endpoint {
         Endpoint::Unix(path) => vec![Listens::Socket(path.clone())],
-        Endpoint::Tcp(..) | Endpoint::Other => addresses(endpoint, names).into_iter().map(Listens::Port).collect(),
+        Endpoint::Tcp(..) | Endpoint::Pods(_) | Endpoint::Other => {
+            addresses(endpoint, names).into_iter().map(Listens::Port).collect()
+        }
     }
 }
 

@@ -360,7 +360,7 @@ impl Surroundings {
         let servers = read().flat_map(Configuration::groups).flat_map(|upstream| &upstream.servers);
         let hosts = servers.filter_map(|server| match &server.endpoint {
             Endpoint::Tcp(host, _) => Some(host.trim_matches(['[', ']']).to_owned()),
-            Endpoint::Unix(_) | Endpoint::Other => None,
+            Endpoint::Unix(_) | Endpoint::Pods(_) | Endpoint::Other => None,
         });
         let blocks = read().flat_map(Configuration::groups).map(|upstream| upstream.name.clone());
         let named = read().flat_map(|read| read.names.clone());

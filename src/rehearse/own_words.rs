@@ -129,7 +129,7 @@ fn addresses(endpoint: &Endpoint) -> Vec<Listens> {
     match endpoint {
         Endpoint::Tcp(host, port) => addresses_of(host, *port).into_iter().map(Listens::Port).collect(),
         Endpoint::Unix(path) => vec![Listens::Socket(path.clone())],
-        Endpoint::Other => Vec::new(),
+        Endpoint::Pods(_) | Endpoint::Other => Vec::new(),
     }
 }
 

@@ -53,7 +53,7 @@ fn remedy(line: &str, folder: &Path, is_folder: &dyn Fn(&Path) -> bool) -> Optio
     } else {
         None
     };
-    let path = folder.join(path(line)?);
+    let path = plain(folder.join(path(line)?));
     // HAProxy gives no reason.
     if lower.contains("unable to load dh parameters") || lower.contains("bio_new_file(\"") && why.is_some() {
         return Some(Remedy::DiffieHellman(path));
@@ -75,6 +75,11 @@ fn remedy(line: &str, folder: &Path, is_folder: &dyn Fn(&Path) -> bool) -> Optio
         // Only what is to be written: another user's file stays out of reach, and is said.
         RefusalReason::Forbidden => is_written(&lower).then_some(Remedy::Write(path)),
     }
+}
+
+/// Without `/./` and `//`, as people write a path. A `/` at its end says that it is a folder, and stays.
+fn plain(path: PathBuf) -> PathBuf {
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") { path } else { path.components().collect() }
 }
 
 /// An account or a group that this machine lacks.
@@ -202,6 +207,15 @@ mod tests {
             ),
         ] {
             assert_eq!(of(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn paths_are_written_as_people_write_them() {
+        for (given, expected) in
+            [("/tmp/x/./body", "/tmp/x/body"), ("/tmp//x", "/tmp/x"), ("/etc/certs/", "/etc/certs/")]
+        {
+            assert_eq!(plain(given.into()).display().to_string(), expected);
         }
     }
 

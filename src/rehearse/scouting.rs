@@ -14,6 +14,7 @@ use rustls::ServerConfig;
 use world::names::WorldNames;
 use world::scout::{Scout, Sightings};
 
+use crate::balancer::nginx_servers::{Because, responding};
 use crate::balancer::read::{Configuration, Endpoint, Upstream};
 use crate::check::plan::{CheckPlan, Trust};
 use crate::check::{Visited, Visitor};
@@ -161,8 +162,10 @@ impl Scouted {
             return Err(nobody(order, latest, &self.asked_beside()));
         }
         if self.rounds > ROUNDS || self.found.len() + new.len() > 1000 {
+            let hint = "a rehearsal has a process for each: give a file with fewer servers, or --upstream NAME and its block alone";
             return Err(Problem::new("it asks more than 1,000 servers, or new ones each time")
                 .on(order.balancer.title)
+                .hint(hint)
                 .into());
         }
         for listens in &new {
@@ -208,7 +211,7 @@ impl Scouted {
                 addresses_of(host, *port).into_iter().any(|address| all().any(|it| it.address() == Some(address)))
             }
             Endpoint::Unix(path) => all().any(|it| *it == Listens::Socket(path.clone())),
-            Endpoint::Other => true,
+            Endpoint::Pods(_) | Endpoint::Other => true,
         }
     }
 
@@ -331,18 +334,31 @@ fn sockets(order: &RehearsalPlan) -> Vec<String> {
     let servers = read.flat_map(Configuration::groups).flat_map(|upstream| &upstream.servers);
     let paths = servers.filter_map(|server| match &server.endpoint {
         Endpoint::Unix(path) => Some(path.clone()),
-        Endpoint::Tcp(..) | Endpoint::Other => None,
+        Endpoint::Tcp(..) | Endpoint::Pods(_) | Endpoint::Other => None,
     });
     paths.collect::<BTreeSet<String>>().into_iter().collect()
+}
+
+/// Which block of an nginx.conf it is that responds to that URL, if the file says it.
+fn server_block(order: &RehearsalPlan, url: &str) -> String {
+    let (Some(read), Ok(target)) = (&order.read, UrlTarget::of(url)) else { return String::new() };
+    match responding(&read.server_blocks, &target.host, target.port) {
+        Some((block, Because::Named)) => format!(", by the server block at {}", block.place),
+        Some((block, Because::Default)) => {
+            format!(", by the default server at {}: no server_name is {}", block.place, target.host)
+        }
+        None => String::new(),
+    }
 }
 
 fn nobody(order: &RehearsalPlan, latest: Option<(String, Visited)>, beside: &[String]) -> anyhow::Error {
     let Some((url, visited)) = latest else { return Problem::new("no URL").into() };
     let location = visited.location.map(|to| format!(", which leads to {to}")).unwrap_or_default();
     let what = format!(
-        "{} asked no backend for {QUIET} requests; it responds itself: {}{location}",
+        "{} asked no backend for {QUIET} requests: {}{location}{}",
         order.balancer.title,
-        what_came(&visited.client)
+        what_came(&visited.client),
+        server_block(order, &url)
     );
     // Such as services that a registry has.
     let not_read: Vec<&str> = order.read.iter().flat_map(|read| &read.not_read).map(String::as_str).collect();

@@ -5,9 +5,11 @@ use std::time::Duration;
 use crate::args::check::CheckArgs;
 use crate::balancer::Balancer;
 use crate::balancer::expected::{self, Expected};
+use crate::balancer::read::{Endpoint, Upstream};
 use crate::balancer::recognise::recognise;
 use crate::check::plan::CheckPlan;
 use crate::error::Problem;
+use crate::fleets::Fleets;
 use crate::testbed::Testbed;
 
 /// After that time it is tried with a request, and is back if that succeeds.
@@ -35,11 +37,22 @@ pub(super) fn from_testbed(testbed: &Testbed, plan: &mut CheckPlan, has_toleranc
     plan.key_cookies.extend(configured.key_cookies);
 }
 
-/// Expects what the block of `--from` says of a fleet with these backends, where the user expects nothing else. What of the file was not
-/// understood is returned.
+/// What is known of the fleet before the check.
+#[derive(Clone, Copy)]
+pub(super) enum KnownFleet<'f> {
+    /// Nothing yet.
+    Nothing,
+    /// It was started by this command, and has these ports.
+    Started(&'f [u16]),
+    /// It runs, on these hosts.
+    Running(&'f Fleets),
+}
+
+/// Expects what the block of `--from` says of a fleet, where the user expects nothing else. What of the file was not understood is
+/// returned.
 pub(super) fn from_file(
     args: &CheckArgs,
-    fleet: Option<&[u16]>,
+    fleet: KnownFleet<'_>,
     plans: &mut [CheckPlan],
 ) -> anyhow::Result<Vec<String>> {
     let Some(file) = &args.from else { return Ok(Vec::new()) };
@@ -53,19 +66,41 @@ pub(super) fn from_file(
     let upstream = expected::choose(&configuration, &name, args.upstream.as_deref())
         .map_err(|(what, hint)| Problem::new(what).hint(hint))?;
     // The servers of a production file are on other hosts: the fleet of this command is not what it balances over.
-    if args.balancer_config.is_some() && fleet.is_some_and(|fleet| expected::is_elsewhere(upstream, fleet)) {
+    if let (Some(_), KnownFleet::Started(ports)) = (&args.balancer_config, fleet)
+        && expected::is_elsewhere(upstream, ports)
+    {
         eprintln!(
             "no server of {name} is a backend of this fleet; to run the file unchanged, with a backend at every address that it \
              names: uuid-generator rehearse {} {name} URL",
             balancer.name
         );
     }
-    let expected = Expected::of(upstream, fleet);
+    let expected = of_fleet(upstream, fleet);
     for plan in plans {
         plan.balancer.get_or_insert_with(|| balancer.title.to_owned());
         expect(&expected, &name, plan);
     }
     Ok([configuration.not_read, expected.unknown, expected.remarks].concat())
+}
+
+/// On one machine a port is enough to know a backend; on several its host has to be the server's; and a pod is known by its name.
+fn of_fleet(upstream: &Upstream, fleet: KnownFleet<'_>) -> Expected {
+    let has_pods = upstream.servers.iter().any(|server| matches!(server.endpoint, Endpoint::Pods(_)));
+    let fleets = match fleet {
+        KnownFleet::Started(ports) if !has_pods => return Expected::of(upstream, Some(ports)),
+        KnownFleet::Running(fleets) if has_pods || fleets.hosts.len() > 1 => fleets,
+        KnownFleet::Nothing | KnownFleet::Started(_) | KnownFleet::Running(_) => return Expected::of(upstream, None),
+    };
+    Expected::of_named(upstream, &|server| match &server.endpoint {
+        Endpoint::Tcp(host, port) => {
+            fleets.at(host.trim_matches(['[', ']']), *port).map(|it| it.name.clone()).collect()
+        }
+        Endpoint::Pods(pods) => {
+            let own = fleets.backends.iter().filter(|it| pods.has(&it.name, fleets.pod(it)));
+            own.map(|it| it.name.clone()).collect()
+        }
+        Endpoint::Unix(_) | Endpoint::Other => Vec::new(),
+    })
 }
 
 /// Expects that, where the user expects nothing else; `file` says it.
