@@ -20,6 +20,10 @@ fn requests(facts: &Requests) -> String {
     count_of(facts.requests, "request")
 }
 
+fn them(count: u64) -> &'static str {
+    if count == 1 { "it" } else { "them" }
+}
+
 fn were(count: u64) -> &'static str {
     if count == 1 { "was" } else { "were" }
 }
@@ -201,16 +205,20 @@ pub(super) fn copies(facts: &copies::CopyFacts, level: Level) -> Phrase {
 }
 
 pub(super) fn lost(facts: &Losses, product: Option<Balancer>) -> Phrase {
-    let Losses { requests, excused: by_outage, unprocessed, .. } = *facts;
-    let what = match unprocessed {
-        0 => format!("{} executed by a backend", were(requests)),
-        all if all == requests => {
+    let Losses { requests, excused: by_outage, unprocessed, unfinished, .. } = *facts;
+    let what = match (unprocessed, unfinished) {
+        (0, 0) => format!("{} executed by a backend", were(requests)),
+        (0, all) if all == requests => {
+            format!("{} begun and not finished by a backend, which may have executed {}", were(requests), them(requests))
+        }
+        (0, some) => format!("{} received by a backend, {} of them not finished there", were(requests), grouped(some)),
+        (all, _) if all == requests => {
             format!(
                 "{} refused by backends unprocessed (REFUSED_STREAM or GOAWAY) and not tried elsewhere",
                 were(requests)
             )
         }
-        some => format!("{} received by a backend, {} of them refused unprocessed", were(requests), grouped(some)),
+        (some, _) => format!("{} received by a backend, {} of them refused unprocessed", were(requests), grouped(some)),
     };
     let summary =
         format!("{} {what}, and no response came back{}", count_of(requests, "request"), excused(by_outage, requests));

@@ -9,6 +9,7 @@ use crate::observation::{Backend, Echo};
 use crate::outcome::Outcome;
 use crate::statistics::{binomial_at_most, ln_multinomial, lower_bound};
 
+use super::Algorithm;
 use super::order::{OrderPattern, counts};
 
 /// A request of an experiment, and the backend that the balancer selected for it: at first the one that responded, and once the records
@@ -436,6 +437,29 @@ impl Evidence {
 }
 
 impl Evidence {
+    /// Algorithms of which the experiments that would have shown them are missing.
+    pub(super) fn untried(&self) -> Vec<Algorithm> {
+        let open = |missing: &Missing| match missing {
+            Missing::Source(_) => vec![Algorithm::Source],
+            Missing::Path(_) => vec![Algorithm::Uri],
+            Missing::Body(_) => vec![Algorithm::Body],
+            Missing::Header(_) => vec![Algorithm::Header],
+            Missing::Cookie(_) => vec![Algorithm::Cookie],
+            Missing::Jar(_) => vec![Algorithm::Sticky],
+            Missing::Load(_) => vec![Algorithm::LeastConnections],
+            Missing::Order { .. } | Missing::Connections(_) => Vec::new(),
+        };
+        let mut untried: Vec<Algorithm> = self.missing.iter().flat_map(open).collect();
+        // While they were made, requests seemed to be spread: then these cannot decide, and were left out.
+        untried.extend((!self.has_tried(&[Key::Network, Key::Host])).then_some(Algorithm::Source));
+        untried.extend((!self.has_tried(&[Key::Path])).then_some(Algorithm::Uri));
+        untried
+    }
+
+    pub(super) fn has_tried(&self, keys: &[Key]) -> bool {
+        self.keys.iter().any(|(key, _)| keys.contains(key))
+    }
+
     /// Whether a slow response does not matter: its backend got requests afterwards, one after the other, about as usual, and at once.
     pub(super) fn forgets(&self) -> bool {
         let usual = backends(&[self.fresh.as_slice(), &self.kept].concat());

@@ -52,7 +52,7 @@ impl Evidence {
                 self.others
             ));
         }
-        inference.evidence.extend(self.missing.iter().map(|missing| describe_missing(*missing)));
+        inference.evidence.extend(describe_missing(&self.missing));
         inference
     }
 
@@ -74,11 +74,13 @@ impl Evidence {
         // New connections may reach another worker now and then, with a rotation of its own; one connection does not.
         let kept = backends(&self.kept);
         let OrderPattern::Turns { period, .. } = OrderPattern::of(&kept) else { return None };
-        if left.len() < 3 || exceptions(&kept, &period).len() < 2 {
+        let every = regular(&left);
+        // What is left every hundred requests is left once or twice in those of one connection.
+        if left.len() < 3 || exceptions(&kept, &period).len() < if every.is_some() { 1 } else { 2 } {
             return None;
         }
         let at = left.iter().filter_map(|place| Some(self.fresh.get(*place)?.sequence)).collect();
-        Some(RotationBreaks { requests: self.fresh.len(), at, every: regular(&left) })
+        Some(RotationBreaks { requests: self.fresh.len(), at, every })
     }
 
     /// All fresh connections went to one backend: what does it key on?
@@ -129,29 +131,6 @@ impl Evidence {
             inference.label = format!("not known: all to {}, and not all was tried", name(names, only));
             inference.or.push(Algorithm::One);
         }
-    }
-
-    /// Algorithms of which the experiments that would have shown them are missing.
-    fn untried(&self) -> Vec<Algorithm> {
-        let open = |missing: &Missing| match missing {
-            Missing::Source(_) => vec![Algorithm::Source],
-            Missing::Path(_) => vec![Algorithm::Uri],
-            Missing::Body(_) => vec![Algorithm::Body],
-            Missing::Header(_) => vec![Algorithm::Header],
-            Missing::Cookie(_) => vec![Algorithm::Cookie],
-            Missing::Jar(_) => vec![Algorithm::Sticky],
-            Missing::Load(_) => vec![Algorithm::LeastConnections],
-            Missing::Order { .. } | Missing::Connections(_) => Vec::new(),
-        };
-        let mut untried: Vec<Algorithm> = self.missing.iter().flat_map(open).collect();
-        // While they were made, requests seemed to be spread: then these cannot decide, and were left out.
-        untried.extend((!self.has_tried(&[Key::Network, Key::Host])).then_some(Algorithm::Source));
-        untried.extend((!self.has_tried(&[Key::Path])).then_some(Algorithm::Uri));
-        untried
-    }
-
-    fn has_tried(&self, keys: &[Key]) -> bool {
-        self.keys.iter().any(|(key, _)| keys.contains(key))
     }
 
     fn describe_keys(&self, inference: &mut Inference) {
@@ -316,7 +295,14 @@ impl Evidence {
             inference.label = format!("a fixed order of {} that is no rotation", period.len());
             // Weights, each backend's turns in a row: only they would give that.
             inference.or = vec![Algorithm::WeightedRoundRobin];
-            inference.excludes_others = self.is_undisturbed() && self.failing.is_empty();
+            if is_clumped(&backends(&self.fresh)) {
+                inference.excludes_others = self.is_undisturbed() && self.failing.is_empty();
+                return;
+            }
+            // As a ring has its points: HAProxy goes through those of a consistent hash for requests that lack its key.
+            inference.or.extend([Algorithm::Header, Algorithm::Cookie, Algorithm::Uri, Algorithm::Body]);
+            let hint = "HAProxy with hash-type consistent selects so for requests without the key: name it with --key-header or --key-cookie";
+            inference.hint = Some(hint.to_owned());
         }
     }
 

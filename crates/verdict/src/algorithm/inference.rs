@@ -82,3 +82,53 @@ impl Inference {
         self.kind.into_iter().chain(self.or.iter().copied()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use super::*;
+    use crate::algorithm::evidence::{Evidence, Missing, Pick, SkipReason};
+    use crate::observation::Backend;
+
+    /// What 600 new connections and then 150 requests on one show of a balancer whose turns are numbered.
+    fn of_turns(backend: impl Fn(u32) -> u16) -> Inference {
+        let picks = |turns: Range<u32>| -> Vec<Pick> {
+            turns.map(|sequence| Pick { sequence, backend: Backend(backend(sequence)) }).collect()
+        };
+        let evidence =
+            Evidence { fresh: picks(0..600), kept: picks(600..750), backends: Some(3), ..Evidence::default() };
+        evidence.infer(&["a", "b", "c"].map(str::to_owned))
+    }
+
+    #[test]
+    fn a_turn_that_is_skipped_is_found_wherever_the_experiments_begin() {
+        for begin in 0..97 {
+            let seen = of_turns(|turn| ((turn + begin + (turn + begin) / 97) % 3) as u16);
+            assert_eq!(seen.kind, Some(Algorithm::RoundRobin), "{begin}: {seen:#?}");
+            assert_eq!(seen.breaks.and_then(|breaks| breaks.every), Some(97), "{begin}");
+        }
+    }
+
+    #[test]
+    fn a_ring_that_is_gone_through_without_a_key_is_no_fault_and_bursts_are_one() {
+        // Sixteen points of each on a ring, as HAProxy 2.6 has them for `balance hdr(x)` with `hash-type consistent`.
+        let ring = "baabcbaaccbcabbaccabacbbcaabccbabcabccaabcbabcac";
+        let points: Vec<u16> = ring.bytes().map(|letter| u16::from(letter - b'a')).collect();
+        let seen = of_turns(|turn| points[turn as usize % points.len()]);
+        assert!(!seen.excludes_others && seen.kind.is_none(), "{seen:#?}");
+        assert!(seen.or.contains(&Algorithm::Header) && seen.or.contains(&Algorithm::Cookie), "{seen:#?}");
+        assert!(!seen.or.contains(&Algorithm::RoundRobin), "{seen:#?}");
+        assert!(of_turns(|turn| (turn / 10 % 3) as u16).excludes_others);
+    }
+
+    #[test]
+    fn what_was_not_tried_for_one_reason_is_said_in_one_line() {
+        let mut missing = Missing::all(SkipReason::NotWanted);
+        missing.push(Missing::Jar(SkipReason::NoTime));
+        let evidence = Evidence { missing, ..Evidence::default() };
+        let lines = evidence.infer(&[]).evidence;
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].starts_with("not tried: the order, connections or requests,"), "{lines:?}");
+    }
+}

@@ -206,7 +206,9 @@ pub fn regular(places: &[usize]) -> Option<usize> {
     let steps = || places.windows(2).map(|pair| pair[1] - pair[0]);
     let (least, most) = (steps().min()?, steps().max()?);
     // One in passing is no rule, and a step of a round or two is none either.
-    (places.len() >= 4 && most - least <= 1 && least >= 8).then_some(most)
+    let is_regular = places.len() >= 4 && most - least <= 1 && least >= 8;
+    let mostly = if steps().filter(|step| *step == most).count() * 2 >= places.len() - 1 { most } else { least };
+    is_regular.then_some(mostly)
 }
 
 /// Whether the same backend comes again, a few requests later, more often than independent draws would give it: in bursts.

@@ -3,6 +3,7 @@
 use super::evidence::{Key, KeyTrial, Missing, SkipReason};
 use super::inference::Inference;
 use super::order::OrderPattern;
+use crate::numbers::count_of;
 use crate::observation::Backend;
 
 /// What is known of its turns.
@@ -46,27 +47,45 @@ pub(super) fn singular(key: &Key) -> String {
     }
 }
 
-pub(super) fn describe_missing(missing: Missing) -> String {
-    let because = |why: SkipReason| match why {
-        SkipReason::NotWanted => "no experiments were wanted",
-        SkipReason::NoTime => "responses are slow, it does not fit into the experiments' time",
-        SkipReason::NoRequests => "it does not fit into the requests that are allowed",
+/// What was not tried, a line for each reason.
+pub(super) fn describe_missing(missing: &[Missing]) -> Vec<String> {
+    let mut reasons: Vec<(SkipReason, Vec<&str>)> = Vec::new();
+    let mut lines = Vec::new();
+    for missing in missing {
+        let (why, what) = match *missing {
+            Missing::Order { why, .. } => (why, "the order"),
+            Missing::Connections(why) => (why, "connections or requests"),
+            Missing::Source(why) => (why, "source addresses"),
+            Missing::Path(why) => (why, "paths"),
+            Missing::Body(why) => (why, "bodies"),
+            Missing::Header(why) => (why, "headers"),
+            Missing::Cookie(why) => (why, "cookies"),
+            Missing::Jar(why) => (why, "the balancer's cookies"),
+            Missing::Load(why) => (why, "load"),
+        };
+        match (missing, reasons.iter_mut().find(|(known, _)| *known == why)) {
+            (Missing::Order { sent: sent @ 1.., .. }, _) => {
+                lines.push(format!("order: only {}: {}", count_of(*sent as u64, "request"), because(why)));
+            }
+            (_, Some((_, all))) => all.push(what),
+            (_, None) => reasons.push((why, vec![what])),
+        }
+    }
+    let listed = |(why, what): (SkipReason, Vec<&str>)| format!("not tried: {} ({})", what.join(", "), because(why));
+    lines.extend(reasons.into_iter().map(listed));
+    lines
+}
+
+fn because(why: SkipReason) -> &'static str {
+    match why {
+        SkipReason::NotWanted => "--no-experiments",
+        SkipReason::NoTime => "responses are slow: more than the experiments' time allows",
+        SkipReason::NoRequests => "more than the requests that are allowed",
         SkipReason::Cached => "a cache, or the balancer itself, gave the responses",
         SkipReason::Impossible => "this client has no addresses of several networks",
         SkipReason::NotOurs => "the backends are not ours and cannot be asked to take their time",
         SkipReason::Own => "your own credentials, cookies and Host are left as they are",
         SkipReason::NotKept => "the balancer does not keep connections",
-    };
-    match missing {
-        Missing::Order { sent, why } => format!("order: only {sent} requests: {}", because(why)),
-        Missing::Connections(why) => format!("connections or requests: not tried: {}", because(why)),
-        Missing::Source(why) => format!("source addresses: not tried: {}", because(why)),
-        Missing::Path(why) => format!("paths: not tried: {}", because(why)),
-        Missing::Body(why) => format!("bodies: not tried: {}", because(why)),
-        Missing::Header(why) => format!("headers: not tried: {}", because(why)),
-        Missing::Cookie(why) => format!("cookies: not tried: {}", because(why)),
-        Missing::Jar(why) => format!("the balancer's cookies: not tried: {}", because(why)),
-        Missing::Load(why) => format!("load: not tried: {}", because(why)),
     }
 }
 

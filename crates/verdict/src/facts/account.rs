@@ -56,6 +56,9 @@ pub struct Losses {
     /// Of those, the ones that backends refused before they did anything with them (REFUSED_STREAM, or a GOAWAY that leaves them out).
     #[serde(default)]
     pub unprocessed: u64,
+    /// Of those, the ones that backends had begun and not finished: nobody knows whether they were executed.
+    #[serde(default)]
+    pub unfinished: u64,
 }
 
 /// Responses that ended too early.

@@ -49,6 +49,8 @@ struct EntryCounts {
     own_received: u64,
     /// Requests of each outcome that backends refused, all of them, before they did anything.
     unprocessed: BTreeMap<Outcome, u64>,
+    /// Requests of each outcome that no backend finished, though some had begun.
+    unfinished: BTreeMap<Outcome, u64>,
     statuses: BTreeMap<u16, u64>,
     statuses_excused: u64,
     by_backend: BTreeMap<String, u64>,
@@ -102,6 +104,8 @@ impl EntryCounts {
         }
         if !entry.attempts.is_empty() && entry.attempts.iter().all(Arrival::is_unprocessed) {
             *self.unprocessed.entry(entry.outcome).or_default() += 1;
+        } else if entry.attempts.iter().all(|attempt| attempt.end != AttemptEnd::Completed) {
+            *self.unfinished.entry(entry.outcome).or_default() += 1;
         }
         self.see_outcome(case, entry);
         let by_backend = matches!(entry.outcome, Outcome::Delivered | Outcome::Retried | Outcome::Duplicated);
@@ -211,7 +215,8 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
     // What an outage excuses is told, and not judged.
     let unless_excused = if excused == requests { Level::Note } else { Level::Fail };
     let unprocessed = seen.unprocessed.get(&outcome).copied().unwrap_or_default();
-    let losses = Losses { requests, excused, of, unprocessed };
+    let unfinished = seen.unfinished.get(&outcome).copied().unwrap_or_default();
+    let losses = Losses { requests, excused, of, unprocessed, unfinished };
     let plain = Requests { requests, of };
     let (level, facts) = match outcome {
         Outcome::Delivered | Outcome::Retried | Outcome::Mirrored => return None,
@@ -436,6 +441,22 @@ mod tests {
         trial.failed(ClientOutcome::TimedOut, false);
         assert_eq!(trial.failures(), ["lost", "not-reached"]);
         assert!(trial.judge().iter().filter(|it| it.level == Level::Fail).all(|it| it.witness.len() == 1));
+    }
+
+    #[test]
+    fn a_lost_request_that_no_backend_finished_is_not_known_to_be_executed() {
+        let mut trial = RuleTrial::new();
+        trial.healthy(300);
+        for end in [AttemptEnd::Completed, AttemptEnd::CutOff, AttemptEnd::Received] {
+            trial.failed(ClientOutcome::Closed, false);
+            trial.attempt(1, 0, end);
+        }
+        let findings = trial.judge();
+        let losses = findings.iter().find_map(|finding| match &finding.facts {
+            Facts::Lost(losses) => Some((losses.requests, losses.unfinished)),
+            _ => None,
+        });
+        assert_eq!(losses, Some((3, 2)));
     }
 
     #[test]

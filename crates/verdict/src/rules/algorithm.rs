@@ -1,5 +1,6 @@
 //! The rule of the algorithm: it is the one that was expected.
 
+use crate::algorithm::Algorithm;
 use crate::facts::algorithm::AlgorithmFacts;
 use crate::finding::{self, Finding, Level};
 use crate::rules::case::Case;
@@ -11,13 +12,17 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let names = &case.names[..case.backends];
     // Of one backend nothing can be told.
     let takers = names.iter().filter(|name| case.expectations.takes_part(name)).count();
+    // Of two backends both are drawn, and the less loaded of them is the one with least connections.
+    let is_same = |kind: Algorithm| {
+        kind == expected || takers == 2 && (kind, expected) == (Algorithm::LeastConnections, Algorithm::TwoChoices)
+    };
     let level = match seen.certain() {
-        Some(kind) if kind == expected => Level::Pass,
+        Some(kind) if is_same(kind) => Level::Pass,
         Some(_) if takers > 1 => Level::Fail,
         Some(_) => Level::Inconclusive,
         // One of several, all of which are another.
         None if (seen.kind.is_some() || seen.excludes_others)
-            && !seen.candidates().contains(&expected)
+            && !seen.candidates().into_iter().any(is_same)
             && takers > 1 =>
         {
             Level::Fail
@@ -36,7 +41,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::algorithm::Algorithm::{self, LeastConnections, One, Random, RoundRobin};
+    use crate::algorithm::Algorithm::{LeastConnections, One, Random, RoundRobin, TwoChoices};
     use crate::rules::trial::RuleTrial;
 
     fn level(expected: Algorithm, kind: Option<Algorithm>, or: &[Algorithm]) -> Level {
@@ -53,6 +58,19 @@ mod tests {
         assert_eq!(level(Random, Some(RoundRobin), &[LeastConnections]), Level::Fail);
         assert_eq!(level(Random, Some(RoundRobin), &[]), Level::Fail);
         assert_eq!(level(Random, None, &[RoundRobin]), Level::Inconclusive);
+    }
+
+    #[test]
+    fn the_less_loaded_of_two_choices_among_two_backends_is_least_connections() {
+        let level = |backends: usize, expected: Algorithm, kind: Algorithm| {
+            let mut trial = RuleTrial::of(backends, Some(kind));
+            trial.expectations.algorithm = Some(expected);
+            trial.judge_by(|case| judge(case).unwrap().level)
+        };
+        assert_eq!(level(2, TwoChoices, LeastConnections), Level::Pass);
+        assert_eq!(level(3, TwoChoices, LeastConnections), Level::Fail);
+        // Two draws may be of one backend, and least connections never are.
+        assert_eq!(level(2, LeastConnections, TwoChoices), Level::Fail);
     }
 
     #[test]
