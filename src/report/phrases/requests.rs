@@ -209,7 +209,11 @@ pub(super) fn lost(facts: &Losses, product: Option<Balancer>) -> Phrase {
     let what = match (unprocessed, unfinished) {
         (0, 0) => format!("{} executed by a backend", were(requests)),
         (0, all) if all == requests => {
-            format!("{} begun and not finished by a backend, which may have executed {}", were(requests), them(requests))
+            format!(
+                "{} begun and not finished by a backend, which may have executed {}",
+                were(requests),
+                them(requests)
+            )
         }
         (0, some) => format!("{} received by a backend, {} of them not finished there", were(requests), grouped(some)),
         (all, _) if all == requests => {
