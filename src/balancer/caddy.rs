@@ -9,8 +9,10 @@ use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, VersionLimits, hea
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::path::quoted;
-use crate::balancer::product::{CertificateStore, Product, Program};
+use crate::balancer::product::{CertificateStore, Likelihood, Product, Program};
+use crate::balancer::read_caddy;
 use crate::balancer::read_files;
+use crate::balancer::reported::ServerReport;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{BackendHttp, Policy, Topology};
 
@@ -31,6 +33,10 @@ pub(crate) const CADDY: Product = Product {
     own: Some(own),
     alone: Some(alone),
     read: Some(read_files::caddy),
+    recognises: |file| {
+        Likelihood::surely_if(!file.is_document() && file.name.contains("caddyfile") || file.has_any(&["apps"]))
+    },
+    reports: Some(ServerReport::Api { path: "/reverse_proxy/upstreams", read: read_caddy::read_upstreams }),
     renew: Some(|file| {
         let adapter = if file.extension().is_some_and(|it| it == "json") { "" } else { " --adapter caddyfile" };
         format!("caddy reload --force --config {}{adapter}", quoted(file))

@@ -7,7 +7,7 @@ use crate::balancer::limits::{VersionLimits, head};
 use crate::balancer::lines::Lines;
 use crate::balancer::nginx::NGINX;
 use crate::balancer::options::{BalancerVersion, For, Listen, Options};
-use crate::balancer::product::{Product, Program};
+use crate::balancer::product::{Likelihood, Product, Program};
 use crate::balancer::written::{File, Unsupported, WrittenConfig};
 use crate::topology::{BackendHttp, Ports, Topology};
 
@@ -21,6 +21,8 @@ pub(crate) const COMPOSE: Product = Product {
     own: None,
     alone: None,
     read: None,
+    recognises: |_| Likelihood::No,
+    reports: None,
     // Of NGINX.
     ..NGINX
 };

@@ -8,8 +8,10 @@ use std::time::Duration;
 use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, VersionLimits, head};
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::Own;
-use crate::balancer::product::{Product, Program};
+use crate::balancer::product::{Likelihood, Product, Program};
+use crate::balancer::read_envoy;
 use crate::balancer::read_files;
+use crate::balancer::reported::ServerReport;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{BackendConfig, BackendHttp, Host, Policy, Topology};
 
@@ -30,6 +32,8 @@ pub(crate) const ENVOY: Product = Product {
     own: Some(own),
     alone: Some(|file| vec!["-c".into(), file.into()]),
     read: Some(read_files::envoy),
+    recognises: |file| if file.is_document() { Likelihood::IfNoOther } else { Likelihood::No },
+    reports: Some(ServerReport::Api { path: "/clusters?format=json", read: read_envoy::read_clusters }),
     renew: None,
     store: None,
 };

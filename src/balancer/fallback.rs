@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use crate::balancer::choice::{Chooser, SelectionMethod};
 use crate::balancer::limits::VersionLimits;
 use crate::balancer::options::{BalancerVersion as Release, Options};
-use crate::balancer::product::{Product, Program};
+use crate::balancer::product::{Likelihood, Product, Program};
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{BackendHttp, Policy, Topology};
 
@@ -44,6 +44,8 @@ pub(crate) const FALLBACK: Product = Product {
     own: None,
     alone: None,
     read: None,
+    recognises: |_| Likelihood::No,
+    reports: None,
     renew: None,
     store: None,
 };

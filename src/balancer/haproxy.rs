@@ -10,9 +10,10 @@ use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, VersionLimits, hea
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::path::quoted;
-use crate::balancer::product::{Product, Program, ReloadSignal};
+use crate::balancer::product::{Likelihood, Product, Program, ReloadSignal};
 use crate::balancer::read::{ConfigFile, Configuration};
 use crate::balancer::read_haproxy;
+use crate::balancer::reported::ServerReport;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::error::Problem;
 use crate::topology::{BackendHttp, Policy, Topology};
@@ -35,6 +36,8 @@ pub(crate) const HAPROXY: Product = Product {
     own: Some(own),
     alone: Some(|file| vec!["-f".into(), file.into()]),
     read: Some(read),
+    recognises: |file| Likelihood::surely_if(file.extension == "cfg"),
+    reports: Some(ServerReport::Socket { command: "show servers state\n", read: read_haproxy::read_states }),
     renew: Some(renew),
     store: None,
 };

@@ -16,7 +16,7 @@ use crate::balancer::containers::FleetToken;
 use crate::balancer::limits::{VersionLimits, head};
 use crate::balancer::lines::Lines;
 use crate::balancer::options::{BalancerVersion, Listen, Options};
-use crate::balancer::product::{Product, Program};
+use crate::balancer::product::{Likelihood, Product, Program, UnknownFile};
 use crate::balancer::read_files;
 use crate::balancer::written::{File, Unsupported, WrittenConfig};
 use crate::topology::{BackendHttp, Policy, Topology};
@@ -40,9 +40,18 @@ pub(crate) const KUBERNETES: Product = Product {
     own: None,
     alone: None,
     read: Some(read_files::kubernetes),
+    recognises: |file| Likelihood::surely_if(is_manifest(file)),
+    reports: None,
     renew: None,
     store: None,
 };
+
+/// A folder of manifests, a manifest, or a template of one, which is no YAML: its reader says what makes one of it.
+fn is_manifest(file: &UnknownFile) -> bool {
+    let is_template = || file.unparsed.is_some_and(|text| text.lines().any(|line| line.starts_with("apiVersion:")));
+    let is_object = || file.has_any(&["kind"]) && file.has_any(&["metadata", "api_version", "items"]);
+    file.is_folder || is_object() || is_template()
+}
 
 /// Of the Gateway API: HTTPRoute is v1 from here on.
 const OLDEST: BalancerVersion = BalancerVersion(1, 0, 0);

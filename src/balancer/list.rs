@@ -35,10 +35,6 @@ impl Balancer {
     /// The one that needs nothing to be installed.
     pub(crate) const BUILT_IN: Balancer = Balancer(&fallback::FALLBACK);
 
-    pub(crate) fn of(product: &'static Product) -> Balancer {
-        Balancer(product)
-    }
-
     /// Those that run on this machine, if they are installed, and the built-in one.
     pub(crate) fn all_that_run() -> impl Iterator<Item = Balancer> {
         let run = Balancer::ALL.into_iter().filter(|balancer| balancer.program != Program::Elsewhere);

@@ -38,6 +38,7 @@ mod read_haproxy;
 mod read_kubernetes;
 mod read_traefik;
 pub(crate) mod recognise;
+pub(crate) mod reported;
 mod scratch;
 mod topic;
 mod traefik;
@@ -45,7 +46,6 @@ mod written;
 
 pub(crate) use containers::{Containers, DnsLabel, FleetToken, Image};
 pub(crate) use list::Balancer;
-pub(crate) use nginx_files::read_dump;
 pub(crate) use options::{BalancerVersion, For, Listen, Options};
 pub(crate) use product::{CertificateStore, Program};
 pub(crate) use scratch::Scratch;

@@ -9,7 +9,8 @@ use crate::balancer::nginx_files;
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::path::quoted;
-use crate::balancer::product::{Product, Program, ReloadSignal};
+use crate::balancer::product::{Likelihood, Product, Program, ReloadSignal};
+use crate::balancer::reported::ServerReport;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::error::Problem;
 use crate::topology::{BackendHttp, Policy, Topology};
@@ -32,6 +33,8 @@ pub(crate) const NGINX: Product = Product {
     own: Some(own),
     alone: Some(|file| vec!["-c".into(), file.into()]),
     read: Some(nginx_files::read),
+    recognises: |file| if file.is_document() { Likelihood::No } else { Likelihood::IfNoOther },
+    reports: Some(ServerReport::Printed(nginx_files::printed)),
     renew: Some(|file| {
         let file = quoted(file);
         format!("nginx -t -q -c {file} && nginx -s reload -c {file}")

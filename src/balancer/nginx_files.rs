@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
@@ -22,8 +23,20 @@ pub(crate) fn read(file: &Path) -> Result<Configuration> {
     Ok(Configuration::read(&ConfigFile { name: file.display().to_string(), text }, &included)?)
 }
 
+/// What NGINX itself puts together from that file.
+pub(crate) fn printed(file: &Path) -> Option<Configuration> {
+    let output = Command::new("nginx")
+        .args(["-T", "-c"])
+        .arg(file)
+        .current_dir(file.parent().unwrap_or(Path::new("/")))
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
+    read_dump(&String::from_utf8_lossy(&output.stdout))?.ok()
+}
+
 /// The same of what `nginx -T` printed; None if it is nothing of that kind.
-pub(crate) fn read_dump(text: &str) -> Option<Result<Configuration, Wrong>> {
+fn read_dump(text: &str) -> Option<Result<Configuration, Wrong>> {
     let (main, files) = dumped(text)?;
     let folder = Path::new(&main.name).parent().unwrap_or(Path::new("/")).to_owned();
     let included = |pattern: &str| Ok(matching(&folder.join(pattern), &files));

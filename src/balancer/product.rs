@@ -4,9 +4,13 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
+
+use crate::balancer::document::get;
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::Own;
 use crate::balancer::read::Configuration;
+use crate::balancer::reported::ServerReport;
 use crate::balancer::topic::HintTopic;
 use crate::balancer::written::{Unsupported, WrittenConfig};
 use crate::topology::Topology;
@@ -45,6 +49,10 @@ pub(crate) struct Product {
     pub(crate) alone: Option<fn(&Path) -> Vec<OsString>>,
     /// What such a file says of servers and how they are selected. None: it is not read.
     pub(crate) read: Option<fn(&Path) -> anyhow::Result<Configuration>>,
+    /// How likely a file is a configuration of it, by its name and what is at its top.
+    pub(crate) recognises: fn(&UnknownFile) -> Likelihood,
+    /// Where a running one says which servers it has. None: nowhere.
+    pub(crate) reports: Option<ServerReport>,
     /// A shell command with which an operator has it read that file anew, in the machine that it has for itself. None: it does not.
     pub(crate) renew: Option<fn(&Path) -> String>,
     /// Where it keeps certificates that it gets by itself. None: it gets none.
@@ -71,6 +79,45 @@ pub(crate) enum Program {
     BuiltIn,
     /// None that runs on this machine.
     Elsewhere,
+}
+
+/// How likely a file is a balancer's configuration.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Likelihood {
+    No,
+    /// It may be, and is if no other balancer knows it better.
+    IfNoOther,
+    Surely,
+}
+
+impl Likelihood {
+    pub(crate) fn surely_if(is_so: bool) -> Likelihood {
+        if is_so { Likelihood::Surely } else { Likelihood::No }
+    }
+}
+
+/// A file that may be any balancer's.
+pub(crate) struct UnknownFile<'a> {
+    /// In small letters.
+    pub(crate) name: &'a str,
+    pub(crate) extension: &'a str,
+    pub(crate) is_folder: bool,
+    /// What YAML, TOML or JSON holds, by the file's name; the first document of several.
+    pub(crate) tree: Option<&'a Value>,
+    /// The text of a file that has such a name, and cannot be read as that.
+    pub(crate) unparsed: Option<&'a str>,
+}
+
+impl UnknownFile<'_> {
+    /// Whether it has the name of YAML, TOML or JSON.
+    pub(crate) fn is_document(&self) -> bool {
+        self.tree.is_some() || self.unparsed.is_some()
+    }
+
+    /// Whether one of these keys is at its top.
+    pub(crate) fn has_any(&self, keys: &[&str]) -> bool {
+        self.tree.is_some_and(|tree| keys.iter().any(|key| get(tree, key).is_some()))
+    }
 }
 
 /// A signal at which a balancer reads its files anew and lets new processes take over from the old ones.

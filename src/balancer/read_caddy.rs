@@ -4,7 +4,10 @@
 use serde_json::Value;
 
 use crate::balancer::document::{at, get, items, keys, number, objects, text};
-use crate::balancer::read::{Configuration, Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer};
+use crate::balancer::read::{
+    Configuration, Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer, endpoint_of_url,
+};
+use crate::balancer::reported::ReportedServers;
 use crate::topology::Policy;
 
 /// Keys of a handler that decide nothing about who gets a request, or are read here.
@@ -145,6 +148,16 @@ fn endpoint(dial: &str) -> Endpoint {
         }
         None => Endpoint::Other,
     }
+}
+
+/// Of `/reverse_proxy/upstreams`: those of all handlers.
+pub(crate) fn read_upstreams(json: &Value) -> Option<ReportedServers> {
+    let endpoint = |upstream: &Value| {
+        let address = upstream.get("address")?.as_str()?;
+        let path = address.strip_prefix("unix/").map(|path| Endpoint::Unix(path.to_owned()));
+        Some(path.unwrap_or_else(|| endpoint_of_url(&format!("http://{address}"))))
+    };
+    json.as_array()?.iter().map(endpoint).collect::<Option<_>>().map(ReportedServers::All)
 }
 
 #[cfg(test)]

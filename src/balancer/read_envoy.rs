@@ -1,12 +1,13 @@
 //! PURE. Reads clusters of Envoy: their endpoints, weights and policy (`envoy.config.cluster.v3.Cluster`). What is not understood is named,
 //! and nothing is promised for its cluster.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use crate::balancer::document::{at, get, items, keys, number, objects, text};
 use crate::balancer::read::{Configuration, Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer};
+use crate::balancer::reported::ReportedServers;
 use crate::topology::Policy;
 
 /// Fields of a cluster that decide nothing about who gets a request, or are read here.
@@ -323,6 +324,26 @@ fn two_choices(config: Option<&Value>, even: bool, unknown: &mut Vec<String>) ->
     // With different weights it takes turns, which move with the requests in flight.
     unknown.push(if even { "choice_count".to_owned() } else { "LEAST_REQUEST with weights".to_owned() });
     None
+}
+
+/// Of `/clusters?format=json`.
+pub(crate) fn read_clusters(json: &Value) -> Option<ReportedServers> {
+    let mut groups: BTreeMap<String, Vec<(Endpoint, u64)>> = BTreeMap::new();
+    for cluster in json.get("cluster_statuses")?.as_array()? {
+        let servers = groups.entry(cluster.get("name")?.as_str()?.to_owned()).or_default();
+        for host in cluster.get("host_statuses").and_then(Value::as_array).into_iter().flatten() {
+            let endpoint = match (host.pointer("/address/socket_address"), host.pointer("/address/pipe/path")) {
+                (Some(address), _) => {
+                    let port = u16::try_from(address.get("port_value")?.as_u64()?).ok()?;
+                    Endpoint::Tcp(address.get("address")?.as_str()?.to_owned(), port)
+                }
+                (None, Some(path)) => Endpoint::Unix(path.as_str()?.to_owned()),
+                (None, None) => return None,
+            };
+            servers.push((endpoint, host.get("weight").and_then(Value::as_u64).unwrap_or(1)));
+        }
+    }
+    Some(ReportedServers::Groups(groups))
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 //! `defaults`. What is not understood is named, and nothing is promised for its section.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::balancer::read::{ConfigFile, Configuration, Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer};
+use crate::balancer::reported::ReportedServers;
 use crate::topology::Policy;
 
 const SECTIONS: [&str; 19] = [
@@ -415,6 +417,27 @@ fn variable(text: &str) -> Option<(&str, &str, usize)> {
     let (name, rest) = inner.split_at(length(inner));
     let default = if rest.is_empty() { "" } else { rest.strip_prefix('-')? };
     (!name.is_empty()).then_some((name, default, inner.len() + 2))
+}
+
+/// Of the response to `show servers state`, in its first format. Servers that the file disables are left out.
+pub(crate) fn read_states(text: &str) -> Option<ReportedServers> {
+    const CONFIGURED_DOWN: u32 = 0x04;
+    let mut lines = text.lines().filter(|line| !line.is_empty());
+    lines.next().filter(|version| version.trim() == "1")?;
+    let mut groups: BTreeMap<String, Vec<(Endpoint, u64)>> = BTreeMap::new();
+    for line in lines.filter(|line| !line.starts_with('#')) {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let at = |place: usize| fields.get(place).copied();
+        let (group, address, state, weight, port) = (at(1)?, at(4)?, at(6)?, at(8)?, at(18)?);
+        let servers = groups.entry(group.to_owned()).or_default();
+        // Unix sockets have no address here, nor have names that are not resolved yet.
+        let Ok(ip) = address.parse::<IpAddr>() else { continue };
+        let weight = weight.parse::<u64>().ok()?;
+        if state.parse::<u32>().ok()? & CONFIGURED_DOWN == 0 && weight > 0 {
+            servers.push((Endpoint::Tcp(ip.to_string(), port.parse().ok()?), weight));
+        }
+    }
+    Some(ReportedServers::Groups(groups))
 }
 
 #[cfg(test)]

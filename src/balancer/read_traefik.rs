@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::balancer::document::{at, entries, get, items, keys, number, text};
-use crate::balancer::read::{Configuration, Upstream, UpstreamMethod, UpstreamServer, endpoint_of_url};
+use crate::balancer::read::{Configuration, Endpoint, Upstream, UpstreamMethod, UpstreamServer, endpoint_of_url};
+use crate::balancer::reported::ReportedServers;
 use crate::topology::Policy;
 
 /// Keys of a load balancer that decide nothing about who gets a request, or are read here.
@@ -218,6 +219,22 @@ fn upstream(file: &str, name: &str, balancer: &Value) -> Upstream {
         None => UpstreamMethod::Unknown(format!("{place}: {}", unknown.join(", "))),
     };
     upstream
+}
+
+/// Of `/api/http/services`: those of the file provider.
+pub(crate) fn read_services(json: &Value) -> Option<ReportedServers> {
+    let mut groups: BTreeMap<String, Vec<(Endpoint, u64)>> = BTreeMap::new();
+    for service in json.as_array()? {
+        let name = service.get("name")?.as_str()?.strip_suffix("@file");
+        let (Some(name), Some(balancer)) = (name, service.get("loadBalancer")) else { continue };
+        let servers = groups.entry(name.to_owned()).or_default();
+        for server in balancer.get("servers").and_then(Value::as_array).into_iter().flatten() {
+            let weight = server.get("weight").and_then(Value::as_u64).unwrap_or(1);
+            let endpoint = endpoint_of_url(server.get("url")?.as_str()?);
+            servers.extend((weight > 0).then_some((endpoint, weight)));
+        }
+    }
+    Some(ReportedServers::Groups(groups))
 }
 
 #[cfg(test)]

@@ -1,47 +1,31 @@
-//! Whose configuration a file is: by its name, and where that leaves it open by what is at its top.
+//! Whose configuration a file is: by its name, and where that leaves it open by what is at its top. Each balancer's descriptor says what it recognises.
 
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::balancer::document::{get, load_all};
+use crate::balancer::document::load_all;
 use crate::balancer::list::Balancer;
-use crate::balancer::product::Product;
-use crate::balancer::{caddy, envoy, haproxy, kubernetes, nginx, traefik};
+use crate::balancer::product::UnknownFile;
 
-/// NGINX's if nothing says otherwise.
+/// The first of the list whose the file is most likely.
 pub(crate) fn recognise(file: &Path) -> Balancer {
     let name = file.file_name().and_then(|it| it.to_str()).unwrap_or_default().to_lowercase();
     let extension = name.rsplit_once('.').map(|(_, extension)| extension).unwrap_or_default();
-    let product = match extension {
-        _ if file.is_dir() => &kubernetes::KUBERNETES,
-        "cfg" => &haproxy::HAPROXY,
-        "json" | "yaml" | "yml" | "toml" => {
-            let Some(tree) = load_all(file).ok().map(|all| all.into_iter().next().unwrap_or(Value::Null)) else {
-                return Balancer::of(of_what_is_no_tree(file));
-            };
-            let has = |keys: &[&str]| keys.iter().any(|key| get(&tree, key).is_some());
-            if has(&["kind"]) && has(&["metadata", "api_version", "items"]) {
-                &kubernetes::KUBERNETES
-            } else if has(&["apps"]) {
-                &caddy::CADDY
-            } else if has(&["entry_points", "providers", "http"]) {
-                &traefik::TRAEFIK
-            } else {
-                &envoy::ENVOY
-            }
-        }
-        _ if name.contains("caddyfile") => &caddy::CADDY,
-        _ => &nginx::NGINX,
+    let is_tree = matches!(extension, "json" | "yaml" | "yml" | "toml") && !file.is_dir();
+    let tree = is_tree.then(|| load_all(file).ok().map(|all| all.into_iter().next().unwrap_or(Value::Null)));
+    let unparsed = matches!(tree, Some(None)).then(|| std::fs::read(file).unwrap_or_default());
+    let unparsed = unparsed.as_deref().map(String::from_utf8_lossy);
+    let unknown = UnknownFile {
+        name: &name,
+        extension,
+        is_folder: file.is_dir(),
+        tree: tree.as_ref().and_then(Option::as_ref),
+        unparsed: unparsed.as_deref(),
     };
-    Balancer::of(product)
-}
-
-/// A template of a manifest is no YAML; its reader says what makes one of it.
-fn of_what_is_no_tree(file: &Path) -> &'static Product {
-    let text = std::fs::read(file).unwrap_or_default();
-    let is_manifest = String::from_utf8_lossy(&text).lines().any(|line| line.starts_with("apiVersion:"));
-    if is_manifest { &kubernetes::KUBERNETES } else { &envoy::ENVOY }
+    let likelihood = |balancer: &Balancer| (balancer.recognises)(&unknown);
+    // `max_by_key` takes the last of equals.
+    Balancer::ALL.into_iter().rev().max_by_key(likelihood).unwrap_or(Balancer::BUILT_IN)
 }
 
 #[cfg(test)]

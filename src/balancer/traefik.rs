@@ -7,8 +7,10 @@ use std::path::Path;
 use crate::balancer::limits::{LEAST_TIME, VersionLimits, head, time};
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::Own;
-use crate::balancer::product::{Product, Program};
+use crate::balancer::product::{Likelihood, Product, Program};
 use crate::balancer::read_files;
+use crate::balancer::read_traefik;
+use crate::balancer::reported::ServerReport;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{BackendConfig, BackendHttp, Policy, Topology};
 
@@ -29,6 +31,8 @@ pub(crate) const TRAEFIK: Product = Product {
     own: Some(own),
     alone: Some(|file| vec![format!("--configfile={}", file.display()).into()]),
     read: Some(read_files::traefik),
+    recognises: |file| Likelihood::surely_if(file.has_any(&["entry_points", "providers", "http"])),
+    reports: Some(ServerReport::Api { path: "/api/http/services?per_page=1000", read: read_traefik::read_services }),
     renew: None,
     store: None,
 };

@@ -1,20 +1,18 @@
-//! What a running balancer itself says of its servers: HAProxy on its stats socket, Envoy, Traefik and Caddy over their APIs, NGINX by
-//! `nginx -T`. It is compared with what was read from the file; where the two differ, nothing is expected.
+//! What a running balancer itself says of its servers, compared with what was read from its file; where the two differ, nothing is expected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use hyper::Uri;
 use serde_json::Value;
 
-use crate::balancer::read::{Endpoint, Upstream, UpstreamServer, endpoint_of_url};
-use crate::balancer::read_dump;
+use crate::balancer::read::{Configuration, Endpoint, Upstream, UpstreamServer};
+use crate::balancer::reported::{ReportedServers, ServerReport};
 use crate::rehearse::naming::Listens;
 use crate::rehearse::order::{RehearsalPlan, addresses_of};
 use crate::remote;
@@ -30,13 +28,24 @@ const LONGEST: u64 = 16 << 20;
 /// Servers and their weights.
 pub(super) type Servers = BTreeMap<Listens, u64>;
 
-/// What a balancer says of its servers.
+/// What a balancer says of its servers, with names resolved.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum OwnWords {
     /// The servers of each group, with their weights.
     Groups(BTreeMap<String, Servers>),
     /// All of them, in no groups.
     All(BTreeSet<Listens>),
+}
+
+impl OwnWords {
+    fn of(reported: ReportedServers) -> OwnWords {
+        match reported {
+            ReportedServers::Groups(groups) => {
+                OwnWords::Groups(groups.into_iter().map(|(name, servers)| (name, resolved(&servers))).collect())
+            }
+            ReportedServers::All(all) => OwnWords::All(all.iter().flat_map(addresses).collect()),
+        }
+    }
 }
 
 /// Where the balancer's own words and `read` of that group differ, if they do and it says anything.
@@ -58,23 +67,26 @@ pub(super) async fn contradiction(
 }
 
 async fn ask(order: &RehearsalPlan, listening: &[SocketAddr]) -> Option<OwnWords> {
-    match order.balancer.name {
-        "nginx" => dump(&order.file),
-        "haproxy" => sockets().iter().find_map(|socket| states(&command(socket, "show servers state\n")?)),
-        "envoy" => of_apis(listening, "/clusters?format=json", clusters).await,
-        "traefik" => of_apis(listening, "/api/http/services?per_page=1000", services).await,
-        "caddy" => of_apis(listening, "/reverse_proxy/upstreams", upstreams).await,
-        _ => None,
+    match order.balancer.reports? {
+        ServerReport::Printed(print) => Some(printed(&print(&order.file)?)),
+        ServerReport::Socket { command, read } => {
+            sockets().iter().find_map(|socket| read(&send(socket, command)?)).map(OwnWords::of)
+        }
+        ServerReport::Api { path, read } => of_apis(listening, path, read).await.map(OwnWords::of),
     }
 }
 
-async fn of_apis(listening: &[SocketAddr], path: &str, read: fn(&Value) -> Option<OwnWords>) -> Option<OwnWords> {
+async fn of_apis(
+    listening: &[SocketAddr],
+    path: &str,
+    read: fn(&Value) -> Option<ReportedServers>,
+) -> Option<ReportedServers> {
     let ports: BTreeSet<u16> = listening.iter().map(SocketAddr::port).collect();
     for port in ports {
         let Ok(url) = format!("http://127.0.0.1:{port}{path}").parse::<Uri>() else { continue };
         let Ok((200, body)) = remote::get(&url, PATIENCE).await else { continue };
-        if let Some(words) = serde_json::from_slice(&body).ok().as_ref().and_then(read) {
-            return Some(words);
+        if let Some(reported) = serde_json::from_slice(&body).ok().as_ref().and_then(read) {
+            return Some(reported);
         }
     }
     None
@@ -88,30 +100,30 @@ fn sockets() -> Vec<PathBuf> {
     all.into_iter().collect()
 }
 
-fn command(socket: &Path, words: &str) -> Option<String> {
+fn send(socket: &Path, command: &str) -> Option<String> {
     let mut stream = UnixStream::connect(socket).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     stream.set_write_timeout(Some(PATIENCE)).ok()?;
-    stream.write_all(words.as_bytes()).ok()?;
+    stream.write_all(command.as_bytes()).ok()?;
     let mut text = String::new();
     stream.take(LONGEST).read_to_string(&mut text).ok()?;
     Some(text)
 }
 
-/// The configuration that NGINX itself puts together.
-fn dump(file: &Path) -> Option<OwnWords> {
-    let output = Command::new("nginx")
-        .args(["-T", "-c"])
-        .arg(file)
-        .current_dir(file.parent().unwrap_or(Path::new("/")))
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let configuration = read_dump(&text)?.ok()?;
-    let groups =
-        configuration.groups().map(|it| (it.name.clone(), servers(it, &|it| addresses(&it.endpoint)))).collect();
-    Some(OwnWords::Groups(groups))
+/// The groups of a configuration that the balancer printed.
+fn printed(configuration: &Configuration) -> OwnWords {
+    let servers = |it: &Upstream| servers(it, &|server| addresses(&server.endpoint));
+    OwnWords::Groups(configuration.groups().map(|it| (it.name.clone(), servers(it))).collect())
+}
+
+fn resolved(servers: &[(Endpoint, u64)]) -> Servers {
+    let mut all = Servers::new();
+    for (endpoint, weight) in servers {
+        for place in addresses(endpoint) {
+            *all.entry(place).or_default() += weight;
+        }
+    }
+    all
 }
 
 /// Of an upstream that was read: those that get requests.
@@ -164,83 +176,10 @@ fn difference(words: &OwnWords, group: &str, read: &Servers) -> Option<String> {
     }
 }
 
-/// PURE. HAProxy's `show servers state`, in its first format. Servers that the file disables are left out.
-fn states(text: &str) -> Option<OwnWords> {
-    const CONFIGURED_DOWN: u32 = 0x04;
-    let mut lines = text.lines().filter(|line| !line.is_empty());
-    lines.next().filter(|version| version.trim() == "1")?;
-    let mut groups: BTreeMap<String, Servers> = BTreeMap::new();
-    for line in lines.filter(|line| !line.starts_with('#')) {
-        let fields: Vec<&str> = line.split(' ').collect();
-        let at = |place: usize| fields.get(place).copied();
-        let (group, address, state, weight, port) = (at(1)?, at(4)?, at(6)?, at(8)?, at(18)?);
-        let servers = groups.entry(group.to_owned()).or_default();
-        // Unix sockets have no address here, nor have names that are not resolved yet.
-        let Ok(ip) = address.parse() else { continue };
-        let weight = weight.parse::<u64>().ok()?;
-        if state.parse::<u32>().ok()? & CONFIGURED_DOWN == 0 && weight > 0 {
-            let place = Listens::Port(SocketAddr::new(ip, port.parse().ok()?));
-            *servers.entry(place).or_default() += weight;
-        }
-    }
-    Some(OwnWords::Groups(groups))
-}
-
-/// PURE. Reads Envoy's `/clusters?format=json`.
-fn clusters(json: &Value) -> Option<OwnWords> {
-    let mut groups: BTreeMap<String, Servers> = BTreeMap::new();
-    for cluster in json.get("cluster_statuses")?.as_array()? {
-        let servers = groups.entry(cluster.get("name")?.as_str()?.to_owned()).or_default();
-        for host in cluster.get("host_statuses").and_then(Value::as_array).into_iter().flatten() {
-            let place = match (host.pointer("/address/socket_address"), host.pointer("/address/pipe/path")) {
-                (Some(address), _) => {
-                    let ip = address.get("address")?.as_str()?.parse().ok()?;
-                    Listens::Port(SocketAddr::new(ip, u16::try_from(address.get("port_value")?.as_u64()?).ok()?))
-                }
-                (None, Some(path)) => Listens::Socket(path.as_str()?.to_owned()),
-                (None, None) => return None,
-            };
-            *servers.entry(place).or_default() += host.get("weight").and_then(Value::as_u64).unwrap_or(1);
-        }
-    }
-    Some(OwnWords::Groups(groups))
-}
-
-/// Traefik's services, of the file provider.
-fn services(json: &Value) -> Option<OwnWords> {
-    let mut groups: BTreeMap<String, Servers> = BTreeMap::new();
-    for service in json.as_array()? {
-        let name = service.get("name")?.as_str()?.strip_suffix("@file");
-        let (Some(name), Some(balancer)) = (name, service.get("loadBalancer")) else { continue };
-        let servers = groups.entry(name.to_owned()).or_default();
-        for server in balancer.get("servers").and_then(Value::as_array).into_iter().flatten() {
-            let weight = server.get("weight").and_then(Value::as_u64).unwrap_or(1);
-            for place in addresses(&endpoint_of_url(server.get("url")?.as_str()?)) {
-                if weight > 0 {
-                    *servers.entry(place).or_default() += weight;
-                }
-            }
-        }
-    }
-    Some(OwnWords::Groups(groups))
-}
-
-/// Caddy's upstreams, of all its handlers.
-fn upstreams(json: &Value) -> Option<OwnWords> {
-    let mut all = BTreeSet::new();
-    for upstream in json.as_array()? {
-        let address = upstream.get("address")?.as_str()?;
-        match address.strip_prefix("unix/") {
-            Some(path) => drop(all.insert(Listens::Socket(path.to_owned()))),
-            None => all.extend(addresses(&endpoint_of_url(&format!("http://{address}")))),
-        }
-    }
-    Some(OwnWords::All(all))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balancer::Balancer;
     use serde_json::json;
 
     fn port(address: &str) -> Listens {
@@ -249,6 +188,20 @@ mod tests {
 
     fn read(weights: &[(&str, u64)]) -> Servers {
         weights.iter().map(|(address, weight)| (port(address), *weight)).collect()
+    }
+
+    fn of_text(balancer: &str, text: &str) -> Option<OwnWords> {
+        match Balancer::of_text(balancer).and_then(|it| it.reports) {
+            Some(ServerReport::Socket { read, .. }) => read(text).map(OwnWords::of),
+            Some(ServerReport::Api { .. } | ServerReport::Printed(_)) | None => panic!("no socket of {balancer}"),
+        }
+    }
+
+    fn of_json(balancer: &str, json: &Value) -> Option<OwnWords> {
+        match Balancer::of_text(balancer).and_then(|it| it.reports) {
+            Some(ServerReport::Api { read, .. }) => read(json).map(OwnWords::of),
+            Some(ServerReport::Socket { .. } | ServerReport::Printed(_)) | None => panic!("no API of {balancer}"),
+        }
     }
 
     /// As HAProxy 2.6 prints them.
@@ -262,7 +215,7 @@ mod tests {
 
     #[test]
     fn what_haproxy_says_is_compared_with_what_was_read() {
-        let words = states(STATES).unwrap();
+        let words = of_text("haproxy", STATES).unwrap();
         let right = [("10.0.0.1:8080", 2), ("10.0.0.2:8080", 1)];
         assert_eq!(difference(&words, "web", &read(&right)), None);
         for (weights, what) in [
@@ -272,7 +225,7 @@ mod tests {
             assert_eq!(difference(&words, "web", &read(weights)).as_deref(), Some(what));
         }
         assert_eq!(difference(&words, "api", &read(&right)).as_deref(), Some("it does not know api"));
-        assert_eq!(states("Unknown command.\n"), None);
+        assert_eq!(of_text("haproxy", "Unknown command.\n"), None);
     }
 
     #[test]
@@ -282,7 +235,7 @@ mod tests {
             {"address": {"pipe": {"path": "/run/app.sock"}}},
         ]}]});
         let both = Servers::from([(port("10.0.0.1:80"), 6), (Listens::Socket("/run/app.sock".to_owned()), 2)]);
-        assert_eq!(difference(&clusters(&envoy).unwrap(), "web", &both), None);
+        assert_eq!(difference(&of_json("envoy", &envoy).unwrap(), "web", &both), None);
         let traefik = json!([
             {"name": "api@internal"},
             {"name": "web@file", "loadBalancer": {"servers": [
@@ -290,12 +243,14 @@ mod tests {
                 {"url": "http://10.0.0.3:80", "weight": 0},
             ]}},
         ]);
-        let words = services(&traefik).unwrap();
+        let words = of_json("traefik", &traefik).unwrap();
         assert_eq!(difference(&words, "web", &read(&[("10.0.0.1:80", 3), ("10.0.0.2:80", 1)])), None);
-        let caddy = upstreams(&json!([{"address": "10.0.0.1:80", "num_requests": 0, "fails": 0}])).unwrap();
+        let caddy = of_json("caddy", &json!([{"address": "10.0.0.1:80", "num_requests": 0, "fails": 0}])).unwrap();
         assert_eq!(difference(&caddy, "", &read(&[("10.0.0.1:80", 1)])), None);
         let missing = difference(&caddy, "", &read(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]));
         assert_eq!(missing.as_deref(), Some("it does not know 10.0.0.2:80"));
-        assert_eq!((clusters(&json!({})), services(&json!({})), upstreams(&json!({}))), (None, None, None));
+        for balancer in ["envoy", "traefik", "caddy"] {
+            assert_eq!(of_json(balancer, &json!({})), None, "{balancer}");
+        }
     }
 }

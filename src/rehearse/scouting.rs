@@ -169,9 +169,8 @@ impl Scouted {
                 .into());
         }
         for listens in &new {
-            // Envoy lets a request pass for this status alone.
-            let is_companion =
-                order.balancer.name == "envoy" && group::companions(order, &self.names).contains(listens);
+            // Envoy's external authorization lets a request pass for 200 alone, and no companion wants another status.
+            let is_companion = group::companions(order, &self.names).contains(listens);
             self.put(listens.clone(), if is_companion { 200 } else { STATUS })?;
         }
         let go_on = !new.is_empty();
