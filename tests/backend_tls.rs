@@ -53,7 +53,7 @@ impl Backend {
     /// Waits until that number of handshakes have failed for this reason.
     fn failed(&self, bad: Option<BadCertificate>, reason: &str, count: u64) {
         let is = |status: &TlsStatus| {
-            status.failed.iter().any(|it| it.bad_certificate == bad && it.reason == reason && it.count == count)
+            status.failed.iter().any(|it| it.bad_certificate == bad && it.reason.name() == reason && it.count == count)
         };
         eventually(&format!("{count} × {reason} with {bad:?}: {:?}", self.tls()), || is(&self.tls()));
     }

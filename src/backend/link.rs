@@ -17,6 +17,7 @@ use crate::io::poller::{Interest, Poller, Watched};
 use crate::io::tls_server::{Served, Taken};
 use crate::platform::means;
 use crate::wire::Moment;
+use verdict::HandshakeFailure;
 use verdict::life::LifeEnd;
 
 /// A draining backend leaves an idle connection open this long, in case the next request is already on its way to it.
@@ -107,7 +108,7 @@ impl Link {
         if self.http.waiting() == Waiting::Over || begins && !Served::is_tls(bytes) {
             self.stream.give_up_tls();
             if self.http.waiting() != Waiting::Over {
-                turn.state.handshakes.fail(turn.state.bad_certificate(), "what came is not TLS");
+                turn.state.handshakes.fail(turn.state.bad_certificate(), HandshakeFailure::NotTls);
                 self.http.refuse_plain(bytes, now, turn.state, output);
             }
             return self.say(output, now, turn);
@@ -135,7 +136,7 @@ impl Link {
     }
 
     /// There is no session, or none any more.
-    fn fail(&mut self, why: &'static str, turn: LinkTurn) -> ControlFlow<()> {
+    fn fail(&mut self, why: HandshakeFailure, turn: LinkTurn) -> ControlFlow<()> {
         if let Some(tls) = self.stream.tls() {
             if self.hailed {
                 turn.state.handshakes.fail(tls.bad(), why);
@@ -155,14 +156,14 @@ impl Link {
             && self.hailed
         {
             let late = now >= self.deadline;
-            let why = if late { "the handshake took too long" } else { "the client closes during the handshake" };
+            let why = if late { HandshakeFailure::TookTooLong } else { HandshakeFailure::ClosedDuring };
             state.handshakes.fail(tls.bad(), why);
         } else if let Some(tls) = self.stream.tls()
             && !tls.is_shaking_hands()
             && !self.http.has_begun()
         {
             // Some look at the certificate only now: whether it has their name.
-            state.handshakes.fail(tls.bad(), "the client closes after the handshake, without a request");
+            state.handshakes.fail(tls.bad(), HandshakeFailure::ClosedAfter);
         }
         self.http.end(self.gone, now, state);
     }

@@ -333,7 +333,7 @@ impl FleetBackends {
     pub(crate) fn note_handshakes(&mut self, index: usize, handshakes: Handshakes) {
         let known = std::mem::replace(&mut self.list[index].handshakes, handshakes);
         let alike = |new: &FailedHandshakes| {
-            known.failed.iter().any(|it| (it.bad_certificate, &it.reason) == (new.bad_certificate, &new.reason))
+            known.failed.iter().any(|it| (it.bad_certificate, it.reason) == (new.bad_certificate, new.reason))
         };
         let new = self.list[index].handshakes.failed.iter().filter(|it| !alike(it)).cloned().collect::<Vec<_>>();
         for failed in new {

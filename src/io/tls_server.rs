@@ -19,6 +19,7 @@ use rustls::{
 
 use crate::platform::SEND;
 use crate::wire::{BadCertificate, Clipped, Credentials, Protocol, Secured, TlsAssignment, TlsVersion};
+use verdict::HandshakeFailure;
 
 /// Plaintext that one record takes at most.
 const RECORD_BYTES: usize = 16 * 1024;
@@ -121,10 +122,10 @@ impl Served {
     }
 
     /// Takes some of what a client has sent. Plaintext must be read before more is taken. An error says why there is no session.
-    pub(crate) fn take(&mut self, bytes: &mut &[u8]) -> Result<Taken, &'static str> {
+    pub(crate) fn take(&mut self, bytes: &mut &[u8]) -> Result<Taken, HandshakeFailure> {
         let was_shaking = self.connection.is_handshaking();
         if self.connection.read_tls(bytes).is_err() {
-            return Err("unread data");
+            return Err(HandshakeFailure::Unread);
         }
         match self.connection.process_new_packets() {
             Ok(_) if was_shaking && !self.connection.is_handshaking() => Ok(Taken::Established),
@@ -250,62 +251,58 @@ fn common_name(certificate: &CertificateDer<'_>) -> Vec<u8> {
 }
 
 /// Why there is no session, from a list: what a client sends does not make it longer.
-fn reason(error: &Error) -> &'static str {
+fn reason(error: &Error) -> HandshakeFailure {
     match error {
-        Error::AlertReceived(alert) => alert_name(*alert),
-        Error::NoCertificatesPresented => "the client shows no certificate",
+        Error::AlertReceived(alert) => alert_of(*alert),
+        Error::NoCertificatesPresented => HandshakeFailure::NoClientCertificate,
         Error::InvalidCertificate(problem) => match problem {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                "the client's certificate has expired"
+                HandshakeFailure::ClientCertificateExpired
             }
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                "the client's certificate is not yet valid"
+                HandshakeFailure::ClientCertificateNotYetValid
             }
-            CertificateError::UnknownIssuer => "the client's certificate has an unknown issuer",
-            CertificateError::BadSignature => "the client's certificate has a wrong signature",
-            CertificateError::Revoked => "the client's certificate is revoked",
+            CertificateError::UnknownIssuer => HandshakeFailure::ClientCertificateUnknownIssuer,
+            CertificateError::BadSignature => HandshakeFailure::ClientCertificateBadSignature,
+            CertificateError::Revoked => HandshakeFailure::ClientCertificateRevoked,
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-                "the client's certificate is not for clients"
+                HandshakeFailure::ClientCertificateWrongUsage
             }
-            CertificateError::Other(other) if is_of_version_1(other) => {
-                "the client's certificate is one of X.509 version 1, without extensions"
-            }
-            _ => "the client's certificate is not accepted",
+            CertificateError::Other(other) if is_of_version_1(other) => HandshakeFailure::ClientCertificateVersion1,
+            _ => HandshakeFailure::ClientCertificateNotAccepted,
         },
-        Error::PeerIncompatible(_) => "no version, cipher suite or signature scheme in common",
-        Error::NoApplicationProtocol => "no application protocol in common (ALPN)",
+        Error::PeerIncompatible(_) => HandshakeFailure::NothingInCommon,
+        Error::NoApplicationProtocol => HandshakeFailure::NoProtocolInCommon,
         Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
-            "what came is not TLS"
+            HandshakeFailure::NotTls
         }
-        Error::DecryptError => "a message cannot be decrypted",
-        _ => "the client breaks the protocol",
+        Error::DecryptError => HandshakeFailure::Undecipherable,
+        _ => HandshakeFailure::ProtocolViolation,
     }
 }
 
-/// What `openssl x509 -req` makes unless it is given a file of extensions.
 fn is_of_version_1(error: &OtherError) -> bool {
     matches!(error.0.downcast_ref(), Some(webpki::Error::UnsupportedCertVersion))
 }
 
-/// As RFC 8446 §6 and OpenSSL call it.
-fn alert_name(alert: AlertDescription) -> &'static str {
+fn alert_of(alert: AlertDescription) -> HandshakeFailure {
     match alert {
-        AlertDescription::CloseNotify => "alert close_notify",
-        AlertDescription::HandshakeFailure => "alert handshake_failure",
-        AlertDescription::BadCertificate => "alert bad_certificate",
-        AlertDescription::UnsupportedCertificate => "alert unsupported_certificate",
-        AlertDescription::CertificateRevoked => "alert certificate_revoked",
-        AlertDescription::CertificateExpired => "alert certificate_expired",
-        AlertDescription::CertificateUnknown => "alert certificate_unknown",
-        AlertDescription::UnknownCA => "alert unknown_ca",
-        AlertDescription::AccessDenied => "alert access_denied",
-        AlertDescription::DecryptError => "alert decrypt_error",
-        AlertDescription::ProtocolVersion => "alert protocol_version",
-        AlertDescription::InsufficientSecurity => "alert insufficient_security",
-        AlertDescription::InternalError => "alert internal_error",
-        AlertDescription::UserCanceled => "alert user_canceled",
-        AlertDescription::UnrecognisedName => "alert unrecognized_name",
-        AlertDescription::NoApplicationProtocol => "alert no_application_protocol",
-        _ => "another alert",
+        AlertDescription::CloseNotify => HandshakeFailure::AlertCloseNotify,
+        AlertDescription::HandshakeFailure => HandshakeFailure::AlertHandshakeFailure,
+        AlertDescription::BadCertificate => HandshakeFailure::AlertBadCertificate,
+        AlertDescription::UnsupportedCertificate => HandshakeFailure::AlertUnsupportedCertificate,
+        AlertDescription::CertificateRevoked => HandshakeFailure::AlertCertificateRevoked,
+        AlertDescription::CertificateExpired => HandshakeFailure::AlertCertificateExpired,
+        AlertDescription::CertificateUnknown => HandshakeFailure::AlertCertificateUnknown,
+        AlertDescription::UnknownCA => HandshakeFailure::AlertUnknownCa,
+        AlertDescription::AccessDenied => HandshakeFailure::AlertAccessDenied,
+        AlertDescription::DecryptError => HandshakeFailure::AlertDecryptError,
+        AlertDescription::ProtocolVersion => HandshakeFailure::AlertProtocolVersion,
+        AlertDescription::InsufficientSecurity => HandshakeFailure::AlertInsufficientSecurity,
+        AlertDescription::InternalError => HandshakeFailure::AlertInternalError,
+        AlertDescription::UserCanceled => HandshakeFailure::AlertUserCanceled,
+        AlertDescription::UnrecognisedName => HandshakeFailure::AlertUnrecognizedName,
+        AlertDescription::NoApplicationProtocol => HandshakeFailure::AlertNoApplicationProtocol,
+        _ => HandshakeFailure::AlertOther,
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::clipped::Clipped;
 use crate::wire::{BadCertificate, FailedHandshakes, TlsView};
+use verdict::HandshakeFailure;
 
 /// A record keeps this much of the name that the client asked for.
 const NAME_BYTES: usize = 32;
@@ -159,12 +160,12 @@ pub(crate) struct Handshakes {
 }
 
 impl Handshakes {
-    /// One more has failed, while that was wrong with the certificate. Reasons come from a fixed list, so this does not grow.
-    pub(crate) fn fail(&mut self, bad_certificate: Option<BadCertificate>, reason: &str) {
+    /// One more has failed, while that was wrong with the certificate.
+    pub(crate) fn fail(&mut self, bad_certificate: Option<BadCertificate>, reason: HandshakeFailure) {
         let alike = |it: &&mut FailedHandshakes| it.bad_certificate == bad_certificate && it.reason == reason;
         match self.failed.iter_mut().find(alike) {
             Some(known) => known.count += 1,
-            None => self.failed.push(FailedHandshakes { bad_certificate, reason: reason.to_owned(), count: 1 }),
+            None => self.failed.push(FailedHandshakes { bad_certificate, reason, count: 1 }),
         }
     }
 }

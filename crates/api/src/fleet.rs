@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use verdict::life::Life;
-use verdict::{AttemptEnd, BadCertificate, Generator, Instance, RequestId, ResponseId};
+use verdict::{AttemptEnd, BadCertificate, Generator, HandshakeFailure, Instance, RequestId, ResponseId};
 
 use crate::Fault;
 
@@ -114,7 +114,8 @@ pub struct FailedHandshakes {
     /// What was wrong with the certificate that was served; null if nothing.
     pub bad_certificate: Option<BadCertificate>,
     /// Why: `alert certificate_expired` is the client's, in the words of RFC 8446 §6.
-    pub reason: String,
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub reason: HandshakeFailure,
     /// How many handshakes failed for this reason.
     pub count: u64,
 }

@@ -12,6 +12,7 @@ pub mod clocks;
 pub mod facts;
 pub mod finding;
 pub mod grpc;
+mod handshake;
 mod id;
 pub mod ledger;
 pub mod life;
@@ -35,6 +36,7 @@ pub mod upstream;
 pub use attempt::AttemptEnd;
 pub use call::Call;
 pub use certificate::BadCertificate;
+pub use handshake::HandshakeFailure;
 pub use id::{
     GENERATOR_HEADER, Generator, INSTANCE_HEADER, Instance, NAME_HEADER, NotARequestId, REQUEST_HEADER,
     RESPONSE_HEADER, RequestId, ResponseId, run_from_text,

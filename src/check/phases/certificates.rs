@@ -91,9 +91,8 @@ async fn connections_of(fleets: &Fleets) -> ArrivedConnections {
     for backend in &fleets.backends {
         let Ok(BackendStatus { tls: Some(tls), .. }) = fleets.status_of(&backend.name).await else { continue };
         known.asks_clients = Some(known.asks_clients.unwrap_or(true) && tls.asks_clients);
-        let of_client = tls.failed.iter().filter(|failed| failed.reason.starts_with("the client's certificate"));
-        let none = tls.failed.iter().filter(|failed| failed.reason == "the client shows no certificate");
-        known.clients_refused += of_client.chain(none).map(|failed| failed.count).sum::<u64>();
+        let refused = tls.failed.iter().filter(|failed| failed.reason.is_of_client_certificate());
+        known.clients_refused += refused.map(|failed| failed.count).sum::<u64>();
     }
     known
 }
@@ -257,7 +256,7 @@ fn handshakes(bad: BadCertificate, before: &BackendStatus, now: &BackendStatus) 
     let earlier = failed(before);
     let its = failed(now).into_iter().filter(|it| it.bad_certificate == Some(bad));
     let new = its.map(|it| {
-        let same = earlier.iter().find(|old| (old.bad_certificate, &old.reason) == (it.bad_certificate, &it.reason));
+        let same = earlier.iter().find(|old| (old.bad_certificate, old.reason) == (it.bad_certificate, it.reason));
         Refused { count: it.count - same.map_or(0, |old| old.count.min(it.count)), reason: it.reason }
     });
     new.filter(|it| it.count > 0).collect()

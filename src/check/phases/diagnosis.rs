@@ -6,6 +6,7 @@ use crate::check::phases::sample::BODY_LIMIT;
 use crate::check::plan::CheckPlan;
 use crate::error::Problem;
 use crate::report::hints;
+use verdict::HandshakeFailure;
 use verdict::observation::ClientOutcome;
 
 /// No backend was met.
@@ -18,7 +19,7 @@ pub(crate) struct Unmet<'a> {
     pub(crate) has_client_certificate: bool,
     pub(crate) with_fleet: bool,
     /// Why most TLS handshakes with backends failed, as they say; none if none did.
-    pub(crate) failed_handshake: Option<String>,
+    pub(crate) failed_handshake: Option<HandshakeFailure>,
 }
 
 impl Unmet<'_> {
@@ -133,8 +134,8 @@ impl Unmet<'_> {
             429 => self.with_directives("a rate limit of the balancer, below which --rate stays"),
             504 => self
                 .with_directives("no backend responded in time: do they run, and is the balancer's timeout too short?"),
-            500..=599 if let Some(why) = &self.failed_handshake => {
-                format!("TLS handshakes of the balancer with backends fail: {why}")
+            500..=599 if let Some(why) = self.failed_handshake => {
+                format!("TLS handshakes of the balancer with backends fail: {}", why.name())
             }
             500..=599 => "do the backends run where the balancer looks for them? Its error log says why".to_owned(),
             _ if self.with_fleet => {

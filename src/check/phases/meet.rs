@@ -18,6 +18,7 @@ use crate::error::Problem;
 use crate::fleets::Fleets;
 use crate::io::tls;
 use crate::wire::{BackendStatus, INSTANCE_HEADER, Instance};
+use verdict::HandshakeFailure;
 use verdict::observation::ClientOutcome;
 
 /// What mends by itself (a health check that has not begun, a backend that starts) is waited for.
@@ -100,9 +101,9 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
 }
 
 /// Why most handshakes failed that the fleet's backends count.
-async fn failed_handshake(session: &CheckSession<'_>) -> Option<String> {
+async fn failed_handshake(session: &CheckSession<'_>) -> Option<HandshakeFailure> {
     let fleets = session.fleets()?;
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    let mut counts: BTreeMap<HandshakeFailure, u64> = BTreeMap::new();
     for backend in &fleets.backends {
         let Ok(BackendStatus { tls: Some(tls), .. }) = fleets.status_of(&backend.name).await else { continue };
         tls.failed.into_iter().for_each(|failed| *counts.entry(failed.reason).or_default() += failed.count);

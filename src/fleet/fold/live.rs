@@ -465,7 +465,7 @@ fn describe(change: &BackendChange) -> Option<(MarkKind, String)> {
         BackendChange::Readiness(true) => backend("readiness answers 200 again"),
         BackendChange::Readiness(false) => backend("readiness answers 503"),
         BackendChange::HandshakeFailed(failed) => {
-            Some((MarkKind::Backend, format!("a TLS handshake failed: {}", failed.reason)))
+            Some((MarkKind::Backend, format!("a TLS handshake failed: {}", failed.reason.name())))
         }
         BackendChange::Starved(_) => backend("takes no new connection for now"),
         BackendChange::Gone(departure) if departure.asked => backend("stopped"),

@@ -178,7 +178,7 @@ impl Log {
             }
             BackendChange::HandshakeFailed(FailedHandshakes { bad_certificate, reason, .. }) => {
                 let with = bad_certificate.map(|bad| format!(", with a certificate that is bad: {}", bad.name()));
-                Some(format!("TLS handshake failed - {url}: {reason}{}", with.unwrap_or_default()))
+                Some(format!("TLS handshake failed - {url}: {}{}", reason.name(), with.unwrap_or_default()))
             }
             BackendChange::Recovered => Some(format!("App server recovered - {url}: it takes connections again")),
             BackendChange::RestartIn(delay) => {

@@ -85,7 +85,7 @@ pub(super) fn verified(facts: &Verification, level: Level, product: Option<Balan
 
 fn evidence(trial: &Trial) -> String {
     let Trial { certificate, backend, sent, arrived, .. } = trial;
-    let reasons = trial.handshakes.iter().map(|it| format!("{} × {}", grouped(it.count), it.reason));
+    let reasons = trial.handshakes.iter().map(|it| format!("{} × {}", grouped(it.count), it.reason.name()));
     let reasons = reasons.collect::<Vec<_>>().join(", ");
     let came = match trial.refused {
         Some(false) => format!("accepted, {} of {} arrived", grouped(*arrived), count_of(*sent, "request")),

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::BadCertificate;
 use crate::facts::RuleDescription;
+use crate::{BadCertificate, HandshakeFailure};
 
 /// What is known of TLS, for the rules.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -57,7 +57,8 @@ pub struct Trial {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Refused {
     /// `alert certificate_expired`
-    pub reason: String,
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub reason: HandshakeFailure,
     /// How many handshakes ended with it.
     pub count: u64,
 }
@@ -79,32 +80,15 @@ pub enum CertificateTrial {
 impl Trial {
     /// Whether the balancer refused that certificate.
     pub fn shows(&self) -> CertificateTrial {
-        let failed = |why: &dyn Fn(&str) -> bool| self.handshakes.iter().any(|it| why(&it.reason));
+        let failed = |why: fn(HandshakeFailure) -> bool| self.handshakes.iter().any(|it| why(it.reason));
         match self {
             _ if self.arrived > 0 => CertificateTrial::Accepted,
-            _ if failed(&|reason| REFUSALS.contains(&reason)) => CertificateTrial::Alert,
-            _ if failed(&|reason| reason == LEFT) => CertificateTrial::Left,
+            _ if failed(HandshakeFailure::refuses_certificate) => CertificateTrial::Alert,
+            _ if failed(|reason| reason == HandshakeFailure::ClosedAfter) => CertificateTrial::Left,
             _ => CertificateTrial::Nothing,
         }
     }
 }
-
-/// Alerts with which clients refuse a certificate: RFC 8446 §6.2, and what OpenSSL sends where a callback refuses the name.
-pub const REFUSALS: [&str; 10] = [
-    "alert bad_certificate",
-    "alert unsupported_certificate",
-    "alert certificate_revoked",
-    "alert certificate_expired",
-    "alert certificate_unknown",
-    "alert unknown_ca",
-    "alert access_denied",
-    "alert decrypt_error",
-    "alert internal_error",
-    "alert handshake_failure",
-];
-
-/// The reason of handshakes that ended well and were followed by nothing.
-pub const LEFT: &str = "the client closes after the handshake, without a request";
 
 /// Why no certificate could be tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

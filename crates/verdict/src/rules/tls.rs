@@ -90,13 +90,11 @@ fn connections(required: &[TlsRequirement], known: &ArrivedConnections) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::tls::{ArrivedByTls, ArrivedTls, LEFT, Refused};
+    use crate::HandshakeFailure;
+    use crate::facts::tls::{ArrivedByTls, ArrivedTls, Refused};
 
-    fn trial(certificate: BadCertificate, arrived: u64, failed: u64, reason: &str) -> Trial {
-        let handshakes = match reason {
-            "" => Vec::new(),
-            reason => vec![Refused { reason: reason.to_owned(), count: 2 }],
-        };
+    fn trial(certificate: BadCertificate, arrived: u64, failed: u64, reason: Option<HandshakeFailure>) -> Trial {
+        let handshakes = reason.map(|reason| Refused { reason, count: 2 }).into_iter().collect();
         let (backend, sent, share) = ("9001".to_owned(), 48, 1.0 / 3.0);
         let mut trial = Trial { certificate, backend, sent, arrived, failed, share, refused: None, handshakes };
         trial.refused = is_refused(&trial, false);
@@ -113,7 +111,7 @@ mod tests {
 
     /// A balancer that verifies.
     fn verifying() -> Vec<Trial> {
-        BadCertificate::ALL.map(|bad| trial(bad, 0, 4, "alert unknown_ca")).to_vec()
+        BadCertificate::ALL.map(|bad| trial(bad, 0, 4, Some(HandshakeFailure::AlertUnknownCa))).to_vec()
     }
 
     #[test]
@@ -123,7 +121,7 @@ mod tests {
         for bad in BadCertificate::ALL {
             let mut trials = verifying();
             // Another trial of the same kind was refused: some of its workers verify.
-            trials.push(trial(bad, 1, 0, "alert bad_certificate"));
+            trials.push(trial(bad, 1, 0, Some(HandshakeFailure::AlertBadCertificate)));
             let (level, facts) = level(&verified, trials).unwrap();
             match bad {
                 // A revocation list is an expectation of its own.
@@ -140,18 +138,18 @@ mod tests {
         assert_eq!((untried, facts.open.len()), (Level::Inconclusive, 6));
         // The balancer avoided the backend, or had no need of it: nobody looked at the certificate.
         let mut trials = verifying();
-        trials[2] = trial(BadCertificate::OtherName, 0, 9, "alert protocol_version");
+        trials[2] = trial(BadCertificate::OtherName, 0, 9, Some(HandshakeFailure::AlertProtocolVersion));
         assert_eq!(level(&verified, trials.clone()).unwrap().0, Level::Inconclusive, "it is not about the certificate");
-        trials[2] = trial(BadCertificate::OtherName, 0, 0, "");
+        trials[2] = trial(BadCertificate::OtherName, 0, 0, None);
         assert_eq!(level(&verified, trials.clone()).unwrap().1.open, [BadCertificate::OtherName]);
         // Who verifies after the handshake, and asks another backend then.
-        trials[2] = trial(BadCertificate::OtherName, 0, 0, LEFT);
+        trials[2] = trial(BadCertificate::OtherName, 0, 0, Some(HandshakeFailure::ClosedAfter));
         assert_eq!(level(&verified, trials).unwrap().0, Level::Pass);
     }
 
     #[test]
     fn a_health_check_that_makes_a_handshake_and_asks_nothing_proves_nothing() {
-        let left = trial(BadCertificate::OtherName, 0, 3, LEFT);
+        let left = trial(BadCertificate::OtherName, 0, 3, Some(HandshakeFailure::ClosedAfter));
         assert_eq!(is_refused(&left, false), Some(true));
         assert_eq!(is_refused(&left, true), None, "a rate limit refused the requests");
         assert_eq!(is_refused(&Trial { sent: 12, ..left.clone() }, false), None, "too few requests");
@@ -163,7 +161,7 @@ mod tests {
         let both = [TlsRequirement::Verified, TlsRequirement::Revocation];
         let mut trials = verifying();
         assert_eq!(level(&both, trials.clone()).unwrap().0, Level::Pass);
-        trials[6] = trial(BadCertificate::Revoked, 3, 0, "");
+        trials[6] = trial(BadCertificate::Revoked, 3, 0, None);
         let (level_of, facts) = level(&both, trials).unwrap();
         assert_eq!((level_of, facts.accepted), (Level::Fail, vec![BadCertificate::Revoked]));
         assert!(level(&[], verifying()).is_none(), "nothing is required");
