@@ -269,6 +269,35 @@ fn a_client_must_show_a_certificate_of_the_authority_that_is_asked_for() {
 }
 
 #[test]
+fn a_health_check_speaks_the_tls_of_the_backends() {
+    let place = TemporaryDirectory::new();
+    let file = place.path().join("clients.pem");
+    fs::write(&file, Authority::new().pem()).unwrap();
+    for flags in [&[][..], &["--client-ca", file.to_str().unwrap()]] {
+        let backend = Backend::start(flags);
+        let url = format!("https://localhost:{}/readyz", backend.port);
+        let check = |words: &[&str]| {
+            let output = backend.fleet.program(&[&["healthcheck"], words].concat());
+            let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            (output.status.code().unwrap(), said)
+        };
+        let port = backend.port.to_string();
+        assert_eq!(check(&[]).0, 0, "{:?}", check(&[]));
+        assert_eq!(check(&["--ports", &port]), check(&[]));
+        let (status, said) = check(&[&url]);
+        // Without a certificate of its own it is no client of the second.
+        assert_eq!(status, if flags.is_empty() { 0 } else { 1 }, "{said}");
+        assert_eq!(said.contains("it asks for a client certificate, and none was shown"), status == 1, "{said}");
+        assert_eq!(check(&[&format!("http://localhost:{port}/readyz")]).0, 1);
+
+        backend.fleet.act("unready", backend.port);
+        eventually("it is not ready", || check(&[]).0 == 1 && check(&["--ports", &port]).0 == 1);
+        backend.fleet.act("kill", backend.port);
+        assert_eq!(check(&[]).0, 1);
+    }
+}
+
+#[test]
 fn the_proxy_protocol_stands_before_tls() {
     let backend = Backend::start(&["--proxy-protocol"]);
     let client = backend.client();

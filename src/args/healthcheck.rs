@@ -9,7 +9,7 @@ use crate::topology::Ports;
 /// Ask whether backends are ready: exit status 0 if all are, 1 if not
 #[derive(Args)]
 pub(crate) struct HealthcheckArgs {
-    /// URL to ask [default: the readiness of each backend of the fleet that runs, else of those of the environment or the file]
+    /// URL to ask; one of https may have any certificate [default: the readiness of each backend of the fleet that runs, else of those of the environment or the file]
     pub(crate) url: Option<Uri>,
 
     /// Ports of the backends to ask

@@ -12,74 +12,95 @@ use crate::config::fleet::FleetConfig;
 use crate::error::Problem;
 use crate::remote::{FleetChoice, FleetSearch, Which, search, status_of};
 use crate::topology::Ports;
-use crate::wire::{BackendState, FleetStatus, READINESS_PATHS};
+use crate::wire::{BackendState, BackendStatus, READINESS_PATHS};
 
 const PATIENCE: Duration = Duration::from_secs(2);
 const NOT_HEALTHY: u8 = 1;
 
+/// How a backend is found out about.
+enum HealthSource {
+    /// Its readiness, at that URL.
+    Url(Uri),
+    /// What its fleet knows: this command can ask no backend that wants a client certificate, or that has no port.
+    Fleet { name: String, state: BackendState },
+}
+
 /// Asks, and names what is not healthy.
 pub(super) async fn run(args: HealthcheckArgs) -> Result<ExitCode> {
     let choice = choice(&args.fleet)?;
-    match (args.url, args.ports, &choice.which) {
-        (Some(url), _, _) => probe(vec![url]).await,
-        (None, Some(ports), _) => probe(readiness_of(Some(ports))?).await,
+    let sources = match (args.url, args.ports, &choice.which) {
+        (Some(url), _, _) => vec![HealthSource::Url(url)],
+        (None, Some(ports), _) => of_ports(&choice, ports).await?,
         // Its backends may be on another machine, or have other names there: it knows how they are.
-        (None, None, Which::At(_)) => Ok(describe(&choice.find(&[])?.status().await?)),
-        (None, None, Which::Any | Which::Supervisor(_)) => probe(readiness_of_running(&choice).await?).await,
-    }
-}
-
-async fn probe(urls: Vec<Uri>) -> Result<ExitCode> {
+        (None, None, Which::At(_)) => choice.find(&[])?.status().await?.backends.into_iter().map(known).collect(),
+        (None, None, Which::Any | Which::Supervisor(_)) => of_running(&choice).await?,
+    };
     let mut healthy = true;
-    for url in urls {
-        match status_of(&url, PATIENCE).await {
-            Ok(status) if status.is_success() => println!("healthy: {url} answers {status}"),
-            Ok(status) => {
+    for source in sources {
+        match source.ask().await {
+            Ok(what) => println!("healthy: {what}"),
+            Err(what) => {
                 healthy = false;
-                eprintln!("not healthy: {url} answers {status}");
-            }
-            Err(error) => {
-                healthy = false;
-                eprintln!("not healthy: {url}: {error:#}");
+                eprintln!("not healthy: {what}");
             }
         }
     }
     Ok(if healthy { ExitCode::SUCCESS } else { NOT_HEALTHY.into() })
 }
 
-fn describe(fleet: &FleetStatus) -> ExitCode {
-    let mut healthy = true;
-    for backend in &fleet.backends {
-        if backend.state == BackendState::Ready {
-            println!("healthy: {} is {}", backend.name, backend.state);
-        } else {
-            healthy = false;
-            eprintln!("not healthy: {} is {}", backend.name, backend.state);
+impl HealthSource {
+    /// What is to be said of it: an error where it is not healthy.
+    async fn ask(self) -> Result<String, String> {
+        match self {
+            HealthSource::Url(url) => match status_of(&url, PATIENCE).await {
+                Ok(status) if status.is_success() => Ok(format!("{url} answers {status}")),
+                Ok(status) => Err(format!("{url} answers {status}")),
+                Err(error) => Err(format!("{url}: {error:#}")),
+            },
+            HealthSource::Fleet { name, state } if state == BackendState::Ready => Ok(format!("{name} is {state}")),
+            HealthSource::Fleet { name, state } => Err(format!("{name} is {state}")),
         }
     }
-    if healthy { ExitCode::SUCCESS } else { NOT_HEALTHY.into() }
+}
+
+fn known(backend: BackendStatus) -> HealthSource {
+    HealthSource::Fleet { name: backend.name, state: backend.state }
+}
+
+fn of_backend(backend: BackendStatus) -> Result<HealthSource> {
+    let asks_clients = backend.tls.as_ref().is_some_and(|tls| tls.asks_clients);
+    if asks_clients || backend.url.starts_with("unix:") { Ok(known(backend)) } else { readiness(&backend.url) }
 }
 
 /// Of the fleet that runs here: its backends may have been arguments, as in an image. Without one those of the settings are asked, and
 /// found not to respond.
-async fn readiness_of_running(choice: &FleetChoice) -> Result<Vec<Uri>> {
+async fn of_running(choice: &FleetChoice) -> Result<Vec<HealthSource>> {
     // What is wrong in the settings is said whether they are needed or not.
-    let settings = readiness_of(None)?;
+    let settings = of_settings(None)?;
     if choice.which == Which::Any && matches!(search(None, &[]), FleetSearch::None) {
         return Ok(settings);
     }
-    let remote = choice.find(&[])?;
-    let status = remote.status().await?;
-    status.backends.iter().map(|backend| readiness(&backend.url)).collect()
+    let status = choice.find(&[])?.status().await?;
+    status.backends.into_iter().map(of_backend).collect()
+}
+
+/// Of backends at these ports: a fleet that runs here knows what is spoken there, else the settings say it.
+async fn of_ports(choice: &FleetChoice, ports: Ports) -> Result<Vec<HealthSource>> {
+    let settings = of_settings(Some(ports.clone()))?;
+    let names: Vec<String> = ports.generators().0.iter().map(|generator| generator.0.to_string()).collect();
+    let Ok(remote) = choice.find(&names) else { return Ok(settings) };
+    let Ok(status) = remote.status().await else { return Ok(settings) };
+    let (asked, _): (Vec<_>, Vec<_>) = status.backends.into_iter().partition(|backend| names.contains(&backend.name));
+    if asked.len() < names.len() { Ok(settings) } else { asked.into_iter().map(of_backend).collect() }
 }
 
 /// Of these ports, else of the settings.
-fn readiness_of(ports: Option<Ports>) -> Result<Vec<Uri>> {
+fn of_settings(ports: Option<Ports>) -> Result<Vec<HealthSource>> {
     let topology = FleetConfig { ports, ..FleetConfig::default() }.merge()?.topology()?;
     topology.generators().map(|generator| readiness(&topology.url(generator))).collect()
 }
 
-fn readiness(backend: &str) -> Result<Uri> {
+fn readiness(backend: &str) -> Result<HealthSource> {
     let url = format!("{backend}{}", READINESS_PATHS[0]);
-    Ok(url.parse().map_err(|_| Problem::new("no URL").on(url))?)
+    Ok(HealthSource::Url(url.parse().map_err(|_| Problem::new("no URL").on(url))?))
 }

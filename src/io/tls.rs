@@ -19,7 +19,7 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, InvalidMessage, OtherError,
-    RootCertStore, SignatureScheme,
+    RootCertStore, SignatureScheme, StreamOwned,
 };
 
 use crate::io::ending::{Ending, Peeked};
@@ -34,6 +34,9 @@ pub(crate) struct Tls {
     /// Whether a certificate was asked for and none is there.
     missing: Arc<NoCertificate>,
 }
+
+/// A session over a socket that blocks.
+pub(crate) type BlockingTls = StreamOwned<ClientConnection, TcpStream>;
 
 /// The name of HTTP/2 in ALPN.
 const HTTP2: &[u8] = b"h2";
@@ -112,6 +115,12 @@ impl Tls {
         Ok(Tls { config: Arc::new(config), name: self.name, missing: Arc::default() })
     }
 
+    /// Over a socket that blocks.
+    pub(crate) fn over(&self, stream: TcpStream) -> io::Result<BlockingTls> {
+        let connection = ClientConnection::new(self.config.clone(), self.name.clone()).map_err(io::Error::other)?;
+        Ok(StreamOwned::new(connection, stream))
+    }
+
     /// Whether the other end has asked for a certificate, and there is none to show.
     pub(crate) fn misses_certificate(&self) -> bool {
         self.missing.asked.load(Ordering::Relaxed)
@@ -122,12 +131,12 @@ impl Tls {
 pub(crate) fn is_spoken(address: SocketAddr, patience: Duration) -> bool {
     let tls = Tls::trusting_anyone(address.ip().into());
     let spoken = || -> io::Result<()> {
-        let mut stream = TcpStream::connect_timeout(&address, patience)?;
+        let stream = TcpStream::connect_timeout(&address, patience)?;
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
-        let mut connection = ClientConnection::new(tls.config.clone(), tls.name.clone()).map_err(io::Error::other)?;
-        while connection.is_handshaking() {
-            connection.complete_io(&mut stream)?;
+        let mut stream = tls.over(stream)?;
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
         }
         Ok(())
     };
@@ -180,6 +189,11 @@ pub(crate) enum TlsFailure {
 }
 
 impl TlsFailure {
+    /// The one that made something fail on a socket that blocks; none if it was not TLS.
+    pub(crate) fn within(error: &io::Error) -> Option<TlsFailure> {
+        error.get_ref().and_then(|error| error.downcast_ref()).map(TlsFailure::of)
+    }
+
     fn of(error: &Error) -> TlsFailure {
         match error {
             Error::InvalidCertificate(problem) => match problem {

@@ -6,8 +6,10 @@ use hyper::Uri;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::io::tls::TlsFailure;
+
 /// Bytes of a response's head.
-const HEAD_LIMIT: usize = 64 * 1024;
+pub(super) const HEAD_LIMIT: usize = 64 * 1024;
 
 /// Why there is no response.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +25,8 @@ pub(crate) enum NoResponse {
     Malformed(Malformed),
     #[error("the connection ended before the response")]
     Ended,
+    #[error("{0}")]
+    Tls(TlsFailure),
 }
 
 impl From<std::io::Error> for NoResponse {
@@ -49,13 +53,13 @@ pub(crate) struct ApiRequest<'a> {
 
 /// What the client has in mind for a connection once the response has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum AfterResponse {
+pub(super) enum AfterResponse {
     Close,
     Keep,
 }
 
 impl ApiRequest<'_> {
-    fn encode(&self, authority: &str, after: AfterResponse) -> Vec<u8> {
+    pub(super) fn encode(&self, authority: &str, after: AfterResponse) -> Vec<u8> {
         let mut bytes = Vec::new();
         encode::request_line(&mut bytes, self.method, self.url.path_and_query().map_or("/", |path| path.as_str()));
         encode::field(&mut bytes, "Host", authority.as_bytes());
