@@ -17,6 +17,7 @@ use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::{Started, start_fleet};
 use crate::config::Layer;
 use crate::config::balancing::BalancingConfig;
+use crate::config::fleet::MergedFleet;
 use crate::config::nearest::nearest;
 use crate::error::{Problem, describe_for_page};
 use crate::remote::{FleetChoice, Remote};
@@ -72,13 +73,22 @@ impl Setup {
         self.balancing.only_in(&fleet.balancing())
     }
 
+    /// Whether backends want a client certificate: one that the fleet makes for the balancer has no other use.
+    fn asks_clients(&self, front: &Front) -> Result<bool, Problem> {
+        Ok(self.balancing(front, &self.location.config().merge()?).shows_certificate_of_fleet())
+    }
+
     /// Which backends there are and how the balancer is configured; with how many workers.
     fn topology(&self, front: &Front) -> Result<(Topology, Option<NonZeroU32>), Problem> {
         let fleet = self.location.config().merge()?;
+        self.balancing(front, &fleet).resolve(fleet.topology()?)
+    }
+
+    fn balancing(&self, front: &Front, fleet: &MergedFleet) -> BalancingConfig {
         match front.own {
             // Its own file configures it.
-            Some(_) => BalancingConfig::default().resolve(fleet.topology()?),
-            None => self.balancing.clone().or(fleet.balancing()).resolve(fleet.topology()?),
+            Some(_) => BalancingConfig::default(),
+            None => self.balancing.clone().or(fleet.balancing()),
         }
     }
 }
@@ -150,7 +160,9 @@ impl Testbed {
             })?;
             let control = setup.control.map(|control| format!("--control={control}"));
             let tls = topology.tls.then(|| "--tls".to_owned());
-            let options: Vec<String> = setup.location.arguments().into_iter().chain(control).chain(tls).collect();
+            let clients = setup.asks_clients(front)?.then(|| "--client-ca=fleet".to_owned());
+            let options = setup.location.arguments().into_iter().chain(control).chain(tls).chain(clients);
+            let options: Vec<String> = options.collect();
             match start_fleet(&options).await {
                 Ok(started) => return Testbed::in_front_of(started, front, &recipe, topology, site).await,
                 // Somebody took a port after it was seen to be free, such as another check that starts just now.

@@ -20,7 +20,7 @@ pub(crate) use host::Host;
 pub(crate) use network::ClientNetwork;
 pub(crate) use told::{
     ActiveHealthCheck, BackendHttp, BackendProtocol, BackendTls, CertificateCheck, HttpPath, PassiveHealthCheck,
-    RetryPolicy, RevocationList, Sockets, Timeouts, Weight, Weights,
+    RetryPolicy, Sockets, Timeouts, TlsFile, Weight, Weights,
 };
 
 use crate::wire::{FleetNames, Generator};
@@ -57,6 +57,8 @@ pub(crate) struct Topology {
     pub(crate) authority: Option<PathBuf>,
     /// The list of those that are revoked; none where nobody looks for one.
     pub(crate) revoked: Option<PathBuf>,
+    /// The certificate that the balancer shows to backends, with its key in the same file.
+    pub(crate) client_certificate: Option<PathBuf>,
     /// The certificate that the balancer shows to clients, with its key in the same file; none without TLS.
     pub(crate) listen_tls: Option<PathBuf>,
     /// Clients may speak HTTP/2 without TLS.
@@ -223,6 +225,7 @@ impl Topology {
             tls: false,
             authority: None,
             revoked: None,
+            client_certificate: None,
             listen_tls: None,
             listen_http2: false,
             timeouts: Timeouts::default(),
@@ -320,7 +323,8 @@ impl Topology {
             host.map_or_else(|| "localhost".to_owned(), |host| host.in_url().trim_matches(['[', ']']).to_owned());
         let text = |file: &Option<PathBuf>| file.as_ref().map(|file| file.display().to_string());
         let (authority, revoked) = (text(&self.authority), text(&self.revoked));
-        self.tls.then_some(BackendTls { name, authority, revoked })
+        let certificate = text(&self.client_certificate);
+        self.tls.then_some(BackendTls { name, authority, revoked, certificate })
     }
 
     /// What clients speak to the balancer.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -295,6 +296,21 @@ fn a_health_check_speaks_the_tls_of_the_backends() {
         backend.fleet.act("kill", backend.port);
         assert_eq!(check(&[]).0, 1);
     }
+}
+
+#[test]
+fn a_fleet_makes_a_certificate_for_its_clients() {
+    let backend = Backend::start(&["--client-ca", "fleet"]);
+    let file = backend.authority.with_extension("client.pem");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let pem = fs::read_to_string(&file).unwrap();
+    let certificate = Some(Certified { certificates: pem.clone(), key: pem });
+    let client = Client { certificate, ..backend.client() };
+    ask(&mut client.connect(&client.config()).unwrap(), GET).unwrap();
+    let shown = backend.records(1)[0].tls.clone().unwrap().client_certificate;
+    assert_eq!(shown.as_deref(), Some("uuid-generator client"));
+    assert!(matches!(backend.client().refusal(), Error::AlertReceived(_)));
+    backend.failed(None, "the client shows no certificate", 1);
 }
 
 #[test]

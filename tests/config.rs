@@ -107,6 +107,10 @@ fn what_cannot_be_is_an_error_that_names_the_nearest_thing() {
             "error: --backend-tls-verify: there is no TLS to backends\n  hint: switch it on with --backend-protocol https, h2 or grpcs\n",
         ),
         (
+            "nginx --backend-tls-cert own.pem",
+            "error: --backend-tls-cert: there is no TLS to backends\n  hint: switch it on with --backend-protocol https, h2 or grpcs\n",
+        ),
+        (
             "nginx --for-version 1.22.1 --backend-protocol h2c",
             "error: NGINX 1.22.1 cannot speak HTTP/2 to backends (--backend-protocol h2c, h2): from 1.29.4\n  \
              hint: --backend-protocol grpc, or grpcs: grpc_pass carries any request over HTTP/2\n",

@@ -279,6 +279,7 @@ fn proxy(topology: &Topology, policy: &[String]) -> String {
             Some(file) => transport.add(8, format!("tls_trust_pool file {file}")),
             None => transport.add(8, "tls_insecure_skip_verify"),
         };
+        transport.maybe(8, tls.certificate.map(|file| format!("tls_client_auth {file} {file}")));
     }
     if !transport.0.is_empty() {
         text.add(4, "transport http {").block(0, &transport.0).add(4, "}");

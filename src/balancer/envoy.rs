@@ -388,10 +388,15 @@ fn transport(topology: &Topology) -> Option<String> {
         .add(0, "typed_config:")
         .add(2, "\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext")
         .add(2, format!("sni: {}", tls.name));
-    if topology.http != BackendHttp::One || tls.authority.is_some() {
+    if topology.http != BackendHttp::One || tls.authority.is_some() || tls.certificate.is_some() {
         text.add(2, "common_tls_context:");
     }
     text.maybe(4, (topology.http != BackendHttp::One).then_some("alpn_protocols: [h2]"));
+    if let Some(file) = tls.certificate {
+        text.add(4, "tls_certificates:")
+            .add(6, format!("- certificate_chain: {{ filename: {file} }}"))
+            .add(8, format!("private_key: {{ filename: {file} }}"));
+    }
     if let Some(file) = tls.authority {
         let kind = if tls.name.parse::<std::net::IpAddr>().is_ok() { "IP_ADDRESS" } else { "DNS" };
         text.add(4, "validation_context:")

@@ -265,6 +265,9 @@ fn connections(topology: &Topology) -> String {
         if let Some(file) = tls.revoked {
             each += &format!(" crl-file {file}");
         }
+        if let Some(file) = tls.certificate {
+            each += &format!(" crt {file}");
+        }
         each += &format!(" sni str({})", tls.name);
     }
     each += match (topology.http, topology.tls) {

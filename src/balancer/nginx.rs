@@ -149,6 +149,10 @@ fn backend_tls(topology: &Topology, module: &str) -> Vec<String> {
         None => lines.push(format!("{module}_ssl_verify off;")),
     }
     lines.extend(tls.revoked.map(|file| format!("{module}_ssl_crl {file};")));
+    if let Some(file) = tls.certificate {
+        lines.push(format!("{module}_ssl_certificate {file};"));
+        lines.push(format!("{module}_ssl_certificate_key {file};"));
+    }
     lines
 }
 

@@ -53,6 +53,10 @@ const ASKS: [Feature; 30] = [
         topology.authority = Some("/run/uuid/ca.pem".into());
         topology.revoked = Some("/run/uuid/ca.crl.pem".into());
     }),
+    ("TLS to backends, a client certificate", |topology, _| {
+        topology.tls = true;
+        topology.client_certificate = Some("/run/uuid/client.pem".into());
+    }),
     ("TLS to backends, any certificate", |topology, _| topology.tls = true),
     ("silent streams", |topology, _| topology.timeouts.stream = Some(Duration::from_secs(600))),
     ("HTTP/2 to backends", |topology, _| topology.http = BackendHttp::Two),

@@ -288,6 +288,9 @@ fn http(topology: &Topology, strategy: &[String], options: &Options, text: &mut 
                 Some(file) => text.add(6, format!("rootCAs: [{file}]")),
                 None => text.add(6, "insecureSkipVerify: true"),
             };
+            if let Some(file) = tls.certificate {
+                text.add(6, "certificates:").add(8, format!("- certFile: {file}")).add(10, format!("keyFile: {file}"));
+            }
         }
         if connect.is_some() || answer.is_some() {
             text.add(6, "forwardingTimeouts:");

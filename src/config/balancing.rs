@@ -11,10 +11,10 @@ use serde::Deserialize;
 use super::layer::{Layer, layer};
 use super::text::Count;
 use crate::error::Problem;
-use crate::fleet::{authority_file, revocation_list_of};
+use crate::fleet::{authority_file, client_certificate_of, revocation_list_of};
 use crate::topology::{
     ActiveHealthCheck, BackendHttp, BackendProtocol, BackendSelection, CertificateCheck, HttpPath, PassiveHealthCheck,
-    Policy, RetryPolicy, RevocationList, Timeouts, Topology, Weights,
+    Policy, RetryPolicy, Timeouts, TlsFile, Topology, Weights,
 };
 use crate::wire::Time;
 
@@ -105,7 +105,12 @@ layer! {
         /// File with a revocation list in PEM, whose certificates of backends are refused; fleet: that of the fleet's own authority
         /// [default: none]
         #[arg(long, value_name = "FILE", help_heading = "Balancing: TLS")]
-        backend_tls_crl: Option<RevocationList>,
+        backend_tls_crl: Option<TlsFile>,
+
+        /// File with the certificate that the balancer shows to backends, and its key, in PEM (mTLS); fleet: one of the fleet's own authority,
+        /// for a fleet of --client-ca fleet [default: none]
+        #[arg(long, value_name = "FILE", help_heading = "Balancing: TLS")]
+        backend_tls_cert: Option<TlsFile>,
 
         /// File with the balancer's own certificate and its key in PEM: it speaks TLS to clients [default: plain HTTP]
         #[arg(long, value_name = "FILE", help_heading = "Balancing: TLS")]
@@ -125,6 +130,11 @@ impl BalancingConfig {
     /// Nothing is asked for.
     pub(crate) fn is_empty(&self) -> bool {
         *self == BalancingConfig::default()
+    }
+
+    /// Whether the balancer shows a certificate of the fleet's own authority.
+    pub(crate) fn shows_certificate_of_fleet(&self) -> bool {
+        self.backend_tls_cert == Some(TlsFile::Fleet)
     }
 
     /// Whether backends are spoken to in gRPC.
@@ -205,6 +215,7 @@ impl BalancingConfig {
             },
         };
         topology.revoked = self.revocation_list(topology)?;
+        topology.client_certificate = self.client_certificate(topology)?;
         topology.listen_tls = self.listen_tls.as_deref().map(|file| absolute("--listen-tls", file)).transpose()?;
         Ok(())
     }
@@ -217,9 +228,26 @@ impl BalancingConfig {
             return Err(problem.hint("give their authority too: --backend-protocol https --backend-tls-verify FILE"));
         };
         let file = match list {
-            RevocationList::File(file) => file.clone(),
-            RevocationList::Fleet => revocation_list_of(authority),
+            TlsFile::File(file) => file.clone(),
+            TlsFile::Fleet => revocation_list_of(authority),
         };
+        std::path::absolute(&file).map(Some).map_err(|why| problem(&why.to_string()))
+    }
+
+    fn client_certificate(&self, topology: &Topology) -> Result<Option<PathBuf>, Problem> {
+        let Some(certificate) = &self.backend_tls_cert else { return Ok(None) };
+        let problem = |what: &str| Problem::new(what).on("--backend-tls-cert");
+        if !topology.tls {
+            let problem = problem("there is no TLS to backends");
+            return Err(problem.hint("switch it on with --backend-protocol https, h2 or grpcs"));
+        }
+        let file = match certificate {
+            TlsFile::File(file) => Some(file.clone()),
+            TlsFile::Fleet => {
+                topology.authority.clone().or_else(|| authority_file(topology)).map(|it| client_certificate_of(&it))
+            }
+        };
+        let file = file.ok_or_else(|| problem("nobody says where the fleet's certificates are").hint("name a file"))?;
         std::path::absolute(&file).map(Some).map_err(|why| problem(&why.to_string()))
     }
 

@@ -20,7 +20,7 @@ use crate::balancer::nginx;
 use crate::error::Problem;
 use crate::fleet::{ControlAddress, FleetPlan, LogMode, TlsPlan};
 use crate::platform::machine_name;
-use crate::topology::{BackendName, Host, NamedBackends, Ports, Sockets, StartFaults, Topology};
+use crate::topology::{BackendName, Host, NamedBackends, Ports, Sockets, StartFaults, TlsFile, Topology};
 use crate::wire::{ConnectionLimits, Time, Token};
 
 layer! {
@@ -76,9 +76,10 @@ layer! {
         #[arg(long, value_name = "FILE", help_heading = "TLS of the backends")]
         pub(crate) key: Option<PathBuf>,
 
-        /// Authorities in PEM whose certificates clients must show (mTLS); switches TLS on
+        /// Authorities in PEM whose certificates clients must show (mTLS); fleet: the fleet's own, which makes a certificate for a client and
+        /// writes it, with its key, beside its own as FILE.client.pem; switches TLS on
         #[arg(long, value_name = "FILE", help_heading = "TLS of the backends")]
-        pub(crate) client_ca: Option<PathBuf>,
+        pub(crate) client_ca: Option<TlsFile>,
 
         /// Faults that backends have from their start, with commas between them: as `fault` takes them, joined by colons, and the name of
         /// a backend if not all have it: latency:100ms,close:10%:9002 [default: none]
@@ -213,6 +214,11 @@ impl FleetConfig {
         {
             let problem = Problem::new("it is about a certificate that is made, and cert names one that is there");
             return Err(problem.on(name).hint("leave one of the two out"));
+        }
+        if own.is_some() && self.client_ca == Some(TlsFile::Fleet) {
+            let problem =
+                Problem::new("the fleet has no authority of its own, as cert names a certificate that is there");
+            return Err(problem.on("client-ca").hint("name a file with the authority of clients, or leave --cert out"));
         }
         let names = self.tls_names.as_deref().unwrap_or_default().split(',').map(str::trim);
         Ok(Some(TlsPlan {

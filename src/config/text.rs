@@ -7,8 +7,8 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
 use crate::topology::{
-    BackendName, BackendProtocol, BackendSelection, CertificateCheck, Host, HttpPath, NamedBackends, Ports,
-    RevocationList, Sockets, StartFaults, Weights,
+    BackendName, BackendProtocol, BackendSelection, CertificateCheck, Host, HttpPath, NamedBackends, Ports, Sockets,
+    StartFaults, TlsFile, Weights,
 };
 
 /// `true` or `false`, also as text.
@@ -143,7 +143,7 @@ read_as_typed!(
     StartFaults,
     BackendProtocol,
     CertificateCheck,
-    RevocationList
+    TlsFile
 );
 
 /// As it is typed, a list of such parts, or a table of names with one address or a list of them.

@@ -1,7 +1,10 @@
-//! What backends serve with TLS: certificates of the fleet's own authority, or the user's. Keys of the fleet's own never touch a disk; the
-//! authority's certificate and its revocation list are written for those who are to trust it.
+//! What backends serve with TLS: certificates of the fleet's own authority, or the user's. Their keys and the authority's never touch a disk; its
+//! certificate and its revocation list are written for those who are to trust it, and a client's certificate with its key where it is asked for.
 
+use std::fs::{OpenOptions, Permissions};
+use std::io::Write;
 use std::net::IpAddr;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::Problem;
@@ -10,7 +13,7 @@ use crate::io::authority::Authority;
 use crate::io::tls_server;
 use crate::platform::machine_name;
 use crate::runfile;
-use crate::topology::{Address, Host, Topology};
+use crate::topology::{Address, Host, TlsFile, Topology};
 use crate::wire::{BadCertificate, Credentials, TlsAssignment};
 
 /// What a fleet's TLS is to be.
@@ -19,7 +22,7 @@ pub(crate) struct TlsPlan {
     /// The user's certificate and key, in files; none for one of the fleet's own authority.
     pub(crate) own: Option<(PathBuf, PathBuf)>,
     /// Clients must show a certificate of one of these authorities.
-    pub(crate) client_ca: Option<PathBuf>,
+    pub(crate) client_ca: Option<TlsFile>,
     /// Where the authority's certificate is written; none for the folder of run files.
     pub(crate) ca_out: Option<PathBuf>,
     /// Further names of the certificate.
@@ -29,8 +32,15 @@ pub(crate) struct TlsPlan {
 /// The certificates that were made or read.
 pub(crate) struct Prepared {
     pub(crate) assignment: TlsAssignment,
-    /// Where the authority's certificate and its revocation list are.
-    pub(crate) authority: Option<(PathBuf, PathBuf)>,
+    pub(crate) authority: Option<AuthorityFiles>,
+}
+
+/// Where those find it who trust the fleet's own authority.
+pub(crate) struct AuthorityFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) revocations: PathBuf,
+    /// A certificate of a client with its key, where clients must show one of this authority.
+    pub(crate) client: Option<PathBuf>,
 }
 
 /// Makes and reads what the plan says, or adds what is wrong with it.
@@ -39,7 +49,11 @@ pub(crate) fn prepare(plan: &TlsPlan, topology: &Topology, error: &mut StartErro
         error.add(problem.to_string(), problem.hint_text().unwrap_or("see the message of the operating system"));
         None
     };
-    let clients = match plan.client_ca.as_deref().map(|file| read("--client-ca", file)).transpose() {
+    let clients_file = match &plan.client_ca {
+        Some(TlsFile::File(file)) => Some(file),
+        Some(TlsFile::Fleet) | None => None,
+    };
+    let clients = match clients_file.map(|file| read("--client-ca", file)).transpose() {
         Ok(clients) => clients,
         Err(problem) => return add(problem),
     };
@@ -58,14 +72,14 @@ pub(crate) fn prepare(plan: &TlsPlan, topology: &Topology, error: &mut StartErro
         let hint = "the files hold a certificate with those between it and its authority, and its key, in PEM";
         return add(Problem::new(format!("they cannot be served: {why:#}")).on(on).hint(hint));
     }
-    if let Some(file) = &plan.client_ca
+    if let Some(file) = clients_file
         && let Err(why) = tls_server::examine(&prepared.assignment.good, clients.as_deref())
     {
         let problem =
             Problem::new(format!("no authority of clients: {why:#}")).on(format!("--client-ca {}", file.display()));
         return add(problem.hint("the file holds certificates of authorities in PEM"));
     }
-    prepared.assignment.clients = clients;
+    prepared.assignment.clients = prepared.assignment.clients.or(clients);
     Some(prepared)
 }
 
@@ -101,14 +115,44 @@ fn of_authority(plan: &TlsPlan, topology: &Topology) -> Result<Prepared, Problem
             .hint("name a file with --ca-out")
     })?;
     let list = revocation_list_of(&file);
-    for (path, text) in [(&file, authority.pem()), (&list, revocations)] {
-        std::fs::write(path, text).map_err(|why| {
-            let problem = Problem::new(format!("failed to write the authority's certificate: {why}"));
-            problem.on(path.display().to_string()).hint("name another file with --ca-out")
-        })?;
+    write(&file, &authority.pem(), Readers::All)?;
+    write(&list, &revocations, Readers::All)?;
+    let (mut clients, mut client) = (None, None);
+    if plan.client_ca == Some(TlsFile::Fleet) {
+        let Credentials { chain, key } = authority.certify_client("uuid-generator client").map_err(failed)?;
+        let path = client_certificate_of(&file);
+        write(&path, &[chain, key].concat(), Readers::Owner)?;
+        (clients, client) = (Some(authority.pem()), Some(path));
     }
-    let assignment = TlsAssignment { good, bad, clients: None };
-    Ok(Prepared { assignment, authority: Some((file, list)) })
+    let assignment = TlsAssignment { good, bad, clients };
+    Ok(Prepared { assignment, authority: Some(AuthorityFiles { certificate: file, revocations: list, client }) })
+}
+
+/// Who may read a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Readers {
+    All,
+    Owner,
+}
+
+fn write(path: &Path, text: &str, readers: Readers) -> Result<(), Problem> {
+    let mode = match readers {
+        Readers::All => 0o666,
+        Readers::Owner => 0o600,
+    };
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(mode);
+    let written = options.open(path).and_then(|mut file| {
+        if readers == Readers::Owner {
+            // One that was there keeps its mode otherwise.
+            file.set_permissions(Permissions::from_mode(mode))?;
+        }
+        file.write_all(text.as_bytes())
+    });
+    written.map_err(|why| {
+        let problem = Problem::new(format!("failed to write a certificate of the fleet's authority: {why}"));
+        problem.on(path.display().to_string()).hint("name another file with --ca-out")
+    })
 }
 
 /// Where the certificate of a fleet's authority is, unless somebody says otherwise: the same path from one start to the next, as
@@ -122,6 +166,11 @@ pub(crate) fn authority_file(topology: &Topology) -> Option<PathBuf> {
 /// The list of revoked certificates that lies beside that of its authority.
 pub(crate) fn revocation_list_of(authority: &Path) -> PathBuf {
     authority.with_extension("crl.pem")
+}
+
+/// The certificate of a client, with its key, that lies beside that of its authority.
+pub(crate) fn client_certificate_of(authority: &Path) -> PathBuf {
+    authority.with_extension("client.pem")
 }
 
 /// All names by which a balancer may call a backend.

@@ -28,7 +28,7 @@ pub(crate) mod joint {
     pub(crate) use super::fold::records::RecordStore;
 }
 
-pub(crate) use certificates::{TlsPlan, authority_file, revocation_list_of};
+pub(crate) use certificates::{TlsPlan, authority_file, client_certificate_of, revocation_list_of};
 pub(crate) use fold::log::LogMode;
 pub(crate) use plan::{ControlAddress, FleetPlan};
 pub(crate) use supervisor::run;

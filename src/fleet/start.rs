@@ -60,7 +60,7 @@ pub(crate) fn bind(plan: &FleetPlan) -> Result<Bound> {
     }
     let listening = listen(plan, &topology, &resolved, &mut error);
     let tls = plan.tls.as_ref().and_then(|tls| certificates::prepare(tls, &topology, &mut error));
-    topology.authority = tls.as_ref().and_then(|tls| tls.authority.as_ref()).map(|(authority, _)| authority.clone());
+    topology.authority = tls.as_ref().and_then(|tls| tls.authority.as_ref()).map(|files| files.certificate.clone());
     let mut serve = |address, what, option| match Listening::bind(address, what, option) {
         Ok(listening) => Some(listening),
         Err((problem, hint)) => {

@@ -19,7 +19,7 @@ use crate::fleet::api::command::{
 use crate::fleet::api::feed::{Feed, feed};
 use crate::fleet::api::server::{Api, Sources};
 use crate::fleet::backends::{FleetBackends, FleetRun, Notification};
-use crate::fleet::certificates::Prepared;
+use crate::fleet::certificates::{AuthorityFiles, Prepared};
 use crate::fleet::fold::live::LiveView;
 use crate::fleet::fold::log::Log;
 use crate::fleet::fold::metrics::Metrics;
@@ -578,9 +578,14 @@ impl RunningFleet {
 
 /// Where clients find the certificate of the fleet's own authority.
 fn introduce_authority(tls: &Prepared, printer: &mut Printer) {
-    let Some((authority, list)) = &tls.authority else { return };
-    let (authority, list) = (authority.display(), list.display());
-    let text = format!("TLS: the authority's certificate is {authority}\n     its revocation list is {list}\n\n");
+    let Some(AuthorityFiles { certificate, revocations, client }) = &tls.authority else { return };
+    let (certificate, revocations) = (certificate.display(), revocations.display());
+    let client = client.as_ref().map_or_else(String::new, |file| {
+        format!("     a certificate for clients, and its key, is {}\n", file.display())
+    });
+    let text = format!(
+        "TLS: the authority's certificate is {certificate}\n     its revocation list is {revocations}\n{client}\n"
+    );
     printer.print(OutputStream::Output, text);
 }
 

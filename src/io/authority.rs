@@ -38,7 +38,15 @@ impl Authority {
         self.sign(of_server(names)?)
     }
 
-    /// The same, with which that is wrong and nothing else.
+    /// A certificate of a client with that name, and its key.
+    pub(crate) fn certify_client(&self, name: &str) -> Result<Credentials, Error> {
+        let mut params = of_server(&[])?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(params)
+    }
+
+    /// A certificate of a server with which that is wrong and nothing else.
     pub(crate) fn certify_badly(&self, names: &[String], bad: BadCertificate) -> Result<Credentials, Error> {
         let mut params = of_server(names)?;
         match bad {

@@ -78,22 +78,22 @@ impl FromStr for CertificateCheck {
     }
 }
 
-/// Which list of revoked certificates a balancer obeys.
+/// What a file says, or what the fleet makes of its own authority.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum RevocationList {
-    /// The revocation list of the fleet's own authority.
+pub(crate) enum TlsFile {
+    /// What belongs to the fleet's own authority.
     Fleet,
     File(PathBuf),
 }
 
-impl FromStr for RevocationList {
+impl FromStr for TlsFile {
     type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<RevocationList, &'static str> {
+    fn from_str(text: &str) -> Result<TlsFile, &'static str> {
         match text {
-            "" => Err("expected a file with a revocation list in PEM, or fleet"),
-            "fleet" => Ok(RevocationList::Fleet),
-            file => Ok(RevocationList::File(file.into())),
+            "" => Err("expected a file in PEM, or fleet"),
+            "fleet" => Ok(TlsFile::Fleet),
+            file => Ok(TlsFile::File(file.into())),
         }
     }
 }
@@ -107,6 +107,8 @@ pub(crate) struct BackendTls {
     pub(crate) authority: Option<String>,
     /// The list of those that it refuses all the same.
     pub(crate) revoked: Option<String>,
+    /// The certificate that it shows, with its key in the same file.
+    pub(crate) certificate: Option<String>,
 }
 
 /// A number that is no weight.
