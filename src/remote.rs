@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use crate::error::Problem;
 use crate::io::clock;
-pub(crate) use crate::remote::exchange::PageConnection;
 use crate::remote::exchange::{ApiExchange, ApiRequest};
+pub(crate) use crate::remote::exchange::{NoResponse, PageConnection};
 use crate::runfile::{Runfile, Whereabouts};
 use crate::wire::{
     Action, BalanceRequest, BalancerInfo, BatchHead, CheckNews, ClientTimes, Fault, FleetStatus, Frame, Moment, Record,

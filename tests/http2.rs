@@ -161,6 +161,46 @@ fn start(flags: &[&str]) -> (Fleet, u16) {
 }
 
 #[test]
+fn backends_that_speak_http2_alone_say_so_before_their_client_has_said_anything() {
+    for proxy in [false, true] {
+        let flags: &[&str] = if proxy { &["--protocols", "h2", "--proxy-protocol"] } else { &["--protocols", "h2"] };
+        let (fleet, port) = start(flags);
+        let header: &[u8] = if proxy { b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 80\r\n" } else { b"" };
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(header).unwrap();
+        let mut settings = [0; 9];
+        stream.read_exact(&mut settings).unwrap();
+        assert_eq!(settings[3..], [4, 0, 0, 0, 0, 0], "SETTINGS of stream 0");
+
+        // HTTP/1 is refused with GOAWAY, and recorded.
+        stream.write_all(b"GET /uuid HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        assert!(rest.windows(9).any(|frame| frame[3..] == [7, 0, 0, 0, 0, 0]), "{}", rest.escape_ascii());
+        eventually("it is recorded", || fleet.records().records.len() == 1);
+        let refusal = fleet.records().records[0].refusal.clone();
+        assert!(refusal.as_deref().is_some_and(|why| why.contains("preface")), "{refusal:?}");
+
+        let mut connection = Connection::with(port, AnnouncedSettings::CLIENT, header);
+        let stream = connection.get("/uuid");
+        assert_eq!(connection.wait(stream).status, 200);
+        assert!(fleet.program(&["healthcheck"]).status.success());
+    }
+}
+
+#[test]
+fn backends_that_speak_http1_alone_take_the_preface_for_a_bad_request() {
+    let (_fleet, port) = start(&["--protocols", "http/1.1"]);
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).unwrap();
+    assert!(response.starts_with(b"HTTP/1.1 505 "), "{}", response.escape_ascii());
+}
+
+#[test]
 fn many_requests_share_a_connection_and_each_has_its_record() {
     let (fleet, port) = start(&[]);
     let mut connection = Connection::to(port);

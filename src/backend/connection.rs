@@ -16,7 +16,7 @@ use crate::backend::response::{ResponseBody, pattern};
 use crate::backend::state::ProcessState;
 use crate::backend::websocket::Socket;
 use crate::journal::Claim;
-use crate::wire::{AttemptEnd, End, Moment, Refusal, ResponseId, Secured};
+use crate::wire::{AttemptEnd, End, Moment, Protocols, Refusal, ResponseId, Secured};
 use verdict::life::LifeEnd;
 
 /// More fields than this are refused.
@@ -404,8 +404,8 @@ impl Connection {
                 | ConnectionState::Streaming(_)
                 | ConnectionState::Paced { .. }
                 | ConnectionState::Http2 => return rest,
-                ConnectionState::Head if self.http.requests() == 0 && may_be_http2(rest) => {
-                    if rest.len() >= PREFACE.len() {
+                ConnectionState::Head if self.http.requests() == 0 && state.protocols.may_be_http2(rest) => {
+                    if rest.len() >= PREFACE.len() || state.protocols == Protocols::Http2 {
                         self.stage = ConnectionState::Http2;
                     }
                     return rest;
@@ -586,13 +586,6 @@ impl Connection {
     fn next_stage(&self) -> ConnectionState {
         if self.http.is_over() { ConnectionState::Over } else { ConnectionState::Head }
     }
-}
-
-/// Whether the connection begins as one of HTTP/2, as far as has come. No request of HTTP/1 does.
-fn may_be_http2(bytes: &[u8]) -> bool {
-    const WORD: usize = "PRI ".len();
-    let length = bytes.len().min(PREFACE.len());
-    length >= WORD && bytes[..length] == PREFACE[..length]
 }
 
 #[cfg(test)]

@@ -99,6 +99,16 @@ impl Link {
         self.say(output, now, turn)
     }
 
+    /// Says what comes before a client has said anything. With TLS that is when the handshake is done.
+    pub(super) fn greet(&mut self, turn: LinkTurn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
+        if self.stream.tls().is_some() {
+            return ControlFlow::Continue(());
+        }
+        output.clear();
+        self.http.greet(now, turn.state, output);
+        if output.is_empty() { ControlFlow::Continue(()) } else { self.say(output, now, turn) }
+    }
+
     /// Takes what has come under TLS, or to begin it.
     fn decrypt(&mut self, mut bytes: &[u8], now: Moment, output: &mut Vec<u8>, turn: LinkTurn) -> ControlFlow<()> {
         if self.http.is_opening() {
@@ -125,6 +135,7 @@ impl Link {
                         turn.state.handshakes.completed += 1;
                         turn.state.handshakes.resumed += u64::from(facts.resumed);
                         self.http.secure(facts);
+                        self.http.greet(now, turn.state, output);
                     }
                     self.ended |= taken == Taken::Closed;
                     tls.plaintext(|data| self.http.receive(data, now, turn.state, output));

@@ -71,8 +71,10 @@ fn prepare(assignment: &Assignment, descriptors: Vec<std::os::fd::OwnedFd>) -> R
         assignment.calendar,
     );
     state.proxy_protocol = assignment.proxy_protocol;
+    state.protocols = assignment.protocols;
     if let Some(tls) = &assignment.tls {
-        state.tls = Some(Acceptor::new(tls.clone()).context("failed to take over the certificate")?);
+        state.tls =
+            Some(Acceptor::new(tls.clone(), assignment.protocols).context("failed to take over the certificate")?);
     }
     state.misbehave(assignment.faults.clone());
     Ok((state, listeners))

@@ -268,6 +268,10 @@ impl BackendServer {
             gone: LifeEnd::Open,
         });
         self.state.journal.note_connections(self.connections.len());
+        let turn = LinkTurn { poller: &self.poller, state: &mut self.state, timers: &mut self.timers, token };
+        if self.connections[token].greet(turn, now, &mut self.output).is_break() {
+            return self.close(token);
+        }
         // The first request has often come with the connection; one that asks to close after it then never enters the poll.
         self.serve(token);
     }

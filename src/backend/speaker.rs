@@ -3,7 +3,7 @@
 use crate::backend::connection::{Connection, Waiting};
 use crate::backend::multiplexed::StreamConnection;
 use crate::backend::state::ProcessState;
-use crate::wire::{End, Moment, Secured};
+use crate::wire::{End, Moment, Protocols, Secured};
 use verdict::life::LifeEnd;
 
 /// One or the other, with what its link asks of both.
@@ -67,6 +67,13 @@ impl Speaker {
     pub(crate) fn refuse_plain(&mut self, input: &[u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         if let Speaker::Http1(http) = self {
             http.refuse_plain(input, now, state, out);
+        }
+    }
+
+    /// Says what comes before a client has said anything: the settings of HTTP/2 where nothing else is spoken.
+    pub(crate) fn greet(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+        if state.protocols == Protocols::Http2 && !self.is_opening() {
+            self.receive(&[], now, state, out);
         }
     }
 

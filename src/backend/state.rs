@@ -12,7 +12,7 @@ use crate::backend::show::Show;
 use crate::io::tls_server::Acceptor;
 use crate::journal::Writer;
 use crate::wire::{
-    BackendIdentity, BadCertificate, Calendar, ConnectionLimits, Fault, Generator, Handshakes, Moment, page,
+    BackendIdentity, BadCertificate, Calendar, ConnectionLimits, Fault, Generator, Handshakes, Moment, Protocols, page,
 };
 use verdict::response::ContentKind;
 
@@ -28,6 +28,7 @@ pub(crate) struct ProcessState {
     pub(super) page: PageText,
     /// Whether connections may begin with a header of the PROXY protocol.
     pub(crate) proxy_protocol: bool,
+    pub(crate) protocols: Protocols,
     /// Where connections are TLS.
     pub(crate) tls: Option<Acceptor>,
     pub(crate) handshakes: Handshakes,
@@ -68,6 +69,7 @@ impl ProcessState {
             show: Show::default(),
             page,
             proxy_protocol: false,
+            protocols: Protocols::default(),
             tls: None,
             handshakes: Handshakes::default(),
             draining: false,

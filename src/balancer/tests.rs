@@ -17,7 +17,7 @@ use crate::wire::Generator;
 /// One thing that is asked for besides the algorithm.
 type Feature = (&'static str, fn(&mut Topology, &mut Options));
 
-const ASKS: [Feature; 30] = [
+const ASKS: [Feature; 31] = [
     ("nothing", |_, _| ()),
     ("weights", |topology, _| weigh(topology, "5:1:1")),
     ("backup", |topology, _| topology.backends[2].backup = true),

@@ -10,7 +10,7 @@ use super::choice::choice;
 use crate::args::healthcheck::HealthcheckArgs;
 use crate::config::fleet::FleetConfig;
 use crate::error::Problem;
-use crate::remote::{FleetChoice, FleetSearch, Which, search, status_of};
+use crate::remote::{FleetChoice, FleetSearch, NoResponse, Which, search, status_of};
 use crate::topology::Ports;
 use crate::wire::{BackendState, BackendStatus, READINESS_PATHS};
 
@@ -19,10 +19,18 @@ const NOT_HEALTHY: u8 = 1;
 
 /// How a backend is found out about.
 enum HealthSource {
-    /// Its readiness, at that URL.
+    /// By its readiness at that URL.
     Url(Uri),
-    /// What its fleet knows: this command can ask no backend that wants a client certificate, or that has no port.
-    Fleet { name: String, state: BackendState },
+    /// The same; where it speaks no HTTP/1, its fleet knows.
+    Either(Uri, BackendHealth),
+    /// By what its fleet knows: this command can ask no backend that wants a client certificate, or that has no port.
+    Fleet(BackendHealth),
+}
+
+/// A backend as its fleet knows it.
+struct BackendHealth {
+    name: String,
+    state: BackendState,
 }
 
 /// Asks, and names what is not healthy.
@@ -51,25 +59,42 @@ pub(super) async fn run(args: HealthcheckArgs) -> Result<ExitCode> {
 impl HealthSource {
     /// What is to be said of it: an error where it is not healthy.
     async fn ask(self) -> Result<String, String> {
-        match self {
-            HealthSource::Url(url) => match status_of(&url, PATIENCE).await {
-                Ok(status) if status.is_success() => Ok(format!("{url} answers {status}")),
-                Ok(status) => Err(format!("{url} answers {status}")),
-                Err(error) => Err(format!("{url}: {error:#}")),
-            },
-            HealthSource::Fleet { name, state } if state == BackendState::Ready => Ok(format!("{name} is {state}")),
-            HealthSource::Fleet { name, state } => Err(format!("{name} is {state}")),
+        let (url, known) = match self {
+            HealthSource::Fleet(known) => return known.describe(),
+            HealthSource::Url(url) => (url, None),
+            HealthSource::Either(url, known) => (url, Some(known)),
+        };
+        match (status_of(&url, PATIENCE).await, known) {
+            (Ok(status), _) if status.is_success() => Ok(format!("{url} answers {status}")),
+            (Ok(status), _) => Err(format!("{url} answers {status}")),
+            (Err(error), Some(known)) if is_other_protocol(&error) => known.describe(),
+            (Err(error), _) => Err(format!("{url}: {error:#}")),
         }
     }
 }
 
+impl BackendHealth {
+    fn describe(&self) -> Result<String, String> {
+        let text = format!("{} is {}", self.name, self.state);
+        if self.state == BackendState::Ready { Ok(text) } else { Err(text) }
+    }
+}
+
+fn is_other_protocol(error: &anyhow::Error) -> bool {
+    error.downcast_ref().is_some_and(NoResponse::is_other_protocol)
+}
+
 fn known(backend: BackendStatus) -> HealthSource {
-    HealthSource::Fleet { name: backend.name, state: backend.state }
+    HealthSource::Fleet(BackendHealth { name: backend.name, state: backend.state })
 }
 
 fn of_backend(backend: BackendStatus) -> Result<HealthSource> {
     let asks_clients = backend.tls.as_ref().is_some_and(|tls| tls.asks_clients);
-    if asks_clients || backend.url.starts_with("unix:") { Ok(known(backend)) } else { readiness(&backend.url) }
+    if asks_clients || backend.url.starts_with("unix:") {
+        return Ok(known(backend));
+    }
+    let url = readiness(&backend.url)?;
+    Ok(HealthSource::Either(url, BackendHealth { name: backend.name, state: backend.state }))
 }
 
 /// Of the fleet that runs here: its backends may have been arguments, as in an image. Without one those of the settings are asked, and
@@ -97,10 +122,10 @@ async fn of_ports(choice: &FleetChoice, ports: Ports) -> Result<Vec<HealthSource
 /// Of these ports, else of the settings.
 fn of_settings(ports: Option<Ports>) -> Result<Vec<HealthSource>> {
     let topology = FleetConfig { ports, ..FleetConfig::default() }.merge()?.topology()?;
-    topology.generators().map(|generator| readiness(&topology.url(generator))).collect()
+    topology.generators().map(|generator| readiness(&topology.url(generator)).map(HealthSource::Url)).collect()
 }
 
-fn readiness(backend: &str) -> Result<HealthSource> {
+fn readiness(backend: &str) -> Result<Uri> {
     let url = format!("{backend}{}", READINESS_PATHS[0]);
-    Ok(HealthSource::Url(url.parse().map_err(|_| Problem::new("no URL").on(url))?))
+    Ok(url.parse().map_err(|_| Problem::new("no URL").on(url))?)
 }

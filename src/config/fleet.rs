@@ -21,7 +21,7 @@ use crate::error::Problem;
 use crate::fleet::{ControlAddress, FleetPlan, LogMode, TlsPlan};
 use crate::platform::machine_name;
 use crate::topology::{BackendName, Host, NamedBackends, Ports, Sockets, StartFaults, TlsFile, Topology};
-use crate::wire::{ConnectionLimits, Time, Token};
+use crate::wire::{ConnectionLimits, Protocols, Time, Token};
 
 layer! {
     /// One layer: what is typed for a fleet, set in the environment, or written in the file.
@@ -52,6 +52,11 @@ layer! {
         /// Accept a PROXY protocol header, version 1 or 2, at the start of connections to backends [default: refused]
         #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
         pub(crate) proxy_protocol: Option<Flag>,
+
+        /// What backends speak: http/1.1 or h2; both: HTTP/2 where the client begins with its preface or agrees to it (ALPN)
+        /// [default: http/1.1,h2]
+        #[arg(long, value_name = "PROTOCOLS")]
+        pub(crate) protocols: Option<Protocols>,
 
         /// Speak TLS at the backends, with a certificate of the fleet's own authority: where the authority's certificate is written is
         /// printed at start [default: plain HTTP]
@@ -338,6 +343,7 @@ impl MergedFleet {
             network: None,
             sockets: config.sockets,
             proxy_protocol: is_on(config.proxy_protocol),
+            protocols: config.protocols.unwrap_or_default(),
             tls,
             faults: config.fault.unwrap_or_default(),
             limits: ConnectionLimits {

@@ -186,6 +186,7 @@ impl FleetBackends {
             calendar: self.calendar,
             limits: self.plan.limits,
             proxy_protocol: self.plan.proxy_protocol,
+            protocols: self.plan.protocols,
             tls: self.tls.clone(),
             faults: faults.clone(),
             grace: self.plan.grace,

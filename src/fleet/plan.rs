@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::fleet::certificates::TlsPlan;
 use crate::fleet::fold::log::LogMode;
 use crate::topology::{Host, NamedBackends, Ports, Sockets, StartFaults};
-use crate::wire::{ConnectionLimits, Token};
+use crate::wire::{ConnectionLimits, Protocols, Token};
 
 /// What a fleet is to be.
 pub(crate) struct FleetPlan {
@@ -25,6 +25,8 @@ pub(crate) struct FleetPlan {
     pub(crate) sockets: Option<Sockets>,
     /// Whether connections to backends may begin with a header of the PROXY protocol.
     pub(crate) proxy_protocol: bool,
+    /// Which versions of HTTP backends speak.
+    pub(crate) protocols: Protocols,
     /// What their TLS is to be; none without.
     pub(crate) tls: Option<TlsPlan>,
     /// What backends have from their start.

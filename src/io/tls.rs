@@ -227,6 +227,11 @@ impl TlsFailure {
         !matches!(self, TlsFailure::Closed | TlsFailure::Reset)
     }
 
+    /// Whether the two ends have no application protocol in common (ALPN).
+    pub(crate) fn is_about_protocol(&self) -> bool {
+        matches!(self, TlsFailure::Alert(what) if what == NO_PROTOCOL)
+    }
+
     /// What the user may try.
     pub(crate) fn hint(&self) -> &'static str {
         match self {
@@ -246,7 +251,7 @@ impl TlsFailure {
             TlsFailure::NoHttp2 => {
                 "switch HTTP/2 on in the balancer, or leave --http2 out: the client then speaks HTTP/1.1"
             }
-            TlsFailure::Alert(what) if what == NO_PROTOCOL => {
+            _ if self.is_about_protocol() => {
                 "the balancer speaks another protocol there: --http2 asks for HTTP/2, without it the client speaks HTTP/1.1"
             }
             TlsFailure::Alert(_) | TlsFailure::Other(_) => {
@@ -286,9 +291,7 @@ impl fmt::Display for TlsFailure {
                 f.write_str("it asks for a client certificate, and none was shown")
             }
             TlsFailure::NoHttp2 => f.write_str("it does not offer HTTP/2 (ALPN h2)"),
-            TlsFailure::Alert(what) if what == NO_PROTOCOL => {
-                f.write_str("it offers no protocol that was asked for (ALPN)")
-            }
+            _ if self.is_about_protocol() => f.write_str("it offers no protocol that was asked for (ALPN)"),
             TlsFailure::Alert(what) => write!(f, "it refuses the TLS handshake: {what}"),
             TlsFailure::Closed => f.write_str("it closes the connection during the TLS handshake"),
             TlsFailure::Reset => f.write_str("it resets the connection during the TLS handshake"),

@@ -18,8 +18,7 @@ use rustls::{
 };
 
 use crate::platform::SEND;
-use crate::wire::{BadCertificate, Clipped, Credentials, Protocol, Secured, TlsAssignment, TlsVersion};
-use verdict::HandshakeFailure;
+use crate::wire::{BadCertificate, Clipped, Credentials, Protocol, Protocols, Secured, TlsAssignment, TlsVersion};
 
 /// Plaintext that one record takes at most.
 const RECORD_BYTES: usize = 16 * 1024;
@@ -27,15 +26,16 @@ const RECORD_BYTES: usize = 16 * 1024;
 /// What new connections are served with.
 pub(crate) struct Acceptor {
     assignment: TlsAssignment,
+    protocols: Protocols,
     bad: Option<BadCertificate>,
     config: Arc<ServerConfig>,
 }
 
 impl Acceptor {
     /// An acceptor that serves its good certificate.
-    pub(crate) fn new(assignment: TlsAssignment) -> Result<Acceptor> {
-        let config = configure(&assignment.good, assignment.clients.as_deref())?;
-        Ok(Acceptor { assignment, bad: None, config })
+    pub(crate) fn new(assignment: TlsAssignment, protocols: Protocols) -> Result<Acceptor> {
+        let config = configure(&assignment.good, assignment.clients.as_deref(), protocols)?;
+        Ok(Acceptor { assignment, protocols, bad: None, config })
     }
 
     /// New connections get the certificate with which that is wrong, or the good one. Sessions that began with another are not
@@ -46,7 +46,7 @@ impl Acceptor {
                 |bad| self.assignment.bad.iter().find(|(known, _)| *known == bad).map(|(_, credentials)| credentials);
             let credentials = bad.map_or(Some(&self.assignment.good), find);
             let credentials = credentials.context("there is no such certificate")?;
-            self.config = configure(credentials, self.assignment.clients.as_deref())?;
+            self.config = configure(credentials, self.assignment.clients.as_deref(), self.protocols)?;
             self.bad = bad;
         }
         Ok(())
@@ -66,10 +66,10 @@ impl Acceptor {
 
 /// Whether these can be served: an error says what is wrong with them.
 pub(crate) fn examine(credentials: &Credentials, clients: Option<&str>) -> Result<()> {
-    configure(credentials, clients).map(drop)
+    configure(credentials, clients, Protocols::default()).map(drop)
 }
 
-fn configure(credentials: &Credentials, clients: Option<&str>) -> Result<Arc<ServerConfig>> {
+fn configure(credentials: &Credentials, clients: Option<&str>, protocols: Protocols) -> Result<Arc<ServerConfig>> {
     let provider = Arc::new(ring::default_provider());
     let versions = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
     let builder = match clients {
@@ -92,7 +92,7 @@ fn configure(credentials: &Credentials, clients: Option<&str>) -> Result<Arc<Ser
     anyhow::ensure!(!chain.is_empty(), "it has no certificate: BEGIN CERTIFICATE is missing");
     let key = PrivateKeyDer::from_pem_slice(credentials.key.as_bytes()).context("no private key can be read")?;
     let mut config = builder.with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.offered();
     Ok(Arc::new(config))
 }
 

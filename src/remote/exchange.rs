@@ -29,6 +29,17 @@ pub(crate) enum NoResponse {
     Tls(TlsFailure),
 }
 
+impl NoResponse {
+    /// Whether what is there speaks, and no HTTP/1.
+    pub(crate) fn is_other_protocol(&self) -> bool {
+        match self {
+            NoResponse::Malformed(_) => true,
+            NoResponse::Tls(failure) => failure.is_about_protocol(),
+            NoResponse::Scheme | NoResponse::Host | NoResponse::Connection(_) | NoResponse::Ended => false,
+        }
+    }
+}
+
 impl From<std::io::Error> for NoResponse {
     fn from(error: std::io::Error) -> NoResponse {
         NoResponse::Connection(error)

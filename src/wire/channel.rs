@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Calendar, Fault, Generator, Handshakes, Instance, ReceivedRequest, TlsAssignment};
+use crate::wire::{Calendar, Fault, Generator, Handshakes, Instance, Protocols, ReceivedRequest, TlsAssignment};
 
 /// Bounds that keep a backend alive among careless and hostile clients.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -46,6 +46,7 @@ pub(crate) struct Assignment {
     pub(crate) limits: ConnectionLimits,
     /// Whether connections may begin with a header of the PROXY protocol.
     pub(crate) proxy_protocol: bool,
+    pub(crate) protocols: Protocols,
     /// What it serves with TLS; none without TLS.
     pub(crate) tls: Option<TlsAssignment>,
     /// How it misbehaves from its start.

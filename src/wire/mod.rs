@@ -9,6 +9,7 @@ mod event;
 mod life;
 mod names;
 pub(crate) mod page;
+mod protocols;
 mod record;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -27,6 +28,7 @@ pub(crate) use channel::{Assignment, BackendCommand, BackendIdentity, BackendRep
 pub(crate) use clipped::{Clipped, ClippedText};
 pub(crate) use event::{BackendChange, Cause, Departure, FleetEvent};
 pub(crate) use names::FleetNames;
+pub(crate) use protocols::Protocols;
 pub(crate) use record::{AsArrived, End, FORWARDED_BYTES, HOST_BYTES, RECORD_WORDS, Record, Refusal, Revision};
 pub(crate) use secured::{Credentials, Handshakes, Protocol, Secured, TlsAssignment, TlsVersion};
 pub(crate) use token::{NotAToken, Token};
