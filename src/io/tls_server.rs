@@ -19,6 +19,7 @@ use rustls::{
 
 use crate::platform::SEND;
 use crate::wire::{BadCertificate, Clipped, Credentials, Protocol, Protocols, Secured, TlsAssignment, TlsVersion};
+use verdict::HandshakeFailure;
 
 /// Plaintext that one record takes at most.
 const RECORD_BYTES: usize = 16 * 1024;
