@@ -352,6 +352,14 @@ fn connections_that_are_balanced_are_known_whatever_the_speed() {
 }
 
 #[test]
+fn two_choices_that_take_the_first_of_equals_are_not_least_connections() {
+    for seed in 1..=8 {
+        let seen = infer_at(3, &Picks::TwoInOrder, 1, seed, &|_| {});
+        assert_eq!(seen.kind, Some(Algorithm::TwoChoices), "{seen:#?}");
+    }
+}
+
+#[test]
 fn bursts_are_no_rotation_and_a_turn_that_is_skipped_is_an_exception() {
     let seen = infer_at(3, &Picks::Bursts(10), 1, 1, &|_| {});
     assert_eq!(seen.kind, None, "{seen:#?}");

@@ -31,6 +31,8 @@ pub enum Picks {
     /// By the smoothed time of responses alone, which chance decides: the same one for a while.
     Soonest,
     TwoDistinct,
+    /// The less loaded of two distinct draws, and the first in the file where both are alike: Caddy's `random_choose 2`.
+    TwoInOrder,
     TwoWithReplacement,
     Source {
         network_only: bool,
@@ -208,16 +210,19 @@ impl Simulated {
                 self.took.iter_mut().for_each(|took| *took *= 0.995);
                 soonest
             }
-            Picks::TwoDistinct | Picks::TwoWithReplacement => {
+            Picks::TwoDistinct | Picks::TwoInOrder | Picks::TwoWithReplacement => {
                 let active = self.active();
                 let first = self.chance.below(active.len());
                 let second = match self.picks {
-                    Picks::TwoDistinct if active.len() > 1 => {
+                    Picks::TwoDistinct | Picks::TwoInOrder if active.len() > 1 => {
                         (first + 1 + self.chance.below(active.len() - 1)) % active.len()
                     }
                     _ => self.chance.below(active.len()),
                 };
-                let (first, second) = (active[first], active[second]);
+                let (first, second) = match self.picks {
+                    Picks::TwoInOrder => (active[first.min(second)], active[first.max(second)]),
+                    _ => (active[first], active[second]),
+                };
                 if self.load(rotation, second) < self.load(rotation, first) { second } else { first }
             }
             Picks::Source { network_only } => {

@@ -166,7 +166,9 @@ impl Lab<'_> {
         // Others than the usual ones were asked meanwhile.
         self.evidence.usual = self.evidence.usual.max(self.usual);
         self.beside();
-        let backends = seen.len();
+        // Where ties are no draws, some get nothing while nothing is in flight.
+        let others_too = self.evidence.held_one.iter().flat_map(|hold| backends(&hold.others));
+        let backends = counts(&fresh.iter().copied().chain(others_too).collect::<Vec<Backend>>()).len();
         let there: usize = self.evidence.held_one.iter().map(Hold::to_busy).sum();
         let sent: usize = self.evidence.held_one.iter().map(|hold| hold.others.len()).sum();
         if there * backends * 2 < sent && (3..=9).contains(&backends) {

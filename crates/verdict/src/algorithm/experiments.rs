@@ -99,9 +99,15 @@ impl Lab<'_> {
             if !is_side_by_side && !self.evidence.keys.iter().any(|(_, trial)| trial.decides()) {
                 self.load();
             }
-        } else {
+        } else if self.setting.headers.is_empty() && self.setting.cookies.is_empty() {
             self.load();
             self.keys(false);
+        } else {
+            // The user has named a key.
+            self.keys(false);
+            if !self.evidence.keys.iter().any(|(_, trial)| trial.decides()) {
+                self.load();
+            }
         }
         self.crowd();
         // Many rotations, each for itself, look like chance until many requests are compared.

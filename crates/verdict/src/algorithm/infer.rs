@@ -42,6 +42,10 @@ impl Evidence {
             | OrderPattern::Clumped => self.infer_spread(&fresh, names, &mut inference),
         }
         self.contradict(&mut inference);
+        let needs_key = |kind: &Algorithm| {
+            matches!(kind, Algorithm::Header | Algorithm::Cookie | Algorithm::Body | Algorithm::Sticky)
+        };
+        inference.untried = self.untried().into_iter().filter(needs_key).collect();
         let kind = inference.kind;
         inference.or.retain(|other| Some(*other) != kind);
         inference.or.sort_by_key(|other| Algorithm::ALL.iter().position(|known| known == other));

@@ -33,6 +33,8 @@ pub struct Inference {
     pub bound: Option<(usize, usize)>,
     /// Whether all that is not among the names is excluded, though none is certain.
     pub excludes_others: bool,
+    /// What goes by a key that requests usually lack, and was not tried: that the others follow another rule does not exclude it.
+    pub untried: Vec<Algorithm>,
     /// What was seen, an experiment a line.
     pub evidence: Vec<String>,
     /// What follows for the reader.
@@ -67,6 +69,7 @@ impl Inference {
             breaks: None,
             bound: None,
             excludes_others: false,
+            untried: Vec::new(),
             evidence: Vec::new(),
             hint: None,
         }
@@ -120,6 +123,17 @@ mod tests {
         assert!(seen.or.contains(&Algorithm::Header) && seen.or.contains(&Algorithm::Cookie), "{seen:#?}");
         assert!(!seen.or.contains(&Algorithm::RoundRobin), "{seen:#?}");
         assert!(of_turns(|turn| (turn / 10 % 3) as u16).excludes_others);
+    }
+
+    #[test]
+    fn a_hash_of_a_header_that_was_not_tried_is_not_excluded_by_a_rotation_of_requests_without_it() {
+        let picks = |turns: Range<u32>| -> Vec<Pick> {
+            turns.map(|sequence| Pick { sequence, backend: Backend((sequence % 3) as u16) }).collect()
+        };
+        let missing = vec![Missing::Header(SkipReason::NoTime)];
+        let evidence = Evidence { fresh: picks(0..600), kept: picks(600..750), missing, ..Evidence::default() };
+        let seen = evidence.infer(&["a", "b", "c"].map(str::to_owned));
+        assert_eq!((seen.kind, seen.untried), (Some(Algorithm::RoundRobin), vec![Algorithm::Header]));
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     };
     let level = match seen.certain() {
         Some(kind) if is_same(kind) => Level::Pass,
+        _ if seen.untried.contains(&expected) => Level::Inconclusive,
         Some(_) if takers > 1 => Level::Fail,
         Some(_) => Level::Inconclusive,
         // One of several, all of which are another.
@@ -58,6 +59,15 @@ mod tests {
         assert_eq!(level(Random, Some(RoundRobin), &[LeastConnections]), Level::Fail);
         assert_eq!(level(Random, Some(RoundRobin), &[]), Level::Fail);
         assert_eq!(level(Random, None, &[RoundRobin]), Level::Inconclusive);
+    }
+
+    #[test]
+    fn a_key_that_was_not_tried_is_not_excluded() {
+        let mut trial = RuleTrial::of(3, Some(RoundRobin));
+        (trial.inference.untried, trial.expectations.algorithm) = (vec![Algorithm::Header], Some(Algorithm::Header));
+        assert_eq!(trial.judge_by(|case| judge(case).unwrap().level), Level::Inconclusive);
+        trial.expectations.algorithm = Some(Algorithm::Cookie);
+        assert_eq!(trial.judge_by(|case| judge(case).unwrap().level), Level::Fail);
     }
 
     #[test]
