@@ -10,7 +10,7 @@ use verdict::response::ContentKind;
 
 use crate::backend::arrival::CheckHeaders;
 use crate::backend::ask::{RequestedContent, RequestedResponse};
-use crate::backend::content::{self, PageFacts, PageFormat, UnknownFormat};
+use crate::backend::content::{self, PageFacts, PageFormat};
 use crate::backend::fault::{Effect, RequestKind, Treatment};
 use crate::backend::grpc::GrpcCall;
 use crate::backend::response::{Response, ResponseBody};
@@ -227,63 +227,19 @@ fn respond(
     };
     let answer = ResponseId(Uuid::new_v4());
     let asked = RequestedResponse::of(head);
-    let line = |status: u16, text: &str, buffer| Response::line(status, text, buffer);
-    let mut response = match (treatment.effect, asked, PageFormat::wanted(head, arrival.states_preference)) {
-        (Effect::Status(status), ..) => line(status, &format!("status {status}, a fault that is switched on"), buffer),
-        (Effect::FirstFailed, ..) => line(503, "one of the first attempts, a fault that is switched on", buffer),
+    let mut response = match (treatment.effect, asked) {
+        (Effect::Status(status), _) => {
+            Response::line(status, &format!("status {status}, a fault that is switched on"), buffer)
+        }
+        (Effect::FirstFailed, _) => {
+            Response::line(503, "one of the first attempts, a fault that is switched on", buffer)
+        }
         // RFC 9110 §9.3.6 and §9.3.8: a backend opens no tunnel, and gives no request back with its credentials in it.
-        _ if matches!(head.method, "CONNECT" | "TRACE") => line(405, "CONNECT and TRACE are not served here", buffer),
-        (_, Err(bad), _) => line(400, bad.why(), buffer),
-        (
-            _,
-            Ok(RequestedResponse { what: RequestedContent::Page | RequestedContent::Session, .. }),
-            Err(UnknownFormat),
-        ) => line(400, "unknown format: expected html, json or text", buffer),
-        (_, Ok(RequestedResponse { what: RequestedContent::Status(status), .. }), _) => {
-            line(status, &format!("status {status}, as asked"), buffer)
+        _ if matches!(head.method, "CONNECT" | "TRACE") => {
+            Response::line(405, "CONNECT and TRACE are not served here", buffer)
         }
-        (_, Ok(RequestedResponse { what: RequestedContent::Bytes(length), .. }), _) => {
-            state.recycle(buffer);
-            let body = ResponseBody::Pattern(length);
-            Response::of(200, ContentKind::Bytes, body)
-        }
-        (_, Ok(RequestedResponse { what: RequestedContent::Paced(pace), .. }), _) => {
-            state.recycle(buffer);
-            let body = ResponseBody::Paced { pace, first: pace.first(head) };
-            Response::of(200, pace.content(), body)
-        }
-        (_, Ok(RequestedResponse { what: RequestedContent::Socket(ask), .. }), _) => match ws::upgrade(head) {
-            Ok(accept) => {
-                state.recycle(buffer);
-                let body = ResponseBody::Socket { accept, ask };
-                Response::of(101, ContentKind::Line, body)
-            }
-            Err(why @ (NoUpgrade::NotAsked | NoUpgrade::Version)) => line(426, why.as_str(), buffer),
-            Err(why @ NoUpgrade::Key) => line(400, why.as_str(), buffer),
-        },
-        (
-            _,
-            Ok(RequestedResponse { what: what @ (RequestedContent::Page | RequestedContent::Session), .. }),
-            Ok(format),
-        ) => {
-            let session = (what == RequestedContent::Session).then(|| Session::of(head, answer));
-            let facts = PageFacts {
-                session: session.as_ref().map(Session::id),
-                request: head,
-                page: &state.page,
-                identity: &state.identity,
-                answer,
-                unix: state.calendar.unix(now),
-                peer: at.peer,
-                via: at.via,
-                local: at.local,
-                connection: at.connection,
-                request_number: at.request_number,
-            };
-            let mut body = buffer;
-            content::write(&mut body, format, &facts);
-            Response { session, ..Response::of(200, format.content(), ResponseBody::Bytes(body)) }
-        }
+        (_, Err(bad)) => Response::line(400, bad.why(), buffer),
+        (_, Ok(asked)) => fulfil(asked.what, &Asked { head, arrival, at, answer, now }, buffer, state),
     };
     response.answer = Some(answer);
     if state.show.wants(now) {
@@ -291,6 +247,62 @@ fn respond(
     }
     treatment.delay += asked.map_or(Duration::ZERO, |ask| ask.delay);
     (response, treatment)
+}
+
+/// A request that gets what it asks for.
+struct Asked<'a> {
+    head: &'a RequestHead<'a, 'a>,
+    arrival: &'a CheckHeaders,
+    at: &'a Arriving<'a>,
+    answer: ResponseId,
+    now: Moment,
+}
+
+fn fulfil(what: RequestedContent, asked: &Asked, buffer: Vec<u8>, state: &mut ProcessState) -> Response {
+    match what {
+        RequestedContent::Page => page(None, asked, buffer, state),
+        RequestedContent::Session => page(Some(Session::of(asked.head, asked.answer)), asked, buffer, state),
+        RequestedContent::Status(status) => Response::line(status, &format!("status {status}, as asked"), buffer),
+        RequestedContent::Bytes(length) => {
+            state.recycle(buffer);
+            Response::of(200, ContentKind::Bytes, ResponseBody::Pattern(length))
+        }
+        RequestedContent::Paced(pace) => {
+            state.recycle(buffer);
+            Response::of(200, pace.content(), ResponseBody::Paced { pace, first: pace.first(asked.head) })
+        }
+        RequestedContent::Socket(ask) => match ws::upgrade(asked.head) {
+            Ok(accept) => {
+                state.recycle(buffer);
+                Response::of(101, ContentKind::Line, ResponseBody::Socket { accept, ask })
+            }
+            Err(why @ (NoUpgrade::NotAsked | NoUpgrade::Version)) => Response::line(426, why.as_str(), buffer),
+            Err(why @ NoUpgrade::Key) => Response::line(400, why.as_str(), buffer),
+        },
+    }
+}
+
+/// The page with number and UUID, in the format that the request prefers.
+fn page(session: Option<Session>, asked: &Asked, mut body: Vec<u8>, state: &ProcessState) -> Response {
+    let Asked { head, arrival, at, answer, now } = *asked;
+    let Ok(format) = PageFormat::wanted(head, arrival.states_preference) else {
+        return Response::line(400, "unknown format: expected html, json or text", body);
+    };
+    let facts = PageFacts {
+        session: session.as_ref().map(Session::id),
+        request: head,
+        page: &state.page,
+        identity: &state.identity,
+        answer,
+        unix: state.calendar.unix(now),
+        peer: at.peer,
+        via: at.via,
+        local: at.local,
+        connection: at.connection,
+        request_number: at.request_number,
+    };
+    content::write(&mut body, format, &facts);
+    Response { session, ..Response::of(200, format.content(), ResponseBody::Bytes(body)) }
 }
 
 /// The same of a call: its head; what follows is up to the call.

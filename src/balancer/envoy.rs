@@ -289,6 +289,20 @@ fn cluster(topology: &Topology, limits: VersionLimits) -> Result<String, Unsuppo
     let known = topology.backends.iter().all(is_fixed);
     text.add(0, format!("type: {}", if known { "STATIC" } else { "STRICT_DNS" }));
     text.maybe(0, topology.timeouts.connect.map(|connect| format!("connect_timeout: {}", seconds(connect))));
+    policy(topology, limits, &mut text)?;
+    failures(topology, &mut text);
+    http_to_backends(topology, &mut text);
+    transport_socket(topology, &mut text);
+    text.add(0, "load_assignment:").add(2, "cluster_name: uuid").add(2, "endpoints:").add(2, "- lb_endpoints:");
+    endpoints(topology, topology.active(), &mut text);
+    if topology.backups().next().is_some() {
+        text.add(2, "# Backups.").add(2, "- priority: 1").add(4, "lb_endpoints:");
+        endpoints(topology, topology.backups(), &mut text);
+    }
+    Ok(text.0)
+}
+
+fn policy(topology: &Topology, limits: VersionLimits, text: &mut Lines) -> Result<(), Unsupported> {
     match &topology.policy {
         Policy::RoundRobin | Policy::Sticky(_) => text.add(0, "lb_policy: ROUND_ROBIN # each worker in its own order"),
         Policy::LeastTime => return Err(limits.cannot(LEAST_TIME, FEWEST)),
@@ -312,6 +326,11 @@ fn cluster(topology: &Topology, limits: VersionLimits) -> Result<String, Unsuppo
             text.add(0, "lb_policy: RING_HASH # requests without the key go anywhere")
         }
     };
+    Ok(())
+}
+
+/// What finds out that a backend is ill, and what happens to requests then.
+fn failures(topology: &Topology, text: &mut Lines) {
     let codec = if topology.http == BackendHttp::One { "" } else { ", codec_client_type: HTTP2" };
     if let Some(health) = &topology.health {
         text.add(0, "health_checks:")
@@ -336,6 +355,9 @@ fn cluster(topology: &Topology, limits: VersionLimits) -> Result<String, Unsuppo
             .add(2, format!("base_ejection_time: {}", seconds(failure.fail_timeout)))
             .add(2, "max_ejection_percent: 100");
     }
+}
+
+fn http_to_backends(topology: &Topology, text: &mut Lines) {
     let closes = topology.keep_alive == Some(0);
     if closes || topology.http != BackendHttp::One {
         text.add(0, "typed_extension_protocol_options:")
@@ -350,6 +372,10 @@ fn cluster(topology: &Topology, limits: VersionLimits) -> Result<String, Unsuppo
                 },
             );
     }
+}
+
+/// TLS to backends, and the header of the PROXY protocol before it.
+fn transport_socket(topology: &Topology, text: &mut Lines) {
     let inner = transport(topology);
     if topology.proxy_protocol {
         text.add(0, "transport_socket:")
@@ -362,13 +388,6 @@ fn cluster(topology: &Topology, limits: VersionLimits) -> Result<String, Unsuppo
     } else if let Some(inner) = inner {
         text.add(0, "transport_socket:").block(2, &inner);
     }
-    text.add(0, "load_assignment:").add(2, "cluster_name: uuid").add(2, "endpoints:").add(2, "- lb_endpoints:");
-    endpoints(topology, topology.active(), &mut text);
-    if topology.backups().next().is_some() {
-        text.add(2, "# Backups.").add(2, "- priority: 1").add(4, "lb_endpoints:");
-        endpoints(topology, topology.backups(), &mut text);
-    }
-    Ok(text.0)
 }
 
 /// Without TLS, below what needs to name one.

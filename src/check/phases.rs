@@ -23,6 +23,7 @@ use crate::check::scenario::{self, StepResult};
 use crate::check::session::{CheckSession, SessionData};
 use verdict::algorithm::experiments::{self, Setting};
 use verdict::algorithm::{Evidence, Missing, SkipReason};
+use verdict::limit::SlowTrial;
 use verdict::observation::Observation;
 
 /// What the experiments may take, if nobody says it.
@@ -43,12 +44,7 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     session.watch.enter("warming up until the same backends answer");
     let backends = session.takers();
     let is_young = !session.young.is_empty();
-    for (backend, age) in &session.young {
-        session.watch.announce(&format!(
-            "{backend} was started again {:.1} s ago: a balancer may still avoid it (NGINX for fail_timeout, 10 s)",
-            age.as_secs_f64()
-        ));
-    }
+    announce_young(&session);
     if met == Met::Backend {
         session.on_client(move |live| warm_up::warm_up(live, backends, is_young)).await?;
     }
@@ -71,16 +67,7 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     let received = session.client.with(|prober, _| traffic.samples.received(prober.samples()));
     // Ten million of them are not copied.
     session.client.with(|prober, _| observations.splice(0..0, prober.observations().iter().copied()).for_each(drop));
-    let mut slow_trial = None;
-    if session.plan.scenario.steps.is_empty() && is_refused_often(&observations[sampled as usize..]) {
-        session.watch.enter("sending a few requests slowly: is it a rate limit?");
-        let first = observations.len() as u64;
-        let (slow, trial) = slowly::probe(&mut session, first, &observations[sampled as usize..]).await?;
-        // They are given less time than the user's own, and tell what a limit is: nobody's request fails here.
-        invented.extend(observations.len() as u32..(observations.len() + slow.len()) as u32);
-        observations.extend(slow);
-        slow_trial = Some(trial);
-    }
+    let slow_trial = try_slowly(&mut session, sampled, &mut observations, &mut invented).await?;
     let identity = session.named_by();
     session.watch.enter("reading the backends' records");
     let fleets = session.fleets().cloned();
@@ -108,6 +95,35 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
         records,
         streams: None,
     })
+}
+
+fn announce_young(session: &CheckSession) {
+    for (backend, age) in &session.young {
+        session.watch.announce(&format!(
+            "{backend} was started again {:.1} s ago: a balancer may still avoid it (NGINX for fail_timeout, 10 s)",
+            age.as_secs_f64()
+        ));
+    }
+}
+
+/// A few requests more, slowly, where the sample may have met a rate limit: what that shows.
+async fn try_slowly(
+    session: &mut CheckSession<'_>,
+    sampled: u64,
+    observations: &mut Vec<Observation>,
+    invented: &mut Vec<u32>,
+) -> Result<Option<SlowTrial>> {
+    let sample = &observations[sampled as usize..];
+    if !session.plan.scenario.steps.is_empty() || !is_refused_often(sample) {
+        return Ok(None);
+    }
+    session.watch.enter("sending a few requests slowly: is it a rate limit?");
+    let first = observations.len() as u64;
+    let (slow, trial) = slowly::probe(session, first, sample).await?;
+    // They are given less time than the user's own, and tell what a limit is: nobody's request fails here.
+    invented.extend(observations.len() as u32..(observations.len() + slow.len()) as u32);
+    observations.extend(slow);
+    Ok(Some(trial))
 }
 
 /// By the balancer itself, with a status that may mean a limit.

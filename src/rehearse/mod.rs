@@ -176,11 +176,7 @@ pub(crate) async fn prepare(order: &RehearsalPlan, stage: &mut Stage) -> Result<
         Some((name, servers)) => own_words::contradiction(order, name, &servers, &server::listening()).await,
         None => None,
     };
-    let expected = match &after {
-        _ if contradiction.is_some() => None,
-        None => group.expected(&around.names),
-        Some(after) => group.expected(&around.names).map(|it| it.until(after.expected(&around.names))),
-    };
+    let expected = expected(&group, after.as_ref(), &around.names).filter(|_| contradiction.is_none());
     Ok(Rehearsal {
         supervisor: fleet.pid().context("the fleet has ended")?,
         hosts: Hosts::new(backends.iter().map(|backend| (backend.name.clone(), backend.host())).collect()),
@@ -199,6 +195,15 @@ pub(crate) async fn prepare(order: &RehearsalPlan, stage: &mut Stage) -> Result<
         beside,
         _fleet: fleet,
         _server: server,
+    })
+}
+
+/// What the file says of the group, until the one that takes its place says otherwise.
+fn expected(group: &Group, after: Option<&Group>, names: &WorldNames) -> Option<Expected> {
+    let expected = group.expected(names)?;
+    Some(match after {
+        None => expected,
+        Some(after) => expected.until(after.expected(names)),
     })
 }
 

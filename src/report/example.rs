@@ -116,20 +116,7 @@ pub(crate) fn passing() -> Check {
             backends: vec!["9001".to_owned(), "9002".to_owned(), "9003".to_owned()],
         }),
         surroundings: Vec::new(),
-        traffic: TrafficSummary {
-            method: "GET".to_owned(),
-            connections: 32,
-            kept: true,
-            multiplex: 1,
-            grpc: false,
-            rate: None,
-            requests: 3000,
-            started: "2026-01-01T12:00:01.500Z".to_owned(),
-            seconds: 0.25,
-            requests_per_second: 12_000.0,
-            streams: None,
-            varied: None,
-        },
+        traffic: traffic(),
         account: Account {
             sent: 4000,
             outcomes: vec![OutcomeCount { outcome: Outcome::Delivered, count: 4000, examples: Vec::new() }],
@@ -140,26 +127,7 @@ pub(crate) fn passing() -> Check {
             gaps: Vec::new(),
             urls: Vec::new(),
         },
-        forwarding: Some(Forwarding {
-            attempts: 4000,
-            compared: 4000,
-            rewrites: vec![Rewrite {
-                part: "host".to_owned(),
-                sent: Some("localhost:8080".to_owned()),
-                arrived: vec![("uuid".to_owned(), 4000)],
-                attempts: 4000,
-                fields: Vec::new(),
-            }],
-            added: vec![Added { name: "via".to_owned(), value: None, attempts: 4000 }],
-            leaked: Vec::new(),
-            http_1_0: 0,
-            http_2: 0,
-            client_http_2: Some(false),
-            proxied: Vec::new(),
-            upstream: Vec::new(),
-            vias: Vec::new(),
-            servers: Vec::new(),
-        }),
+        forwarding: Some(forwarding()),
         shares: Some(Shares {
             rows: vec![share("9001", 1000), share("9002", 1000), share("9003", 1000)],
             expected: "even".to_owned(),
@@ -195,20 +163,59 @@ pub(crate) fn passing() -> Check {
             Finding::new(Level::Pass, Facts::Shares(shares_as_expected())),
         ],
         verdict: Verdict::Pass,
-        plots: Plots {
-            strip: (0..120).map(|cell| (cell != 60).then_some(cell % 3)).collect(),
-            strip_in_sequence: true,
-            slices: (0..10)
-                .map(|slice| Slice {
-                    responses: vec![100, 100, 100],
-                    errors: slice / 9,
-                    p50: Some(1e-3),
-                    p99: Some(2e-3),
-                })
-                .collect(),
-            slice_seconds: 0.025,
-            latency: vec![(1e-3, 900), (2e-3, 1800), (1e-2, 300)],
-        },
+        plots: plots(),
+    }
+}
+
+fn traffic() -> TrafficSummary {
+    TrafficSummary {
+        method: "GET".to_owned(),
+        connections: 32,
+        kept: true,
+        multiplex: 1,
+        grpc: false,
+        rate: None,
+        requests: 3000,
+        started: "2026-01-01T12:00:01.500Z".to_owned(),
+        seconds: 0.25,
+        requests_per_second: 12_000.0,
+        streams: None,
+        varied: None,
+    }
+}
+
+fn forwarding() -> Forwarding {
+    Forwarding {
+        attempts: 4000,
+        compared: 4000,
+        rewrites: vec![Rewrite {
+            part: "host".to_owned(),
+            sent: Some("localhost:8080".to_owned()),
+            arrived: vec![("uuid".to_owned(), 4000)],
+            attempts: 4000,
+            fields: Vec::new(),
+        }],
+        added: vec![Added { name: "via".to_owned(), value: None, attempts: 4000 }],
+        leaked: Vec::new(),
+        http_1_0: 0,
+        http_2: 0,
+        client_http_2: Some(false),
+        proxied: Vec::new(),
+        upstream: Vec::new(),
+        vias: Vec::new(),
+        servers: Vec::new(),
+    }
+}
+
+fn plots() -> Plots {
+    Plots {
+        strip: (0..120).map(|cell| (cell != 60).then_some(cell % 3)).collect(),
+        strip_in_sequence: true,
+        slices: (0..10)
+            .map(|slice| Slice { responses: vec![100, 100, 100], errors: slice / 9, p50: Some(1e-3), p99: Some(2e-3) })
+            .collect(),
+        slice_seconds: 0.025,
+        latency: vec![(1e-3, 900), (2e-3, 1800), (1e-2, 300)],
     }
 }
 

@@ -284,11 +284,7 @@ impl Prober {
 
     /// Starts a request, and waits for nothing but its turn at the rate.
     fn start(&mut self, probe: &Probe, backends: &mut BackendNames) -> Result<Held, DriveError> {
-        let wait = self.turn_of_next();
-        self.next_turn = None;
-        if !wait.is_zero() {
-            std::thread::sleep(wait);
-        }
+        self.await_turn();
         let slot = match probe.connection {
             ProbeConnection::Fresh => None,
             ProbeConnection::Kept(slot) => Some(slot),
@@ -311,15 +307,11 @@ impl Prober {
         };
         let (failed, number) = if exchange.is_open() {
             (None, number)
+        } else if let Some(outcome) = self.open(&mut exchange, probe.source)? {
+            (Some(outcome), NO_CONNECTION)
         } else {
-            match exchange.open(&self.target, probe.source, true) {
-                Ok(()) => {
-                    self.opened += 1;
-                    (None, self.opened - 1)
-                }
-                Err(ConnectFailure::Peer(outcome)) => (Some(outcome), NO_CONNECTION),
-                Err(ConnectFailure::Local(errno)) => return Err(DriveError::of_socket(errno, probe.source)),
-            }
+            self.opened += 1;
+            (None, self.opened - 1)
         };
         if let Some(progress) = &self.progress {
             progress.probed.fetch_add(1, Ordering::Relaxed);
@@ -357,6 +349,23 @@ impl Prober {
             slot,
             state,
         })
+    }
+
+    fn await_turn(&mut self) {
+        let wait = self.turn_of_next();
+        self.next_turn = None;
+        if !wait.is_zero() {
+            std::thread::sleep(wait);
+        }
+    }
+
+    /// Opens a connection, or says why the peer refused it.
+    fn open(&self, exchange: &mut ClientExchange, source: Option<IpAddr>) -> Result<Option<ClientOutcome>, DriveError> {
+        match exchange.open(&self.target, source, true) {
+            Ok(()) => Ok(None),
+            Err(ConnectFailure::Peer(outcome)) => Ok(Some(outcome)),
+            Err(ConnectFailure::Local(errno)) => Err(DriveError::of_socket(errno, source)),
+        }
     }
 
     /// The connection of a slot with its number, if it can carry another request.

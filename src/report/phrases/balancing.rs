@@ -57,36 +57,9 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level) -> Phrase {
         let instead = row.expected.map_or_else(String::new, |expected| format!(" instead of {}", percent(expected)));
         format!("{} got {}{instead}", row.backend, percent(row.share))
     });
-    let detects = facts.test.as_ref().map_or(1.0, |test| test.detects) * 100.0;
     let phrase = match &facts.conclusion {
-        Conclusion::AsExpected => {
-            let deviation = facts.widest.as_ref().map_or(0.0, |row| row.share - row.expected.unwrap_or_default());
-            let expected = &facts.expected;
-            let interval = facts.widest.as_ref().and_then(|row| Some((&row.backend, row.interval?)));
-            let interval = interval.map_or_else(String::new, |(backend, (low, high))| {
-                format!("; {backend}'s share is in {}–{} (99.9 % confidence)", percent(low), percent(high))
-            });
-            Phrase::of(format!("shares are {expected}: largest deviation {:.2} pp{interval}", deviation.abs() * 100.0))
-        }
-        Conclusion::Deviates => {
-            let hint = match &facts.seen_weights {
-                Some(weights) => format!("if these weights are meant, use --expect {weights}"),
-                None => "compare the weights in the balancer's configuration with --expect, and check that each \
-                         server is listed once"
-                    .to_owned(),
-            };
-            let summary = format!("shares are not as expected: {widest}");
-            match facts.stopped {
-                None => Phrase::of(summary).try_this(hint),
-                Some(since) => Phrase::of(format!(
-                    "{summary}; it got its share until {since:.1} s after the check began, and nothing since"
-                ))
-                .try_this(
-                    "it was taken out of the rotation then: drained, left out by a reload, or unhealthy to the balancer; if \
-                     nobody did that, the balancer forgot it",
-                ),
-            }
-        }
+        Conclusion::AsExpected => as_expected(facts),
+        Conclusion::Deviates => deviating(facts, &widest),
         Conclusion::Disturbed => {
             let widest_row = facts.widest.as_ref();
             let visible = widest_row
@@ -101,19 +74,7 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level) -> Phrase {
                     "begin the outage later, mend it, and let the sample go on after that with a longer --duration",
                 )
         }
-        Conclusion::TooFew => Phrase::of(format!(
-            "too few {unit}: {} detect deviations ≥ {detects:.1} pp",
-            grouped(facts.total)
-        ))
-        .try_this(match facts.needed {
-            Some(needed) => format!(
-                "about {} {unit} are enough: a larger -n or a longer --duration; or accept a coarser --tolerance",
-                grouped(needed)
-            ),
-            None => "send more (a larger -n, more connections with -c, a longer --duration), or accept a coarser \
-                     --tolerance"
-                .to_owned(),
-        }),
+        Conclusion::TooFew => too_few(facts),
         Conclusion::Unproven(why) => unproven(facts, *why, &widest),
         Conclusion::NotPromised => {
             Phrase::of(format!("shares of {unit} are not judged: the algorithm guarantees none ({})", facts.algorithm))
@@ -133,6 +94,52 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level) -> Phrase {
         Some(test) if level > Level::Pass => phrase.because(vec![test_result(test, facts.total, unit)]),
         _ => phrase,
     }
+}
+
+fn as_expected(facts: &shares::ShareFacts) -> Phrase {
+    let deviation = facts.widest.as_ref().map_or(0.0, |row| row.share - row.expected.unwrap_or_default());
+    let expected = &facts.expected;
+    let interval = facts.widest.as_ref().and_then(|row| Some((&row.backend, row.interval?)));
+    let interval = interval.map_or_else(String::new, |(backend, (low, high))| {
+        format!("; {backend}'s share is in {}–{} (99.9 % confidence)", percent(low), percent(high))
+    });
+    Phrase::of(format!("shares are {expected}: largest deviation {:.2} pp{interval}", deviation.abs() * 100.0))
+}
+
+fn deviating(facts: &shares::ShareFacts, widest: &str) -> Phrase {
+    let hint = match &facts.seen_weights {
+        Some(weights) => format!("if these weights are meant, use --expect {weights}"),
+        None => "compare the weights in the balancer's configuration with --expect, and check that each \
+                 server is listed once"
+            .to_owned(),
+    };
+    let summary = format!("shares are not as expected: {widest}");
+    match facts.stopped {
+        None => Phrase::of(summary).try_this(hint),
+        Some(since) => Phrase::of(format!(
+            "{summary}; it got its share until {since:.1} s after the check began, and nothing since"
+        ))
+        .try_this(
+            "it was taken out of the rotation then: drained, left out by a reload, or unhealthy to the balancer; if \
+             nobody did that, the balancer forgot it",
+        ),
+    }
+}
+
+fn too_few(facts: &shares::ShareFacts) -> Phrase {
+    let unit = facts.unit.name();
+    let detects = facts.test.as_ref().map_or(1.0, |test| test.detects) * 100.0;
+    Phrase::of(format!("too few {unit}: {} detect deviations ≥ {detects:.1} pp", grouped(facts.total))).try_this(
+        match facts.needed {
+            Some(needed) => format!(
+                "about {} {unit} are enough: a larger -n or a longer --duration; or accept a coarser --tolerance",
+                grouped(needed)
+            ),
+            None => "send more (a larger -n, more connections with -c, a longer --duration), or accept a coarser \
+                     --tolerance"
+                .to_owned(),
+        },
+    )
 }
 
 /// What is not even, why that proves nothing, and what would decide.

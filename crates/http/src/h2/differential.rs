@@ -276,6 +276,7 @@ fn our_server_and_their_client(exchanges: &[(Message, Message)], step: usize) {
 /// Which exchange a stream is, its request, and the response's content and trailers.
 type Asking<'m> = (usize, Outgoing<'m>, Vec<u8>, ByName);
 
+#[expect(clippy::too_many_lines, reason = "one conversation, step by step")]
 fn our_client_and_their_server(exchanges: &[(Message, Message)], step: usize) {
     let (up, down) = (Arc::new(Mutex::new(VecDeque::<u8>::new())), Arc::new(Mutex::new(VecDeque::<u8>::new())));
     let pipe = Pipe { incoming: up.clone(), outgoing: down.clone(), step };

@@ -158,6 +158,7 @@ fn the_preface_comes_first() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_breaks_the_connection_says_so_and_why() {
     use Malformed::*;
     let zeros = [0; 16_385];
@@ -308,6 +309,7 @@ fn what_breaks_the_connection_says_so_and_why() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_is_wrong_with_one_request_ends_its_stream_alone() {
     use Malformed::*;
     let with = |fields: &[(&'static str, &'static str)]| [GET, fields].concat();
@@ -406,6 +408,7 @@ fn what_is_wrong_with_one_request_ends_its_stream_alone() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_is_allowed_is_taken() {
     let with = |fields: &[(&'static str, &'static str)]| [GET, fields].concat();
     for (section, input, told) in [
@@ -674,6 +677,7 @@ fn answered(input: &Bytes, asked: RequestContext) -> (Vec<String>, Vec<String>) 
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn a_client_takes_what_is_allowed_and_names_what_is_not() {
     let begun = || Bytes::default().settings(&[(setting::MAX_CONCURRENT_STREAMS, 1)]);
     let ok: &[(&str, &str)] = &[(":status", "200")];

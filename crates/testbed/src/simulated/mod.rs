@@ -268,21 +268,7 @@ impl Simulated {
                 SimulatedHealth::Closes(share) => self.chance.unit() < share,
             };
             if !fails {
-                let took = self.speed[backend] * (0.9 + 0.2 * self.chance.unit()) + delay;
-                let (there, back) = (self.stall(), self.stall());
-                let from = now + lost + wait + there;
-                self.recorded.insert(sequence, RecordedSpan { from, to: from + took });
-                let took = lost + wait + there + took + back;
-                self.in_flight.push(InFlight { backend, rotation, end: self.now + took });
-                match self.picks {
-                    // Quick ones all count alike, as where times are kept in whole milliseconds.
-                    Picks::LeastTime { .. } if took > 5.0 => self.took[backend] += (took - self.took[backend]) * 0.05,
-                    Picks::Soonest => {
-                        let varies = 0.3 - (1.0 - self.chance.unit()).ln();
-                        self.took[backend] += (took * varies - self.took[backend]) * 0.02;
-                    }
-                    _ => {}
-                }
+                let took = self.respond(rotation, backend, sequence, lost + wait, delay);
                 return (first.unwrap_or(Backend(backend as u16)), cookies, took);
             }
             match self.health[backend] {
@@ -302,6 +288,26 @@ impl Simulated {
             }
         }
         (first.unwrap_or(Backend::UNKNOWN), Vec::new(), lost + 0.3)
+    }
+
+    /// A response of a backend, some time after the request came to the balancer: how long it took from then on.
+    fn respond(&mut self, rotation: usize, backend: usize, sequence: u32, after: f64, delay: f64) -> f64 {
+        let took = self.speed[backend] * (0.9 + 0.2 * self.chance.unit()) + delay;
+        let (there, back) = (self.stall(), self.stall());
+        let from = self.now + after + there;
+        self.recorded.insert(sequence, RecordedSpan { from, to: from + took });
+        let took = after + there + took + back;
+        self.in_flight.push(InFlight { backend, rotation, end: self.now + took });
+        match self.picks {
+            // Quick ones all count alike, as where times are kept in whole milliseconds.
+            Picks::LeastTime { .. } if took > 5.0 => self.took[backend] += (took - self.took[backend]) * 0.05,
+            Picks::Soonest => {
+                let varies = 0.3 - (1.0 - self.chance.unit()).ln();
+                self.took[backend] += (took * varies - self.took[backend]) * 0.02;
+            }
+            _ => {}
+        }
+        took
     }
 
     fn is_out(&self, backend: usize) -> bool {

@@ -137,97 +137,38 @@ impl Simulated {
         self.go_to(rotation, (self.next[rotation] + steps) % self.backends)
     }
 
-    /// The pick of one request.
+    /// The pick of one request, and the cookies that the balancer gives with its response.
     pub fn pick(&mut self, rotation: usize, request: &ProbeRequest) -> (usize, Vec<(String, String)>) {
-        let cookie = request.headers.iter().find(|(name, _)| name == "Cookie").map(|(_, value)| value.clone());
-        let cookie = |wanted: &str| {
-            let pairs = cookie.iter().flat_map(|cookies| cookies.split("; ")).filter_map(|pair| pair.split_once('='));
-            pairs.filter(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned()).next()
-        };
-        let backend = match &self.picks.clone() {
-            Picks::Turns(weights) => self.smooth(rotation, weights),
-            Picks::Blocks(weights) => {
-                let order: Vec<usize> =
-                    weights.iter().enumerate().flat_map(|(place, times)| vec![place; *times as usize]).collect();
-                self.next[rotation] = (self.next[rotation] + 1) % order.len();
-                order[self.next[rotation]]
-            }
+        let backend = match self.picks.clone() {
+            Picks::Turns(weights) => self.smooth(rotation, &weights),
+            Picks::Blocks(weights) => self.pick_in_blocks(rotation, &weights),
             Picks::Permutations => self.shuffled(rotation),
-            Picks::Random(shares) => self.draw(shares),
-            Picks::LeastInTurns => {
-                let least = self.least_load(rotation);
-                let in_turn = self.after(rotation);
-                let next = in_turn.into_iter().find(|place| self.load(rotation, *place) == least).unwrap();
-                self.go_to(rotation, next)
-            }
-            Picks::LeastByChance => {
-                let least = self.least_load(rotation);
-                let mut equal = self.active();
-                equal.retain(|place| self.load(rotation, *place) == least);
-                equal[self.chance.below(equal.len())]
-            }
+            Picks::Random(shares) => self.draw(&shares),
+            Picks::LeastInTurns => self.pick_least_in_turns(rotation),
+            Picks::LeastByChance => self.pick_least_by_chance(rotation),
             Picks::LeastPerWeight { weights, among_equals } => {
-                let (weights, among_equals) = (weights.clone(), *among_equals);
-                // Compared without division: a / v < b / w.
-                let less = |a: usize, b: usize| {
-                    let (of_a, of_b) = (self.load(rotation, a) as i64, self.load(rotation, b) as i64);
-                    (of_a * weights[b]).cmp(&(of_b * weights[a]))
-                };
-                let least = self.active().into_iter().min_by(|a, b| less(*a, *b)).unwrap();
-                let is_least: Vec<bool> = (0..self.backends).map(|place| less(place, least).is_eq()).collect();
-                match among_equals {
-                    AmongEquals::ByWeight => {
-                        let now: Vec<i64> =
-                            weights.iter().zip(is_least).map(|(weight, is)| if is { *weight } else { 0 }).collect();
-                        self.smooth(rotation, &now)
-                    }
-                    AmongEquals::InTurn => {
-                        let next = self.after(rotation).into_iter().find(|place| is_least[*place]).unwrap();
-                        self.go_to(rotation, next)
-                    }
-                }
+                self.pick_least_per_weight(rotation, &weights, among_equals)
             }
-            Picks::LeastWeighted(weights) => {
-                let now: Vec<i64> = weights
-                    .iter()
-                    .enumerate()
-                    .map(|(place, weight)| weight * 1000 / (1 + self.load(rotation, place) as i64))
-                    .collect();
-                self.smooth(rotation, &now)
-            }
+            Picks::LeastWeighted(weights) => self.pick_least_weighted(rotation, &weights),
             Picks::LeastFirst => self.active().into_iter().min_by_key(|place| self.load(rotation, *place)).unwrap(),
-            Picks::LeastTime { quick } => {
-                let score = |place: usize| (quick + self.took[place]) * (1 + self.load(rotation, place)) as f64;
-                let order = self.after(rotation);
-                let least = order.iter().map(|place| score(*place)).fold(f64::INFINITY, f64::min);
-                let next = order.into_iter().find(|place| score(*place) == least).unwrap();
-                self.go_to(rotation, next)
+            Picks::LeastTime { quick } => self.pick_least_time(rotation, quick),
+            Picks::Soonest => self.pick_soonest(),
+            Picks::TwoDistinct => {
+                let (first, second) = self.draw_two();
+                self.less_loaded(rotation, first, second)
             }
-            Picks::Soonest => {
-                let places = self.active().into_iter();
-                let soonest = places.min_by(|a, b| self.took[*a].total_cmp(&self.took[*b])).unwrap();
-                // Who is not asked is given another chance some time.
-                self.took.iter_mut().for_each(|took| *took *= 0.995);
-                soonest
+            Picks::TwoInOrder => {
+                let (one, other) = self.draw_two();
+                self.less_loaded(rotation, one.min(other), one.max(other))
             }
-            Picks::TwoDistinct | Picks::TwoInOrder | Picks::TwoWithReplacement => {
-                let active = self.active();
-                let first = self.chance.below(active.len());
-                let second = match self.picks {
-                    Picks::TwoDistinct | Picks::TwoInOrder if active.len() > 1 => {
-                        (first + 1 + self.chance.below(active.len() - 1)) % active.len()
-                    }
-                    _ => self.chance.below(active.len()),
-                };
-                let (first, second) = match self.picks {
-                    Picks::TwoInOrder => (active[first.min(second)], active[first.max(second)]),
-                    _ => (active[first], active[second]),
-                };
-                if self.load(rotation, second) < self.load(rotation, first) { second } else { first }
+            Picks::TwoWithReplacement => {
+                let count = self.active().len();
+                let (first, second) = (self.chance.below(count), self.chance.below(count));
+                self.less_loaded(rotation, first, second)
             }
             Picks::Source { network_only } => {
                 let source = request.source.map_or("127.0.0.1".to_owned(), |source| source.to_string());
-                let kept = if *network_only { source.rsplit_once('.').unwrap().0 } else { &source };
+                let kept = if network_only { source.rsplit_once('.').unwrap().0 } else { &source };
                 self.hash(kept)
             }
             Picks::Uri => {
@@ -239,22 +180,9 @@ impl Simulated {
                 let value = request.headers.iter().find(|(header, _)| header == name).map_or("", |(_, value)| value);
                 self.hash(value)
             }
-            Picks::Cookie(name) => self.hash(&cookie(name).unwrap_or_default()),
-            Picks::Sticky { forgets } => match cookie("SERVERID").and_then(|value| value.parse().ok()) {
-                Some(pinned) if self.chance.unit() >= *forgets => return (pinned, Vec::new()),
-                _ => {
-                    let backend = self.advance(rotation, 1);
-                    return (backend, vec![("SERVERID".to_owned(), backend.to_string())]);
-                }
-            },
-            Picks::GivenCookie => match cookie("uid") {
-                Some(value) => self.hash(&value),
-                None => {
-                    let backend = self.advance(rotation, 1);
-                    let value = format!("u{}", (self.chance.unit() * 1e9) as u64);
-                    return (backend, vec![("uid".to_owned(), value)]);
-                }
-            },
+            Picks::Cookie(name) => self.hash(&cookie(request, name).unwrap_or_default()),
+            Picks::Sticky { forgets } => return self.pick_sticky(rotation, request, forgets),
+            Picks::GivenCookie => return self.pick_by_given_cookie(rotation, request),
             Picks::Connections => self.advance(rotation, 1),
             Picks::RandomConnections => self.chance.below(self.backends),
             Picks::Body => self.key(u64::from(request.body.unwrap_or(0)) + 7),
@@ -262,21 +190,129 @@ impl Simulated {
                 self.picked += 1;
                 (self.picked as usize / length) % self.backends
             }
-            Picks::UnevenBursts(length) => {
-                if self.picked == 0 {
-                    self.picked = (length / 2 + self.chance.below(length + 1)) as u64;
-                    self.advance(rotation, 1);
-                }
-                self.picked = self.picked.saturating_sub(1);
-                self.next[rotation]
-            }
+            Picks::UnevenBursts(length) => self.pick_in_uneven_bursts(rotation, length),
             Picks::Skips(every) => {
                 self.picked += 1;
-                let skips = usize::from(self.picked.is_multiple_of(*every as u64));
+                let skips = usize::from(self.picked.is_multiple_of(every as u64));
                 self.advance(rotation, 1 + skips)
             }
             Picks::One => 0,
         };
         (backend, Vec::new())
     }
+
+    fn pick_in_blocks(&mut self, rotation: usize, weights: &[u32]) -> usize {
+        let order: Vec<usize> =
+            weights.iter().enumerate().flat_map(|(place, times)| vec![place; *times as usize]).collect();
+        self.next[rotation] = (self.next[rotation] + 1) % order.len();
+        order[self.next[rotation]]
+    }
+
+    fn pick_least_in_turns(&mut self, rotation: usize) -> usize {
+        let least = self.least_load(rotation);
+        let in_turn = self.after(rotation);
+        let next = in_turn.into_iter().find(|place| self.load(rotation, *place) == least).unwrap();
+        self.go_to(rotation, next)
+    }
+
+    fn pick_least_by_chance(&mut self, rotation: usize) -> usize {
+        let least = self.least_load(rotation);
+        let mut equal = self.active();
+        equal.retain(|place| self.load(rotation, *place) == least);
+        equal[self.chance.below(equal.len())]
+    }
+
+    fn pick_least_per_weight(&mut self, rotation: usize, weights: &[i64], among_equals: AmongEquals) -> usize {
+        // Compared without division: a / v < b / w.
+        let less = |a: usize, b: usize| {
+            let (of_a, of_b) = (self.load(rotation, a) as i64, self.load(rotation, b) as i64);
+            (of_a * weights[b]).cmp(&(of_b * weights[a]))
+        };
+        let least = self.active().into_iter().min_by(|a, b| less(*a, *b)).unwrap();
+        let is_least: Vec<bool> = (0..self.backends).map(|place| less(place, least).is_eq()).collect();
+        match among_equals {
+            AmongEquals::ByWeight => {
+                let now: Vec<i64> =
+                    weights.iter().zip(is_least).map(|(weight, is)| if is { *weight } else { 0 }).collect();
+                self.smooth(rotation, &now)
+            }
+            AmongEquals::InTurn => {
+                let next = self.after(rotation).into_iter().find(|place| is_least[*place]).unwrap();
+                self.go_to(rotation, next)
+            }
+        }
+    }
+
+    fn pick_least_weighted(&mut self, rotation: usize, weights: &[i64]) -> usize {
+        let divided = |(place, weight): (usize, &i64)| weight * 1000 / (1 + self.load(rotation, place) as i64);
+        let now: Vec<i64> = weights.iter().enumerate().map(divided).collect();
+        self.smooth(rotation, &now)
+    }
+
+    fn pick_least_time(&mut self, rotation: usize, quick: f64) -> usize {
+        let score = |place: usize| (quick + self.took[place]) * (1 + self.load(rotation, place)) as f64;
+        let order = self.after(rotation);
+        let least = order.iter().map(|place| score(*place)).fold(f64::INFINITY, f64::min);
+        let next = order.into_iter().find(|place| score(*place) == least).unwrap();
+        self.go_to(rotation, next)
+    }
+
+    fn pick_soonest(&mut self) -> usize {
+        let places = self.active().into_iter();
+        let soonest = places.min_by(|a, b| self.took[*a].total_cmp(&self.took[*b])).unwrap();
+        // Who is not asked is given another chance some time.
+        self.took.iter_mut().for_each(|took| *took *= 0.995);
+        soonest
+    }
+
+    /// Two distinct places among the active backends, unless there is one only.
+    fn draw_two(&mut self) -> (usize, usize) {
+        let count = self.active().len();
+        let first = self.chance.below(count);
+        let second = if count > 1 { (first + 1 + self.chance.below(count - 1)) % count } else { first };
+        (first, second)
+    }
+
+    /// The less loaded of two active backends, by their places among these; the first of equals.
+    fn less_loaded(&self, rotation: usize, first: usize, second: usize) -> usize {
+        let active = self.active();
+        let (first, second) = (active[first], active[second]);
+        if self.load(rotation, second) < self.load(rotation, first) { second } else { first }
+    }
+
+    fn pick_in_uneven_bursts(&mut self, rotation: usize, length: usize) -> usize {
+        if self.picked == 0 {
+            self.picked = (length / 2 + self.chance.below(length + 1)) as u64;
+            self.advance(rotation, 1);
+        }
+        self.picked = self.picked.saturating_sub(1);
+        self.next[rotation]
+    }
+
+    fn pick_sticky(&mut self, rotation: usize, request: &ProbeRequest, forgets: f64) -> (usize, Vec<(String, String)>) {
+        let pinned = cookie(request, "SERVERID").and_then(|value| value.parse().ok());
+        match pinned {
+            Some(pinned) if self.chance.unit() >= forgets => (pinned, Vec::new()),
+            Some(_) | None => {
+                let backend = self.advance(rotation, 1);
+                (backend, vec![("SERVERID".to_owned(), backend.to_string())])
+            }
+        }
+    }
+
+    fn pick_by_given_cookie(&mut self, rotation: usize, request: &ProbeRequest) -> (usize, Vec<(String, String)>) {
+        if let Some(value) = cookie(request, "uid") {
+            return (self.hash(&value), Vec::new());
+        }
+        let backend = self.advance(rotation, 1);
+        let value = format!("u{}", (self.chance.unit() * 1e9) as u64);
+        (backend, vec![("uid".to_owned(), value)])
+    }
+}
+
+/// The value of a cookie that the request brings.
+fn cookie(request: &ProbeRequest, wanted: &str) -> Option<String> {
+    let (_, cookies) = request.headers.iter().find(|(name, _)| name == "Cookie")?;
+    let mut pairs = cookies.split("; ").filter_map(|pair| pair.split_once('='));
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned())
 }

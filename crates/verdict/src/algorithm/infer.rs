@@ -464,18 +464,7 @@ impl Evidence {
     fn name_unordered(&self, fresh: &OrderPattern, sample: &OrderPattern, load: LoadEffect, inference: &mut Inference) {
         use Algorithm::{LeastConnections, LeastTime, Random, RoundRobin, TwoChoices};
         if !(self.sample.is_empty() && self.more.is_empty()) {
-            let what = match sample {
-                OrderPattern::Even(ratio) => {
-                    format!("far more even than chance ({:.0} % of its variance)", ratio * 100.0)
-                }
-                OrderPattern::Chance => "as even as chance".to_owned(),
-                OrderPattern::Clumped => "less even than chance".to_owned(),
-                OrderPattern::TooFew
-                | OrderPattern::One(_)
-                | OrderPattern::Turns { .. }
-                | OrderPattern::Blocks(_)
-                | OrderPattern::Unclear => "not clear".to_owned(),
-            };
+            let what = describe_evenness(sample);
             inference.evidence.push(format!("{} requests in blocks: {what}", self.sample.len().max(self.more.len())));
         }
         // One after the other with nothing in flight, load says nothing: even is a rotation. Side by side load evens out too.
@@ -591,4 +580,18 @@ fn reduce(mut weights: Vec<(Backend, u32)>) -> Vec<(Backend, u32)> {
     let divisor = weights.iter().fold(0, |divisor, (_, weight)| greatest_common_divisor(divisor, *weight));
     weights.iter_mut().for_each(|(_, weight)| *weight /= divisor.max(1));
     weights
+}
+
+/// How even what a sample gave is, against chance.
+fn describe_evenness(sample: &OrderPattern) -> String {
+    match sample {
+        OrderPattern::Even(ratio) => format!("far more even than chance ({:.0} % of its variance)", ratio * 100.0),
+        OrderPattern::Chance => "as even as chance".to_owned(),
+        OrderPattern::Clumped => "less even than chance".to_owned(),
+        OrderPattern::TooFew
+        | OrderPattern::One(_)
+        | OrderPattern::Turns { .. }
+        | OrderPattern::Blocks(_)
+        | OrderPattern::Unclear => "not clear".to_owned(),
+    }
 }
