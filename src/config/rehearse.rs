@@ -99,7 +99,26 @@ impl MapOption {
             before = rest.as_bytes().get(end - 1).copied();
             rest = &rest[end..];
         }
-        (mapped + rest, count)
+        let (mapped, apart) = self.apply_apart(mapped + rest);
+        (mapped, count + apart)
+    }
+
+    /// The same where the port has a key of its own, as Envoy writes it: `address: 10.0.0.1`, `port_value: 80`, in either order.
+    fn apply_apart(&self, text: String) -> (String, usize) {
+        let Some((host, port)) = self.server.rsplit_once(':') else { return (text, 0) };
+        let host = regex_lite::escape(host.trim_matches(['[', ']']));
+        let next = r#"["']?\s*(?:#[^\n]*\n\s*)?,?\s*["']?"#;
+        let (address, port_key) = (r#"address["']?\s*:\s*["']?"#, r#"port_?[vV]alue["']?\s*:\s*"#);
+        let (end, own) = (r#"(["'\s,}\]]|$)"#, self.port);
+        let patterns = [
+            (format!("({address}){host}({next}{port_key}){port}{end}"), format!("${{1}}127.0.0.1${{2}}{own}${{3}}")),
+            (format!("({port_key}){port}({next}{address}){host}{end}"), format!("${{1}}{own}${{2}}127.0.0.1${{3}}")),
+        ];
+        patterns.iter().fold((text, 0), |(text, count), (pattern, place)| {
+            let Ok(pattern) = regex_lite::Regex::new(pattern) else { return (text, count) };
+            let found = pattern.find_iter(&text).count();
+            (pattern.replace_all(&text, place.as_str()).into_owned(), count + found)
+        })
     }
 }
 
@@ -119,6 +138,24 @@ mod tests {
         for wrong in ["10.0.0.1:80", "=9001", "a=0", "a b=9001"] {
             assert!(wrong.parse::<MapOption>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_server_is_mapped_where_its_port_has_a_key_of_its_own() {
+        let map: MapOption = "10.0.0.1:80=9001".parse().unwrap();
+        for (text, mapped) in [
+            ("{ address: 10.0.0.1, port_value: 80 }", Some("{ address: 127.0.0.1, port_value: 9001 }")),
+            ("address: 10.0.0.1 # a\n  port_value: 80\n", Some("address: 127.0.0.1 # a\n  port_value: 9001\n")),
+            ("{\"portValue\":80,\"address\":\"10.0.0.1\"}", Some("{\"portValue\":9001,\"address\":\"127.0.0.1\"}")),
+            ("{ address: 10.0.0.1, port_value: 8080 }", None),
+            ("{ address: 10.0.0.11, port_value: 80 }", None),
+            ("{ port_value: 80, address: 10.0.0.11 }", None),
+            ("{ address: 10.0.0.1 }, { port_value: 80 }", None),
+        ] {
+            assert_eq!(map.apply(text), (mapped.unwrap_or(text).to_owned(), usize::from(mapped.is_some())), "{text}");
+        }
+        let map: MapOption = "[fd00::1]:80=9001".parse().unwrap();
+        assert_eq!(map.apply("address: \"fd00::1\", port_value: 80 ").0, "address: \"127.0.0.1\", port_value: 9001 ");
     }
 
     #[test]

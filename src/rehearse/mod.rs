@@ -155,8 +155,12 @@ pub(crate) async fn prepare(order: &RehearsalPlan, stage: &mut Stage) -> Result<
     // A balancer that passes TLS on shows the certificate of its backends.
     around.passed_on = (secure && around.places.iter().any(|it| it.secure)).then(|| tls.pem());
     let beside = scouted.beside();
-    let others = scouted.keep_but(&all);
-    let backends = naming::merge(groups.iter().map(|group| group.backends(&around.names)));
+    let mut backends = naming::merge(groups.iter().map(|group| group.backends(&around.names)));
+    for backend in &mut backends {
+        backend.health = scouted.health_of(&backend.listens, &all, secure);
+    }
+    let places: Vec<Listens> = all.iter().chain(backends.iter().flat_map(|backend| &backend.health)).cloned().collect();
+    let others = scouted.keep_but(&places);
     if backends.is_empty() {
         let what = "none of those that it asked is a backend";
         return Err(Problem::new(what).on(order.balancer.title).hint("leave one of --answer out").into());
@@ -184,7 +188,7 @@ pub(crate) async fn prepare(order: &RehearsalPlan, stage: &mut Stage) -> Result<
         unknown: group.unknown.iter().cloned().chain(contradiction).collect(),
         authority,
         notes,
-        places: all.into_iter().collect(),
+        places: places.into_iter().collect(),
         others: others
             .into_iter()
             .map(|other| {
@@ -459,6 +463,11 @@ impl Surroundings {
         let of: Vec<String> = groups.iter().filter_map(of).collect();
         let of = if of.is_empty() { String::new() } else { format!(" of upstream {}", of.join(", then ")) };
         let mut notes = vec![format!("backends{of}: {}", names.join(", "))];
+        for backend in backends {
+            notes.extend(
+                backend.health.iter().map(|it| format!("{it}: the health of {} is checked there", backend.name)),
+            );
+        }
         for asked in self.names.asked() {
             let addresses: Vec<String> = asked.addresses.iter().map(ToString::to_string).collect();
             if !asked.addresses.iter().any(IpAddr::is_loopback) {

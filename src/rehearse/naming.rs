@@ -9,6 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 pub(crate) struct RehearsedBackend {
     pub(crate) name: String,
     pub(crate) listens: Listens,
+    /// Where else it listens, since its health is checked there.
+    pub(crate) health: Vec<Listens>,
 }
 
 impl RehearsedBackend {
@@ -67,7 +69,7 @@ pub(crate) fn name(all: &[Listens], name_of: NameOf) -> Vec<RehearsedBackend> {
                 format!("{name}{number}{port}")
             }
         };
-        RehearsedBackend { name, listens: listens.clone() }
+        RehearsedBackend { name, listens: listens.clone(), health: Vec::new() }
     };
     all.iter().map(one).collect()
 }
@@ -95,11 +97,15 @@ fn is_plain(name: &str) -> bool {
 
 /// Backends as `--backends` takes them.
 pub(crate) fn option(backends: &[RehearsedBackend]) -> String {
-    let typed = |RehearsedBackend { name, listens }: &RehearsedBackend| match listens.to_string() {
-        own if own == *name => own,
-        other => format!("{name}={other}"),
+    let typed = |backend: &RehearsedBackend| -> Vec<String> {
+        let name = &backend.name;
+        let one = |listens: &Listens| match listens.to_string() {
+            own if own == *name => own,
+            other => format!("{name}={other}"),
+        };
+        [&backend.listens].into_iter().chain(&backend.health).map(one).collect()
     };
-    backends.iter().map(typed).collect::<Vec<_>>().join(",")
+    backends.iter().flat_map(typed).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -111,6 +117,7 @@ mod tests {
         let at = |name: &str, address: &str| RehearsedBackend {
             name: name.to_owned(),
             listens: Listens::Port(address.parse().unwrap()),
+            health: Vec::new(),
         };
         let groups = [
             vec![at("app1", "10.0.0.1:80"), at("app2", "10.0.0.2:80")],
@@ -118,6 +125,25 @@ mod tests {
         ];
         let merged = merge(groups.into_iter());
         assert_eq!(option(&merged), "app1=10.0.0.1:80,app2=10.0.0.2:80,app2-new=10.0.0.3:80");
+    }
+
+    #[test]
+    fn a_backend_listens_where_its_health_is_checked_too() {
+        let at = |address: &str| Listens::Port(address.parse().unwrap());
+        let backend = |name: &str, address: &str, health: &str| RehearsedBackend {
+            name: name.to_owned(),
+            listens: at(address),
+            health: vec![at(health)],
+        };
+        let all =
+            [backend("s1", "10.0.0.1:80", "10.0.0.1:9999"), backend("10.0.0.2:80", "10.0.0.2:80", "10.0.0.2:9999")];
+        let typed = "s1=10.0.0.1:80,s1=10.0.0.1:9999,10.0.0.2:80,10.0.0.2:80=10.0.0.2:9999";
+        assert_eq!(option(&all), typed);
+        let read: crate::topology::NamedBackends = typed.parse().unwrap();
+        assert_eq!(
+            read.0.iter().map(|it| (it.name.as_str(), it.addresses.len())).collect::<Vec<_>>(),
+            [("s1", 2), ("10.0.0.2:80", 2)]
+        );
     }
 
     #[test]

@@ -23,6 +23,8 @@ use crate::rehearse::naming::Listens;
 const REQUEST_ID: &str = "check-request-id";
 /// Names the server that responds.
 pub(super) const RESPONDER: &str = "rehearsal-responder";
+/// What a responder says unless it is to say something else.
+const NO_CONTENT: u16 = 204;
 /// A head is not longer than any balancer sends.
 const LONGEST: usize = 128 << 10;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -269,9 +271,10 @@ impl ResponderService {
         if head.starts_with(PREFACE) {
             return self.answer_streams(stream, head);
         }
-        self.count(String::from_utf8_lossy(&head).to_ascii_lowercase().contains(&format!("{REQUEST_ID}:")));
-        let length = if self.status == 204 { "" } else { "Content-Length: 0\r\n" };
-        let (status, name) = (self.status, &self.name);
+        let is_of_the_check = String::from_utf8_lossy(&head).to_ascii_lowercase().contains(&format!("{REQUEST_ID}:"));
+        self.count(is_of_the_check);
+        let (status, name) = (self.status_for(is_of_the_check), &self.name);
+        let length = if status == NO_CONTENT { "" } else { "Content-Length: 0\r\n" };
         let head = format!("HTTP/1.1 {status} -\r\n{length}{RESPONDER}: {name}\r\nCache-Control: no-store\r\n");
         stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
         stream.flush()
@@ -289,8 +292,9 @@ impl ResponderService {
             while let Some((id, event)) = server.receive(&mut rest, &mut block, now, &mut out) {
                 if let ServerEvent::Head(request) = event {
                     let lines = request.lines();
-                    self.count(request.head(&lines).fields.all(REQUEST_ID).next().is_some());
-                    server.respond(id, self.status, true, &mut out, |fields| {
+                    let is_of_the_check = request.head(&lines).fields.all(REQUEST_ID).next().is_some();
+                    self.count(is_of_the_check);
+                    server.respond(id, self.status_for(is_of_the_check), true, &mut out, |fields| {
                         literal(fields, RESPONDER, self.name.as_bytes());
                         literal(fields, "cache-control", b"no-store");
                     });
@@ -309,6 +313,11 @@ impl ResponderService {
             input.extend_from_slice(&piece[..length]);
         }
         Ok(())
+    }
+
+    /// Health checks often expect 200 and nothing else.
+    fn status_for(&self, is_of_the_check: bool) -> u16 {
+        if self.status == NO_CONTENT && !is_of_the_check { 200 } else { self.status }
     }
 
     fn count(&self, is_of_the_check: bool) {
@@ -387,13 +396,14 @@ mod tests {
         let path = std::env::temp_dir().join(format!("uuid-generator-responder-{}", std::process::id()));
         let path = path.to_string_lossy().into_owned();
         let responder = start(Listens::Socket(path.clone()));
-        for (request, count) in [
-            (&b"GET / HTTP/1.1\r\nCheck-Request-Id: 1-2\r\n\r\n"[..], 1),
-            (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\ncheck-request-id: 1-3\r\n\r\n", 2),
-            (b"GET /healthz HTTP/1.1\r\n\r\n", 2),
+        for (request, count, status) in [
+            (&b"GET / HTTP/1.1\r\nCheck-Request-Id: 1-2\r\n\r\n"[..], 1, 204),
+            (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\ncheck-request-id: 1-3\r\n\r\n", 2, 204),
+            // Of a health check, which may expect this alone.
+            (b"GET /healthz HTTP/1.1\r\n\r\n", 2, 200),
         ] {
             let answer = ask(&mut UnixStream::connect(&path).unwrap(), request);
-            assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
             assert!(answer.contains(&format!("{RESPONDER}: unix:{path}\r\n")), "{answer}");
             assert_eq!(responder.requests(), count);
         }

@@ -279,6 +279,25 @@ impl Scouted {
         }
     }
 
+    /// Where the health of one of these backends is checked, on a port of its own: an address of its host that no request came to, and
+    /// that is asked as backends are.
+    pub(super) fn health_of(&self, backend: &Listens, all: &[Listens], secure: bool) -> Vec<Listens> {
+        let of = |listens: &Listens| listens.address().map(|it| it.ip());
+        let Some(host) = of(backend).filter(|host| all.iter().filter(|it| of(it) == Some(*host)).count() == 1) else {
+            return Vec::new();
+        };
+        let is_health = |it: &&Responder| {
+            of(&it.listens) == Some(host)
+                && it.listens != *backend
+                && !self.answered.contains(&it.listens)
+                && it.requests() == 0
+                && it.foreign().is_none()
+                && it.is_secure() == secure
+                && it.is_proxied() == self.is_proxied()
+        };
+        self.responders.iter().filter(is_health).map(|it| it.listens.clone()).collect()
+    }
+
     /// Ends those at these addresses, which backends take over.
     pub(super) fn keep_but(self, those: &[Listens]) -> Vec<Responder> {
         self.responders.into_iter().filter(|responder| !those.contains(&responder.listens)).collect()

@@ -132,6 +132,10 @@ impl FromStr for NamedBackends {
         let mut taken = BTreeSet::new();
         for part in text.split(',').map(str::trim) {
             let (name, address) = match part.split_once('=') {
+                // One that is called by its first address has others under that name.
+                Some((name, address)) if all.iter().any(|known| known.name == name.trim()) => {
+                    (name.trim().to_owned(), address.trim().parse()?)
+                }
                 Some((name, address)) => (read_name(name.trim())?.to_owned(), address.trim().parse()?),
                 None => (part.to_owned(), part.parse::<Address>()?),
             };

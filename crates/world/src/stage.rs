@@ -42,7 +42,7 @@ struct StageOrders {
     addresses: Vec<IpAddr>,
     /// Unix sockets of the machine.
     sockets: Vec<PathBuf>,
-    /// One id is mapped, and pretends to be all of them.
+    /// Not all ids are mapped, and this one pretends to be all of them.
     one_id: bool,
     /// A pipe that ends with the outermost process, and brings the numbers of signals that it got.
     lifeline: i32,
@@ -189,12 +189,13 @@ fn wait_for(first: &mut Child, signals: &[(i32, UnixStream)], mut lifeline: Pipe
     }
 }
 
-/// The namespaces that a process gets for itself or for its children. Whether one id is mapped.
+/// The namespaces that a process gets for itself or for its children. Whether ids of accounts are not mapped.
 fn make_namespaces() -> Result<bool> {
     let all = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
     if geteuid().is_root() {
         match unshare(all) {
-            Ok(()) => return Ok(false),
+            // Root of a namespace that maps this user alone can become nobody else either.
+            Ok(()) => return Ok(!(maps_accounts("uid_map") && maps_accounts("gid_map"))),
             // Root of a container, which may still make a namespace of users.
             Err(Errno::EPERM) => {}
             Err(why) => return Err(explain_refusal(why)),
@@ -212,6 +213,16 @@ fn make_namespaces() -> Result<bool> {
         None => failed("to map this user", why),
     })?;
     Ok(true)
+}
+
+/// Whether the accounts of a machine have ids here: `nobody` has the highest.
+fn maps_accounts(file: &str) -> bool {
+    const NOBODY: u64 = 65_534;
+    let text = fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
+    text.lines().any(|line| {
+        let numbers: Vec<u64> = line.split_whitespace().filter_map(|it| it.parse().ok()).collect();
+        matches!(numbers[..], [first, _, count] if (first..first.saturating_add(count)).contains(&NOBODY))
+    })
 }
 
 fn explain_refusal(why: Errno) -> Error {
