@@ -76,8 +76,9 @@ fn measured(quantity: Quantity, measured: &Measured) -> String {
         (None, Quantity::Back, Some(seconds)) => format!("back after {}", time(seconds)),
         (None, Quantity::Back, None) => "not back by the end".to_owned(),
         (None, Quantity::Ejected, value) => {
-            let failures = value.unwrap_or_default() as u64;
-            format!("{} before it was out of rotation", count_of(failures, "failed request"))
+            let failures = count_of(value.unwrap_or_default() as u64, "failed request");
+            let until = if measured.stayed { ", and it stayed in rotation" } else { " before it was out of rotation" };
+            format!("{failures}{until}")
         }
         (None, Quantity::ErrorsEnd, Some(seconds)) => format!("last client error after {}", time(seconds)),
         (None, Quantity::ErrorsEnd, None) => "no client error".to_owned(),

@@ -41,7 +41,7 @@ impl Evidence {
             | OrderPattern::Unclear
             | OrderPattern::Clumped => self.infer_spread(&fresh, names, &mut inference),
         }
-        self.contradict(&mut inference);
+        self.contradict(&mut inference, names);
         let needs_key = |kind: &Algorithm| {
             matches!(kind, Algorithm::Header | Algorithm::Cookie | Algorithm::Body | Algorithm::Sticky)
         };

@@ -126,6 +126,15 @@ mod tests {
     }
 
     #[test]
+    fn a_rotation_beside_a_canary_is_not_the_whole_truth() {
+        let seen = of_turns(|turn| if turn % 131 == 60 { 2 } else { (turn % 2) as u16 });
+        assert_eq!((seen.kind, seen.breaks), (None, None), "{}", seen.label);
+        assert!(seen.or.contains(&Algorithm::RoundRobin) && seen.label.ends_with("a few requests to c"));
+        // One that gets nothing at all takes no part.
+        assert_eq!(of_turns(|turn| (turn % 2) as u16).kind, Some(Algorithm::RoundRobin));
+    }
+
+    #[test]
     fn a_hash_of_a_header_that_was_not_tried_is_not_excluded_by_a_rotation_of_requests_without_it() {
         let picks = |turns: Range<u32>| -> Vec<Pick> {
             turns.map(|sequence| Pick { sequence, backend: Backend((sequence % 3) as u16) }).collect()

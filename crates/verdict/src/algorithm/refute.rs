@@ -1,10 +1,11 @@
 //! What the sample, which is under load, says against a name that requests in sequence gave.
 
 use super::Algorithm;
-use super::evidence::Evidence;
+use super::evidence::{Evidence, backends};
 use super::inference::Inference;
 use super::load::LoadEffect;
 use super::order::counts;
+use super::words::name;
 use crate::observation::Backend;
 
 /// Rotations, all of which may begin at the same backend, that are granted.
@@ -14,7 +15,8 @@ const PARTS: usize = 10;
 
 impl Evidence {
     /// A name that the sample refutes is none.
-    pub(super) fn contradict(&self, inference: &mut Inference) {
+    pub(super) fn contradict(&self, inference: &mut Inference, names: &[String]) {
+        self.doubt_rotation(inference, names);
         let one_for_all = match inference.kind {
             Some(Algorithm::One) => true,
             Some(Algorithm::Source | Algorithm::Uri) => !inference.per_connection,
@@ -46,6 +48,32 @@ impl Evidence {
             );
             inference.or.extend([Algorithm::LeastConnections, Algorithm::LeastTime]);
         }
+    }
+
+    /// A rotation that leaves out a backend which gets requests all the same is a part of the truth: a canary goes by a rule of its own.
+    fn doubt_rotation(&self, inference: &mut Inference, names: &[String]) {
+        let is_rotation = matches!(inference.kind, Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin));
+        if !is_rotation || inference.weights.is_empty() {
+            return;
+        }
+        let all = [backends(&self.fresh), backends(&self.kept), self.sample.clone()].concat();
+        let is_outside = |backend: &Backend| {
+            let takes_turns = inference.weights.iter().any(|(known, _)| known == backend);
+            backend.is_known() && !takes_turns && !self.failing.contains(backend)
+        };
+        let outside: Vec<Backend> = counts(&all).into_iter().map(|(it, _)| it).filter(is_outside).collect();
+        if outside.is_empty() {
+            return;
+        }
+        let listed = |all: Vec<Backend>| all.into_iter().map(|it| name(names, it)).collect::<Vec<_>>().join(" ");
+        let turns = inference.weights.iter().map(|(backend, _)| *backend).collect();
+        inference.label = format!("a rotation of {}, and a few requests to {}", listed(turns), listed(outside));
+        inference.hint = Some(
+            "a second rule sends some requests elsewhere, as for a canary (NGINX split_clients, weighted services): say the shares with --expect"
+                .to_owned(),
+        );
+        (inference.kind, inference.breaks, inference.rotations) = (None, None, None);
+        inference.or.extend([Algorithm::RoundRobin, Algorithm::WeightedRoundRobin, Algorithm::Random]);
     }
 
     /// Whether all of these backends get requests from the beginning of the sample to its end: then nothing changed meanwhile, or just before.

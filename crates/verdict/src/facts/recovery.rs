@@ -43,6 +43,9 @@ pub struct Measured {
     pub holds: Option<bool>,
     /// Why that cannot be known.
     pub unknown: Option<Unknown>,
+    /// Whether it got requests all the time: then failures put it out of rotation at no time.
+    #[serde(default)]
+    pub stayed: bool,
 }
 
 /// Why an expectation of one backend cannot be judged.

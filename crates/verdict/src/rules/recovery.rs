@@ -88,10 +88,10 @@ fn measure(limit: RecoveryLimit, affected: &Affected, length: f64, drill: Drill)
             RecoveryLimit::SlowStart(time) => slow_start(affected, time, length),
         }
     };
-    let backend = affected.backend.clone();
+    let (backend, stayed) = (affected.backend.clone(), affected.pauses.is_empty() && affected.stopped_after.is_none());
     match judged {
-        Ok((value, holds)) => Measured { backend, value, holds: Some(holds), unknown: None },
-        Err(why) => Measured { backend, value: None, holds: None, unknown: Some(why) },
+        Ok((value, holds)) => Measured { backend, value, holds: Some(holds), unknown: None, stayed },
+        Err(why) => Measured { backend, value: None, holds: None, unknown: Some(why), stayed },
     }
 }
 
