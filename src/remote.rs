@@ -298,7 +298,7 @@ impl Remote {
         self.whereabouts.pid != 0
     }
 
-    /// Whether it lets itself be told anything: a fleet of another user does not.
+    /// Whether it takes commands: a fleet of another user does not.
     pub(crate) fn is_own(&self) -> bool {
         !self.whereabouts.token.is_empty()
     }

@@ -1,11 +1,11 @@
-//! Who is in the fleet and what the balancer is told: what the backends are started from, what balancer configuration is written
+//! Who is in the fleet and how the balancer is to use it: what the backends are started from, what balancer configuration is written
 //! from, and what a check judges against. It opens nothing; whether an address can be had is found out by `fleet`.
 
 mod address;
+mod balancing;
 mod faults;
 mod host;
 mod network;
-mod told;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,17 +15,17 @@ use std::str::FromStr;
 use address::MAX_BACKENDS;
 pub(crate) use address::{Address, BackendName, BackendSelection, NamedBackend, NamedBackends};
 pub(crate) use api::Policy;
-pub(crate) use faults::StartFaults;
-pub(crate) use host::Host;
-pub(crate) use network::ClientNetwork;
-pub(crate) use told::{
+pub(crate) use balancing::{
     ActiveHealthCheck, BackendHttp, BackendProtocol, BackendTls, CertificateCheck, HttpPath, PassiveHealthCheck,
     RetryPolicy, Sockets, Timeouts, TlsFile, Weight, Weights,
 };
+pub(crate) use faults::StartFaults;
+pub(crate) use host::Host;
+pub(crate) use network::ClientNetwork;
 
 use crate::wire::{FleetNames, Generator};
 
-/// The backends of a fleet, each with a name and addresses of its own, and what the balancer in front of them is told. What says
+/// The backends of a fleet, each with a name and addresses of its own, and how the balancer in front of them is configured. What says
 /// `None` is left to the balancer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Topology {
@@ -67,7 +67,7 @@ pub(crate) struct Topology {
     pub(crate) timeouts: Timeouts,
 }
 
-/// One backend, as a balancer is told of it.
+/// One backend, as a balancer is configured with it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct BackendConfig {
     /// What its records are marked with: its port in a fleet of ports, else its place, from 1.

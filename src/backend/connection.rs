@@ -24,7 +24,7 @@ const MAX_FIELDS: usize = 100;
 
 pub(crate) struct Connection {
     peer: End,
-    /// If a header told of the peer: who sent it.
+    /// Who sent the PROXY header, if one names the peer.
     via: Option<End>,
     local: End,
     number: u64,
@@ -42,7 +42,7 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 pub(super) struct Origin {
     pub(super) peer: End,
-    /// If a header told of the peer: who sent it.
+    /// Who sent the PROXY header, if one names the peer.
     pub(super) via: Option<End>,
     pub(super) local: End,
     /// Number of the connection in this backend, from 1.
@@ -298,7 +298,7 @@ impl Connection {
         }
     }
 
-    /// The backend ends: a WebSocket is told so.
+    /// The backend ends: a WebSocket gets a close frame.
     pub(crate) fn go_away(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         match std::mem::replace(&mut self.stage, ConnectionState::Over) {
             ConnectionState::Socket(socket) => {

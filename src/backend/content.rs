@@ -9,7 +9,7 @@ use verdict::response::ContentKind;
 
 use crate::wire::{BackendIdentity, End, ResponseId, page};
 
-/// In which form the facts are told.
+/// The format of the page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum PageFormat {
     /// The page of the original program.

@@ -239,7 +239,7 @@ fn respond(
             Response::line(405, "CONNECT and TRACE are not served here", buffer)
         }
         (_, Err(bad)) => Response::line(400, bad.why(), buffer),
-        (_, Ok(asked)) => fulfil(asked.what, &Asked { head, arrival, at, answer, now }, buffer, state),
+        (_, Ok(asked)) => fulfil(asked.what, &ContentRequest { head, arrival, at, answer, now }, buffer, state),
     };
     response.answer = Some(answer);
     if state.show.wants(now) {
@@ -250,7 +250,7 @@ fn respond(
 }
 
 /// A request that gets what it asks for.
-struct Asked<'a> {
+struct ContentRequest<'a> {
     head: &'a RequestHead<'a, 'a>,
     arrival: &'a CheckHeaders,
     at: &'a Arriving<'a>,
@@ -258,7 +258,7 @@ struct Asked<'a> {
     now: Moment,
 }
 
-fn fulfil(what: RequestedContent, asked: &Asked, buffer: Vec<u8>, state: &mut ProcessState) -> Response {
+fn fulfil(what: RequestedContent, asked: &ContentRequest, buffer: Vec<u8>, state: &mut ProcessState) -> Response {
     match what {
         RequestedContent::Page => page(None, asked, buffer, state),
         RequestedContent::Session => page(Some(Session::of(asked.head, asked.answer)), asked, buffer, state),
@@ -283,8 +283,8 @@ fn fulfil(what: RequestedContent, asked: &Asked, buffer: Vec<u8>, state: &mut Pr
 }
 
 /// The page with number and UUID, in the format that the request prefers.
-fn page(session: Option<Session>, asked: &Asked, mut body: Vec<u8>, state: &ProcessState) -> Response {
-    let Asked { head, arrival, at, answer, now } = *asked;
+fn page(session: Option<Session>, asked: &ContentRequest, mut body: Vec<u8>, state: &ProcessState) -> Response {
+    let ContentRequest { head, arrival, at, answer, now } = *asked;
     let Ok(format) = PageFormat::wanted(head, arrival.states_preference) else {
         return Response::line(400, "unknown format: expected html, json or text", body);
     };

@@ -31,7 +31,7 @@ pub(crate) enum RequestKind {
 /// What is done to a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Treatment {
-    /// First its response, or what comes instead of it, is held back so long.
+    /// How long its response, or what comes instead of it, is held back first.
     pub(crate) delay: Duration,
     /// What happens after the delay.
     pub(crate) effect: Effect,
@@ -62,9 +62,9 @@ pub(crate) enum Effect {
     Reset,
     /// No byte is written; the connection stays open.
     Hang,
-    /// Nothing is done, and its client is told so.
+    /// REFUSED_STREAM: nothing was done, and the client may send it again.
     RefuseStream,
-    /// The same, and of all later ones on its connection.
+    /// GOAWAY: the same for it and all later ones on its connection.
     GoAway,
 }
 

@@ -31,9 +31,9 @@ const FIRST_CALL: Duration = Duration::from_secs(1);
 const HANDSHAKE: Duration = Duration::from_millis(10);
 /// Connections are looked at this often for having waited too long, or more often if a limit is shorter than that allows.
 const SWEEP: Duration = Duration::from_secs(1);
-/// Starved of file descriptors, it tries again after so long even if none of its own was freed.
+/// Out of file descriptors, it tries to accept again after this time, even if it has freed none itself.
 const RETRY: Duration = Duration::from_millis(100);
-/// Starvation is said to be over after so long without it.
+/// Starvation is reported to be over after this time without it.
 const CALM: Duration = Duration::from_secs(1);
 /// Handshakes are reported this often at most.
 const REPORTS: Duration = Duration::from_millis(20);
@@ -47,7 +47,7 @@ pub(crate) struct BackendServer {
     poller: Poller,
     listeners: Vec<Listener>,
     accepting: Accepting,
-    /// The starvation that the supervisor was last told of, and until when it is not said to be over: it may come and go with
+    /// The starvation that was last reported, and until when its end is not reported: it may come and go with
     /// every connection.
     starved: Option<(Starvation, Moment)>,
     channel: Channel,
@@ -57,7 +57,7 @@ pub(crate) struct BackendServer {
     state: ProcessState,
     connections: Slab<Link>,
     accepted: u64,
-    /// What the supervisor knows of them, and when it is told next.
+    /// What the supervisor knows of them, and when it is informed next.
     reported: (Handshakes, Moment),
     timers: Timers,
     next_sweep: Moment,

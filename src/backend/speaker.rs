@@ -85,7 +85,7 @@ impl Speaker {
         }
     }
 
-    /// The backend ends: who holds a conversation is told so.
+    /// The backend ends: open conversations are closed with GOAWAY or a close frame.
     pub(crate) fn go_away(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         match self {
             Speaker::Http1(http) => http.go_away(now, state, out),

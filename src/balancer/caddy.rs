@@ -96,7 +96,7 @@ fn directive(topic: HintTopic) -> &'static str {
 
 /// From here on all that is written is known: `health_passes` is the latest of it.
 const OLDEST: BalancerVersion = BalancerVersion(2, 8, 0);
-/// Reads its file again when it is told by a signal.
+/// Reads its file again at a signal.
 const RELOADS: BalancerVersion = BalancerVersion(2, 11, 0);
 const NAME: &str = "Caddyfile";
 

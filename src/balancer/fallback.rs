@@ -63,7 +63,7 @@ const IDLE: Duration = Duration::from_secs(60);
 /// The longest time that a connection to a backend may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// All that it is told.
+/// Its whole configuration.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct Config {
     listen: SocketAddr,

@@ -17,20 +17,17 @@ use crate::topology::Topology;
 #[derive(Clone, Copy)]
 pub(crate) struct Balancer(&'static Product);
 
-/// In the order in which they are best known.
-const PRODUCTS: [Balancer; 7] = [
-    Balancer(&nginx::NGINX),
-    Balancer(&haproxy::HAPROXY),
-    Balancer(&envoy::ENVOY),
-    Balancer(&traefik::TRAEFIK),
-    Balancer(&caddy::CADDY),
-    Balancer(&kubernetes::KUBERNETES),
-    Balancer(&compose::COMPOSE),
-];
-
 impl Balancer {
-    /// All for which configuration is written.
-    pub(crate) const ALL: [Balancer; 7] = PRODUCTS;
+    /// All for which configuration is written, in the order in which they are best known.
+    pub(crate) const ALL: [Balancer; 7] = [
+        Balancer(&nginx::NGINX),
+        Balancer(&haproxy::HAPROXY),
+        Balancer(&envoy::ENVOY),
+        Balancer(&traefik::TRAEFIK),
+        Balancer(&caddy::CADDY),
+        Balancer(&kubernetes::KUBERNETES),
+        Balancer(&compose::COMPOSE),
+    ];
 
     /// The one that needs nothing to be installed.
     pub(crate) const BUILT_IN: Balancer = Balancer(&fallback::FALLBACK);
@@ -94,7 +91,7 @@ impl fmt::Display for Balancer {
 /// On the command line: help and errors list the names.
 impl ValueEnum for Balancer {
     fn value_variants<'a>() -> &'a [Balancer] {
-        &PRODUCTS
+        &Balancer::ALL
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {

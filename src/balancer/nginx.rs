@@ -95,7 +95,7 @@ fn directive(topic: HintTopic) -> &'static str {
     }
 }
 
-/// Connections to backends are kept, and HTTP/1.1 is spoken to them, without being told.
+/// Connections to backends are kept, and HTTP/1.1 is spoken to them, without a directive that says so.
 const KEEPS_CONNECTIONS: BalancerVersion = BalancerVersion(1, 29, 7);
 /// Speaks HTTP/2 to backends other than those of `grpc_pass`.
 const HTTP2_TO_BACKENDS: BalancerVersion = BalancerVersion(1, 29, 4);

@@ -301,7 +301,7 @@ impl Collector {
             Some(_) | None => UNNUMBERED,
         };
         let Some(backend) = self.fleets.hosts[host].places.get(&record.generator).map(|place| Backend(*place)) else {
-            // Of no backend that its fleet has told of.
+            // Of a backend that its fleet has not reported.
             return;
         };
         let way = self.describe(host, record, sequence, backend);

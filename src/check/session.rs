@@ -22,6 +22,7 @@ use verdict::facts::responses::ReceivedResponses;
 use verdict::facts::tls::KnownTls;
 use verdict::limit::SlowTrial;
 use verdict::observation::Observation;
+use verdict::rules::IdentitySource;
 use verdict::streams::StreamObservation;
 
 /// Attempts in flight when the sample has ended may take that long to end: those at a paused backend, for example.
@@ -36,9 +37,7 @@ pub(crate) struct CheckSession<'a> {
     /// By the user, or by the fleet.
     pub(crate) is_identity_chosen: bool,
     /// Where the check found it by itself.
-    pub(crate) found_identity: Option<verdict::rules::IdentitySource>,
-    /// Counters of backends that contradict their names.
-    pub(crate) shared_counters: Vec<verdict::rules::SharedCounter>,
+    pub(crate) found_identity: Option<IdentitySource>,
     /// Backends that are ready, if that is known.
     pub(crate) backends: Option<usize>,
     /// Those that came back so recently that a balancer may still avoid them.
@@ -79,7 +78,7 @@ pub(crate) struct SessionData {
     pub(crate) started: Moment,
     pub(crate) ended: Moment,
     /// Where the names of backends stand that are not ours.
-    pub(crate) identity: Option<verdict::rules::IdentitySource>,
+    pub(crate) identity: Option<IdentitySource>,
     /// What is known of TLS between balancer and backends.
     pub(crate) tls: KnownTls,
     /// None if the backends are not ours.
@@ -117,7 +116,6 @@ impl<'a> CheckSession<'a> {
             identity,
             is_identity_chosen,
             found_identity: None,
-            shared_counters: Vec::new(),
             backends: fleet.map(|fleet| fleet.ready),
             young: fleet.map_or_else(Vec::new, |fleet| fleet.young.clone()),
             client,
@@ -126,16 +124,19 @@ impl<'a> CheckSession<'a> {
     }
 
     /// Where the names of backends were found; none with a fleet.
-    pub(crate) fn named_by(&self) -> Option<verdict::rules::IdentitySource> {
-        let chosen = || verdict::rules::IdentitySource {
+    pub(crate) fn named_by(&self) -> Option<IdentitySource> {
+        let source = || self.found_identity.clone().unwrap_or_else(|| self.chosen_identity());
+        (!self.identity.is_fleet()).then(source)
+    }
+
+    /// The place that the user chose for the names of backends.
+    pub(crate) fn chosen_identity(&self) -> IdentitySource {
+        IdentitySource {
             place: identities::describe(&self.identity),
             chosen: self.is_identity_chosen,
             named: true,
             shared: Vec::new(),
-        };
-        let shared = self.shared_counters.clone();
-        (!self.identity.is_fleet())
-            .then(|| verdict::rules::IdentitySource { shared, ..self.found_identity.clone().unwrap_or_else(chosen) })
+        }
     }
 
     /// Another one, whose first request has that number.

@@ -41,7 +41,7 @@ pub(crate) struct FleetBackend {
     pub(crate) incarnation: u32,
     pub(crate) journal: Option<JournalReader>,
     pub(crate) ready: bool,
-    /// As its process was told, or is being told.
+    /// As its process was last ordered to behave, whether it has obeyed yet or not.
     pub(crate) faults: Vec<Fault>,
     /// Orders about faults that it has not obeyed yet.
     pub(crate) faults_ordered: u32,

@@ -330,7 +330,7 @@ impl FleetBackends {
         Err(CommandRefusal::Impossible(format!("cannot serve a certificate that is {}: {why}", bad.name())))
     }
 
-    /// How the handshakes of a process have ended until now: what is new is told.
+    /// How the handshakes of a process have ended until now: what is new becomes an event.
     pub(crate) fn note_handshakes(&mut self, index: usize, handshakes: Handshakes) {
         let known = std::mem::replace(&mut self.list[index].handshakes, handshakes);
         let alike = |new: &FailedHandshakes| {

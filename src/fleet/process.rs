@@ -1,4 +1,4 @@
-//! A backend's process as the supervisor sees it: started with its sockets and its journal, told what to do, and awaited.
+//! A backend's process as the supervisor sees it: started with its sockets and its journal, sent commands, and awaited.
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -113,7 +113,7 @@ async fn attend(
     let mut speaks = true;
     let status = loop {
         tokio::select! {
-            // What a process said before it ended is told before its end.
+            // What a process wrote before it ended is passed on before its end is.
             biased;
             line = reports.next_line(), if speaks => match line {
                 Ok(Some(line)) => tell(&line, notify),

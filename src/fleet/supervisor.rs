@@ -42,7 +42,7 @@ use crate::wire::{
 const READ_AGAIN: usize = 2048;
 /// How long at most records are reported before something else has its turn.
 const TELLING: Duration = Duration::from_millis(200);
-/// Records that were read and not yet told: 160 MiB.
+/// Records that were read and not yet passed on: 160 MiB.
 const MOST_WAITING: usize = 500_000;
 /// How often journals are read: soon enough for a person, and for a ring of the default size at full speed.
 const TICK: Duration = Duration::from_millis(50);
@@ -523,7 +523,7 @@ impl RunningFleet {
                 });
                 match self.backends.refuse_fault(&change).and(chosen) {
                     Ok(mut backends) => {
-                        // Of all, those that behave need not be told to.
+                        // Where all are to behave, those that do need no command.
                         let all_clear = wanted.is_empty() && change == FaultChange::Clear;
                         backends.retain(|index| !all_clear || !self.backends.list[*index].faults.is_empty());
                         self.misbehave(&change, backends, reply);

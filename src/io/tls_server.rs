@@ -108,7 +108,7 @@ pub(crate) struct Served {
 /// What bytes of a client have led to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Taken {
-    /// Nothing that is to be told.
+    /// Nothing to report.
     Bytes,
     /// The handshake has ended.
     Established,

@@ -135,7 +135,7 @@ pub(crate) fn of_double_execution(product: Option<Balancer>) -> String {
     after(HintTopic::Repeats, "the balancer sent them again while a backend was at work, or copies them", product)
 }
 
-/// Retries went to the backend that had just failed; none if this balancer cannot be told otherwise.
+/// Retries went to the backend that had just failed; none if no directive of this balancer changes that.
 pub(crate) fn of_same_host(product: Option<Balancer>) -> Option<String> {
     named(HintTopic::OtherHost, product).map(|directives| format!("keep retries from the same host: {directives}"))
 }

@@ -93,6 +93,6 @@ const _: () = assert!(size_of::<Arrival>() == 40);
 pub struct WayNumber(pub(crate) u8);
 
 impl WayNumber {
-    /// More ways than these are not told apart.
+    /// More ways than these are not distinguished.
     pub(crate) const MOST: usize = u8::MAX as usize;
 }

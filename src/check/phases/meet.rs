@@ -1,4 +1,4 @@
-//! The first response of a backend: that there is one, that it can be told whose it is, and that the fleet has its record.
+//! The first response of a backend: that there is one, that its backend can be identified, and that the fleet has its record.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ use crate::io::tls;
 use crate::wire::{BackendStatus, INSTANCE_HEADER, Instance};
 use verdict::HandshakeFailure;
 use verdict::observation::ClientOutcome;
+use verdict::rules::IdentitySource;
 
 /// What mends by itself (a health check that has not begun, a backend that starts) is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -234,7 +235,8 @@ async fn examine_identity(session: &mut CheckSession<'_>) -> Result<()> {
     };
     let begin = Instant::now();
     let responses = ask(session, ASKS, false).await?;
-    session.shared_counters = counters::shared(&responses, &identity, begin.elapsed());
+    let shared = counters::shared(&responses, &identity, begin.elapsed());
+    session.found_identity = Some(IdentitySource { shared, ..session.chosen_identity() });
     let is_of_fleet = |response: &TextResponse| identities::name_of_ours(&response.head).is_some();
     if responses.iter().any(is_of_fleet)
         && let Some(fleet) = backing::find_foreign().await
@@ -284,13 +286,12 @@ async fn identify(session: &mut CheckSession<'_>, first: ProbeResult) -> Result<
                 identities::distinct(&found.values),
                 identities::some_of(&found.values)
             ));
-            session.found_identity = Some(verdict::rules::IdentitySource {
+            session.found_identity = Some(IdentitySource {
                 place: found.place.clone(),
                 chosen: false,
                 named: found.is_named,
-                shared: Vec::new(),
+                shared: counters::shared(&responses[1..], &found.identity, elapsed),
             });
-            session.shared_counters = counters::shared(&responses[1..], &found.identity, elapsed);
             set_identity(session, found.identity.clone());
             Ok(())
         }

@@ -26,7 +26,7 @@ pub(crate) enum SupervisorCommand {
     Balance(BalanceRequest, oneshot::Sender<Result<(), CommandRefusal>>),
     /// A check has news.
     CheckNews(CheckNews),
-    /// Responses took so long for a client.
+    /// How long responses took, as a client measured them.
     ClientTimes(ClientTimes),
 }
 

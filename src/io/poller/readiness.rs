@@ -55,7 +55,7 @@ pub(crate) struct ReadyEvent {
 #[derive(Debug, Default)]
 pub(crate) struct Watched {
     pub(super) interest: Interest,
-    /// Of a poller that has to be told of the end.
+    /// Of a poller that must be informed when the connection is closed.
     pub(super) entry: Option<ListEntry>,
 }
 

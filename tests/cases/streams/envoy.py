@@ -1,3 +1,4 @@
+"""A configuration of Envoy: the timeout of its route (or none), and whether it lets connections upgrade."""
 import sys
 timeout = sys.argv[1]
 upgrade = "upgrade_configs: [{upgrade_type: websocket}], " if "upgrade" in sys.argv else ""

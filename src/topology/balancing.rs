@@ -1,4 +1,4 @@
-//! PURE. What a balancer is told besides who is in the fleet: where it looks after backends, what it does with failures.
+//! PURE. How a balancer is to use its backends: weights, health checks, retries, timeouts, TLS.
 
 use std::fmt;
 use std::num::NonZeroU32;
