@@ -338,8 +338,15 @@ impl Remote {
     }
 
     fn wants_token<T>(&self) -> Result<T> {
-        let what = format!("the fleet at {} wants its token", self.whereabouts.control);
-        Err(Problem::new(what).hint("give it with --token-file or the variable UUID_GENERATOR_TOKEN"))?
+        let Whereabouts { control, token, .. } = &self.whereabouts;
+        let problem = if token.is_empty() {
+            Problem::new(format!("the fleet at {control} wants its token"))
+                .hint("give it with --token-file or the variable UUID_GENERATOR_TOKEN")
+        } else {
+            Problem::new(format!("the fleet at {control} refuses the token that was given"))
+                .hint("it has another one; all fleets of a command need the same: --token-file or UUID_GENERATOR_TOKEN of each")
+        };
+        Err(problem)?
     }
 
     async fn fetch(&self, method: &'static str, path: &str, patience: Duration) -> Result<Vec<u8>> {

@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         None if std::env::args().any(|word| word == "streams") => stream_alone(),
         None if std::env::args().any(|word| word == "secured") => secured_alone(),
         None if std::env::args().any(|word| word == "h2load") => beside_h2load_alone(),
+        None if std::env::args().any(|word| word == "worlds") => enter_alone(),
         None => run(),
     };
     match done {
@@ -104,6 +105,7 @@ fn run() -> Result<()> {
     }
     for _ in 0..STARTS {
         measured.worlds.push(worlds::start()?);
+        measured.rehearsed.push(worlds::throughput(&place)?);
     }
     measured.streams = streams::measure(&place)?;
     measured.streams.extend(secured::measure(&place)?);
@@ -111,6 +113,21 @@ fn run() -> Result<()> {
     let report = measured.report();
     print!("{report}");
     std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results/BENCHMARKS.md"), report)?;
+    Ok(())
+}
+
+/// `cargo bench --bench speed -- worlds`: the private copy of this machine and nothing else; writes no file.
+fn enter_alone() -> Result<()> {
+    peers::check_programs()?;
+    let place = Place::new()?;
+    for _ in 0..STARTS {
+        let (real, processors) = worlds::start()?;
+        let (loopback, network) = worlds::throughput(&place)?;
+        let ratio = network / loopback;
+        println!(
+            "start {real:.3} s ({processors:.3} s of CPU); {network:.0} req/s through its network, {loopback:.0} on loopback: {ratio:.2}"
+        );
+    }
     Ok(())
 }
 

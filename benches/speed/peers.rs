@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::client::{CLIENT_CORE, Load, SERVER_CORE, answer_of};
 
-const OURS: &str = env!("CARGO_BIN_EXE_uuid-generator");
+pub const OURS: &str = env!("CARGO_BIN_EXE_uuid-generator");
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server whose CPU time is read.

@@ -75,6 +75,8 @@ pub struct Measured {
     pub starts: Vec<Duration>,
     /// Seconds until a command has run in a private copy of this machine, and seconds of processors.
     pub worlds: Vec<(f64, f64)>,
+    /// Requests a second through a balancer in such a copy, with backends on loopback and on hosts of their own.
+    pub rehearsed: Vec<(f64, f64)>,
     /// Of HTTP/2 and gRPC.
     pub streams: Vec<StreamFigure>,
 }
@@ -174,6 +176,12 @@ impl Measured {
                 median(self.worlds.iter().map(|(_, processors)| *processors).collect()),
                 0.04,
                 3,
+            ),
+            (
+                "a rehearsal, requests a second: backends on loopback / on hosts of their own",
+                median(self.rehearsed.iter().map(|(loopback, network)| loopback / network).collect()),
+                1.18,
+                2,
             ),
         ];
         let mut text = format!(
