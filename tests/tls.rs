@@ -3,11 +3,10 @@
 
 use std::fs;
 use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Output;
 use std::sync::Arc;
-use std::thread;
 
 use crate::support::certificates::{self, Authority, marked_as_an_authority, params, signed_by_itself};
 use crate::support::nginx::{Certified, Configuration, Nginx};
@@ -16,6 +15,7 @@ use rcgen::{CertificateParams, date_time_ymd};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use testbed::server::listen;
 use verdict::report::{Report, Verdict};
 
 const BOTH: &str = "TLSv1.2 TLSv1.3";
@@ -183,19 +183,6 @@ fn options_of_tls_need_a_url_with_tls_and_a_file_with_certificates() {
 }
 
 // Servers that misbehave.
-
-fn listen(handle: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    let handle = Arc::new(handle);
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (handle, stream) = (handle.clone(), stream.unwrap());
-            thread::spawn(move || handle(stream));
-        }
-    });
-    address
-}
 
 /// Speaks TLS, reads a little and closes.
 fn silent_server(certified: &Certified) -> SocketAddr {

@@ -3,12 +3,12 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::floor::Mode;
-use crate::peers::Place;
 
 /// What is asked of a server.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -55,8 +55,8 @@ impl Load {
     }
 }
 
-/// Sends the load for a second; how many requests were answered, every one of them well.
-pub fn drive(port: u16, load: Load, place: &Place) -> Result<u64> {
+/// Sends the load for a second; how many requests were answered, every one of them well. A pipeline has its script written there.
+pub fn drive(port: u16, load: Load, script: &Path) -> Result<u64> {
     let mut command = Command::new("taskset");
     command.args(["-c", CLIENT_CORE, "wrk", "-t1", "-d1s", "-c", &load.connections().to_string()]);
     match load {
@@ -65,12 +65,11 @@ pub fn drive(port: u16, load: Load, place: &Place) -> Result<u64> {
             command.args(["-H", "Connection: close"]);
         }
         Load::Pipelined => {
-            let script = place.path("pipeline.lua");
             let lines = format!(
                 "init = function() local all = {{}}; for i = 1, {DEEP} do all[i] = wrk.format() end; together = table.concat(all) end\n\
                  request = function() return together end\n"
             );
-            fs::write(&script, lines)?;
+            fs::write(script, lines)?;
             command.arg("-s").arg(script);
         }
     }

@@ -24,7 +24,7 @@ impl Slice {
             Ok((processor_time(peer.answers())?, peer.helper().map_or(Ok(0), processor_time)?))
         };
         let before = times()?;
-        let requests = client::drive(peer.port(), load, place)?;
+        let requests = client::drive(peer.port(), load, &place.path("pipeline.lua"))?;
         let after = times()?;
         let per_request = |before: u64, after: u64| (after - before) as f64 / 1000.0 / requests as f64;
         Ok(Slice { answering: per_request(before.0, after.0), helping: per_request(before.1, after.1) })

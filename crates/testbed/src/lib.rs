@@ -2,5 +2,6 @@
 
 pub mod passage;
 pub mod planted;
+pub mod server;
 pub mod simulated;
 pub mod streams;

@@ -13,6 +13,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
+use testbed::server::listen;
 use verdict::observation::ClientOutcome;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -150,19 +151,6 @@ impl TlsPeer {
     fn wait(mut self) {
         while matches!(self.0.sock.read(&mut [0; 4096]), Ok(1..)) {}
     }
-}
-
-fn listen(handle: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    let handle = Arc::new(handle);
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (handle, stream) = (handle.clone(), stream.unwrap());
-            thread::spawn(move || handle(stream));
-        }
-    });
-    address
 }
 
 fn run(load: &Load) -> Traffic {
