@@ -230,11 +230,22 @@ pub fn is_clumped(sequence: &[Backend]) -> bool {
 
 /// Blocks of the shortest length whose every block from some place on holds the same.
 fn blocks(sequence: &[Backend]) -> Option<Vec<(Backend, u32)>> {
-    let kinds = counts(sequence).len();
+    let all = counts(sequence);
+    let kinds = all.len();
+    let place = |backend: &Backend| all.binary_search_by_key(backend, |(known, _)| *known).unwrap_or_default();
+    let places: Vec<usize> = sequence.iter().map(place).collect();
     let mut looked = 0;
     for length in kinds..=sequence.len() / 8 {
+        let mut pair = AdjacentBlocks::of(&places, kinds, length);
         for offset in 0..length {
             looked += 1;
+            if offset > 0 {
+                pair.advance();
+            }
+            // Of most lengths and places the first two blocks differ already.
+            if pair.differing > 0 {
+                continue;
+            }
             let mut blocks = sequence[offset..].chunks_exact(length).map(counts);
             let count = (sequence.len() - offset) / length;
             let first = blocks.next()?;
@@ -250,6 +261,41 @@ fn blocks(sequence: &[Backend]) -> Option<Vec<(Backend, u32)>> {
         }
     }
     None
+}
+
+/// Two blocks of a sequence, the one after the other, which move along it: how often each backend is in the first but not in the second.
+struct AdjacentBlocks<'a> {
+    places: &'a [usize],
+    length: usize,
+    start: usize,
+    difference: Vec<i32>,
+    /// Backends that are in one of them more often than in the other.
+    differing: usize,
+}
+
+impl AdjacentBlocks<'_> {
+    fn of(places: &[usize], kinds: usize, length: usize) -> AdjacentBlocks<'_> {
+        let mut blocks = AdjacentBlocks { places, length, start: 0, difference: vec![0; kinds], differing: 0 };
+        places[..length].iter().for_each(|place| blocks.add(*place, 1));
+        places[length..2 * length].iter().for_each(|place| blocks.add(*place, -1));
+        blocks
+    }
+
+    fn add(&mut self, place: usize, times: i32) {
+        let was = self.difference[place];
+        self.difference[place] += times;
+        self.differing += usize::from(was == 0);
+        self.differing -= usize::from(self.difference[place] == 0);
+    }
+
+    fn advance(&mut self) {
+        let at = |step: usize| self.places[self.start + step];
+        let (first, middle, last) = (at(0), at(self.length), at(2 * self.length));
+        self.add(first, -1);
+        self.add(middle, 2);
+        self.add(last, -1);
+        self.start += 1;
+    }
 }
 
 fn is_one_round(weights: &[(Backend, u32)]) -> bool {
