@@ -87,7 +87,7 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
     evidence.others = others_meanwhile(ledger, session.judged, session.sample.start, &known);
     // Other URLs may lead to other backends: the experiments know the first.
     if drill == Drill::None && !varied && targets.len() == 1 {
-        evidence.sample.clone_from(&tally.picks);
+        evidence.add_sample(ledger, session.sample.clone(), &tally.picks);
     }
     let inference = evidence.infer(names);
     let (windows, spans) = (figures::windows(&session.steps, names), figures::spans(&session.steps, names));
@@ -277,8 +277,10 @@ fn algorithm(inference: &Inference) -> AlgorithmReport {
         label: inference.label.clone(),
         or: inference.or.iter().map(|kind| kind.name().to_owned()).collect(),
         rotations: inference.rotations,
-        evidence: inference.evidence.clone(),
-        hint: inference.hint.clone(),
+        experiments: inference.evidence.clone(),
+        remark: inference.remark,
+        evidence: Vec::new(),
+        hint: None,
     }
 }
 

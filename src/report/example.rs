@@ -1,6 +1,7 @@
 //! Reports for the tests of the formats: one that passes, one that fails, one with an outage, one with hostile names.
 
 use verdict::AttemptEnd;
+use verdict::algorithm::{Algorithm, ExperimentFacts, ExperimentResult, OrderFacts};
 use verdict::facts::{account, resilience, shares, stickiness};
 use verdict::finding::{AttemptWitness, ClientWitness, Facts, Finding, Level, RequestWitness, Witness};
 use verdict::observation::ClientOutcome;
@@ -140,7 +141,13 @@ pub(crate) fn passing() -> Check {
             label: "round robin".to_owned(),
             or: Vec::new(),
             rotations: Some(1),
-            evidence: vec!["600 new connections in sequence: 9001 9002 9003, without exception".to_owned()],
+            experiments: vec![in_sequence(OrderFacts::Turns {
+                length: 3,
+                round: ["9001", "9002", "9003"].map(str::to_owned).to_vec(),
+                exceptions: 0,
+            })],
+            remark: None,
+            evidence: Vec::new(),
             hint: None,
         }),
         latency: Some(Latency {
@@ -281,6 +288,11 @@ pub(crate) fn broken() -> Check {
     check
 }
 
+fn in_sequence(order: OrderFacts) -> ExperimentResult {
+    let facts = ExperimentFacts::NewConnections { requests: 600, order };
+    ExperimentResult { facts, excludes: vec![Algorithm::Source, Algorithm::Uri, Algorithm::One] }
+}
+
 /// Everything that came from the network or the user means harm.
 pub(crate) fn hostile() -> Check {
     let harm = "<script>alert(1)</script>|`a`\"'&\x1b[31m\n]]>\u{202e}";
@@ -289,7 +301,7 @@ pub(crate) fn hostile() -> Check {
         shares.rows[0].backend = harm.to_owned();
     }
     if let Some(algorithm) = &mut check.algorithm {
-        algorithm.evidence.push(harm.to_owned());
+        algorithm.experiments.push(in_sequence(OrderFacts::One { backend: harm.to_owned() }));
         algorithm.label = harm.to_owned();
     }
     if let Some(latency) = &mut check.latency {

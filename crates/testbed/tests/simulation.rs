@@ -195,9 +195,9 @@ fn infer_at(backends: usize, picks: &Picks, rotations: usize, seed: u64, with: &
     subject.jitter = 0.0;
     let pace = Pace { width: 32, gap: Duration::ZERO, until: Duration::MAX };
     let replies = subject.send_all(&vec![ProbeRequest::default(); 2_000], &pace);
-    let sample = replies.into_iter().filter_map(|reply| reply.pick).map(|pick| pick.backend).collect();
-    let pins = evidence.infer(&[]).kind.is_some_and(Algorithm::pins);
-    evidence.sample = if pins { Vec::new() } else { sample };
+    if !evidence.infer(&[]).kind.is_some_and(Algorithm::pins) {
+        subject.add_sample(&mut evidence, replies);
+    }
     let names: Vec<String> = (0..backends).map(|place| (9001 + place).to_string()).collect();
     evidence.infer(&names)
 }
@@ -439,7 +439,7 @@ fn a_limit_of_each_backend_is_not_taken_for_a_balance_of_load() {
             assert!(matches!(turns.certain(), None | Some(Algorithm::RoundRobin)), "{limit} {speed}: {turns:#?}");
             if speed < 1.0 {
                 // Beyond one at a time a request that is in flight does not fill its backend.
-                let (kind, is_open) = (turns.kind, turns.certain().is_none() && turns.hint.is_some());
+                let (kind, is_open) = (turns.kind, turns.certain().is_none() && turns.remark.is_some());
                 assert_eq!((kind, is_open), (Some(Algorithm::RoundRobin), limit == 1), "{limit}: {turns:#?}");
             }
             let chance = limited(&Picks::Random(vec![1.0; 3]), limit, speed, seed);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::algorithm::{AlgorithmRemark, ExperimentResult};
 pub use crate::facts::resilience::DrillStep;
 pub use crate::facts::shares::{Share, ShareTest, Test, Unit};
 use crate::finding::{Finding, Level, Witness};
@@ -294,9 +295,15 @@ pub struct AlgorithmReport {
     pub or: Vec<String>,
     /// Independent rotations seen, at least; null if that has no meaning.
     pub rotations: Option<u32>,
-    /// What was seen, an experiment a line.
+    /// What each experiment showed, and what that excludes.
+    #[serde(default)]
+    pub experiments: Vec<ExperimentResult>,
+    /// What the reader should know besides; null for nothing.
+    #[serde(default)]
+    pub remark: Option<AlgorithmRemark>,
+    /// The experiments in sentences, a line each; only in a report that has been written.
     pub evidence: Vec<String>,
-    /// What follows for the reader.
+    /// The remark in a sentence.
     pub hint: Option<String>,
 }
 

@@ -7,6 +7,7 @@ use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, percent};
 use verdict::report::{ShareTest, Test};
 
+use super::experiments;
 use super::phrase::{Phrase, listed};
 use crate::balancer::Balancer;
 use crate::report::hints;
@@ -264,7 +265,7 @@ pub(super) fn algorithm(facts: &algorithm::AlgorithmFacts, level: Level) -> Phra
         Level::Note | Level::Inconclusive => format!("{expected} was expected; seen: {label}"),
         Level::Fail => format!("{expected} was expected; seen: {label}"),
     });
-    if level > Level::Pass { phrase.because(facts.experiments.clone()) } else { phrase }
+    if level > Level::Pass { phrase.because(experiments::lines(&facts.experiments)) } else { phrase }
 }
 
 fn others(facts: &algorithm::AlgorithmFacts) -> Vec<&str> {

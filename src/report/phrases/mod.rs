@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod balancing;
+mod experiments;
 mod fleets;
 mod outages;
 mod phrase;
@@ -21,7 +22,7 @@ pub(crate) use arrivals::forwarding;
 pub(crate) use balancing::test_result as balancing_result;
 pub(crate) use witnesses::{lines as witness_lines, what_came};
 
-/// Writes the prose of all findings of a check.
+/// Writes the prose of all findings of a check, and that of its experiments.
 pub(crate) fn spell(check: &mut Check) {
     let product = check.balancer.as_deref().and_then(Balancer::of_text);
     let limit = check.findings.iter().find_map(|finding| match &finding.facts {
@@ -30,6 +31,10 @@ pub(crate) fn spell(check: &mut Check) {
     });
     for finding in &mut check.findings {
         finding.prose = Some(prose(finding, product, limit, check.traffic.grpc));
+    }
+    if let Some(algorithm) = &mut check.algorithm {
+        algorithm.evidence = experiments::lines(&algorithm.experiments);
+        algorithm.hint = algorithm.remark.map(|remark| experiments::remark(remark).to_owned());
     }
 }
 

@@ -87,6 +87,8 @@ const TRUTHS: &[Truth] = &[
     Truth::of("two distinct choices", |_| Picks::TwoDistinct, 1, Algorithm::TwoChoices),
     Truth::of("two choices", |_| Picks::TwoWithReplacement, 1, Algorithm::TwoChoices),
     Truth::of_blind_workers("two choices, 4 workers", |_| Picks::TwoDistinct, 4, Algorithm::TwoChoices),
+    Truth::of_blind_workers("two choices, 8 workers", |_| Picks::TwoDistinct, 8, Algorithm::TwoChoices),
+    Truth::of_blind_workers("two choices, 16 workers", |_| Picks::TwoDistinct, 16, Algorithm::TwoChoices),
     Truth::of("ip_hash", |_| Picks::Source { network_only: true }, 2, Algorithm::Source),
     Truth::of("URI", |_| Picks::Uri, 1, Algorithm::Uri),
     Truth::of("body", |_| Picks::Body, 1, Algorithm::Body),
@@ -102,11 +104,13 @@ struct Condition {
     /// Requests of the sample.
     sample: usize,
     backends: usize,
+    /// So many times as long as others take its runs, of which there are as many fewer.
+    cost: u64,
 }
 
 impl Condition {
     const fn of(name: &'static str, with: fn(&mut Simulated)) -> Condition {
-        Condition { name, with, rate: None, sample: 2_000, backends: 3 }
+        Condition { name, with, rate: None, sample: 2_000, backends: 3, cost: 1 }
     }
 }
 
@@ -160,10 +164,15 @@ const CONDITIONS: &[Condition] = &[
     Condition::of("20 % of the requests are copied", |it| it.copies = 0.2),
     Condition { sample: 30, ..Condition::of("a sample of 30", |_| {}) },
     Condition { sample: 300, ..Condition::of("a sample of 300", |_| {}) },
+    Condition {
+        sample: 20_000,
+        cost: 2,
+        ..Condition::of("20 ms, a sample of 20,000", |it| it.speed = vec![20.0; it.backends])
+    },
     Condition { backends: 2, ..Condition::of("2 backends", |_| {}) },
-    Condition { backends: 10, ..Condition::of("10 backends", |_| {}) },
-    Condition { backends: 100, ..Condition::of("100 backends", |_| {}) },
-    Condition { backends: 1_000, ..Condition::of("1,000 backends", |_| {}) },
+    Condition { backends: 10, cost: 3, ..Condition::of("10 backends", |_| {}) },
+    Condition { backends: 100, cost: 10, ..Condition::of("100 backends", |_| {}) },
+    Condition { backends: 1_000, cost: 200, ..Condition::of("1,000 backends", |_| {}) },
 ];
 
 /// What becomes of the name.
@@ -176,7 +185,9 @@ enum Naming {
 
 impl Naming {
     fn of(seen: &Inference, truth: Algorithm) -> Naming {
-        if seen.certain() == Some(truth) {
+        if seen.evidence.iter().any(|experiment| experiment.excludes.contains(&truth)) {
+            Naming::Wrong
+        } else if seen.certain() == Some(truth) {
             Naming::Named
         } else if seen.kind.is_none() && !seen.excludes_others || seen.candidates().contains(&truth) {
             Naming::Open
@@ -203,9 +214,15 @@ fn infer(truth: &Truth, condition: &Condition, seed: u64) -> Inference {
     subject.jitter = 0.0;
     let pace = Pace { width: 32, gap: Duration::ZERO, until: Duration::MAX };
     let replies = subject.send_all(&vec![ProbeRequest::default(); condition.sample], &pace);
-    if !evidence.infer(&[]).kind.is_some_and(Algorithm::pins) {
-        evidence.sample = replies.into_iter().filter_map(|reply| reply.pick).map(|pick| pick.backend).collect();
+    // As a check, which varies in its sample what pins: nothing pins but what a key or a cookie decides.
+    let may_pin = evidence.jar.is_some() || evidence.keys.iter().any(|(_, trial)| trial.decides());
+    if may_pin {
+        let inference = evidence.infer(&[]);
+        if inference.kind.is_some_and(Algorithm::pins) {
+            return inference;
+        }
     }
+    subject.add_sample(&mut evidence, replies);
     evidence.infer(&[])
 }
 
@@ -231,9 +248,7 @@ pub(crate) fn write(text: &mut String, runs: u64, wanted: impl Fn(&str) -> bool,
     let mut all = Cell { runs: 0, named: 0, wrong: 0 };
     for condition in CONDITIONS {
         let truths: Vec<&Truth> = TRUTHS.iter().filter(|truth| exists(truth, condition)).collect();
-        // A run with a thousand backends takes as long as a hundred of the others.
-        let seldom = if condition.backends == 1_000 { 100 } else { 1 };
-        let each = runs.div_ceil(truths.len() as u64 * seldom);
+        let each = runs.div_ceil(truths.len() as u64 * condition.cost);
         let row = |truth: &&Truth| wanted(&format!("{} | {}", condition.name, truth.name));
         let cells: Vec<(&str, Cell)> =
             truths.into_iter().filter(row).map(|truth| (truth.name, measure(truth, condition, each, show))).collect();
@@ -265,9 +280,9 @@ pub(crate) fn write(text: &mut String, runs: u64, wanted: impl Fn(&str) -> bool,
 const INTRODUCTION: &str = "\
 ## Names of algorithms
 
-All experiments within 20 s, and a sample of 2,000 requests over 32 connections, through 26 simulated balancers under each condition: \
+All experiments within 20 s, and a sample of 2,000 requests over 32 connections, through 28 simulated balancers under each condition: \
 three backends that take 0.3 ms where nothing else is said. A name is *open* where the report says that it cannot tell it from another, and *wrong* where \
-it gives another; no run may. *Workers* have a rotation each, and those of least connections and of two choices know of their own requests alone, as \
+it gives another, or where an experiment excludes the right one; no run may. *Workers* have a rotation each, and those of least connections and of two choices know of their own requests alone, as \
 NGINX's do without a `zone`. On a starved CPU each step of a request (to the balancer, to the backend, back) waits 8 ms on average in one of five cases.
 
 | condition | runs | named | wrong | always named | share that is named, of all others |

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use verdict::Moment;
 use verdict::algorithm::experiments::{Pace, ProbeReply, ProbeRequest, Subject};
-use verdict::algorithm::{Evidence, Pick};
+use verdict::algorithm::{Evidence, Flight, Pick};
 use verdict::observation::Backend;
 
 pub use picks::{AmongEquals, Picks};
@@ -208,18 +208,33 @@ impl Simulated {
         (evidence.others, evidence.copied) = (self.foreign, self.copied);
         let failing = self.failing.iter().enumerate().filter(|(_, failing)| **failing);
         evidence.failing = failing.map(|(place, _)| Backend(place as u16)).collect();
-        let when = |milliseconds: f64| Moment(nanoseconds(milliseconds));
         let recorded = |sequence: u32| self.recorded.get(&sequence);
         for picks in [&mut evidence.fresh, &mut evidence.more] {
-            picks.sort_by_key(|pick| recorded(pick.sequence).map_or(Moment(0), |it| when(it.from)));
+            picks.sort_by_key(|pick| recorded(pick.sequence).map_or(Moment(0), |it| Moment(nanoseconds(it.from))));
         }
         for flight in &mut evidence.mixed {
-            (flight.from, flight.to) = match recorded(flight.pick.sequence) {
-                Some(it) => (when(it.from).min(flight.got), when(it.to).min(flight.got)),
-                None => (flight.got, flight.got),
-            };
+            (flight.from, flight.to) = self.span(flight.pick.sequence, flight.got);
         }
         evidence.mixed.sort_by_key(|flight| flight.from);
+    }
+
+    /// Adds a sample, as the records of a fleet would.
+    pub fn add_sample(&self, evidence: &mut Evidence, replies: Vec<ProbeReply>) {
+        let flight = |reply: &ProbeReply| {
+            let pick = reply.pick?;
+            let got = reply.sent.after(reply.took);
+            let (from, to) = self.span(pick.sequence, got);
+            Some(Flight { pick, sent: reply.sent, from, to, got, delay: Duration::ZERO })
+        };
+        let flights: Vec<Flight> = replies.iter().filter_map(flight).collect();
+        evidence.sample = flights.iter().map(|flight| flight.pick.backend).collect();
+        evidence.sample_flights = if evidence.mixed.is_empty() { Vec::new() } else { flights };
+    }
+
+    /// From when until when a request was at its backend; what has no record was there when its response had come.
+    fn span(&self, sequence: u32, got: Moment) -> (Moment, Moment) {
+        let when = |milliseconds: f64| Moment(nanoseconds(milliseconds)).min(got);
+        self.recorded.get(&sequence).map_or((got, got), |it| (when(it.from), when(it.to)))
     }
 
     /// What a step waits for the machine, in milliseconds.

@@ -1,10 +1,12 @@
 //! What experiments saw, and what their records add to it.
 
-use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Moment;
-use crate::ledger::{BackendRecords, Entry, Ledger};
+use crate::ledger::{Arrival, BackendRecords, Entry, Ledger};
 use crate::observation::{Backend, Echo};
 use crate::outcome::Outcome;
 use crate::statistics::{binomial_at_most, ln_multinomial, lower_bound};
@@ -23,7 +25,9 @@ pub struct Pick {
 }
 
 /// What was varied to find out what a balancer keys on.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum Key {
     /// The client's address, in the third of its four numbers.
     Network,
@@ -39,28 +43,6 @@ pub enum Key {
     Header(String),
     /// A cookie of that name.
     Cookie(String),
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Key::Network => f.write_str("source addresses of several networks"),
-            Key::Host => f.write_str("source addresses of one network"),
-            Key::Path => f.write_str("paths"),
-            Key::Query => f.write_str("values of the query's parameters"),
-            Key::Body => f.write_str("bodies"),
-            Key::Header(name) => write!(f, "values of {}", several("header", name)),
-            Key::Cookie(name) => write!(f, "values of {}", several("cookie", name)),
-        }
-    }
-}
-
-/// `the header X-User`, `8 usual headers (X-User, …)`.
-fn several(what: &str, names: &str) -> String {
-    match names.split(", ").count() {
-        1 => format!("the {what} {names}"),
-        count => format!("{count} usual {what}s ({}, …)", names.split(", ").next().unwrap_or_default()),
-    }
 }
 
 /// For each value of something: who was selected, each time that it was sent.
@@ -165,7 +147,9 @@ pub struct Flight {
 }
 
 /// Why an experiment was not made, or not to its end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum SkipReason {
     /// The user wants no experiments.
     NotWanted,
@@ -186,7 +170,9 @@ pub enum SkipReason {
 }
 
 /// An experiment that is missing: what it would have shown is not known.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum Missing {
     /// The order in which new connections meet backends, with the number of requests that were sent.
     Order {
@@ -269,6 +255,8 @@ pub struct Evidence {
     pub more: Vec<Pick>,
     /// Where the requests of the sample went, in the order in which they were sent, if nothing was varied or broken in it.
     pub sample: Vec<Backend>,
+    /// The beginning of the sample as it was in flight, where backends were kept busy side by side.
+    pub sample_flights: Vec<Flight>,
     /// Requests of the experiments that reached no backend, and are left out of the evidence.
     pub lost: u64,
     /// Requests of the experiments of which a backend got a copy: that may take a turn too.
@@ -323,17 +311,7 @@ impl Evidence {
         self.mixed.retain_mut(|flight| {
             if let Some(first) = ledger.entry(flight.pick.sequence).and_then(|entry| entry.selected_attempt().copied())
             {
-                // By a clock that is not the client's nothing can be said of when.
-                let is_within = flight.sent <= first.received && first.received <= flight.got;
-                // A backend may note the end of a response later than its client has it.
-                // It was selected before `from`, and was in flight until `to`: certainly, by any clock.
-                let width = ledger.half_width(first.backend);
-                (flight.from, flight.to) = if is_within {
-                    let from = first.received.after(width).min(flight.got);
-                    (from, first.responded().before(width).min(flight.got).max(from))
-                } else {
-                    (flight.got, flight.got)
-                };
+                (flight.from, flight.to) = span(ledger, flight, &first);
             }
             correct(&mut flight.pick)
         });
@@ -347,6 +325,26 @@ impl Evidence {
         self.mixed.sort_by_key(|flight| flight.from);
         self.copied = copied;
         self.failing = counts(&failing).into_iter().map(|(backend, _)| backend).collect();
+    }
+
+    /// Adds the sample: which backends were selected, in the order in which requests were sent, and how the first of them were in flight.
+    pub fn add_sample(&mut self, ledger: &Ledger, sample: Range<u32>, picks: &[Backend]) {
+        self.sample = picks.to_vec();
+        // Only where nothing could be held are they looked at.
+        if self.mixed.is_empty() {
+            return;
+        }
+        let head = sample.start..sample.end.min(sample.start.saturating_add(SAMPLE_FLIGHTS));
+        let flight = |sequence: u32| {
+            let entry = ledger.entry(sequence)?;
+            let first = *entry.selected_attempt()?;
+            let (sent, got) = (entry.observation.sent(), entry.observation.ended);
+            let pick = Pick { sequence, backend: first.backend };
+            let mut flight = Flight { pick, sent, from: got, to: got, got, delay: Duration::ZERO };
+            (flight.from, flight.to) = span(ledger, &flight, &first);
+            Some(flight)
+        };
+        self.sample_flights = head.filter_map(flight).collect();
     }
 
     /// What new connections in sequence look like, without the few that reached nobody.
@@ -477,6 +475,21 @@ impl Evidence {
             is_enough && gets(first, 0.3) && gets(&hold.others, 0.5)
         })
     }
+}
+
+/// Of the sample so many are looked at in flight.
+const SAMPLE_FLIGHTS: u32 = 4_000;
+
+/// From when until when it certainly was at its backend, by any clock: it was selected before, and in flight until then.
+fn span(ledger: &Ledger, flight: &Flight, first: &Arrival) -> (Moment, Moment) {
+    // By a clock that is not the client's nothing can be said of when.
+    if first.received < flight.sent || flight.got < first.received {
+        return (flight.got, flight.got);
+    }
+    let width = ledger.half_width(first.backend);
+    let from = first.received.after(width).min(flight.got);
+    // A backend may note the end of a response later than its client has it.
+    (from, first.responded().before(width).min(flight.got).max(from))
 }
 
 /// Whether some reached nobody, and so few that no backend would have its turn so seldom.

@@ -38,12 +38,15 @@ impl SideBySide {
     }
 
     /// Uphill more often than the less loaded of two random choices would be, also where a number of workers know of their own requests alone:
-    /// then a choice is blind for the requests of the others.
-    pub(super) fn is_beyond_choice(&self, workers: u32) -> bool {
-        let chances = self.seen.chances.max(1) as f64;
+    /// then a choice is blind for the requests of the others. The sample adds to what was seen: there who waits is not drawn by lot, and what
+    /// ignores load goes uphill as often as draws do.
+    pub(super) fn is_beyond_choice(&self, workers: u32, sample: &Uphill) -> bool {
+        let chances = (self.seen.chances + sample.chances).max(1);
         let sees = 1.0 / f64::from(workers);
-        let share = sees * self.seen.by_two / chances + (1.0 - sees) * self.expected / chances;
-        binomial_at_least(self.seen.taken, self.seen.chances, share.min(1.0)) < 1e-4
+        let by_choice = |seen: &Uphill, if_ignored: f64| sees * seen.by_two + (1.0 - sees) * if_ignored;
+        let expected = by_choice(&self.seen, self.expected) + by_choice(sample, sample.by_draw);
+        let share = (expected / chances as f64).min(1.0);
+        binomial_at_least(self.seen.taken + sample.taken, chances, share) < 1e-4
     }
 }
 

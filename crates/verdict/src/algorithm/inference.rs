@@ -1,7 +1,10 @@
 //! What follows from the evidence: a name, or several, and why.
 
+use serde::{Deserialize, Serialize};
+
 use super::Algorithm;
 use super::evidence::Key;
+use super::result::{ExperimentFacts, ExperimentResult};
 use crate::observation::Backend;
 
 /// What follows from the evidence.
@@ -35,10 +38,29 @@ pub struct Inference {
     pub excludes_others: bool,
     /// What goes by a key that requests usually lack, and was not tried: that the others follow another rule does not exclude it.
     pub untried: Vec<Algorithm>,
-    /// What was seen, an experiment a line.
-    pub evidence: Vec<String>,
-    /// What follows for the reader.
-    pub hint: Option<String>,
+    /// What each experiment showed.
+    pub evidence: Vec<ExperimentResult>,
+    /// What the reader should know of it besides.
+    pub remark: Option<AlgorithmRemark>,
+}
+
+/// What the reader should know besides the name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum AlgorithmRemark {
+    /// A limit of requests at a time hides whether load counts.
+    Limit,
+    /// All to one in sequence, and several backends under load.
+    FillsInOrder,
+    /// Each worker process, or each balancer, has a rotation of its own.
+    SeveralRotations,
+    /// Even and without order, as rotations of several workers or balancers are.
+    SeveralWorkers,
+    /// A fixed order as a ring of hashes has its points, which requests without the key go through.
+    Ring,
+    /// A second rule sends some requests to a backend that has no turn.
+    Canary,
 }
 
 /// Where a rotation was left for no reason that shows.
@@ -71,7 +93,7 @@ impl Inference {
             excludes_others: false,
             untried: Vec::new(),
             evidence: Vec::new(),
-            hint: None,
+            remark: None,
         }
     }
 
@@ -83,6 +105,28 @@ impl Inference {
     /// Everything that it may be; empty if that could be anything.
     pub fn candidates(&self) -> Vec<Algorithm> {
         self.kind.into_iter().chain(self.or.iter().copied()).collect()
+    }
+}
+
+impl Inference {
+    /// Adds an experiment that excludes nothing by itself.
+    pub(super) fn note(&mut self, facts: ExperimentFacts) {
+        self.exclude(facts, &[]);
+    }
+
+    /// Adds an experiment, and what it excludes.
+    pub(super) fn exclude(&mut self, facts: ExperimentFacts, excludes: &[Algorithm]) {
+        self.evidence.push(ExperimentResult { facts, excludes: excludes.to_vec() });
+    }
+
+    /// What is left open after all is not excluded by anything.
+    pub(super) fn reconcile(&mut self) {
+        let candidates = self.candidates();
+        let may_be_anything = self.kind.is_none() && !self.excludes_others;
+        for result in &mut self.evidence {
+            let is_open = |algorithm: &Algorithm| candidates.contains(algorithm) || self.untried.contains(algorithm);
+            result.excludes.retain(|excluded| !may_be_anything && !is_open(excluded));
+        }
     }
 }
 
@@ -143,15 +187,5 @@ mod tests {
         let evidence = Evidence { fresh: picks(0..600), kept: picks(600..750), missing, ..Evidence::default() };
         let seen = evidence.infer(&["a", "b", "c"].map(str::to_owned));
         assert_eq!((seen.kind, seen.untried), (Some(Algorithm::RoundRobin), vec![Algorithm::Header]));
-    }
-
-    #[test]
-    fn what_was_not_tried_for_one_reason_is_said_in_one_line() {
-        let mut missing = Missing::all(SkipReason::NotWanted);
-        missing.push(Missing::Jar(SkipReason::NoTime));
-        let evidence = Evidence { missing, ..Evidence::default() };
-        let lines = evidence.infer(&[]).evidence;
-        assert_eq!(lines.len(), 2, "{lines:?}");
-        assert!(lines[0].starts_with("not tried: the order, connections or requests,"), "{lines:?}");
     }
 }

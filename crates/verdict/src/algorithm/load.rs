@@ -4,37 +4,59 @@ use std::time::Duration;
 
 use super::Algorithm;
 use super::evidence::{Evidence, Hold, Pick, backends};
-use super::flights::{SideBySide, Uphill, drift, is_limited};
-use super::inference::Inference;
+use super::flights::{SideBySide, Uphill, drift, is_limited, uphill};
+use super::inference::{AlgorithmRemark, Inference};
 use super::order::{OrderPattern, counts};
-use super::words::name;
+use super::result::{BY_LOAD, ExperimentFacts, REGARDLESS_OF_LOAD, name};
 use crate::observation::Backend;
 use crate::statistics::{binomial_at_least, binomial_at_most, lower_bound};
 
 /// A false conclusion from chance alone is less likely than that.
 const LEVEL: f64 = 1e-8;
 
-/// What hides whether load counts.
-pub(super) const LIMIT: &str = "a limit of requests at a time (HAProxy's `maxconn`, NGINX's `max_conns`) keeps requests from a busy \
-     backend, whatever the algorithm: a check with a higher limit tells whether load counts";
-
 /// Whether the load of a backend counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum LoadEffect {
     /// Busy backends are avoided: always, or only more often than not.
     Follows {
         partly: bool,
+        /// What requests side by side showed; none where one was held instead.
+        side_by_side: Option<Uphill>,
     },
     Ignores,
     Unknown,
 }
 
+impl LoadEffect {
+    /// Beside what is held in flight.
+    fn follows(partly: bool) -> LoadEffect {
+        LoadEffect::Follows { partly, side_by_side: None }
+    }
+
+    /// What does not select like that.
+    fn excludes(self) -> &'static [Algorithm] {
+        match self {
+            LoadEffect::Follows { .. } => REGARDLESS_OF_LOAD,
+            LoadEffect::Ignores => BY_LOAD,
+            LoadEffect::Unknown => &[],
+        }
+    }
+}
+
 impl Evidence {
     /// Whether backends with requests in flight are avoided.
     pub(super) fn load(&self, names: &[String], inference: &mut Inference) -> LoadEffect {
-        if !self.mixed.is_empty() {
-            return self.load_of_mixed(inference);
+        let first = inference.evidence.len();
+        let load =
+            if self.mixed.is_empty() { self.load_of_held(names, inference) } else { self.load_of_mixed(inference) };
+        // The others with busy backends only add to it.
+        if let Some(result) = inference.evidence.get_mut(first) {
+            result.excludes = load.excludes().to_vec();
         }
+        load
+    }
+
+    fn load_of_held(&self, names: &[String], inference: &mut Inference) -> LoadEffect {
         let holds: Vec<&Hold> = self
             .held_one
             .iter()
@@ -57,43 +79,25 @@ impl Evidence {
         // What a rotation gives is no estimate.
         let low = if rotates { usual * 0.97 } else { weighted(&|busy| lower_bound(seen(busy), total as u64)) };
         let there: usize = holds.iter().map(|hold| hold.to_busy()).sum();
-        let mut busy: Vec<&str> = holds.iter().filter_map(|hold| Some(name(names, *hold.busy.first()?))).collect();
-        busy.sort_unstable();
-        busy.dedup();
-        inference.evidence.push(format!(
-            "while a request was in flight at {}: {there} of {others} others went there too ({:.0} % expected if load is ignored)",
-            busy.join(", "),
-            usual * 100.0
-        ));
-        if !self.held_most.is_empty() {
-            let most: usize = self.held_most.iter().map(|hold| hold.others.len()).sum();
-            let there: usize = self.held_most.iter().map(Hold::to_busy).sum();
-            inference.evidence.push(format!("with one in flight at all but one: {there} of {most} went to a busy one"));
-        }
-        if self.full.is_limit() {
-            inference.evidence.push(format!(
-                "with one in flight at each backend: {} of {} more waited until one was over, or were refused: each takes one request at a time",
-                self.full.waited, self.full.sent
-            ));
-        }
+        self.describe_held(&holds, usual, names, inference);
         let by_worker = self.describe_beside(inference);
         let (share, there, others) = (there as f64 / others as f64, there as u64, others as u64);
         let is_less = binomial_at_most(there, others, low) < LEVEL;
         if is_less && share < low * 0.7 {
             // A backend that is full gets nothing, whatever the algorithm.
             if self.full.is_limit() || self.avoids_some_alone(&holds, &seen, total) {
-                inference.hint = Some(LIMIT.to_owned());
+                inference.remark = Some(AlgorithmRemark::Limit);
                 return LoadEffect::Unknown;
             }
-            return LoadEffect::Follows { partly: share > usual * 0.1 };
+            return LoadEffect::follows(share > usual * 0.1);
         }
         if by_worker == Some(true) && !self.full.is_limit() && self.failing.is_empty() {
-            return LoadEffect::Follows { partly: true };
+            return LoadEffect::follows(true);
         }
         // Weights divided by the requests in flight (Envoy's least request) leave a busy backend most of its share.
         if is_less {
             return if rotates && self.is_undisturbed() && !self.keeps_some(&holds, &seen, total) {
-                LoadEffect::Follows { partly: true }
+                LoadEffect::follows(true)
             } else {
                 LoadEffect::Unknown
             };
@@ -105,6 +109,24 @@ impl Evidence {
             LoadEffect::Ignores
         } else {
             LoadEffect::Unknown
+        }
+    }
+
+    fn describe_held(&self, holds: &[&Hold], expected: f64, names: &[String], inference: &mut Inference) {
+        let sent = |holds: &[&Hold]| holds.iter().map(|hold| hold.others.len() as u64).sum();
+        let to_busy = |holds: &[&Hold]| holds.iter().map(|hold| hold.to_busy() as u64).sum();
+        let mut busy: Vec<String> =
+            holds.iter().filter_map(|hold| Some(name(names, *hold.busy.first()?).to_owned())).collect();
+        busy.sort_unstable();
+        busy.dedup();
+        inference.note(ExperimentFacts::BesideOne { busy, requests: sent(holds), to_busy: to_busy(holds), expected });
+        if !self.held_most.is_empty() {
+            let most: Vec<&Hold> = self.held_most.iter().collect();
+            inference.note(ExperimentFacts::BesideMost { requests: sent(&most), to_busy: to_busy(&most) });
+        }
+        if self.full.is_limit() {
+            let (requests, waited) = (u64::from(self.full.sent), u64::from(self.full.waited));
+            inference.note(ExperimentFacts::BesideAll { requests, waited });
         }
     }
 
@@ -161,10 +183,8 @@ impl Evidence {
         let rows = self.beside.iter().map(|row| row.get(2..).unwrap_or_default());
         let (left, of) = rotations_left(rows, self.size_of_rotations()?);
         if of > 0 {
-            inference.evidence.push(format!(
-                "{of} connections, {} of them surely beside a request in flight at their worker: {left} left out a backend",
-                self.beside_held()
-            ));
+            let (connections, beside, left_out) = (of as u64, self.beside_held() as u64, left as u64);
+            inference.note(ExperimentFacts::BesideWorkers { connections, beside, left_out });
         }
         self.leaves_rotations_beside()
     }
@@ -198,23 +218,20 @@ impl Evidence {
     fn load_of_mixed(&self, inference: &mut Inference) -> LoadEffect {
         let weighings = self.weighings();
         let sides = &least_uphill(&weighings);
-        let drift = self.drift();
-        inference.evidence.push(format!(
-            "{} requests side by side, some much slower: {}{} of {} went to a backend that had more in flight than another ({:.0} expected if load is ignored)",
-            self.mixed.len(),
-            drift.map_or(String::new(), |drift| format!("no backend was more than {drift:.1} turns ahead or behind; ")),
-            sides.seen.taken,
-            sides.seen.chances,
-            sides.expected,
-        ));
         let load = self.mixed_load_of(&weighings);
         let seems_followed = (sides.seen.taken as f64) < sides.expected * 0.7;
-        if load == LoadEffect::Unknown && seems_followed && is_limited(&self.mixed) {
-            inference
-                .evidence
-                .push("some of them waited until another request at the same backend was over".to_owned());
-            inference.hint = Some(LIMIT.to_owned());
+        let waited = load == LoadEffect::Unknown && seems_followed && is_limited(&self.mixed);
+        if waited {
+            inference.remark = Some(AlgorithmRemark::Limit);
         }
+        inference.note(ExperimentFacts::SideBySide {
+            requests: self.mixed.len() as u64,
+            drift: self.drift(),
+            chances: sides.seen.chances,
+            uphill: sides.seen.taken,
+            expected: sides.expected,
+            waited,
+        });
         load
     }
 
@@ -239,9 +256,11 @@ impl Evidence {
         (self.mixed.len() >= LEAST_PACED).then(|| drift(picks(), &weights))
     }
 
-    /// Whether requests side by side keep the pace of a rotation, or of several.
+    /// Whether requests side by side keep the pace of a rotation, or of several. What looks at load in several workers, each of which goes
+    /// round by itself, wanders off, but slowly.
     pub(super) fn keeps_pace(&self) -> bool {
-        self.drift().is_some_and(|drift| drift <= PACE)
+        let least = if self.may_count_apart() { LEAST_PACED_APART } else { LEAST_PACED };
+        self.mixed.len() >= least && self.drift().is_some_and(|drift| drift <= PACE)
     }
 
     /// What requests side by side show, in the light of the weights that requests in sequence have, and of those that they have themselves
@@ -256,16 +275,6 @@ impl Evidence {
             known().map(|(backend, count)| (*backend, (count + rarest / 2) / rarest.max(1))).collect();
         let in_sequence = of(&self.turns_in_sequence().unwrap_or_default());
         [in_sequence].into_iter().chain(is_uneven.then(|| of(&own))).collect()
-    }
-
-    /// What requests side by side show, by those weights with which it looks most as if load counted.
-    fn side_by_side(&self) -> SideBySide {
-        least_uphill(&self.weighings())
-    }
-
-    /// What requests side by side, some much slower than others, say of load.
-    pub(super) fn mixed_load(&self) -> LoadEffect {
-        self.mixed_load_of(&self.weighings())
     }
 
     fn mixed_load_of(&self, weighings: &[SideBySide]) -> LoadEffect {
@@ -283,7 +292,7 @@ impl Evidence {
                 return LoadEffect::Unknown;
             }
             // In turns among equals it goes on as if it were a rotation until loads differ.
-            return LoadEffect::Follows { partly: count > sides.expected * 0.1 };
+            return LoadEffect::Follows { partly: count > sides.expected * 0.1, side_by_side: Some(sides.seen) };
         }
         // A rotation that goes on while loads differ ignores them.
         let is_as_often = count > sides.expected * 0.75 && !sides.is_less();
@@ -295,7 +304,11 @@ impl Evidence {
             return LoadEffect::Unknown;
         }
         // Turns that end as soon as requests go side by side are no rotation, and no draws either.
-        let is_beyond_choice = weighings.iter().all(|sides| sides.is_beyond_choice(BLIND_WORKERS));
+        // Where others send too, it is not known what a balancer saw in flight. In a long sample even many workers that each look at
+        // their own requests alone are more even than chance.
+        let counts = self.is_undisturbed() && self.sample.len() >= LONG_SAMPLE;
+        let sample = if counts { uphill(&self.sample_flights, &self.failing, &[]) } else { Uphill::default() };
+        let is_beyond_choice = weighings.iter().all(|sides| sides.is_beyond_choice(BLIND_WORKERS, &sample));
         if self.turns_in_sequence().is_none() && count > sides.expected * 0.6 && is_beyond_choice {
             return LoadEffect::Ignores;
         }
@@ -324,6 +337,11 @@ const FEWEST_ROWS: usize = 12;
 const OF_ONE_WORKER: f64 = 0.87;
 /// Requests side by side that a rotation has to keep its pace for.
 const LEAST_PACED: usize = 200;
+/// The same where several workers may each know of their own requests alone: of 240 requests one in a hundred such series keeps within that pace,
+/// and each further 240 make it as many times rarer.
+const LEAST_PACED_APART: usize = 960;
+/// Requests of a sample in which the two choices of sixteen workers, each blind for the others, are surely more even than draws.
+pub(super) const LONG_SAMPLE: usize = 10_000;
 /// Turns from the farthest behind to the farthest ahead that several rotations give, and requests that overtake each other on a busy machine. What
 /// looks at load, and what draws, is hardly ever within that (the bench `certainty`).
 const PACE: f64 = 4.0;
@@ -335,7 +353,7 @@ const BLIND_WORKERS: u32 = 4;
 impl Evidence {
     /// Whether requests side by side have shown already that load counts.
     pub(super) fn follows_load(&self) -> bool {
-        !self.mixed.is_empty() && matches!(self.mixed_load(), LoadEffect::Follows { .. })
+        !self.mixed.is_empty() && matches!(self.mixed_load_of(&self.weighings()), LoadEffect::Follows { .. })
     }
 
     /// Whether more requests side by side would not tell more.
@@ -350,9 +368,11 @@ impl Evidence {
     }
 
     /// What looks at load side by side may look at the time of responses as well.
-    pub(super) fn consider_time(&self, inference: &mut Inference) {
-        let may_be =
-            if self.mixed.is_empty() { !self.surely_forgets() } else { self.may_be_by_time(&self.side_by_side().seen) };
+    pub(super) fn consider_time(&self, side_by_side: Option<Uphill>, inference: &mut Inference) {
+        let may_be = match side_by_side {
+            None => !self.surely_forgets(),
+            Some(seen) => self.may_be_by_time(&seen),
+        };
         inference.or.extend(may_be.then_some(Algorithm::LeastTime));
     }
 
@@ -380,38 +400,33 @@ impl Evidence {
 }
 
 impl Evidence {
-    /// Names what avoids busy backends.
-    pub(super) fn name_by_load(
-        &self,
-        fresh: &OrderPattern,
-        partly: bool,
-        even_in_series: bool,
-        inference: &mut Inference,
-    ) {
+    /// Names what avoids backends that have more in flight than others, side by side.
+    pub(super) fn name_by_flights(&self, fresh: &OrderPattern, seen: &Uphill, inference: &mut Inference) {
         use Algorithm::{LeastConnections, LeastTime, TwoChoices};
-        if !self.mixed.is_empty() {
-            let seen = self.side_by_side().seen;
-            inference.kind = Some(LeastConnections);
-            "least connections".clone_into(&mut inference.label);
-            if !seen.avoids_all() {
-                // Among idle backends two choices are chance; workers that see their own load alone are even.
-                let is_even = !self.is_uneven_in_sequence();
-                let is_chance = !self.kept.is_empty() && is_even && matches!(fresh, OrderPattern::Chance);
-                if is_chance && seen.is_by_choice() && self.forgets() {
-                    inference.kind = Some(TwoChoices);
-                    TwoChoices.label().clone_into(&mut inference.label);
-                    return;
-                }
-                inference.or.push(TwoChoices);
+        inference.kind = Some(LeastConnections);
+        "least connections".clone_into(&mut inference.label);
+        if !seen.avoids_all() {
+            // Among idle backends two choices are chance; workers that see their own load alone are even.
+            let is_even = !self.is_uneven_in_sequence();
+            let is_chance = !self.kept.is_empty() && is_even && matches!(fresh, OrderPattern::Chance);
+            if is_chance && seen.is_by_choice() && self.forgets() {
+                inference.kind = Some(TwoChoices);
+                TwoChoices.label().clone_into(&mut inference.label);
+                return;
             }
-            if self.may_be_by_time(&seen) {
-                inference.or.push(LeastTime);
-            }
-            if !inference.or.is_empty() {
-                "least connections, or another that looks at load".clone_into(&mut inference.label);
-            }
-            return;
+            inference.or.push(TwoChoices);
         }
+        if self.may_be_by_time(seen) {
+            inference.or.push(LeastTime);
+        }
+        if !inference.or.is_empty() {
+            "least connections, or another that looks at load".clone_into(&mut inference.label);
+        }
+    }
+
+    /// Names what avoids backends where a request is held.
+    pub(super) fn name_by_holds(&self, partly: bool, even_in_series: bool, inference: &mut Inference) {
+        use Algorithm::{LeastConnections, LeastTime, TwoChoices};
         // Least connections never picks a busy one while another is idle, also not for those that are held. With all busy but one, two
         // choices take a busy one a third of the time at least. One that was not under way yet, or not any more, is no proof.
         let spread: Vec<&Hold> = self.held_most.iter().filter(|hold| hold.is_spread()).collect();
@@ -433,7 +448,7 @@ impl Evidence {
             "by load, which others change too".clone_into(&mut inference.label);
             return;
         }
-        self.consider_time(inference);
+        self.consider_time(None, inference);
         (inference.kind, inference.label) = match (self.held_most.is_empty(), avoided) {
             // The least loaded of many draws, with a few misses: HAProxy's `random(10)`.
             (false, true) if there > 0 => {
@@ -463,11 +478,10 @@ impl Evidence {
     pub(super) fn name_least_time(&self, names: &[String], inference: &mut Inference) {
         (inference.kind, inference.label) = (Some(Algorithm::LeastTime), Algorithm::LeastTime.label().to_owned());
         if let Some((slow, there, others, usual)) = (0..self.after.len()).find_map(|round| self.memory(round)) {
-            inference.evidence.push(format!(
-                "after a slow response of {}: {there} of {others} requests went there (usually {:.0} %)",
-                name(names, slow),
-                usual * 100.0
-            ));
+            let backend = name(names, slow).to_owned();
+            let facts = ExperimentFacts::AfterSlow { backend, requests: others, there, usual };
+            // Nothing else remembers.
+            inference.exclude(facts, &Algorithm::ALL);
         }
     }
 }

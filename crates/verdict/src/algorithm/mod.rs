@@ -7,22 +7,31 @@ pub mod experiments;
 mod flights;
 mod infer;
 mod inference;
+mod keys;
 mod lab;
 mod load;
 pub mod order;
 mod refute;
+mod result;
+mod rotation;
+mod spread;
 mod subject;
 mod words;
 
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 pub use evidence::{Evidence, Flight, Full, Hold, Key, KeyTrial, Missing, Pick, SkipReason};
-pub use inference::{Inference, RotationBreaks};
+pub use inference::{AlgorithmRemark, Inference, RotationBreaks};
+pub use result::{ExperimentFacts, ExperimentResult, KeySpread, OrderFacts};
 
 http::named_enum! {
     /// How a balancer selects a backend.
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+    #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+    #[serde(rename_all = "kebab-case")]
     pub enum Algorithm {
         /// Each backend in turn.
         RoundRobin => "round-robin",

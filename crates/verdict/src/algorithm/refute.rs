@@ -2,10 +2,10 @@
 
 use super::Algorithm;
 use super::evidence::{Evidence, backends};
-use super::inference::Inference;
+use super::inference::{AlgorithmRemark, Inference};
 use super::load::LoadEffect;
 use super::order::counts;
-use super::words::name;
+use super::result::{ExperimentFacts, name};
 use crate::observation::Backend;
 
 /// Rotations, all of which may begin at the same backend, that are granted.
@@ -25,27 +25,20 @@ impl Evidence {
         let sampled: Vec<(Backend, u32)> =
             counts(&self.sample).into_iter().filter(|(backend, _)| backend.is_known()).collect();
         if one_for_all && sampled.len() > 1 {
-            inference.evidence.push(format!(
-                "the sample, which varied nothing, went to {} backends: that is not \"{}\"",
-                sampled.len(),
-                inference.label
-            ));
+            inference.note(ExperimentFacts::SampleSpreads {
+                backends: sampled.len() as u64,
+                refuted: inference.label.clone(),
+            });
             (inference.kind, inference.key) = (None, None);
             if self.is_spread_throughout(sampled.len()) {
                 "not known: all to one in sequence, and several backends under load".clone_into(&mut inference.label);
-                inference.hint = Some(
-                    "a balancer that fills one backend before it takes the next does so (HAProxy's `balance first` with `maxconn`), and so does a limit of requests at a time: a check with -c 1 tells"
-                        .to_owned(),
-                );
+                inference.remark = Some(AlgorithmRemark::FillsInOrder);
             } else {
                 "changed between the experiments and the sample".clone_into(&mut inference.label);
             }
         }
         if inference.certain() == Some(Algorithm::WeightedRoundRobin) && self.sample_has_other_weights(inference) {
-            inference.evidence.push(
-                "the sample, with many requests in flight, has other shares than these weights: load may count too"
-                    .to_owned(),
-            );
+            inference.note(ExperimentFacts::SampleDiffers);
             inference.or.extend([Algorithm::LeastConnections, Algorithm::LeastTime]);
         }
     }
@@ -68,10 +61,7 @@ impl Evidence {
         let listed = |all: Vec<Backend>| all.into_iter().map(|it| name(names, it)).collect::<Vec<_>>().join(" ");
         let turns = inference.weights.iter().map(|(backend, _)| *backend).collect();
         inference.label = format!("a rotation of {}, and a few requests to {}", listed(turns), listed(outside));
-        inference.hint = Some(
-            "a second rule sends some requests elsewhere, as for a canary (NGINX split_clients, weighted services): say the shares with --expect"
-                .to_owned(),
-        );
+        inference.remark = Some(AlgorithmRemark::Canary);
         (inference.kind, inference.breaks, inference.rotations) = (None, None, None);
         inference.or.extend([Algorithm::RoundRobin, Algorithm::WeightedRoundRobin, Algorithm::Random]);
     }
@@ -115,9 +105,7 @@ impl Evidence {
     pub(super) fn find_bound(&self, inference: &mut Inference) {
         inference.bound = self.bound();
         if let Some((strayed, sent)) = inference.bound {
-            inference.evidence.push(format!(
-                "{sent} requests at once, several of each value: {strayed} went elsewhere than one by one: a busy backend is left out"
-            ));
+            inference.note(ExperimentFacts::BusyKey { requests: sent as u64, elsewhere: strayed as u64 });
         }
     }
 }

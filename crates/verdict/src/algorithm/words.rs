@@ -1,9 +1,7 @@
-//! The evidence of an algorithm in words, a line each.
+//! Parts of the name that an algorithm gets in a sentence.
 
-use super::evidence::{Key, KeyTrial, Missing, SkipReason};
+use super::evidence::Key;
 use super::inference::Inference;
-use super::order::OrderPattern;
-use crate::numbers::count_of;
 use crate::observation::Backend;
 
 /// What is known of its turns.
@@ -32,10 +30,6 @@ fn is_smooth(turns: &[Backend], weights: &[(Backend, u32)]) -> bool {
     (0..turns.len()).any(from)
 }
 
-pub(super) fn name(names: &[String], backend: Backend) -> &str {
-    names.get(usize::from(backend.0)).map_or("nobody", String::as_str)
-}
-
 pub(super) fn singular(key: &Key) -> String {
     match key {
         Key::Network | Key::Host => "source address".to_owned(),
@@ -44,85 +38,5 @@ pub(super) fn singular(key: &Key) -> String {
         Key::Body => "the request's body".to_owned(),
         Key::Header(name) => format!("the header {name}"),
         Key::Cookie(name) => format!("the client's cookie {name}"),
-    }
-}
-
-/// What was not tried, a line for each reason.
-pub(super) fn describe_missing(missing: &[Missing]) -> Vec<String> {
-    let mut reasons: Vec<(SkipReason, Vec<&str>)> = Vec::new();
-    let mut lines = Vec::new();
-    for missing in missing {
-        let (why, what) = match *missing {
-            Missing::Order { why, .. } => (why, "the order"),
-            Missing::Connections(why) => (why, "connections or requests"),
-            Missing::Source(why) => (why, "source addresses"),
-            Missing::Path(why) => (why, "paths"),
-            Missing::Body(why) => (why, "bodies"),
-            Missing::Header(why) => (why, "headers"),
-            Missing::Cookie(why) => (why, "cookies"),
-            Missing::Jar(why) => (why, "the balancer's cookies"),
-            Missing::Load(why) => (why, "load"),
-        };
-        match (missing, reasons.iter_mut().find(|(known, _)| *known == why)) {
-            (Missing::Order { sent: sent @ 1.., .. }, _) => {
-                lines.push(format!("order: only {}: {}", count_of(*sent as u64, "request"), because(why)));
-            }
-            (_, Some((_, all))) => all.push(what),
-            (_, None) => reasons.push((why, vec![what])),
-        }
-    }
-    let listed = |(why, what): (SkipReason, Vec<&str>)| format!("not tried: {} ({})", what.join(", "), because(why));
-    lines.extend(reasons.into_iter().map(listed));
-    lines
-}
-
-fn because(why: SkipReason) -> &'static str {
-    match why {
-        SkipReason::NotWanted => "--no-experiments",
-        SkipReason::NoTime => "responses are slow: more than the experiments' time allows",
-        SkipReason::NoRequests => "more than the requests that are allowed",
-        SkipReason::Cached => "a cache, or the balancer itself, gave the responses",
-        SkipReason::Impossible => "this client has no addresses of several networks",
-        SkipReason::NotOurs => "the backends are not ours and cannot be asked to take their time",
-        SkipReason::Own => "your own credentials, cookies and Host are left as they are",
-        SkipReason::NotKept => "the balancer does not keep connections",
-    }
-}
-
-pub(super) fn describe_trial(trial: &KeyTrial) -> String {
-    match (trial.spread(), trial.moved()) {
-        (0, _) => "no response".to_owned(),
-        (1, 0) => "all to the same backend".to_owned(),
-        (spread, 0) => format!("{spread} backends, each value always the same one"),
-        (spread, moved) => format!("{spread} backends, {moved} of {} values changed theirs", trial.rows.len()),
-    }
-}
-
-/// A few turns in the backends' names, and what they look like.
-pub(super) fn describe(order: &OrderPattern, sequence: &[Backend], names: &[String]) -> String {
-    let turn =
-        |backends: &[Backend]| backends.iter().map(|backend| name(names, *backend)).collect::<Vec<_>>().join(" ");
-    let but = |exceptions: usize| match exceptions {
-        0 => "without exception".to_owned(),
-        1 => "with 1 exception".to_owned(),
-        count => format!("with {count} exceptions"),
-    };
-    match order {
-        OrderPattern::TooFew => "too few of some to compare".to_owned(),
-        OrderPattern::One(backend) => format!("all to {}", name(names, *backend)),
-        OrderPattern::Turns { period, exceptions } if period.len() <= 12 => {
-            format!("{}, {}", turn(period), but(*exceptions))
-        }
-        OrderPattern::Turns { period, exceptions } => format!("a turn of {}, {}", period.len(), but(*exceptions)),
-        OrderPattern::Blocks(weights) => {
-            let length: u32 = weights.iter().map(|(_, weight)| weight).sum();
-            format!("each block of {length} complete, in changing order")
-        }
-        OrderPattern::Even(ratio) => {
-            format!("no fixed order; variance is {:.0} % of random selection's", ratio * 100.0)
-        }
-        OrderPattern::Chance => format!("like chance: {} …", turn(&sequence[..sequence.len().min(6)])),
-        OrderPattern::Unclear => "neither order nor clearly chance".to_owned(),
-        OrderPattern::Clumped => "the same backend again more often than by chance".to_owned(),
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::algorithm::ExperimentResult;
 use crate::facts::RuleDescription;
 
 /// What was expected, and what is seen.
@@ -14,8 +15,8 @@ pub struct AlgorithmFacts {
     pub candidates: Vec<String>,
     /// What was seen, in words.
     pub label: String,
-    /// The experiments, a line each.
-    pub experiments: Vec<String>,
+    /// What each experiment showed.
+    pub experiments: Vec<ExperimentResult>,
 }
 
 pub(crate) const ALGORITHM: RuleDescription = RuleDescription {

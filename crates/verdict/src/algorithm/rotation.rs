@@ -1,0 +1,152 @@
+//! Rotations: their weights, how many there are, and where they are left.
+
+use super::Algorithm;
+use super::evidence::{Evidence, backends};
+use super::inference::{AlgorithmRemark, Inference, RotationBreaks};
+use super::load::LoadEffect;
+use super::order::{OrderPattern, exceptions, greatest_common_divisor, regular, unevenness};
+use super::result::ExperimentFacts;
+use super::words::pattern;
+use crate::observation::Backend;
+
+impl Evidence {
+    pub(super) fn name_rotation(
+        &self,
+        weights: Vec<(Backend, u32)>,
+        turns: Option<Vec<Backend>>,
+        fresh: &OrderPattern,
+        load: LoadEffect,
+        inference: &mut Inference,
+    ) {
+        let equal = weights.iter().all(|(_, weight)| *weight == weights[0].1);
+        let rotation = if equal { Algorithm::RoundRobin } else { Algorithm::WeightedRoundRobin };
+        (inference.turns, inference.weights) = (turns, reduce(weights));
+        let of_all = || inference.weights.iter().map(|(_, weight)| *weight);
+        let are_near = of_all().max().unwrap_or(0) <= of_all().min().unwrap_or(0) * 2;
+        let is_left = !self.failing.is_empty() || self.lost > 0;
+        if !equal && are_near && is_left && !matches!(load, LoadEffect::Follows { .. }) {
+            // What is tried again after a failure takes a turn too, and so may what is dropped: then others are first less often.
+            inference.or = vec![Algorithm::RoundRobin, Algorithm::WeightedRoundRobin];
+            if load == LoadEffect::Unknown {
+                inference.or.extend([Algorithm::LeastConnections, Algorithm::LeastTime]);
+            }
+            "a rotation; while requests fail, its weights are not known".clone_into(&mut inference.label);
+            return;
+        }
+        match load {
+            LoadEffect::Follows { partly, side_by_side } => {
+                let is_one = fresh.is_of_one_rotation();
+                inference.kind = Some(Algorithm::LeastConnections);
+                let what = if equal { "" } else { ", with weights" };
+                inference.label = format!("least connections{what}, round robin among equals");
+                // Each of several workers remembers its own times alone, which one slow response hardly shows.
+                let is_open =
+                    partly && side_by_side.is_none() && !is_one && self.leaves_rotations_afterwards() != Some(false);
+                inference.or.extend(is_open.then_some(Algorithm::LeastTime));
+                return self.consider_time(side_by_side, inference);
+            }
+            LoadEffect::Ignores => inference.kind = Some(rotation),
+            LoadEffect::Unknown => {
+                inference.kind = Some(rotation);
+                inference.or = vec![Algorithm::LeastConnections, Algorithm::LeastTime];
+            }
+        }
+        inference.label = if equal {
+            "round robin".to_owned()
+        } else {
+            let weights: Vec<String> = inference.weights.iter().map(|(_, weight)| weight.to_string()).collect();
+            format!("weighted round robin {}{}", weights.join(":"), pattern(inference))
+        };
+        if inference.turns.is_none() {
+            inference.label.push_str(", in an order that changes from round to round");
+        }
+        self.count_rotations(fresh, inference);
+    }
+
+    /// Weights that hardly differ look like turns that are left at regular intervals, or hardly ever; then shares are not even.
+    pub(super) fn look_for_breaks(&self, fresh: &OrderPattern, inference: &mut Inference) {
+        let OrderPattern::Turns { period, exceptions } = fresh else { return };
+        if inference.kind != Some(Algorithm::RoundRobin) {
+            return;
+        }
+        inference.breaks = self.breaks(period);
+        let is_like_weights = match &inference.breaks {
+            Some(breaks) => breaks.every.is_some(),
+            None => *exceptions > 0,
+        };
+        let (off, mean) = unevenness(&self.sample);
+        if is_like_weights && off > UNEVEN && off < mean * 0.2 {
+            inference.or.push(Algorithm::WeightedRoundRobin);
+        }
+    }
+
+    /// Where a rotation was left for no reason that shows.
+    fn breaks(&self, period: &[Backend]) -> Option<RotationBreaks> {
+        if self.kept.is_empty() || self.others > 0 || !self.is_undisturbed() || !self.failing.is_empty() {
+            return None;
+        }
+        let left = exceptions(&backends(&self.fresh), period);
+        // New connections may reach another worker now and then, with a rotation of its own; one connection does not.
+        let kept = backends(&self.kept);
+        let OrderPattern::Turns { period, .. } = OrderPattern::of(&kept) else { return None };
+        let every = regular(&left);
+        // What is left every hundred requests is left once or twice in those of one connection.
+        if left.len() < 3 || exceptions(&kept, &period).len() < if every.is_some() { 1 } else { 2 } {
+            return None;
+        }
+        let at = left.iter().filter_map(|place| Some(self.fresh.get(*place)?.sequence)).collect();
+        Some(RotationBreaks { requests: self.fresh.len(), at, every })
+    }
+
+    fn count_rotations(&self, fresh: &OrderPattern, inference: &mut Inference) {
+        let is_strict = match fresh {
+            OrderPattern::Turns { exceptions, .. } => *exceptions == 0 && fresh.is_of_one_rotation(),
+            OrderPattern::Blocks(_) => true,
+            _ => false,
+        };
+        inference.rotations = match (self.rotations, is_strict) {
+            (Some((_, rotations)), _) => Some(rotations as u32),
+            (None, true) => Some(1),
+            // Connections in sequence that rotate no more than those of others do.
+            (None, false) if self.is_undisturbed() && !self.kept.is_empty() && !fresh.is_of_one_rotation() => Some(2),
+            (None, false) => None,
+        };
+        if let Some((connections, rotations)) = self.rotations {
+            let (connections, rotations) = (connections as u64, rotations as u64);
+            inference.note(ExperimentFacts::Rotations { connections, rotations });
+        }
+        if inference.rotations.is_some_and(|rotations| rotations > 1) {
+            inference.remark = Some(AlgorithmRemark::SeveralRotations);
+        }
+    }
+
+    pub(super) fn name_rotations(&self, inference: &mut Inference) {
+        use Algorithm::{RoundRobin, WeightedRoundRobin};
+        let longest =
+            [backends(&self.fresh), backends(&self.more), self.sample.clone()].into_iter().max_by_key(Vec::len);
+        let (off, mean) = unevenness(&longest.unwrap_or_default());
+        let (name, other) =
+            if off > mean * 0.1 + 8.0 { (WeightedRoundRobin, RoundRobin) } else { (RoundRobin, WeightedRoundRobin) };
+        inference.kind = Some(name);
+        if !self.failing.is_empty() || (off > UNEVEN.min(mean * 0.02 + 8.0) && off < mean * 0.2 + 16.0) {
+            inference.or.push(other);
+        }
+        let several = self.is_undisturbed() && !self.kept.is_empty();
+        if several {
+            inference.label = format!("{}, with several rotations", name.label());
+            inference.rotations = Some(2);
+            inference.remark = Some(AlgorithmRemark::SeveralWorkers);
+        } else {
+            name.label().clone_into(&mut inference.label);
+        }
+    }
+}
+
+/// Rotations of equal weights are not further off than that.
+const UNEVEN: f64 = 32.0;
+
+fn reduce(mut weights: Vec<(Backend, u32)>) -> Vec<(Backend, u32)> {
+    let divisor = weights.iter().fold(0, |divisor, (_, weight)| greatest_common_divisor(divisor, *weight));
+    weights.iter_mut().for_each(|(_, weight)| *weight /= divisor.max(1));
+    weights
+}

@@ -1,0 +1,204 @@
+//! Names for a balancer whose new connections go to several backends.
+
+use super::Algorithm;
+use super::evidence::{Evidence, backends};
+use super::inference::{AlgorithmRemark, Inference};
+use super::load::{LONG_SAMPLE, LoadEffect};
+use super::order::{OrderPattern, counts, evenness, is_clumped, is_too_even};
+use super::result::{BY_WHAT_IS_ALIKE, ExperimentFacts, OrderFacts};
+use crate::observation::Backend;
+
+impl Evidence {
+    /// Fresh connections went to several backends.
+    pub(super) fn infer_spread(&self, fresh: &OrderPattern, names: &[String], inference: &mut Inference) {
+        let kept = OrderPattern::of(&backends(&self.kept));
+        self.describe_orders(fresh, &kept, names, inference);
+        let cookie = self.sticky(inference);
+        if cookie.is_none() {
+            self.find_unit(inference);
+        }
+        if self.name_by_value(cookie, inference) {
+            return;
+        }
+        let mixed = OrderPattern::of(&self.mixed.iter().map(|flight| flight.pick.backend).collect::<Vec<Backend>>());
+        let ordered = if inference.per_connection { fresh } else { &kept };
+        let rotation = [fresh, ordered, &mixed].into_iter().find(|order| order.is_of_one_rotation());
+        let load = self.load(names, inference);
+        if self.remembers() {
+            return self.name_least_time(names, inference);
+        }
+        match rotation {
+            Some(OrderPattern::Turns { period, exceptions }) => {
+                inference.exceptions = *exceptions;
+                self.name_rotation(counts(period), Some(period.clone()), fresh, load, inference);
+                self.look_for_breaks(fresh, inference);
+            }
+            Some(OrderPattern::Blocks(weights)) => self.name_rotation(weights.clone(), None, fresh, load, inference),
+            _ => self.name_without_rotation(fresh, ordered, load, inference),
+        }
+        self.doubt(load, inference);
+        inference.or.extend(self.untried().into_iter().filter(|open| match open {
+            // Requests that have both alike were spread.
+            Algorithm::Source | Algorithm::Uri => false,
+            // Requests without any follow a rule of their own.
+            Algorithm::Header | Algorithm::Cookie | Algorithm::Body => {
+                rotation.is_none() && !matches!(load, LoadEffect::Follows { .. })
+            }
+            _ => true,
+        }));
+        if inference.per_connection {
+            inference.label = format!("{}, of connections (layer 4, or kept to one backend)", inference.label);
+        }
+    }
+
+    fn describe_orders(&self, fresh: &OrderPattern, kept: &OrderPattern, names: &[String], inference: &mut Inference) {
+        let sequence = backends(&self.fresh);
+        let (requests, order) = (sequence.len() as u64, OrderFacts::of(fresh, &sequence, names));
+        let is_spread = *fresh != OrderPattern::TooFew;
+        let excludes = if is_spread { BY_WHAT_IS_ALIKE } else { &[] };
+        inference.exclude(ExperimentFacts::NewConnections { requests, order }, excludes);
+        if !self.kept.is_empty() {
+            let sequence = backends(&self.kept);
+            let (requests, order) = (sequence.len() as u64, OrderFacts::of(kept, &sequence, names));
+            inference.note(ExperimentFacts::OneConnection { requests, order });
+        }
+    }
+
+    /// What no single rotation gave.
+    fn name_without_rotation(
+        &self,
+        fresh: &OrderPattern,
+        ordered: &OrderPattern,
+        load: LoadEffect,
+        inference: &mut Inference,
+    ) {
+        let (OrderPattern::Turns { period, .. }, OrderPattern::Turns { .. }) = (fresh, ordered) else {
+            return self.name_unordered(fresh, &evenness(&self.long_sample()), load, inference);
+        };
+        inference.turns = Some(period.clone());
+        // What several rotations give may repeat too, but then each of them is seen on its own connection.
+        if let (Some(rotations), Some(_)) = (fresh.interleaved(), ordered.interleaved()) {
+            // A balancer before others that rotate; one that gives each backend several in a row looks the same.
+            inference.label = format!("a fixed order of {}, as {rotations} rotations in turn give", period.len());
+            inference.or = vec![Algorithm::RoundRobin, Algorithm::WeightedRoundRobin];
+        } else {
+            inference.label = format!("a fixed order of {} that is no rotation", period.len());
+            // Weights, each backend's turns in a row: only they would give that.
+            inference.or = vec![Algorithm::WeightedRoundRobin];
+            if is_clumped(&backends(&self.fresh)) {
+                inference.excludes_others = self.is_undisturbed() && self.failing.is_empty();
+                return;
+            }
+            // As a ring has its points: HAProxy goes through those of a consistent hash for requests that lack its key.
+            inference.or.extend([Algorithm::Header, Algorithm::Cookie, Algorithm::Uri, Algorithm::Body]);
+            inference.remark = Some(AlgorithmRemark::Ring);
+        }
+    }
+
+    /// Adds what also fits, because of what was not tried or what disturbed.
+    fn doubt(&self, load: LoadEffect, inference: &mut Inference) {
+        if self.kept.is_empty() {
+            self.widen(load, inference);
+        }
+        if inference.kind == Some(Algorithm::WeightedRoundRobin) && !self.is_undisturbed() {
+            // Requests beside those that are held change what a balancer with weights sees of load.
+            inference.or.push(Algorithm::LeastConnections);
+        }
+        if inference.kind == Some(Algorithm::Random) && is_too_even(&self.long_sample()) {
+            // What draws is uneven on the whole, if a little: what overtakes on its way looks like draws.
+            (inference.kind, inference.label) = (None, "like chance, and more even on the whole".to_owned());
+            inference.or.extend([Algorithm::Random, Algorithm::RoundRobin]);
+        }
+    }
+
+    fn name_unordered(&self, fresh: &OrderPattern, sample: &OrderPattern, load: LoadEffect, inference: &mut Inference) {
+        use Algorithm::{LeastConnections, LeastTime, Random, RoundRobin, TwoChoices};
+        if !(self.sample.is_empty() && self.more.is_empty()) {
+            let requests = self.sample.len().max(self.more.len()) as u64;
+            inference.note(ExperimentFacts::Blocks { requests, order: OrderFacts::of(sample, &[], &[]) });
+        }
+        // One after the other with nothing in flight, load says nothing: even is a rotation. Side by side load evens out too.
+        let is_serial = !self.kept.is_empty();
+        let even_in_series = is_serial && matches!(fresh, OrderPattern::Even(_) | OrderPattern::Turns { .. });
+        let even = matches!(fresh, OrderPattern::Even(_) | OrderPattern::Turns { .. })
+            || matches!(sample, OrderPattern::Even(_));
+        // Under load a machine that shares out its time in slices can make chance look clumped, never more even.
+        let chance = matches!(fresh, OrderPattern::Chance)
+            && matches!(
+                sample,
+                OrderPattern::Chance | OrderPattern::Clumped | OrderPattern::Unclear | OrderPattern::TooFew
+            );
+        // What is held meets bursts, not draws: only where those that wait are drawn by lot that does not matter.
+        let load = if *fresh == OrderPattern::Clumped && self.mixed.is_empty() { LoadEffect::Unknown } else { load };
+        match load {
+            LoadEffect::Follows { side_by_side: Some(seen), .. } => self.name_by_flights(fresh, &seen, inference),
+            LoadEffect::Follows { partly, side_by_side: None } => self.name_by_holds(partly, even_in_series, inference),
+            LoadEffect::Ignores | LoadEffect::Unknown if !even && !chance => {
+                inference.or =
+                    vec![RoundRobin, Algorithm::WeightedRoundRobin, Random, TwoChoices, LeastConnections, LeastTime];
+                if load == LoadEffect::Ignores {
+                    inference.or.retain(|algorithm| !algorithm.follows_load());
+                }
+                match fresh {
+                    // Side by side a starved machine makes bursts too.
+                    OrderPattern::Clumped if is_serial => "in bursts: the same backend again more often than by chance",
+                    _ => "not known: no order, and not surely chance",
+                }
+                .clone_into(&mut inference.label);
+                // One after the other on one connection, and in bursts too: neither a rotation nor a draw gives that.
+                if *fresh == OrderPattern::Clumped && self.is_undisturbed() && is_clumped(&backends(&self.kept)) {
+                    inference.or.retain(|algorithm| algorithm.follows_load());
+                    inference.excludes_others = true;
+                }
+            }
+            LoadEffect::Ignores | LoadEffect::Unknown if even && self.is_drawn(fresh) => {
+                inference.or = vec![TwoChoices, LeastConnections, LeastTime, Random, RoundRobin];
+                "like chance one by one, and more even side by side".clone_into(&mut inference.label);
+            }
+            // Side by side nothing tells the rotations of many workers from what each of them has in flight.
+            LoadEffect::Ignores if even && (is_serial || self.keeps_pace() || !self.may_count_apart()) => {
+                self.name_rotations(inference);
+            }
+            LoadEffect::Unknown if even_in_series => {
+                self.name_rotations(inference);
+                inference.or.extend([LeastConnections, LeastTime]);
+            }
+            LoadEffect::Ignores | LoadEffect::Unknown if even => {
+                inference.or = vec![RoundRobin, Algorithm::WeightedRoundRobin, LeastConnections, TwoChoices, LeastTime];
+                "more even than chance: round robin, or by load".clone_into(&mut inference.label);
+            }
+            LoadEffect::Ignores | LoadEffect::Unknown if self.copied > 0 => {
+                inference.or = vec![Random, RoundRobin, Algorithm::WeightedRoundRobin];
+                inference.or.extend([TwoChoices, LeastConnections].into_iter().filter(|_| load == LoadEffect::Unknown));
+                "like chance; copies of requests may take turns of a rotation".clone_into(&mut inference.label);
+            }
+            LoadEffect::Ignores | LoadEffect::Unknown => {
+                inference.kind = Some(Random);
+                "random".clone_into(&mut inference.label);
+                // Others' requests, and rounds that leave out a failing backend, make rotations look like chance.
+                // So does a starved machine where requests go side by side, until a long sample shows that they are not even.
+                let is_short = !is_serial && self.sample.len() < 2_000;
+                if matches!(sample, OrderPattern::TooFew | OrderPattern::Unclear) || !self.is_undisturbed() || is_short
+                {
+                    inference.or.extend([RoundRobin, Algorithm::WeightedRoundRobin]);
+                }
+                if load == LoadEffect::Unknown {
+                    inference.or.extend([TwoChoices, LeastConnections]);
+                }
+                // Two choices of workers that know of their own requests alone look like draws, until a long sample is too even for that.
+                let is_sample_short = !self.sample.is_empty() && self.sample.len() < LONG_SAMPLE;
+                inference.or.extend((is_sample_short && !inference.per_connection).then_some(TwoChoices));
+                // What was fast lately gets more, and who that is changes as if by chance.
+                let may_be_by_time = !self.forgets() || !is_serial && *sample == OrderPattern::Clumped;
+                inference.or.extend(may_be_by_time.then_some(LeastTime));
+            }
+        }
+    }
+
+    /// Whether requests in sequence are drawn, on one connection too: what rotates in workers shows there.
+    fn is_drawn(&self, fresh: &OrderPattern) -> bool {
+        let rotates =
+            |order| matches!(order, OrderPattern::Turns { .. } | OrderPattern::Blocks(_) | OrderPattern::Even(_));
+        *fresh == OrderPattern::Chance && !self.kept.is_empty() && !rotates(OrderPattern::of(&backends(&self.kept)))
+    }
+}
