@@ -184,7 +184,7 @@ impl Link {
         let mut now = now;
         let mut pieces = 0;
         if output.is_empty() {
-            match self.stream.flush() {
+            match self.stream.flush_what_is_due() {
                 Ok(()) => {}
                 Err(Errno::AGAIN) => return self.wait_for(Interest::Write, &turn),
                 Err(_) => return ControlFlow::Break(()),

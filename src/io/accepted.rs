@@ -39,6 +39,11 @@ impl Accepted {
         self.tls.as_mut().map_or(Ok(()), |tls| tls.flush(&self.socket))
     }
 
+    /// The same, but for what may as well leave later.
+    pub(crate) fn flush_what_is_due(&mut self) -> Result<(), Errno> {
+        if self.tls.as_ref().is_some_and(|tls| tls.owes_only_tickets()) { Ok(()) } else { self.flush() }
+    }
+
     pub(crate) fn tls(&mut self) -> Option<&mut Served> {
         self.tls.as_deref_mut()
     }

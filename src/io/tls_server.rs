@@ -61,7 +61,7 @@ impl Acceptor {
     /// The TLS of a new connection.
     pub(crate) fn accept(&self) -> Result<Box<Served>, Error> {
         let connection = ServerConnection::new(self.config.clone())?;
-        Ok(Box::new(Served { connection, bad: self.bad, pending: 0 }))
+        Ok(Box::new(Served { connection, bad: self.bad, pending: 0, has_spoken: false }))
     }
 }
 
@@ -94,6 +94,8 @@ fn configure(credentials: &Credentials, clients: Option<&str>, protocols: Protoc
     let key = PrivateKeyDer::from_pem_slice(credentials.key.as_bytes()).context("no private key can be read")?;
     let mut config = builder.with_single_cert(chain, key)?;
     config.alpn_protocols = protocols.offered();
+    // Balancers keep one session of a backend, and each connection brings another.
+    config.send_tls13_tickets = 1;
     Ok(Arc::new(config))
 }
 
@@ -103,6 +105,8 @@ pub(crate) struct Served {
     bad: Option<BadCertificate>,
     /// Plaintext in records that the socket has not taken whole.
     pending: usize,
+    /// Something was sent after the handshake.
+    has_spoken: bool,
 }
 
 /// What bytes of a client have led to.
@@ -151,12 +155,19 @@ impl Served {
     /// How much of it the socket has taken whole, with what waited before it. [`Errno::AGAIN`]: call again with the same bytes, as
     /// some may be on their way.
     pub(crate) fn send(&mut self, socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
+        self.has_spoken = true;
         if self.pending == 0 {
             let record = &bytes[..bytes.len().min(RECORD_BYTES)];
             self.pending = self.connection.writer().write(record).map_err(|_| Errno::PROTO)?;
         }
         self.flush(socket)?;
         Ok(std::mem::take(&mut self.pending))
+    }
+
+    /// Whether all that waits are tickets for later sessions: they leave with what is said first, in one call.
+    pub(crate) fn owes_only_tickets(&self) -> bool {
+        let is_done = !self.connection.is_handshaking() && !self.has_spoken;
+        is_done && self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
     /// Gives the socket all that waits; [`Errno::AGAIN`] if it does not take all.
