@@ -195,7 +195,13 @@ impl Writer {
     /// Notes what has become known of an attempt in flight. A reader may see some of these words before the others: they count
     /// when the attempt has ended.
     pub(crate) fn revise(&mut self, claim: &mut Claim, revision: &Revision) {
-        let words = Record::revise(&self.words(claim), revision);
+        let words = match &claim.place {
+            SlotPlace::Slot(slot) => {
+                let words = self.layout.claimed(*slot);
+                Record::revise(|word| words[word].load(Ordering::Relaxed), revision)
+            }
+            SlotPlace::Beyond(words) => Record::revise(|word| words[word], revision),
+        };
         self.note(claim, words);
     }
 

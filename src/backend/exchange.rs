@@ -307,7 +307,7 @@ fn page(session: Option<Session>, asked: &ContentRequest, mut body: Vec<u8>, sta
 
 /// The same of a call: its head; what follows is up to the call.
 fn respond_to_call(
-    call: GrpcCall,
+    call: Box<GrpcCall>,
     head: &RequestHead,
     arrival: &CheckHeaders,
     at: &Arriving,
@@ -329,7 +329,7 @@ fn respond_to_call(
         _ if head.method != "POST" => (Response::line(405, "a gRPC call is a POST", state.buffer()), None),
         _ => {
             let body = ResponseBody::Messages { digest: None };
-            (Response::of(200, ContentKind::Grpc, body), Some(Box::new(call)))
+            (Response::of(200, ContentKind::Grpc, body), Some(call))
         }
     };
     response.answer = Some(answer).filter(|_| !is_about_itself);

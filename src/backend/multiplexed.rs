@@ -191,7 +191,9 @@ impl StreamConnection {
                     let ends = head.framing == Framing::None;
                     let exchange = Exchange::begin(&head, &self.arriving(), turn.now, turn.state);
                     let proceeds = head.expects_continue && rest.is_empty();
-                    if let Some(exchange) = self.turn_away(stream, exchange, turn) {
+                    if self.turns_away(stream, exchange.treatment.effect, turn) {
+                        turn.state.journal.complete(exchange.claim, turn.now, 0, AttemptEnd::Refused);
+                    } else {
                         self.take_up(stream, exchange, ends, proceeds, turn);
                     }
                 }
@@ -304,18 +306,17 @@ impl StreamConnection {
         self.leaving.remove(place).map(|(_, claim)| claim)
     }
 
-    /// Faults that do nothing with a request, and say so: whoever sent it may send it elsewhere.
-    fn turn_away(&mut self, stream: StreamId, exchange: Exchange, turn: &mut StreamTurn) -> Option<Exchange> {
-        match exchange.treatment.effect {
+    /// Faults that do nothing with a request, and say so: whoever sent it may send it elsewhere. Whether it was one of them.
+    fn turns_away(&mut self, stream: StreamId, effect: Effect, turn: &mut StreamTurn) -> bool {
+        match effect {
             Effect::RefuseStream => self.http.reset(stream, ErrorCode::REFUSED_STREAM, turn.out),
             Effect::GoAway => {
                 self.http.go_away(StreamId(stream.0.saturating_sub(2)), ErrorCode::NO_ERROR, turn.out);
                 self.stage = StreamStage::Leaving;
             }
-            _ => return Some(exchange),
+            _ => return false,
         }
-        turn.state.journal.complete(exchange.claim, turn.now, 0, AttemptEnd::Refused);
-        None
+        true
     }
 
     /// The request has been read: its response is due, or will be.

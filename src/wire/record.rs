@@ -225,10 +225,10 @@ impl Default for Record {
 
 impl Record {
     /// Writes what has become known of an attempt in flight since it was claimed into its words: where, and what.
-    pub(crate) fn revise(words: &[u64; RECORD_WORDS], revision: &Revision) -> [(usize, u64); 4] {
-        let mut flags = words[FLAGS_WORD] & !0xffff;
+    pub(crate) fn revise(word: impl Fn(usize) -> u64, revision: &Revision) -> [(usize, u64); 4] {
+        let mut flags = word(FLAGS_WORD) & !0xffff;
         flags |= u64::from(revision.differences.bits());
-        let end = words[12] & !(0xff << 56) | u64::from(Refusal::code(revision.refusal)) << 56;
+        let end = word(12) & !(0xff << 56) | u64::from(Refusal::code(revision.refusal)) << 56;
         [
             (BODY_LENGTH_WORD, revision.body.length),
             (BODY_DIGEST_WORD, revision.body.digest),

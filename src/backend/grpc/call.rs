@@ -34,12 +34,12 @@ pub(crate) struct GrpcCall {
 
 impl GrpcCall {
     /// Of a request that is a call: by its Content-Type, and over HTTP/2.
-    pub(crate) fn of(head: &RequestHead, now: Moment, mint: impl FnOnce() -> ResponseId) -> Option<GrpcCall> {
+    pub(crate) fn of(head: &RequestHead, now: Moment, mint: impl FnOnce() -> ResponseId) -> Option<Box<GrpcCall>> {
         if head.version != HttpVersion::Http2 || !head.fields.first("content-type").is_some_and(grpc::is_content_type) {
             return None;
         }
         let method = CallMethod::of(head.path());
-        let mut call = GrpcCall::new(method, mint());
+        let mut call = Box::new(GrpcCall::new(method, mint()));
         if method.is_none() {
             call.fail(GrpcStatus::UNIMPLEMENTED, format!("no method {}", head.path()));
         }
