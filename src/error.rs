@@ -115,7 +115,7 @@ pub(crate) fn describe_for_people(error: &anyhow::Error) -> String {
     if error.is::<Interrupted>() { error.to_string() } else { format!("error: {}", describe_for_page(error)) }
 }
 
-/// The same on lines of a terminal's width.
+/// Describes an error on lines of a terminal's width.
 pub(crate) fn describe_for_terminal(error: &anyhow::Error, width: usize) -> String {
     let text = describe_for_people(error);
     let lines = text.lines().map(|line| match line.split_once(": ") {

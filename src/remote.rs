@@ -223,7 +223,7 @@ impl Remote {
         self.records_over(&mut PageConnection::default(), from, take).await
     }
 
-    /// The same over a connection that stays for the next page.
+    /// Reads records over a connection that stays open for the next page.
     pub(crate) async fn records_over(
         &self,
         connection: &mut PageConnection,

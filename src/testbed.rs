@@ -374,7 +374,7 @@ impl Testbed {
         expectations
     }
 
-    /// The same, as values of `check --expect`.
+    /// The expectations as values of `check --expect`.
     pub(crate) fn expectation_words(&self) -> Vec<String> {
         let expectations = self.expectations();
         let algorithm = expectations.algorithm.map(|algorithm| algorithm.to_string());

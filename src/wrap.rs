@@ -28,7 +28,7 @@ pub(crate) fn columns() -> usize {
     columns_of(std::io::stderr())
 }
 
-/// Of the terminal that this is; 80 if it is none.
+/// The columns of the terminal behind a stream; 80 if it is none.
 pub(crate) fn columns_of(stream: impl rustix::fd::AsFd) -> usize {
     rustix::termios::tcgetwinsize(stream).map_or(80, |size| usize::from(size.ws_col).max(1))
 }

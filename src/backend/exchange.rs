@@ -54,7 +54,7 @@ struct IncomingBody {
     length: u64,
     digest: Sum,
     comparison: Option<RequestComparison>,
-    /// Of the head.
+    /// How the head differs from what the client sent.
     differences: Differences,
 }
 
@@ -305,7 +305,7 @@ fn page(session: Option<Session>, asked: &ContentRequest, mut body: Vec<u8>, sta
     Response { session, ..Response::of(200, format.content(), ResponseBody::Bytes(body)) }
 }
 
-/// The same of a call: its head; what follows is up to the call.
+/// What a call gets: its head; what follows is up to the call.
 fn respond_to_call(
     call: Box<GrpcCall>,
     head: &RequestHead,

@@ -42,11 +42,11 @@ pub(crate) struct Treatment {
 pub(crate) enum Effect {
     /// The response is written as without a fault.
     Answer,
-    /// Of a gRPC call half of its first message, then its end as if all were well. What is no call gets its response; so those below.
+    /// A gRPC call gets half of its first message, then its end as if all were well; what is no call gets its response. So with those below.
     HalfMessage,
     /// That status, without a message.
     GrpcStatus(GrpcStatus),
-    /// The same, in the only head.
+    /// The status of a call in its only head (Trailers-Only).
     TrailersOnly(GrpcStatus),
     /// An answer with this status instead.
     Status(u16),
@@ -69,7 +69,7 @@ pub(crate) enum Effect {
 }
 
 impl Treatment {
-    /// Of all requests, as long as there are no faults.
+    /// What all requests get as long as there are no faults.
     pub(crate) const NORMAL: Treatment = Treatment { delay: Duration::ZERO, effect: Effect::Answer };
 }
 

@@ -96,7 +96,7 @@ pub(super) struct UsualHead {
     content: ContentKind,
     digest: u32,
     lines: Vec<u8>,
-    /// The same head as HPACK encodes it.
+    /// The head as HPACK encodes it.
     block: Vec<u8>,
 }
 

@@ -11,7 +11,7 @@ use crate::wire::{Moment, ReceivedRequest, RequestId, ResponseId};
 const BURST: u32 = 20;
 /// And then one in that time.
 const EVERY: Duration = Duration::from_millis(200);
-/// Of a name, a value, a path.
+/// The longest name, value or path that is shown, in bytes.
 const LONGEST: usize = 200;
 /// Headers of a request.
 const MOST: usize = 40;

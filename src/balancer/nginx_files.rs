@@ -35,7 +35,7 @@ pub(crate) fn printed(file: &Path) -> Option<Configuration> {
     read_dump(&String::from_utf8_lossy(&output.stdout))?.ok()
 }
 
-/// The same of what `nginx -T` printed; None if it is nothing of that kind.
+/// Reads what `nginx -T` printed; None if it is nothing of that kind.
 fn read_dump(text: &str) -> Option<Result<Configuration, Wrong>> {
     let (main, files) = dumped(text)?;
     let folder = Path::new(&main.name).parent().unwrap_or(Path::new("/")).to_owned();

@@ -54,7 +54,7 @@ pub(crate) struct SplitPart {
 pub(crate) struct UpstreamServer {
     /// As written, such as `127.0.0.1:9001`.
     pub(crate) address: String,
-    /// The same, taken apart.
+    /// The address, taken apart.
     pub(crate) endpoint: Endpoint,
     /// 1 unless the file says otherwise.
     pub(crate) weight: u32,

@@ -150,7 +150,7 @@ fn endpoint(dial: &str) -> Endpoint {
     }
 }
 
-/// Of `/reverse_proxy/upstreams`: those of all handlers.
+/// Reads `/reverse_proxy/upstreams`: those of all handlers.
 pub(crate) fn read_upstreams(json: &Value) -> Option<ReportedServers> {
     let endpoint = |upstream: &Value| {
         let address = upstream.get("address")?.as_str()?;

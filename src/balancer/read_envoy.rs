@@ -326,7 +326,7 @@ fn two_choices(config: Option<&Value>, even: bool, unknown: &mut Vec<String>) ->
     None
 }
 
-/// Of `/clusters?format=json`.
+/// Reads `/clusters?format=json`.
 pub(crate) fn read_clusters(json: &Value) -> Option<ReportedServers> {
     let mut groups: BTreeMap<String, Vec<(Endpoint, u64)>> = BTreeMap::new();
     for cluster in json.get("cluster_statuses")?.as_array()? {

@@ -191,7 +191,7 @@ fn close(
     }
 }
 
-/// Of a line of `peers`, `mailers` or `ring`.
+/// Where a line of `peers`, `mailers` or `ring` leads.
 fn companion(words: &[String]) -> Option<Endpoint> {
     match words {
         [kind, _, address, ..] if matches!(kind.as_str(), "peer" | "mailer" | "server") => Some(endpoint(address)),
@@ -419,7 +419,7 @@ fn variable(text: &str) -> Option<(&str, &str, usize)> {
     (!name.is_empty()).then_some((name, default, inner.len() + 2))
 }
 
-/// Of the response to `show servers state`, in its first format. Servers that the file disables are left out.
+/// Reads the response to `show servers state`, in its first format. Servers that the file disables are left out.
 pub(crate) fn read_states(text: &str) -> Option<ReportedServers> {
     const CONFIGURED_DOWN: u32 = 0x04;
     let mut lines = text.lines().filter(|line| !line.is_empty());

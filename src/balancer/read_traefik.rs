@@ -221,7 +221,7 @@ fn upstream(file: &str, name: &str, balancer: &Value) -> Upstream {
     upstream
 }
 
-/// Of `/api/http/services`: those of the file provider.
+/// Reads `/api/http/services`: those of the file provider.
 pub(crate) fn read_services(json: &Value) -> Option<ReportedServers> {
     let mut groups: BTreeMap<String, Vec<(Endpoint, u64)>> = BTreeMap::new();
     for service in json.as_array()? {

@@ -142,7 +142,7 @@ impl BalancingConfig {
         self.backend_protocol.is_some_and(|protocol| protocol.http == BackendHttp::Grpc)
     }
 
-    /// The same for clients that speak HTTP/2.
+    /// This configuration, for clients that speak HTTP/2.
     pub(crate) fn for_http2(self) -> BalancingConfig {
         BalancingConfig { listen_http2: true, ..self }
     }

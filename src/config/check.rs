@@ -361,7 +361,7 @@ impl CheckConfig {
         }
     }
 
-    /// The same with that host at that address, as `--resolve` takes it.
+    /// This check with that host at that address, as `--resolve` takes it.
     pub(crate) fn at_address(mut self, route: String) -> CheckConfig {
         self.resolve.push(route);
         self

@@ -448,7 +448,7 @@ impl RunningFleet {
         self.feed.frame(frame);
     }
 
-    /// Whoever keeps the balancer gets it.
+    /// Passes it to the process that keeps the balancer.
     fn balance(&mut self, wanted: BalanceRequest) -> Result<(), CommandRefusal> {
         let nobody = "no program here can change the balancer: uuid-generator demo starts one that it can change";
         let choices = self.live.front().map(|front| front.choices.clone()).unwrap_or_default();

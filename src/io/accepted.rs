@@ -34,12 +34,12 @@ impl Accepted {
         }
     }
 
-    /// Whether the socket has all of TLS's own: a handshake, tickets.
+    /// Writes what TLS itself has to send: a handshake, tickets. An error says that the socket has not taken it all.
     pub(crate) fn flush(&mut self) -> Result<(), Errno> {
         self.tls.as_mut().map_or(Ok(()), |tls| tls.flush(&self.socket))
     }
 
-    /// The same, but for what may as well leave later.
+    /// Writes what is due, and leaves what may as well leave later.
     pub(crate) fn flush_what_is_due(&mut self) -> Result<(), Errno> {
         if self.tls.as_ref().is_some_and(|tls| tls.owes_only_tickets()) { Ok(()) } else { self.flush() }
     }

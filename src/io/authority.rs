@@ -13,7 +13,7 @@ pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// Of the certificate that the revocation list has.
+/// The serial number of the certificate that the revocation list has.
 const REVOKED: u64 = 666;
 /// The years in which certificates are valid. One that is over was so in the years before, one to come in those after.
 const VALID: std::ops::Range<i32> = 2024..2060;

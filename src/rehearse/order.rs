@@ -42,7 +42,7 @@ pub(crate) struct RehearsalPlan {
 }
 
 impl RehearsalPlan {
-    /// The same, of the file that takes the place of this one.
+    /// The rehearsal of the file that takes the place of this one.
     pub(super) fn after(&self) -> Option<RehearsalPlan> {
         let file = self.then.clone()?;
         Some(RehearsalPlan { file, read: self.then_read.clone(), then: None, then_read: None, ..self.clone() })
@@ -67,7 +67,7 @@ pub(crate) struct UrlTarget {
 }
 
 impl UrlTarget {
-    /// Of a URL as it is typed.
+    /// The target of a URL as it is typed.
     pub(crate) fn of(url: &str) -> Result<UrlTarget, Problem> {
         let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         let expected = || Problem::new("no URL").on(url).hint("write it as https://shop.example/cart");

@@ -280,7 +280,7 @@ impl ResponderService {
         stream.flush()
     }
 
-    /// The same over HTTP/2, until the connection ends.
+    /// Answers over HTTP/2, until the connection ends.
     fn answer_streams(&self, stream: &mut (impl Read + Write), mut input: Vec<u8>) -> io::Result<()> {
         let mut server = Server::new(AnnouncedSettings::SERVER);
         let (mut block, mut out, begun) = (Block::default(), Vec::new(), Instant::now());

@@ -41,7 +41,7 @@ const READ: Duration = Duration::from_secs(4);
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// What gets an empty response unless the user wants another one.
 const STATUS: u16 = 204;
-/// Of a request for which somebody is missing.
+/// The time after which a request seems to wait for a server that is missing.
 const SLOW: Duration = Duration::from_millis(700);
 /// A server behind a server behind a server.
 const ROUNDS: usize = 16;
@@ -229,7 +229,7 @@ impl Scouted {
         self.found.clone()
     }
 
-    /// Of the last round, in which nobody was missing.
+    /// The visits of the last round, in which nobody was missing.
     pub(super) fn visits(&self) -> &Visits {
         &self.visits
     }

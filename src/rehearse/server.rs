@@ -20,7 +20,7 @@ use crate::rehearse::remedy::{Remedy, remedies};
 
 /// It listens, or has said why not, within this time; Envoy and Traefik need some seconds on a slow machine.
 const START: Duration = Duration::from_secs(20);
-/// The same of one that waits for what cannot come.
+/// How long a balancer may take that waits for what cannot come.
 const ELSEWHERE: Duration = Duration::from_secs(8);
 /// Once it listens anywhere, it listens everywhere within this time.
 const SETTLED: Duration = Duration::from_secs(3);
@@ -31,7 +31,7 @@ const GRACE: Duration = Duration::from_secs(2);
 const MOST_REMEDIES: usize = 60;
 /// The most lines of its output that an error shows.
 const LINES: usize = 25;
-/// Of a log that is searched for what is missing.
+/// How much of a log is searched for what is missing, in bytes.
 const LONGEST_LOG: u64 = 4 << 20;
 /// Characters of one of them.
 const LONGEST_LINE: usize = 400;

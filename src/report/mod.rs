@@ -36,7 +36,7 @@ http::named_enum! {
         Github => "github",
     }
 
-    /// As it is typed.
+    /// Its name, as it is typed.
     fn name;
 }
 

@@ -13,7 +13,7 @@ use crate::wire::Generator;
 pub(crate) struct Weight(u16);
 
 impl Weight {
-    /// Of a backend that is like all others.
+    /// The weight of a backend that is like all others.
     pub(crate) const ONE: Weight = Weight(1);
 
     pub(crate) fn get(self) -> u16 {
@@ -133,7 +133,7 @@ impl fmt::Display for Weight {
     }
 }
 
-/// Of all backends, in their order: `5:1:1`.
+/// The weights of all backends, in their order: `5:1:1`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Weights(pub(crate) Vec<Weight>);
 

@@ -38,7 +38,7 @@ const CONNECTIONS: usize = 256;
 /// It is served until it is dropped.
 pub(crate) struct View {
     fleets: Fleets,
-    /// The same backends in the same order, as their fleets say it.
+    /// The backends, in the order of the view, as their fleets report them.
     backends: Vec<BackendStatus>,
     /// What each of them is called in the records of its fleet.
     places: HashMap<(usize, Generator), u16>,

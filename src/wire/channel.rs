@@ -27,7 +27,7 @@ pub(crate) struct ConnectionLimits {
 pub(crate) struct BackendIdentity {
     /// What people and balancers call it.
     pub(crate) name: String,
-    /// Of a backend in a fleet of ports: its port, which is its name too.
+    /// In a fleet of ports: its port, which is its name too.
     pub(crate) number: Option<Generator>,
     /// Differs for each start of the same backend.
     pub(crate) instance: Instance,

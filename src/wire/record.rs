@@ -147,7 +147,7 @@ pub(crate) struct AsArrived {
 }
 
 impl AsArrived {
-    /// Of a request that could not be read.
+    /// What is known of a request that could not be read.
     pub(crate) const NOTHING: AsArrived = AsArrived {
         differences: Differences::NONE,
         fields: FieldMask(0),

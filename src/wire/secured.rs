@@ -31,7 +31,7 @@ impl fmt::Debug for Credentials {
 /// What a backend serves with TLS.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct TlsAssignment {
-    /// Of all connections, unless a fault says otherwise.
+    /// What all connections are served with, unless a fault says otherwise.
     pub(crate) good: Credentials,
     /// Certificates that faults serve.
     pub(crate) bad: Vec<(BadCertificate, Credentials)>,

@@ -58,7 +58,7 @@ pub(super) enum CallProgress {
     Reset,
     /// Its connection is to end.
     EndConnection,
-    /// The same, with a reset of TCP.
+    /// The connection ends with a reset of TCP.
     ResetConnection,
 }
 

@@ -51,7 +51,7 @@ use verdict::observation::Observation;
 /// Where requests go, and how the connection to it is made.
 #[derive(Clone, Debug)]
 pub(crate) struct LoadTarget {
-    /// Of the balancer, or of a backend.
+    /// The address of the balancer, or of a backend.
     pub(crate) address: SocketAddr,
     /// The value of Host.
     pub(crate) host: String,

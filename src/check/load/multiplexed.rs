@@ -81,7 +81,7 @@ impl SharedConnection {
         self.open.as_ref().is_some_and(|open| open.carried > 0)
     }
 
-    /// Of the connection among those of the run.
+    /// The number of the connection among those of the run.
     pub(super) fn number(&self) -> Option<u32> {
         self.open.as_ref().map(|open| open.number)
     }

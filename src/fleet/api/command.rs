@@ -46,7 +46,7 @@ pub(crate) enum FaultChange {
 }
 
 impl FaultChange {
-    /// As it stands in the API's paths.
+    /// Its name in the paths of the API.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             FaultChange::Add(_) => "fault",

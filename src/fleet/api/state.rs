@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 /// What a request may see and do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Access {
-    /// Whoever has the token.
+    /// A client with the token.
     Owner,
     /// Anybody on this machine: may read what is not secret.
     Reader,

@@ -42,7 +42,7 @@ pub(crate) struct LiveView {
     /// Requests that have ended, one count a backend.
     requests_of: Vec<u64>,
     window: RecentWindow,
-    /// Of the second, since 1970, that has not ended.
+    /// The second since 1970 that has not ended.
     second: u64,
     counted: Vec<u32>,
     had_check: bool,
@@ -60,7 +60,7 @@ pub(crate) struct LiveView {
 }
 
 impl LiveView {
-    /// Of a fleet that has just begun.
+    /// The view of a fleet that has just begun.
     pub(crate) fn new(
         backends: impl ExactSizeIterator<Item = Generator>,
         names: FleetNames,

@@ -51,7 +51,7 @@ pub(crate) struct Log {
 pub(crate) type Line = (OutputStream, String);
 
 impl Log {
-    /// Of a fleet that has just begun, with times of day in `zone`.
+    /// The log of a fleet that has just begun, with times of day in `zone`.
     pub(crate) fn new(mode: LogMode, topology: Topology, calendar: Calendar, zone: TimeZone) -> Log {
         let names = topology.names();
         Log { mode, calendar, zone, topology, names, second: calendar.moment, shown: 0, more: BTreeMap::new() }

@@ -26,7 +26,7 @@ pub(super) struct Slot {
     pub(super) watched: Watched,
     /// Number of its connection among those of the run.
     pub(super) connection: u32,
-    /// Of the request in flight, or the last one.
+    /// The index of the request in flight, or of the last one.
     pub(super) index: usize,
     pub(super) target: usize,
     pub(super) deadline: Moment,
