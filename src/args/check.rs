@@ -104,4 +104,4 @@ Examples:
   Third-party backends
     uuid-generator check localhost:8080/ --identity header:X-Served-By
 
-Exit status: 0 pass, 1 fail, 2 could not run, 3 inconclusive, 130 or 143 interrupted.";
+Exit status: 0 pass, 1 fail, 2 could not run, 3 inconclusive, 129, 130 or 143 interrupted.";

@@ -184,10 +184,11 @@ impl EntryCounts {
     fn see_mirrored(&mut self, case: &Case, entry: &Entry) {
         let Some(own) = entry.delivered() else { return };
         let mut copies = entry.attempts.iter().filter(|attempt| case.ledger.is_mirror(attempt.backend));
+        // A copy of what the client sent is faithful, though the request itself was rewritten (NGINX's `$request_uri`).
         let is_another = |copy: &Arrival| {
             [RequestPart::Method, RequestPart::Path, RequestPart::Query]
                 .into_iter()
-                .any(|part| copy.differences.contains(part) != own.differences.contains(part))
+                .any(|part| copy.differences.contains(part) && !own.differences.contains(part))
         };
         if let Some(copy) = copies.next() {
             self.copies_elsewhere += u64::from(is_another(copy));
@@ -649,6 +650,11 @@ mod tests {
         // The mirror has no share.
         assert_eq!(trial.level("shares"), Some(Level::Pass));
         assert_eq!(mirrored(1, &[RequestPart::Path], 100).failures(), ["mirrored"]);
+        let mut rewritten = mirrored(1, &[], 100);
+        for own in rewritten.arrivals.iter_mut().filter(|arrival| arrival.backend != Backend(2)) {
+            own.differences = [RequestPart::Path].into_iter().collect();
+        }
+        assert_eq!(rewritten.level("mirrored"), Some(Level::Note));
         let mut post = mirrored(1, &[], 100);
         post.method = "POST";
         assert_eq!(post.failures(), ["mirrored"]);
