@@ -24,7 +24,7 @@ fn main() {
         names::write(&mut rows, runs, |row| row.contains(only), argument("--show=").as_deref());
         return print!("{rows}");
     }
-    let mut text = String::from(INTRODUCTION);
+    let mut text = introduction(runs);
     sound::write(&mut text);
     shares::write(&mut text, runs * 10);
     names::write(&mut text, runs, |_| true, None);
@@ -37,14 +37,18 @@ fn main() {
     }
 }
 
-const INTRODUCTION: &str = "\
+fn introduction(runs: u64) -> String {
+    format!(
+        "\
 # How sure a verdict is
 
-Written by `make bench`: the part of the check that judges, over simulated balancers whose truth is known.
+Written by the bench `certainty` with `--runs={runs}` (`make bench` makes {RUNS}): the part of the check that judges, over simulated balancers whose truth is known.
 What is exact (a lost request, one executed twice, a stale or a swapped response) needs no simulation: one such request fails the check, and
 `tests/ledger.rs` and `tests/check.rs` plant each of them.
 
-";
+"
+    )
+}
 
 /// Runs `count` experiments on all cores and adds up what they give.
 fn sum<const N: usize>(count: u64, experiment: impl Fn(u64) -> [u64; N] + Sync) -> [u64; N] {
