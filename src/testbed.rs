@@ -336,21 +336,19 @@ impl Testbed {
 
     /// A check of what is configured.
     pub(crate) fn plan(&self, requests: Option<u64>) -> CheckPlan {
-        let (key_headers, key_cookies) = match &self.topology.policy {
-            Policy::Header(name) => (vec![name.to_string()], Vec::new()),
-            Policy::Cookie(name) => (Vec::new(), vec![name.to_string()]),
-            _ => Default::default(),
-        };
-        CheckPlan {
-            balancer: Some(self.front.balancer.title.to_owned()),
-            detection: self.detection(),
-            requests,
-            expectations: self.expectations(),
-            key_headers,
-            key_cookies,
-            trust: self.topology.listen_tls.clone().map_or(Trust::Machine, Trust::Also),
-            ..CheckPlan::new(self.url.clone(), Backing::Fleets(vec![FleetChoice::supervisor(self.supervisor)]))
+        let backends = Backing::Fleets(vec![FleetChoice::supervisor(self.supervisor)]);
+        let mut plan = CheckPlan::new(self.url.clone(), backends);
+        plan.target.trust = self.topology.listen_tls.clone().map_or(Trust::Machine, Trust::Also);
+        plan.environment.balancer = Some(self.front.balancer.title.to_owned());
+        plan.environment.detection = self.detection();
+        plan.load.requests = requests;
+        plan.expectations = self.expectations();
+        match &self.topology.policy {
+            Policy::Header(name) => plan.affinity.headers.push(name.to_string()),
+            Policy::Cookie(name) => plan.affinity.cookies.push(name.to_string()),
+            _ => {}
         }
+        plan
     }
 
     /// What follows from the configuration: the shares, and the algorithm.

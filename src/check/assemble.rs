@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::check::figures;
 use crate::check::load::{Load, Pacing, Reuse, Vary};
-use crate::check::plan::CheckPlan;
+use crate::check::plan::{CheckPlan, RequestPlan, TargetPlan};
 use crate::check::session::SessionData;
 use verdict::algorithm::{Inference, Pick};
 use verdict::arrived::{OtherKind, OtherRequests, RequestChanges};
@@ -78,7 +78,7 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
     let names = session.names.as_slice();
     let judges = Judged { from: session.judged, invented: &session.invented };
     let tally = Tally::of(ledger, judges, session.sample.clone());
-    let targets: Vec<String> = all_urls(plan).map(|url| split(url).1.to_owned()).collect();
+    let targets: Vec<String> = plan.target.urls().map(|url| split(url).1.to_owned()).collect();
     let varied = describe_variation(&session.load.vary).is_some();
     let drill = plan.scenario.drill();
     known.changes.leave_out(ledger.subrequests());
@@ -110,12 +110,12 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
         changes: &known.changes,
         others: &known.others,
         received: &session.received,
-        sent: describe_sent(plan),
-        over_http2: plan.is_over_http2(),
+        sent: describe_sent(&plan.target.url, &plan.request),
+        over_http2: plan.target.is_over_http2(),
         judged: judges,
         connections: &session.connections,
         urls: Urls { targets: &targets, of: &session.urls, first: session.sample.start },
-        detection: plan.detection.unwrap_or(DETECTION),
+        detection: plan.environment.detection.unwrap_or(DETECTION),
         sample: session.sample.clone(),
         health_checks: known.not_counted.health_checks,
         own_fleet: known.own_fleet,
@@ -153,10 +153,10 @@ fn report(case: &Case, session: &SessionData, known: &CheckContext) -> Check {
     let (strip, strip_in_sequence) = strip(&session.evidence.fresh, &case.tally.picks);
     Check {
         name: plan.name.clone(),
-        url: plan.url.clone(),
-        balancer: plan.balancer.clone().or_else(|| by_responses(case.received)),
+        url: plan.target.url.clone(),
+        balancer: plan.environment.balancer.clone().or_else(|| by_responses(case.received)),
         fleet: known.fleet.clone(),
-        surroundings: plan.surroundings.clone(),
+        surroundings: plan.environment.surroundings.clone(),
         traffic: describe_traffic(plan, load, sample().len() as u64, ended.since(started)),
         account: account(case, known, session.judged),
         forwarding: describe_forwarding(case),
@@ -173,11 +173,11 @@ fn report(case: &Case, session: &SessionData, known: &CheckContext) -> Check {
 fn describe_traffic(plan: &CheckPlan, load: &Load, requests: u64, took: Duration) -> TrafficSummary {
     let seconds = took.as_secs_f64();
     TrafficSummary {
-        method: plan.method.clone(),
+        method: plan.request.method.clone(),
         connections: load.connections as u32,
         kept: load.reuse == Reuse::Kept,
         multiplex: load.streams as u32,
-        grpc: plan.grpc,
+        grpc: plan.request.grpc,
         rate: match load.pacing {
             Pacing::Open { rate } => Some(rate),
             Pacing::Closed => None,
@@ -203,20 +203,16 @@ fn strip(in_sequence: &[Pick], sampled: &[Backend]) -> (Vec<Option<u16>>, bool) 
 }
 
 /// The request that the user asked for, without what differs from client to client.
-fn describe_sent(plan: &CheckPlan) -> Sent<'_> {
-    let (authority, target) = split(&plan.url);
-    let own_host = plan.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+fn describe_sent<'a>(url: &'a str, request: &'a RequestPlan) -> Sent<'a> {
+    let (authority, target) = split(url);
+    let own_host = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
     Sent {
-        method: &plan.method,
+        method: &request.method,
         target,
         host: Some(own_host.map_or(authority, |(_, value)| value)),
-        body: plan.bodies.first().map(|body| SentBody::of(body)),
-        fields: &plan.headers,
+        body: request.bodies.first().map(|body| SentBody::of(body)),
+        fields: &request.headers,
     }
-}
-
-fn all_urls(plan: &CheckPlan) -> impl Iterator<Item = &str> {
-    std::iter::once(plan.url.as_str()).chain(plan.further_urls.iter().map(String::as_str))
 }
 
 /// Host with port, and path with query.
@@ -227,7 +223,7 @@ fn split(url: &str) -> (&str, &str) {
 }
 
 /// The sample's requests by URL; none if there is one.
-fn by_url(case: &Case, plan: &CheckPlan) -> Vec<UrlOutcomes> {
+fn by_url(case: &Case, target: &TargetPlan) -> Vec<UrlOutcomes> {
     if !case.urls.are_several() {
         return Vec::new();
     }
@@ -238,7 +234,8 @@ fn by_url(case: &Case, plan: &CheckPlan) -> Vec<UrlOutcomes> {
     let outcomes = |counts: [u64; Outcome::ALL.len()]| {
         Outcome::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
     };
-    all_urls(plan)
+    target
+        .urls()
         .zip(counts)
         .map(|(url, counts)| UrlOutcomes { url: url.to_owned(), outcomes: outcomes(counts) })
         .collect()
@@ -267,7 +264,7 @@ fn account(case: &Case, known: &CheckContext, judged: u32) -> Account {
             ..known.not_counted.clone()
         },
         gaps: known.gaps.clone(),
-        urls: by_url(case, known.plan),
+        urls: by_url(case, &known.plan.target),
     }
 }
 

@@ -114,11 +114,11 @@ async fn check_found(
     watch: &CheckWatch,
     files: Option<&mut LedgerFiles>,
 ) -> Result<Check> {
-    let target = target::resolve(&plan.url, plan)?;
+    let target = target::resolve(&plan.target.url, plan)?;
     refuse_hosts(plan)?;
     match &found.fleet {
         Some(fleet) => {
-            target::refuse_a_backend(&plan.url, &target, &fleet.names())?;
+            target::refuse_a_backend(&plan.target.url, &target, &fleet.names())?;
             refuse_misfits(plan, &fleet.names(), fleet.ready)?;
         }
         None => refuse_what_needs_a_fleet(plan)?,
@@ -131,10 +131,10 @@ async fn check_found(
     let run = session.run;
     let data = tokio::select! {
         data = phases::run(session) => data,
-        () = announce::progress(remote.as_ref(), &plan.url, watch) => unreachable!("it announces without end"),
+        () = announce::progress(remote.as_ref(), &plan.target.url, watch) => unreachable!("it announces without end"),
     };
     if let (Err(error), Some(remote)) = (&data, &remote) {
-        announce::error(remote, &plan.url, error).await;
+        announce::error(remote, &plan.target.url, error).await;
     }
     let mut data = data?;
     let records = if data.records.is_some() { BackendRecords::Kept } else { BackendRecords::None };
@@ -144,7 +144,7 @@ async fn check_found(
     let ledger = Ledger::join(observed, collected.arrivals, records).without_records_of(unrecorded).with_clocks(clocks);
     if let Some(files) = files {
         let (names, sample) = (data.names.as_slice(), data.sample.clone());
-        let check = plan.name.as_deref().unwrap_or(&plan.url);
+        let check = plan.name.as_deref().unwrap_or(&plan.target.url);
         files.write(&ledger, &LedgerOrigin { check, names, judged: data.judged, sample })?;
     }
     let fleet =
@@ -190,7 +190,7 @@ fn refuse_misfits(plan: &CheckPlan, names: &[String], ready: usize) -> Result<()
 
 /// Of this machine's network a check changes nothing.
 fn refuse_hosts(plan: &CheckPlan) -> Result<()> {
-    match (plan.scenario.of_hosts().next(), &plan.hosts) {
+    match (plan.scenario.of_hosts().next(), &plan.environment.hosts) {
         (None, _) | (Some(_), Some(_)) => Ok(()),
         (Some(step), None) => Err(Problem::new("only a rehearsal can change how a host is reached")
             .on(format!("--outage {step}"))
@@ -202,7 +202,10 @@ fn refuse_hosts(plan: &CheckPlan) -> Result<()> {
 fn refuse_what_needs_a_fleet(plan: &CheckPlan) -> Result<()> {
     if plan.streams.is_some() {
         let what = "streams are judged from both ends, and no fleet of this user runs";
-        return Err(Problem::new(what).on(&plan.url).hint("start one (uuid-generator) behind the balancer").into());
+        return Err(Problem::new(what)
+            .on(&plan.target.url)
+            .hint("start one (uuid-generator) behind the balancer")
+            .into());
     }
     let needs_fleet = plan.scenario.steps.iter().find(|step| !matches!(step.action, scenario::StepAction::Command(_)));
     if let Some(step) = needs_fleet {

@@ -18,7 +18,7 @@ use tokio::task::spawn_blocking;
 use crate::check::grpc;
 use crate::check::load::{Load, Traffic, drive};
 use crate::check::phases::meet::Met;
-use crate::check::plan::Experiments;
+use crate::check::plan::{CheckPlan, Experiments};
 use crate::check::scenario::{self, StepResult};
 use crate::check::session::{CheckSession, SessionData};
 use verdict::algorithm::experiments::{self, Setting};
@@ -144,13 +144,14 @@ async fn experiment(
         // The balancer refuses the user's own request: others would say nothing of it.
         return Ok(Evidence { backends, missing: Missing::all(SkipReason::Cached), ..Evidence::default() });
     }
-    let budget = match session.plan.experiments {
+    let CheckPlan { load, request, affinity, scenario, .. } = session.plan;
+    let budget = match load.experiments {
         Experiments::Usual => EXPERIMENTS.min(BEFORE_SAMPLE.saturating_sub(gone)).max(LEAST_EXPERIMENTS),
         Experiments::For(budget) => budget,
         Experiments::Off => Duration::ZERO,
     };
     let ours = session.identity.is_fleet();
-    let is_call = session.plan.grpc;
+    let is_call = request.grpc;
     if !ours && !budget.is_zero() {
         session.watch.announce(&format!(
             "experiments: up to {} s of your own requests, with headers and cookies that differ; --no-experiments leaves them out",
@@ -162,16 +163,16 @@ async fn experiment(
         // Another path is another method, of which nobody knows whether it exists.
         keeps_path: !ours || is_call,
         can_hold: ours && (!is_call || session.client.target().path == grpc::METHOD),
-        headers: session.plan.key_headers.clone(),
-        cookies: session.plan.key_cookies.clone(),
-        own_headers: session.plan.headers.iter().map(|(name, _)| name.clone()).filter(|it| is_varied(it)).collect(),
-        keeps_headers: session.plan.headers.iter().any(|(name, _)| decides_who_asks(name)),
+        headers: affinity.headers.clone(),
+        cookies: affinity.cookies.clone(),
+        own_headers: request.headers.iter().map(|(name, _)| name.clone()).filter(|it| is_varied(it)).collect(),
+        keeps_headers: request.headers.iter().any(|(name, _)| decides_who_asks(name)),
         has_query: session.client.target().path.contains('?'),
-        has_body: ours && !is_call && session.plan.bodies.iter().any(|body| body.len() > 1),
-        rate: session.plan.rate,
+        has_body: ours && !is_call && request.bodies.iter().any(|body| body.len() > 1),
+        rate: load.rate,
         // What the warm-up took is gone.
-        requests: session.plan.budget.map(|budget| budget.saturating_sub(session.client.next_sequence()) / 2),
-        is_followed: session.plan.scenario.steps.is_empty(),
+        requests: load.budget.map(|budget| budget.saturating_sub(session.client.next_sequence()) / 2),
+        is_followed: scenario.steps.is_empty(),
         budget,
     };
     session.on_client(move |live| experiments::run(live, &setting)).await
@@ -193,7 +194,7 @@ fn is_varied(name: &str) -> bool {
 /// Drives the load on a thread of its own, while the scenario is carried out.
 async fn take_sample(session: &mut CheckSession<'_>, load: Load) -> Result<(Traffic, Vec<StepResult>)> {
     let fleets = session.fleets().cloned();
-    let (steps, hosts) = (session.plan.scenario.steps.clone(), session.plan.hosts.clone());
+    let (steps, hosts) = (session.plan.scenario.steps.clone(), session.plan.environment.hosts.clone());
     let progress = session.watch.progress.clone();
     let client = session.client.clone();
     let start = tokio::time::Instant::now();

@@ -17,16 +17,35 @@ use verdict::rules::Expectations;
 pub(crate) struct CheckPlan {
     /// As the configuration file names it.
     pub(crate) name: Option<String>,
+    /// The balancer, and how it is reached.
+    pub(crate) target: TargetPlan,
+    /// What is known of the balancer, and what can be done around it.
+    pub(crate) environment: CheckEnvironment,
+    /// What stands behind it.
+    pub(crate) backends: Backing,
+    /// What is sent.
+    pub(crate) request: RequestPlan,
+    /// How much is sent, and how fast.
+    pub(crate) load: LoadPlan,
+    /// What the balancer must fulfil.
+    pub(crate) expectations: Expectations,
+    /// What may tie a client to a backend.
+    pub(crate) affinity: AffinityPlan,
+    /// What is done to the fleet meanwhile.
+    pub(crate) scenario: Scenario,
+    /// Streams or WebSockets, which are held open instead of requests that are sent.
+    pub(crate) streams: Option<StreamPlan>,
+}
+
+/// The balancer, and how it is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct TargetPlan {
     /// URL of the balancer.
     pub(crate) url: String,
-    /// Which balancer it is, if its configuration is known.
-    pub(crate) balancer: Option<String>,
-    /// In a rehearsal: what differs from production, for people.
-    pub(crate) surroundings: Vec<String>,
-    /// How long it may keep away from a backend that failed, if that is known.
-    pub(crate) detection: Option<Duration>,
     /// Further URLs of the same balancer: requests go to all of them in turn.
     pub(crate) further_urls: Vec<String>,
+    /// HTTP/2 is wanted, whatever the URL begins with.
+    pub(crate) http2: bool,
     /// Where the URL wants TLS.
     pub(crate) trust: Trust,
     /// Shown to a balancer that asks for a certificate of its clients.
@@ -35,8 +54,26 @@ pub(crate) struct CheckPlan {
     pub(crate) routes: Vec<Route>,
     /// Each connection begins with a PROXY protocol header (curl's `--haproxy-protocol`).
     pub(crate) haproxy_protocol: bool,
-    /// What stands behind it.
-    pub(crate) backends: Backing,
+    /// In a rehearsal: the addresses of clients.
+    pub(crate) clients: Option<ClientNetwork>,
+}
+
+/// What is known of the balancer, and what can be done around it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CheckEnvironment {
+    /// Which balancer it is, if its configuration is known.
+    pub(crate) balancer: Option<String>,
+    /// How long it may keep away from a backend that failed, if that is known.
+    pub(crate) detection: Option<Duration>,
+    /// In a rehearsal: what differs from production, for people.
+    pub(crate) surroundings: Vec<String>,
+    /// In a rehearsal: changes how the backends' hosts are reached.
+    pub(crate) hosts: Option<HostControl>,
+}
+
+/// The user's own request.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestPlan {
     /// `GET` unless said otherwise.
     pub(crate) method: String,
     /// Sent with every request.
@@ -47,12 +84,15 @@ pub(crate) struct CheckPlan {
     pub(crate) chunked: bool,
     /// Requests with a body wait for `100 Continue`, for a second at most.
     pub(crate) expect_continue: bool,
-    /// Connections at once, at most; None leaves it to the pacing.
-    pub(crate) connections: Option<usize>,
-    /// HTTP/2 is wanted, whatever the URL begins with.
-    pub(crate) http2: bool,
     /// Requests are calls of gRPC.
     pub(crate) grpc: bool,
+}
+
+/// How much is sent, and how fast.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoadPlan {
+    /// Connections at once, at most; None leaves it to the pacing.
+    pub(crate) connections: Option<usize>,
     /// Requests at once on each connection of HTTP/2, at most.
     pub(crate) multiplex: usize,
     /// A new connection for each request.
@@ -69,22 +109,17 @@ pub(crate) struct CheckPlan {
     pub(crate) duration: Option<Duration>,
     /// How long a response is waited for.
     pub(crate) timeout: Duration,
-    /// What the balancer must fulfil.
-    pub(crate) expectations: Expectations,
+}
+
+/// What may tie a client to a backend.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AffinityPlan {
     /// Headers that the balancer might key on.
-    pub(crate) key_headers: Vec<String>,
+    pub(crate) headers: Vec<String>,
+    /// Cookies that the balancer might key on.
+    pub(crate) cookies: Vec<String>,
     /// Where backends open sessions that the balancer is to keep.
     pub(crate) session: Option<SessionPlace>,
-    /// Cookies that the balancer might key on.
-    pub(crate) key_cookies: Vec<String>,
-    /// What is done to the fleet meanwhile.
-    pub(crate) scenario: Scenario,
-    /// Streams or WebSockets, which are held open instead of requests that are sent.
-    pub(crate) streams: Option<StreamPlan>,
-    /// In a rehearsal: the addresses of clients.
-    pub(crate) clients: Option<ClientNetwork>,
-    /// In a rehearsal: changes how the backends' hosts are reached.
-    pub(crate) hosts: Option<HostControl>,
 }
 
 /// Streams or WebSockets that are held open.
@@ -104,24 +139,71 @@ impl CheckPlan {
     pub(crate) fn new(url: String, backends: Backing) -> CheckPlan {
         CheckPlan {
             name: None,
+            target: TargetPlan::new(url),
+            environment: CheckEnvironment::default(),
+            backends,
+            request: RequestPlan::default(),
+            load: LoadPlan::default(),
+            expectations: Expectations::default(),
+            affinity: AffinityPlan::default(),
+            scenario: Scenario::default(),
+            streams: None,
+        }
+    }
+}
+
+impl TargetPlan {
+    /// That URL with nothing else asked for.
+    pub(crate) fn new(url: String) -> TargetPlan {
+        TargetPlan {
             url,
-            balancer: None,
-            surroundings: Vec::new(),
-            detection: None,
             further_urls: Vec::new(),
+            http2: false,
             trust: Trust::Machine,
             client_certificate: None,
             routes: Vec::new(),
             haproxy_protocol: false,
-            backends,
+            clients: None,
+        }
+    }
+
+    /// All of them, in the order in which requests take them.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.url).chain(&self.further_urls).map(String::as_str)
+    }
+
+    /// Whether requests go to the balancer in HTTP/2; none where that differs from URL to URL.
+    pub(crate) fn is_over_http2(&self) -> Option<bool> {
+        let of = |url: &str| self.http2 || ["h2c://", "grpc://", "grpcs://"].iter().any(|it| url.starts_with(it));
+        let first = of(&self.url);
+        self.urls().all(|url| of(url) == first).then_some(first)
+    }
+}
+
+impl Default for RequestPlan {
+    fn default() -> RequestPlan {
+        RequestPlan {
             method: "GET".to_owned(),
             headers: Vec::new(),
             bodies: Vec::new(),
             chunked: false,
             expect_continue: false,
-            connections: None,
-            http2: false,
             grpc: false,
+        }
+    }
+}
+
+impl RequestPlan {
+    /// What is sent. An error is a header that would contradict what frames the request.
+    pub(crate) fn spec(&self) -> Result<RequestSpec, BadHeader> {
+        RequestSpec::new(&self.method, &self.headers, &self.bodies, self.chunked, self.expect_continue)
+    }
+}
+
+impl Default for LoadPlan {
+    fn default() -> LoadPlan {
+        LoadPlan {
+            connections: None,
             multiplex: 1,
             new_connections: false,
             rate: None,
@@ -130,14 +212,6 @@ impl CheckPlan {
             experiments: Experiments::Usual,
             duration: None,
             timeout: Duration::from_secs(10),
-            expectations: Expectations::default(),
-            key_headers: Vec::new(),
-            session: None,
-            key_cookies: Vec::new(),
-            scenario: Scenario::default(),
-            streams: None,
-            clients: None,
-            hosts: None,
         }
     }
 }
@@ -150,25 +224,13 @@ const SCENARIO_RATE: f64 = 500.0;
 impl CheckPlan {
     /// Requests a second of the sample; None for a closed loop.
     pub(crate) fn sample_rate(&self) -> Option<f64> {
-        self.rate.or((!self.scenario.steps.is_empty()).then_some(SCENARIO_RATE))
+        self.load.rate.or((!self.scenario.steps.is_empty()).then_some(SCENARIO_RATE))
     }
 
     /// Connections of the sample, at most.
     pub(crate) fn connections_at_once(&self) -> usize {
         let usual = if self.sample_rate().is_some() { OPEN_CONNECTIONS } else { CLOSED_CONNECTIONS };
-        self.connections.unwrap_or(usual)
-    }
-
-    /// Whether requests go to the balancer in HTTP/2; none where that differs from URL to URL.
-    pub(crate) fn is_over_http2(&self) -> Option<bool> {
-        let of = |url: &String| self.http2 || ["h2c://", "grpc://", "grpcs://"].iter().any(|it| url.starts_with(it));
-        let first = of(&self.url);
-        self.further_urls.iter().all(|url| of(url) == first).then_some(first)
-    }
-
-    /// What is sent. An error is a header that would contradict what frames the request.
-    pub(crate) fn request(&self) -> Result<RequestSpec, BadHeader> {
-        RequestSpec::new(&self.method, &self.headers, &self.bodies, self.chunked, self.expect_continue)
+        self.load.connections.unwrap_or(usual)
     }
 }
 

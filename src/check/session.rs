@@ -208,10 +208,10 @@ fn prober(
     first: u64,
     identity: &Identity,
 ) -> Result<Prober> {
-    let prober = Prober::new(target.clone(), run, first, plan.timeout, identity.clone())
-        .with_request(Arc::new(plan.request()?))
-        .with_rate(plan.rate)
-        .with_session(plan.session.clone())
+    let prober = Prober::new(target.clone(), run, first, plan.load.timeout, identity.clone())
+        .with_request(Arc::new(plan.request.spec()?))
+        .with_rate(plan.load.rate)
+        .with_session(plan.affinity.session.clone())
         .with_progress(watch.progress.clone());
     Ok(prober)
 }

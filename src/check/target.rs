@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::check::grpc;
 use crate::check::load::{LoadTarget, Tls};
-use crate::check::plan::{CheckPlan, ClientCertificate, Route, RouteTo, Trust};
+use crate::check::plan::{CheckPlan, ClientCertificate, Route, RouteTo, TargetPlan, Trust};
 use crate::error::Problem;
 
 /// Reads a URL and resolves its host, by the routes of the plan first. Of several addresses the first that takes a connection is
@@ -29,19 +29,19 @@ pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
     }
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let tls = secure.then(|| tls(host, plan)).transpose().with_context(|| url.to_owned())?;
+    let tls = secure.then(|| tls(host, &plan.target)).transpose().with_context(|| url.to_owned())?;
     let path = match uri.path_and_query().map_or("/", |path| path.as_str()) {
-        "/" if plan.grpc => grpc::METHOD,
+        "/" if plan.request.grpc => grpc::METHOD,
         path => path,
     };
-    let address = reachable(url, host, &addresses(url, host, port, &plan.routes)?, plan.timeout)?;
+    let address = reachable(url, host, &addresses(url, host, port, &plan.target.routes)?, plan.load.timeout)?;
     Ok(LoadTarget {
         address,
         host: authority.as_str().to_owned(),
         path: path.to_owned(),
         tls: if http2 { tls.map(Tls::with_http2) } else { tls },
-        haproxy_protocol: plan.haproxy_protocol,
-        clients: plan.clients,
+        haproxy_protocol: plan.target.haproxy_protocol,
+        clients: plan.target.clients,
         http2,
     })
 }
@@ -63,7 +63,7 @@ fn protocol(url: &str, scheme: Option<&str>, plan: &CheckPlan) -> Result<UrlProt
         Some("http" | "ws") => (false, false),
         Some("https" | "wss") => (true, false),
         Some("h2c") => (false, true),
-        Some("grpc" | "grpcs") if !plan.grpc => {
+        Some("grpc" | "grpcs") if !plan.request.grpc => {
             let problem = Problem::new("only a check calls methods of gRPC").on(url);
             return Err(problem.hint("use uuid-generator check, or begin the URL with h2c://"));
         }
@@ -75,12 +75,12 @@ fn protocol(url: &str, scheme: Option<&str>, plan: &CheckPlan) -> Result<UrlProt
             return Err(no_url(url, format!("unsupported scheme {scheme}://, {spoken}")));
         }
     };
-    Ok(UrlProtocol { secure, http2: http2 || plan.http2 })
+    Ok(UrlProtocol { secure, http2: http2 || plan.target.http2 })
 }
 
 /// Options that a URL's protocol leaves without effect.
 fn refuse_misfits(url: &str, protocol: &UrlProtocol, plan: &CheckPlan) -> Result<(), Problem> {
-    if plan.multiplex > 1 && !protocol.http2 {
+    if plan.load.multiplex > 1 && !protocol.http2 {
         let problem = Problem::new("--streams needs HTTP/2, and that URL does not ask for it").on(url);
         return Err(problem.hint("add --http2, or begin the URL with h2c://"));
     }
@@ -88,15 +88,14 @@ fn refuse_misfits(url: &str, protocol: &UrlProtocol, plan: &CheckPlan) -> Result
         let problem = Problem::new("streams are held over HTTP/1.1, and that URL asks for HTTP/2").on(url);
         return Err(problem.hint("begin it with http:// and leave --http2 out, or leave --stream out"));
     }
-    let option = match plan.trust {
-        _ if plan.client_certificate.is_some() => Some("--cert"),
+    let option = match plan.target.trust {
+        _ if plan.target.client_certificate.is_some() => Some("--cert"),
         Trust::Machine => None,
         Trust::Also(_) => Some("--ca"),
         Trust::Anyone => Some("--insecure"),
     };
-    let urls = || [&plan.url].into_iter().chain(&plan.further_urls);
     // One that another URL needs is about that one.
-    if let (false, Some(option)) = (protocol.secure || urls().any(|url| is_secure(url)), option) {
+    if let (false, Some(option)) = (protocol.secure || plan.target.urls().any(is_secure), option) {
         let problem = Problem::new(format!("{option} is about TLS, and that URL has none")).on(url);
         return Err(problem.hint(format!("begin it with https://, or leave {option} out")));
     }
@@ -168,7 +167,7 @@ fn addresses(url: &str, host: &str, port: u16, routes: &[Route]) -> Result<Vec<S
     Ok(addresses)
 }
 
-fn tls(host: &str, plan: &CheckPlan) -> Result<Tls> {
+fn tls(host: &str, plan: &TargetPlan) -> Result<Tls> {
     let name = ServerName::try_from(host.to_owned()).with_context(|| format!("no certificate can be for {host}"))?;
     let tls = match &plan.trust {
         Trust::Anyone => Tls::trusting_anyone(name),

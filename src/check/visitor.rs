@@ -41,15 +41,15 @@ pub(crate) struct Visited {
 impl Visitor {
     /// To that URL. Each request has `timeout`.
     pub(crate) fn new(url: &str, trust: &Trust, timeout: Duration, keeps_cookies: bool) -> Result<Visitor> {
-        Visitor::of(
-            &CheckPlan { trust: trust.clone(), timeout, ..CheckPlan::new(url.to_owned(), Backing::Any) },
-            keeps_cookies,
-        )
+        let mut plan = CheckPlan::new(url.to_owned(), Backing::Any);
+        plan.target.trust = trust.clone();
+        plan.load.timeout = timeout;
+        Visitor::of(&plan, keeps_cookies)
     }
 
     /// To the URL of a plan, from the address of its first client.
     pub(crate) fn of(plan: &CheckPlan, keeps_cookies: bool) -> Result<Visitor> {
-        let (url, timeout) = (&plan.url, plan.timeout);
+        let (url, timeout) = (&plan.target.url, plan.load.timeout);
         let target = target::resolve(url, plan)?;
         // As a check does: who sends requests to a backend learns nothing about a balancer.
         let fleets = Runfile::find_all();
@@ -59,7 +59,7 @@ impl Visitor {
         Ok(Visitor {
             origin,
             prober: Prober::new(target, run_number::new(), 0, timeout, Identity::Fleet)
-                .with_request(plan.request()?.into()),
+                .with_request(plan.request.spec()?.into()),
             backends: BackendNames::new(Vec::new()),
             jar: keeps_cookies.then(Jar::default),
         })

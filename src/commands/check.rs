@@ -279,9 +279,9 @@ fn plans_on(
     let plan = |check: CheckConfig| {
         let has_tolerance = check.tolerance.is_some();
         let mut plan = check.at(&testbed.check_url()).resolve(&backing)?;
-        plan.balancer = Some(testbed.front.balancer.title.to_owned());
-        plan.surroundings = notes.to_vec();
-        plan.detection = testbed.detection();
+        plan.environment.balancer = Some(testbed.front.balancer.title.to_owned());
+        plan.environment.surroundings = notes.to_vec();
+        plan.environment.detection = testbed.detection();
         // What a file of the user's own configures is not known here.
         if args.balancer_config.is_none() {
             expect::from_testbed(testbed, &mut plan, has_tolerance);

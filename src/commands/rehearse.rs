@@ -17,7 +17,7 @@ use crate::balancer::expected::Expected;
 use crate::balancer::path::quoted;
 use crate::balancer::read::{Configuration, Upstream};
 use crate::check::plan::{Backing, CheckPlan, Trust};
-use crate::check::scenario::{HostControl, Reach};
+use crate::check::scenario::{HostControl, Reach, Scenario};
 use crate::check::{CheckWatch, is_secure};
 use crate::error::{Interrupted, Problem};
 use crate::rehearse::{self, RehearsalPlan, Stage, UrlTarget};
@@ -101,7 +101,7 @@ fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
         read,
         refused,
         file,
-        urls: [&check.url].into_iter().chain(&check.further_urls).cloned().collect(),
+        urls: check.target.urls().map(str::to_owned).collect(),
         check,
         names: args
             .name
@@ -177,22 +177,22 @@ fn plan_of(args: &RehearseArgs, order: &RehearsalPlan, rehearsal: &rehearse::Reh
     let mut plan = plan(args, &Backing::Fleets(vec![FleetChoice::supervisor(rehearsal.supervisor)]))?;
     // The file may have certificates for other URLs than these.
     let is_secure = order.urls.iter().any(|url| is_secure(url));
-    if let (Trust::Machine, Some(authority), true) = (&plan.trust, &rehearsal.authority, is_secure) {
-        plan.trust = Trust::Also(authority.clone());
+    if let (Trust::Machine, Some(authority), true) = (&plan.target.trust, &rehearsal.authority, is_secure) {
+        plan.target.trust = Trust::Also(authority.clone());
     }
-    plan.surroundings.clone_from(&rehearsal.notes);
+    plan.environment.surroundings.clone_from(&rehearsal.notes);
     if let Some(place) = &args.at {
-        plan.surroundings.push(format!("{}: stands at {}", args.file.display(), place.display()));
+        plan.environment.surroundings.push(format!("{}: stands at {}", args.file.display(), place.display()));
     }
-    plan.clients = order.clients;
+    plan.target.clients = order.clients;
     if let (Some(then), Some(renew)) = (&order.then, order.balancer.renew) {
         let folder = order.file.parent().unwrap_or(Path::new("/"));
         let take_place = format!("cd {} && cat {} > {}", quoted(folder), quoted(then), quoted(&order.file));
         let command = format!("{take_place} && {}", renew(&order.file));
         plan.scenario.add_command(command, RENEWED);
     }
-    plan.hosts = Some(hosts(&plan, rehearsal.hosts.clone())?);
-    plan.balancer.get_or_insert_with(|| order.balancer.title.to_owned());
+    plan.environment.hosts = Some(hosts(&plan.scenario, rehearsal.hosts.clone())?);
+    plan.environment.balancer.get_or_insert_with(|| order.balancer.title.to_owned());
     let file = order.file.display().to_string();
     let expected = rehearsal.expected.clone().unwrap_or_default();
     let unknown = [rehearsal.unknown.clone(), expected.unknown.clone()].concat();
@@ -204,8 +204,8 @@ fn plan_of(args: &RehearseArgs, order: &RehearsalPlan, rehearsal: &rehearse::Reh
 }
 
 /// What changes how hosts are reached. A step that cannot be done is reported before anything is sent.
-fn hosts(plan: &CheckPlan, hosts: rehearse::Hosts) -> Result<HostControl, Problem> {
-    for step in plan.scenario.of_hosts() {
+fn hosts(scenario: &Scenario, hosts: rehearse::Hosts) -> Result<HostControl, Problem> {
+    for step in scenario.of_hosts() {
         let Some(backend) = &step.backend else {
             return Err(Problem::new("no backend is named").on(format!("--outage {step}")));
         };

@@ -1,8 +1,9 @@
 //! One check: typed, or a table `[[check]]` of the file; and the plan that it means.
 
-use std::fmt::Display;
 mod misfits;
+mod outage;
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +12,15 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::layer::{Layer, layer};
-use super::nearest::nearest;
 use super::text::one_or_more;
 use super::{expectations, request, streams, suggest};
 use crate::check::duration_of;
 use crate::check::grpc;
 use crate::check::load::SessionPlace;
-use crate::check::plan::{Backing, CheckPlan, ClientCertificate, Experiments, Trust};
-use crate::check::scenario::{self, Scenario};
+use crate::check::plan::{
+    AffinityPlan, Backing, CheckEnvironment, CheckPlan, ClientCertificate, Experiments, LoadPlan, RequestPlan,
+    TargetPlan, Trust,
+};
 use crate::error::Problem;
 use crate::wire::Time;
 use verdict::outcome::Outcome;
@@ -279,7 +281,7 @@ impl CheckConfig {
             sessions: self.session.is_some(),
             ..expectations::resolve(&self.expect, self.tolerance.as_deref(), &self.allow)?
         };
-        let scenario = self.scenario()?;
+        let scenario = outage::scenario(self.outage.as_deref(), self.during.as_deref())?;
         let asked = streams::Asked {
             stream: self.stream.as_deref(),
             connections,
@@ -290,19 +292,36 @@ impl CheckConfig {
         let (url, streams) = streams.map_or((url, None), |(url, plan)| (url, Some(plan)));
         Ok(CheckPlan {
             name: self.name.clone(),
-            further_urls: urls.collect(),
-            trust: self.trust()?,
-            client_certificate: self.client_certificate()?,
-            routes: routes.concat(),
-            haproxy_protocol: self.haproxy_protocol,
-            method: self.method()?,
-            headers: fields,
-            grpc: self.is_call(),
-            bodies,
-            chunked: self.chunked || headers.chunked,
-            expect_continue: self.expect_continue || headers.expect_continue,
+            target: TargetPlan {
+                further_urls: urls.collect(),
+                http2: self.http2,
+                trust: self.trust()?,
+                client_certificate: self.client_certificate()?,
+                routes: routes.concat(),
+                haproxy_protocol: self.haproxy_protocol,
+                ..TargetPlan::new(url)
+            },
+            environment: CheckEnvironment::default(),
+            request: RequestPlan {
+                method: self.method()?,
+                headers: fields,
+                bodies,
+                chunked: self.chunked || headers.chunked,
+                expect_continue: self.expect_continue || headers.expect_continue,
+                grpc: self.is_call(),
+            },
+            load: self.load(connections, duration)?,
+            expectations,
+            affinity: self.affinity()?,
+            scenario,
+            streams,
+            backends: self.backing(backing)?,
+        })
+    }
+
+    fn load(&self, connections: Option<usize>, duration: Option<Duration>) -> Result<LoadPlan, Problem> {
+        Ok(LoadPlan {
             connections,
-            http2: self.http2,
             multiplex: self.multiplex()?,
             new_connections: self.new_connections,
             rate: self.rate()?,
@@ -311,13 +330,14 @@ impl CheckConfig {
             experiments: self.experiments()?,
             duration,
             timeout: self.patience()?,
-            expectations,
-            scenario,
-            streams,
+        })
+    }
+
+    fn affinity(&self) -> Result<AffinityPlan, Problem> {
+        Ok(AffinityPlan {
+            headers: self.key_header.clone(),
+            cookies: self.key_cookie.clone(),
             session: self.session()?,
-            key_headers: self.key_header.clone(),
-            key_cookies: self.key_cookie.clone(),
-            ..CheckPlan::new(url, self.backing(backing)?)
         })
     }
 
@@ -427,24 +447,6 @@ impl CheckConfig {
         }
     }
 
-    fn scenario(&self) -> Result<Scenario, Problem> {
-        let mut scenario = match &self.outage {
-            Some(outage) => outage.parse::<Scenario>().map_err(|why| {
-                let problem = Problem::new(format!("--outage {why}"));
-                match outage.split(',').find_map(meant_action) {
-                    Some(meant) => problem.hint(format!("did you mean {meant}?")),
-                    None => problem,
-                }
-            })?,
-            None => Scenario::default(),
-        };
-        if let Some(during) = &self.during {
-            let (command, at) = timed(during);
-            scenario.add_command(command, at);
-        }
-        Ok(scenario)
-    }
-
     fn backing(&self, backing: &Backing) -> Result<Backing, Problem> {
         match (&self.identity, backing) {
             (Some(identity), Backing::Any) => Ok(Backing::Others(request::identity(identity)?)),
@@ -472,22 +474,6 @@ fn time(option: &str, text: Option<&str>) -> Result<Option<Duration>, Problem> {
         Err(why) => Err(Problem::new(why).on(format!("{option} {text}"))),
     };
     text.map(read).transpose()
-}
-
-/// `nginx -s reload@2s`: what, and when.
-fn timed(text: &str) -> (String, Duration) {
-    let at = text.rsplit_once('@').and_then(|(command, at)| Some((command, at.parse::<Time>().ok()?)));
-    match at {
-        Some((command, Time(at))) => (command.to_owned(), at),
-        None => (text.to_owned(), Duration::from_secs(1)),
-    }
-}
-
-/// What the action of a step may have meant, if it is none.
-fn meant_action(step: &str) -> Option<&'static str> {
-    let typed = step.trim().split([':', '@']).next().unwrap_or_default();
-    let known: Vec<&str> = scenario::words().collect();
-    if known.contains(&typed) { None } else { nearest(typed, known) }
 }
 
 #[cfg(test)]
@@ -527,8 +513,8 @@ mod tests {
     fn what_is_typed_wins_over_the_file_also_where_options_exclude_each_other() {
         let file = || written("ca = \"ca.pem\"\nbody-bytes = 5\nexperiments-for = \"3s\"\nrequests = 7\nrate = 2.0");
         let merged = plan(typed(&["--insecure", "--no-experiments", "-n", "9"]).over(file())).unwrap();
-        assert_eq!((merged.trust, merged.experiments), (Trust::Anyone, Experiments::Off));
-        assert_eq!((merged.requests, merged.rate, merged.bodies.len()), (Some(9), Some(2.0), 1));
+        assert_eq!((merged.target.trust, merged.load.experiments), (Trust::Anyone, Experiments::Off));
+        assert_eq!((merged.load.requests, merged.load.rate, merged.request.bodies.len()), (Some(9), Some(2.0), 1));
         let merged = typed(&["--body", "prompt.json"]).over(file());
         assert_eq!((merged.body_bytes, merged.body), (None, vec!["prompt.json".to_owned()]));
     }
@@ -536,17 +522,20 @@ mod tests {
     #[test]
     fn a_plan_without_options_is_the_usual_one() {
         let plan = plan(typed(&[])).unwrap();
-        assert_eq!((plan.method.as_str(), plan.bodies.len(), plan.timeout), ("GET", 0, Duration::from_secs(10)));
-        assert_eq!((plan.experiments, plan.budget, plan.rate), (Experiments::Usual, None, None));
-        assert_eq!(plan.url, "http://localhost/");
+        assert_eq!(
+            (plan.request.method.as_str(), plan.request.bodies.len(), plan.load.timeout),
+            ("GET", 0, Duration::from_secs(10))
+        );
+        assert_eq!((plan.load.experiments, plan.load.budget, plan.load.rate), (Experiments::Usual, None, None));
+        assert_eq!(plan.target.url, "http://localhost/");
     }
 
     #[test]
     fn a_header_may_ask_for_what_the_check_does_itself() {
         let header = ["--header", "Transfer-Encoding: chunked", "--header", "Expect: 100-continue", "--header", "A: b"];
         let plan = plan(typed(&header)).unwrap();
-        assert_eq!((plan.chunked, plan.expect_continue), (true, true));
-        assert_eq!(plan.headers, [("A".to_owned(), "b".to_owned())]);
+        assert_eq!((plan.request.chunked, plan.request.expect_continue), (true, true));
+        assert_eq!(plan.request.headers, [("A".to_owned(), "b".to_owned())]);
     }
 
     #[test]
@@ -573,12 +562,5 @@ mod tests {
         let file = written("name = \"a\"\nca = \"x\"\ninsecure = true");
         assert_eq!(plan(file).unwrap_err(), "check a: --ca and --insecure: either trusts some certificates, or any");
         assert!(plan(written("body = \"x\"\nbody-bytes = 1")).is_err());
-    }
-
-    #[test]
-    fn a_command_runs_after_a_second_or_at_its_time() {
-        assert_eq!(timed("nginx -s reload"), ("nginx -s reload".to_owned(), Duration::from_secs(1)));
-        assert_eq!(timed("nginx -s reload@250ms"), ("nginx -s reload".to_owned(), Duration::from_millis(250)));
-        assert_eq!(timed("ssh me@host"), ("ssh me@host".to_owned(), Duration::from_secs(1)));
     }
 }

@@ -16,7 +16,7 @@ use world::scout::{Scout, Sightings};
 
 use crate::balancer::nginx_servers::{Because, responding};
 use crate::balancer::read::{Configuration, Endpoint, Upstream};
-use crate::check::plan::{CheckPlan, Trust};
+use crate::check::plan::{CheckPlan, LoadPlan, TargetPlan, Trust};
 use crate::check::{Visited, Visitor};
 use crate::error::Problem;
 use crate::rehearse::copy;
@@ -335,8 +335,10 @@ fn anyone(place: &UrlTarget) -> Trust {
 
 /// Sends a request as the check does it.
 fn visit(order: &RehearsalPlan, url: &str, trust: Trust) -> Result<Visited> {
-    let plan =
-        CheckPlan { url: url.to_owned(), trust, timeout: TIMEOUT, clients: order.clients, ..order.check.clone() };
+    let check = &order.check;
+    let target = TargetPlan { url: url.to_owned(), trust, clients: order.clients, ..check.target.clone() };
+    let load = LoadPlan { timeout: TIMEOUT, ..check.load };
+    let plan = CheckPlan { target, load, ..check.clone() };
     Visitor::of(&plan, false)?.visit()
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Unmet<'a> {
 
 impl Unmet<'_> {
     pub(crate) fn problem(&self) -> Problem {
-        let url = &self.plan.url;
+        let url = &self.plan.target.url;
         if let Some(failure) = &self.seen.tls_failure {
             return Problem::new(failure.to_string()).on(url).hint(failure.hint());
         }
@@ -34,16 +34,16 @@ impl Unmet<'_> {
         }
         let (what, hint) = match self.seen.observation.outcome {
             ClientOutcome::TimedOut => (
-                format!("no response within {:?}", self.plan.timeout),
+                format!("no response within {:?}", self.plan.load.timeout),
                 "is it the balancer, and do its backends respond? --timeout waits longer".to_owned(),
             ),
             ClientOutcome::TooLarge => (
                 format!("its response is larger than {} MiB", BODY_LIMIT / 1024 / 1024),
                 "is it the right path? The check wants small responses".to_owned(),
             ),
-            ClientOutcome::Malformed if self.plan.is_over_http2() == Some(true) => (
+            ClientOutcome::Malformed if self.plan.target.is_over_http2() == Some(true) => (
                 "what it sends is not HTTP/2".to_owned(),
-                if self.plan.grpc {
+                if self.plan.request.grpc {
                     "gRPC needs HTTP/2 at that port too: NGINX http2 on, HAProxy alpn h2 (or proto h2) on the bind line"
                 } else {
                     "does that port speak HTTP/1.1 only? Begin the URL with http:// or https://, without --http2"
@@ -60,7 +60,7 @@ impl Unmet<'_> {
             ),
             ClientOutcome::Closed | ClientOutcome::Reset => (
                 "it takes the connection and ends it without a response".to_owned(),
-                if self.plan.haproxy_protocol {
+                if self.plan.target.haproxy_protocol {
                     "does that port speak HTTP/1.1, and expect a PROXY header?".to_owned()
                 } else {
                     "does that port speak HTTP/1.1? One that expects a PROXY header ends others: --haproxy-protocol"
@@ -112,11 +112,12 @@ impl Unmet<'_> {
                 );
             }
             400 => {
-                let own: usize = self.plan.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+                let own: usize =
+                    self.plan.request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
                 let is_large = own > LARGE_HEAD || text.to_ascii_lowercase().contains("too large");
                 let mut why =
                     format!("the balancer refuses the request: {}", or(&text, "is the Host that which it serves?"));
-                if self.plan.haproxy_protocol {
+                if self.plan.target.haproxy_protocol {
                     why.push_str("; does it expect a PROXY header? If not, leave out --haproxy-protocol");
                 }
                 match self.directives(431).filter(|_| is_large) {
@@ -150,7 +151,7 @@ impl Unmet<'_> {
 impl Unmet<'_> {
     /// What decides in this balancer about a response with that status.
     fn directives(&self, status: u16) -> Option<String> {
-        let named = self.plan.balancer.as_deref();
+        let named = self.plan.environment.balancer.as_deref();
         let by_response = ["Server", "Via"].into_iter().filter_map(|name| header(&self.seen.head, name));
         hints::directives(status, named.into_iter().chain(by_response))
     }
@@ -174,11 +175,11 @@ fn wants_client_certificate(body: &str) -> bool {
 }
 
 /// Backends that read a PROXY header where a request should begin.
-pub(crate) fn proxy_header(plan: &CheckPlan, seen: &ProbeResult) -> Option<Problem> {
+pub(crate) fn proxy_header(url: &str, seen: &ProbeResult) -> Option<Problem> {
     let text = first_line(&seen.body);
     (seen.observation.status == 400 && text.contains("PROXY header")).then(|| {
         let what = format!("the backends refuse every request with {}: {text}", seen.observation.status);
-        Problem::new(what).on(&plan.url).hint(
+        Problem::new(what).on(url).hint(
             "the balancer sends a PROXY protocol header first: start the fleet with --proxy-protocol, or turn it off in the \
              balancer",
         )

@@ -60,7 +60,7 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
             identify(session, seen).await?;
             return Ok(Met::Backend);
         }
-        let has_body = session.plan.bodies.iter().any(|body| !body.is_empty());
+        let has_body = session.plan.request.bodies.iter().any(|body| !body.is_empty());
         if is_whole(&seen) && seen.observation.status == 413 && has_body && session.collector.is_some() {
             return Ok(Met::BodyLimit);
         }
@@ -73,7 +73,7 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
             }
             ClientOutcome::TimedOut | ClientOutcome::TooLarge | ClientOutcome::Malformed => Duration::ZERO,
             // One that was just started may show a certificate of its own until it has read ours, as Traefik does.
-            ClientOutcome::TlsFailed if is_lasting && session.plan.balancer.is_some() => ROUTES,
+            ClientOutcome::TlsFailed if is_lasting && session.plan.environment.balancer.is_some() => ROUTES,
             _ if speaks_tls || is_lasting => Duration::ZERO,
             ClientOutcome::Response | ClientOutcome::Altered => match seen.observation.status {
                 404 => ROUTES,
@@ -91,7 +91,7 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
                 plan: session.plan,
                 seen: &seen,
                 speaks_tls,
-                has_client_certificate: session.plan.client_certificate.is_some(),
+                has_client_certificate: session.plan.target.client_certificate.is_some(),
                 with_fleet: session.collector.is_some(),
                 failed_handshake,
             };
@@ -121,7 +121,7 @@ fn is_identified(seen: &ProbeResult) -> bool {
 }
 
 async fn one(session: &mut CheckSession<'_>) -> Result<ProbeResult> {
-    let patience = Some(session.plan.timeout.min(FIRST));
+    let patience = Some(session.plan.load.timeout.min(FIRST));
     session
         .on_client(move |live| live.prober.probe(&Probe { patience, ..Probe::default() }, live.backends))
         .await?
@@ -168,7 +168,7 @@ async fn meet_record(session: &mut CheckSession<'_>, seen: &ProbeResult) -> Resu
     };
     let found = find_record(collector, answer.0).await;
     if found.is_some()
-        && let Some(refused) = diagnosis::proxy_header(session.plan, seen)
+        && let Some(refused) = diagnosis::proxy_header(&session.plan.target.url, seen)
     {
         return Err(refused.into());
     }
@@ -189,7 +189,7 @@ async fn meet_record(session: &mut CheckSession<'_>, seen: &ProbeResult) -> Resu
                 name.as_deref().unwrap_or("?"),
             );
             Err(Problem::new(what)
-                .on(&session.plan.url)
+                .on(&session.plan.target.url)
                 .hint(
                     "choose the fleet with --fleet (uuid-generator fleet status), turn the cache off, or say where else the \
                      backend's name stands with --identity",
@@ -255,7 +255,7 @@ async fn examine_identity(session: &mut CheckSession<'_>) -> Result<()> {
                 names[1]
             );
             let hint = "--identity must say where the same backend always writes the same name";
-            return Err(Problem::new(what).on(&session.plan.url).hint(hint).into());
+            return Err(Problem::new(what).on(&session.plan.target.url).hint(hint).into());
         }
     }
     Ok(())
@@ -338,7 +338,7 @@ async fn explain_no_identity(
         format!("\n  what differs and repeats:\n    {}", differs.join("\n    "))
     };
     Problem::new(format!("{looked}{foreign}\n  the first response has:\n{first}{differs}"))
-        .on(&session.plan.url)
+        .on(&session.plan.target.url)
         .hint(hint)
 }
 
@@ -356,6 +356,6 @@ async fn should_have_tls(session: &CheckSession<'_>, seen: &ProbeResult) -> Resu
     if target.tls.is_some() || !odd {
         return Ok(false);
     }
-    let (address, patience) = (target.address, session.plan.timeout.min(HANDSHAKE));
+    let (address, patience) = (target.address, session.plan.load.timeout.min(HANDSHAKE));
     Ok(spawn_blocking(move || tls::is_spoken(address, patience)).await?)
 }

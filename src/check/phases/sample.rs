@@ -31,12 +31,12 @@ pub(crate) fn load(session: &CheckSession, inference: &Inference, first: u64) ->
         0 | 1 => 10_000,
         _ => needs(plan.expectations.tolerance_of(&shares) - plan.expectations.margin, &shares, FALSE_ALARM / 2.0),
     };
-    let (requests, duration) = match (plan.requests, plan.duration, has_scenario) {
+    let (requests, duration) = match (plan.load.requests, plan.load.duration, has_scenario) {
         (None, None, true) => (None, Some(duration_of(&plan.scenario))),
         (None, None, false) => (Some(needed), Some(LONGEST)),
         (requests, duration, _) => (requests, duration),
     };
-    let left = plan.budget.map(|budget| budget.saturating_sub(first).max(1));
+    let left = plan.load.budget.map(|budget| budget.saturating_sub(first).max(1));
     let requests = requests.into_iter().chain(left).min();
     // Who waits for each response sends no faster than those come.
     let fastest = || {
@@ -45,33 +45,33 @@ pub(crate) fn load(session: &CheckSession, inference: &Inference, first: u64) ->
     };
     let in_time = duration.zip(rate.or_else(fastest)).map(|(time, rate)| (time.as_secs_f64() * rate) as u64);
     let expected = requests.into_iter().chain(in_time).min();
-    let further = plan.further_urls.iter().map(|url| target::resolve(url, plan));
+    let further = plan.target.further_urls.iter().map(|url| target::resolve(url, plan));
     let targets = std::iter::once(Ok(session.client.target().clone())).chain(further).collect::<Result<_>>()?;
-    let vary = vary(&session.client.target().path, plan.session.as_ref(), inference, expected);
+    let vary = vary(&session.client.target().path, plan.affinity.session.as_ref(), inference, expected);
     // A rotation is judged otherwise, and a size that the user gave is kept.
     let is_draw = !matches!(inference.kind, Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin));
-    let is_open_ended = plan.requests.is_none() && plan.duration.is_none() && !has_scenario;
+    let is_open_ended = plan.load.requests.is_none() && plan.load.duration.is_none() && !has_scenario;
     let is_required = plan.expectations.shares.is_some() && plan.expectations.margin == 0.0;
     let ends_early = is_draw && is_open_ended && is_required && matches!(vary, Vary::Nothing);
-    let reuse = if plan.new_connections || inference.per_connection { Reuse::New } else { Reuse::Kept };
+    let reuse = if plan.load.new_connections || inference.per_connection { Reuse::New } else { Reuse::Kept };
     // Where each connection is one request's or one client's, requests do not share any.
     let shares_connections = reuse == Reuse::Kept && !matches!(vary, Vary::Source { .. });
     Ok(Load {
         targets,
         run: session.run,
         first,
-        request: Arc::new(plan.request()?),
+        request: Arc::new(plan.request.spec()?),
         connections: plan.connections_at_once(),
-        streams: if shares_connections { plan.multiplex } else { 1 },
+        streams: if shares_connections { plan.load.multiplex } else { 1 },
         first_connection: session.client.with(|prober, _| prober.opened()),
         reuse,
         pacing: rate.map_or(Pacing::Closed, |rate| Pacing::Open { rate }),
         requests,
         duration,
-        timeout: plan.timeout,
+        timeout: plan.load.timeout,
         body_limit: BODY_LIMIT,
         vary,
-        session: plan.session.clone(),
+        session: plan.affinity.session.clone(),
         identity: session.identity.clone(),
         required: ends_early.then_some(shares),
     })

@@ -35,7 +35,7 @@ pub(crate) async fn probe(
     let mut prober = session.new_prober(first)?;
     let mut backends = BackendNames::new(session.client.names());
     let pace = passed_rate(sample).map(|rate| LEAST_GAP.max(Duration::from_secs_f64(SLOWER / rate)));
-    let pace = pace.filter(|_| session.identity.is_fleet() && !session.plan.grpc);
+    let pace = pace.filter(|_| session.identity.is_fleet() && !session.plan.request.grpc);
     let (path, connections) = (session.client.target().path.clone(), session.plan.connections_at_once());
     tokio::time::sleep(REST).await;
     let probing = spawn_blocking(move || {

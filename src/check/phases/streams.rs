@@ -29,7 +29,7 @@ pub(crate) async fn run(mut session: CheckSession<'_>, streams: &StreamPlan) -> 
     session.watch.enter("holding streams open");
     session.watch.total.store(load.streams as u64, Ordering::Relaxed);
     let fleets = session.fleets().cloned();
-    let (steps, hosts) = (plan.scenario.steps.clone(), plan.hosts.clone());
+    let (steps, hosts) = (plan.scenario.steps.clone(), plan.environment.hosts.clone());
     let progress = session.watch.progress.clone();
     let client = session.client.clone();
     let start = tokio::time::Instant::now();
@@ -82,13 +82,13 @@ fn stream_load(session: &CheckSession, streams: &StreamPlan) -> Result<StreamLoa
         target: session.client.target().clone(),
         run: session.run,
         first: session.client.next_sequence(),
-        request: Arc::new(plan.request()?),
+        request: Arc::new(plan.request.spec()?),
         identity: session.identity.clone(),
         kind: streams.kind,
         streams: streams.count,
         every: streams.every,
         duration: streams.duration,
-        patience: plan.timeout,
+        patience: plan.load.timeout,
         reopens: !plan.scenario.steps.is_empty(),
         only_opens: false,
     })

@@ -18,10 +18,10 @@ pub(super) fn describe(plans: &[CheckPlan], with: Option<&str>) -> String {
         };
         match with {
             Some(with) => line("balancer", &format!("{with}, started with a fleet for this check")),
-            None => line("balancer", &[&[plan.url.clone()][..], &plan.further_urls].concat().join(", ")),
+            None => line("balancer", &plan.target.urls().collect::<Vec<_>>().join(", ")),
         }
         line("requests", &requests(plan));
-        line("experiments", &experiments(plan.experiments));
+        line("experiments", &experiments(plan.load.experiments));
         line("expected", &describe_expected(plan, with));
         for step in &plan.scenario.steps {
             line("outage", &format!("at {} {step}", seconds(step.at)));
@@ -35,24 +35,24 @@ fn seconds(duration: Duration) -> String {
 }
 
 fn requests(plan: &CheckPlan) -> String {
-    let count = match (plan.requests, plan.duration) {
+    let CheckPlan { load, request, expectations, .. } = plan;
+    let count = match (load.requests, load.duration) {
         (Some(count), _) => format!("{} ", grouped(count)),
         (None, Some(_)) => String::new(),
-        (None, None) => format!("as many as detect {} pp, ", plan.expectations.tolerance * 100.0),
+        (None, None) => format!("as many as detect {} pp, ", expectations.tolerance * 100.0),
     };
-    let pace = match plan.rate {
+    let pace = match plan.sample_rate() {
         Some(rate) => format!("{rate} req/s"),
-        None if !plan.scenario.steps.is_empty() => "500 req/s".to_owned(),
-        None => format!("{} connections", plan.connections.unwrap_or(32)),
+        None => format!("{} connections", plan.connections_at_once()),
     };
-    let duration = plan.duration.map(|it| format!(", for {}", seconds(it))).unwrap_or_default();
-    let budget = plan.budget.map(|it| format!(", {} at most in all", grouped(it))).unwrap_or_default();
-    let bodies = match plan.bodies.len() {
+    let duration = load.duration.map(|it| format!(", for {}", seconds(it))).unwrap_or_default();
+    let budget = load.budget.map(|it| format!(", {} at most in all", grouped(it))).unwrap_or_default();
+    let bodies = match request.bodies.len() {
         0 => String::new(),
         1 => ", with a body".to_owned(),
         some => format!(", with {some} bodies in sequence"),
     };
-    format!("{count}{}{bodies}, {pace}{duration}{budget}", plan.method)
+    format!("{count}{}{bodies}, {pace}{duration}{budget}", request.method)
 }
 
 fn experiments(experiments: Experiments) -> String {

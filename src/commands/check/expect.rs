@@ -33,8 +33,8 @@ pub(super) fn from_testbed(testbed: &Testbed, plan: &mut CheckPlan, has_toleranc
         expectations.tolerance = configured.expectations.tolerance;
         expectations.margin = configured.expectations.margin;
     }
-    plan.key_headers.extend(configured.key_headers);
-    plan.key_cookies.extend(configured.key_cookies);
+    plan.affinity.headers.extend(configured.affinity.headers);
+    plan.affinity.cookies.extend(configured.affinity.cookies);
 }
 
 /// What is known of the fleet before the check.
@@ -77,7 +77,7 @@ pub(super) fn from_file(
     }
     let expected = of_fleet(upstream, fleet);
     for plan in plans {
-        plan.balancer.get_or_insert_with(|| balancer.title.to_owned());
+        plan.environment.balancer.get_or_insert_with(|| balancer.title.to_owned());
         expect(&expected, &name, plan);
     }
     Ok([configuration.not_read, expected.unknown, expected.remarks].concat())
@@ -116,7 +116,7 @@ pub(crate) fn expect(expected: &Expected, file: &str, plan: &mut CheckPlan) {
         expectations.not_understood.extend(expected.unknown.iter().cloned());
     }
     expectations.backups.extend(expected.backups.iter().cloned());
-    plan.detection = plan.detection.or(expected.keeps_away.map(|time| time + NOTICES));
-    plan.key_headers.extend(expected.key_header.clone());
-    plan.key_cookies.extend(expected.key_cookie.clone());
+    plan.environment.detection = plan.environment.detection.or(expected.keeps_away.map(|time| time + NOTICES));
+    plan.affinity.headers.extend(expected.key_header.clone());
+    plan.affinity.cookies.extend(expected.key_cookie.clone());
 }

@@ -50,7 +50,7 @@ impl Wait {
             {
                 return Some(missing);
             }
-            if let Some(missing) = missing_port(&plan.url).await {
+            if let Some(missing) = missing_port(&plan.target.url).await {
                 return Some(missing);
             }
         }
