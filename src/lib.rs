@@ -79,7 +79,7 @@ pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == "backend") {
         return end(backend::run().map(|()| ExitCode::SUCCESS), args::OutputFormat::Text);
     }
-    if let Some(result) = balancer::guard::run_as_told() {
+    if let Some(result) = balancer::run::guard::run_as_told() {
         return end(result, args::OutputFormat::Text);
     }
     if let Some(result) = world::run_stage() {

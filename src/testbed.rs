@@ -11,8 +11,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::args::location::LocationArgs;
-use crate::balancer::launch::{Lost, Recipe, Running, free_port};
-use crate::balancer::{Balancer, Containers, For, Listen, Options, installed};
+use crate::balancer::run::installed;
+use crate::balancer::run::launch::{Lost, Recipe, Running, free_port};
+use crate::balancer::{Balancer, Containers, For, Listen, Options};
 use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::{Started, start_fleet};
 use crate::config::Layer;

@@ -10,9 +10,8 @@ use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::path::quoted;
 use crate::balancer::product::{CertificateStore, Likelihood, Product, Program};
-use crate::balancer::read_caddy;
-use crate::balancer::read_files;
-use crate::balancer::reported::ServerReport;
+use crate::balancer::read;
+use crate::balancer::read::reported::ServerReport;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{BackendHttp, Policy, Topology};
 
@@ -32,11 +31,11 @@ pub(crate) const CADDY: Product = Product {
     calls_itself: &["caddy"],
     own: Some(own),
     alone: Some(alone),
-    read: Some(read_files::caddy),
+    read: Some(read::files::caddy),
     recognises: |file| {
         Likelihood::surely_if(!file.is_document() && file.name.contains("caddyfile") || file.has_any(&["apps"]))
     },
-    reports: Some(ServerReport::Api { path: "/reverse_proxy/upstreams", read: read_caddy::read_upstreams }),
+    reports: Some(ServerReport::Api { path: "/reverse_proxy/upstreams", read: read::caddy::read_upstreams }),
     renew: Some(|file| {
         let adapter = if file.extension().is_some_and(|it| it == "json") { "" } else { " --adapter caddyfile" };
         format!("caddy reload --force --config {}{adapter}", quoted(file))

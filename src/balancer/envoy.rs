@@ -9,9 +9,8 @@ use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, VersionLimits, hea
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::Own;
 use crate::balancer::product::{Likelihood, Product, Program};
-use crate::balancer::read_envoy;
-use crate::balancer::read_files;
-use crate::balancer::reported::ServerReport;
+use crate::balancer::read;
+use crate::balancer::read::reported::ServerReport;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{BackendConfig, BackendHttp, Host, Policy, Topology};
 
@@ -31,9 +30,9 @@ pub(crate) const ENVOY: Product = Product {
     calls_itself: &["envoy"],
     own: Some(own),
     alone: Some(|file| vec!["-c".into(), file.into()]),
-    read: Some(read_files::envoy),
+    read: Some(read::files::envoy),
     recognises: |file| if file.is_document() { Likelihood::IfNoOther } else { Likelihood::No },
-    reports: Some(ServerReport::Api { path: "/clusters?format=json", read: read_envoy::read_clusters }),
+    reports: Some(ServerReport::Api { path: "/clusters?format=json", read: read::envoy::read_clusters }),
     renew: None,
     store: None,
 };

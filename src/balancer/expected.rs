@@ -290,11 +290,12 @@ fn same_host(one: &UpstreamServer, other: &UpstreamServer) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balancer::read::ConfigFile;
+    use crate::balancer::read::configuration::ConfigFile;
+    use crate::balancer::read::nginx;
 
     fn expected(lines: &str, fleet: &[u16]) -> Expected {
         let source = ConfigFile { name: "nginx.conf".to_owned(), text: format!("upstream u {{ {lines} }}") };
-        let read = Configuration::read(&source, &|_| Ok(Vec::new())).unwrap();
+        let read = nginx::read(&source, &|_| Ok(Vec::new())).unwrap();
         Expected::of(choose(&read, "nginx.conf", None).unwrap(), Some(fleet))
     }
 
@@ -310,7 +311,7 @@ mod tests {
             ("server unix:/run/app.sock;", false),
         ] {
             let source = ConfigFile { name: "nginx.conf".to_owned(), text: format!("upstream u {{ {lines} }}") };
-            let read = Configuration::read(&source, &|_| Ok(Vec::new())).unwrap();
+            let read = nginx::read(&source, &|_| Ok(Vec::new())).unwrap();
             assert_eq!(is_elsewhere(choose(&read, "nginx.conf", None).unwrap(), &[9001, 9002]), elsewhere, "{lines}");
         }
     }
@@ -364,7 +365,7 @@ mod tests {
     fn a_server_of_several_addresses_is_several_backends_by_name() {
         let lines = "server pool.internal:80 weight=2; server 10.0.0.3:80 weight=2; server 10.0.0.4:80 backup;";
         let source = ConfigFile { name: "nginx.conf".to_owned(), text: format!("upstream u {{ {lines} }}") };
-        let read = Configuration::read(&source, &|_| Ok(Vec::new())).unwrap();
+        let read = nginx::read(&source, &|_| Ok(Vec::new())).unwrap();
         let names = |server: &UpstreamServer| match server.address.as_str() {
             "pool.internal:80" => vec!["pool.internal-1".to_owned(), "pool.internal-2".to_owned()],
             other => vec![other.to_owned()],

@@ -1,6 +1,8 @@
 //! The built-in balancer, for a demo or a check where no other is installed: a reverse proxy for HTTP/1.1, a process of its own like the
 //! others. It refuses what could be read in two ways, and what it forwards it writes anew.
 
+mod choice;
+
 use std::cell::RefCell;
 use std::io::{Error, ErrorKind, Result as Io};
 use std::net::{IpAddr, SocketAddr};
@@ -20,12 +22,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-use crate::balancer::choice::{Chooser, SelectionMethod};
 use crate::balancer::limits::VersionLimits;
 use crate::balancer::options::{BalancerVersion as Release, Options};
 use crate::balancer::product::{Likelihood, Product, Program};
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{BackendHttp, Policy, Topology};
+
+use choice::{Chooser, SelectionMethod};
 
 pub(crate) const FALLBACK: Product = Product {
     name: "builtin",

@@ -1,7 +1,5 @@
 //! HAProxy: a whole `haproxy.cfg`, or its frontend and backend.
 
-use anyhow::Context;
-
 use crate::balancer::lines::Lines;
 use crate::balancer::topic::HintTopic;
 use std::path::Path;
@@ -11,9 +9,8 @@ use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::path::quoted;
 use crate::balancer::product::{Likelihood, Product, Program, ReloadSignal};
-use crate::balancer::read::{ConfigFile, Configuration};
-use crate::balancer::read_haproxy;
-use crate::balancer::reported::ServerReport;
+use crate::balancer::read;
+use crate::balancer::read::reported::ServerReport;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::error::Problem;
 use crate::topology::{BackendHttp, Policy, Topology};
@@ -35,9 +32,9 @@ pub(crate) const HAPROXY: Product = Product {
     calls_itself: &["haproxy"],
     own: Some(own),
     alone: Some(|file| vec!["-f".into(), file.into()]),
-    read: Some(read),
+    read: Some(read::files::haproxy),
     recognises: |file| Likelihood::surely_if(file.extension == "cfg"),
-    reports: Some(ServerReport::Socket { command: "show servers state\n", read: read_haproxy::read_states }),
+    reports: Some(ServerReport::Socket { command: "show servers state\n", read: read::haproxy::read_states }),
     renew: Some(renew),
     store: None,
 };
@@ -323,13 +320,6 @@ fn retries(topology: &Topology, text: &mut Lines) {
             }
         }
     }
-}
-
-/// Comments may hold bytes that are not UTF-8.
-fn read(file: &Path) -> anyhow::Result<Configuration> {
-    let text = std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
-    let text = String::from_utf8_lossy(&text).into_owned();
-    Ok(read_haproxy::read(&ConfigFile { name: file.display().to_string(), text }, &|name| std::env::var(name).ok()))
 }
 
 /// With a pid file of its own, whatever the file says. HAProxy takes over a socket that another one listens on: then it is not run.

@@ -17,7 +17,7 @@ use crate::balancer::limits::{VersionLimits, head};
 use crate::balancer::lines::Lines;
 use crate::balancer::options::{BalancerVersion, Listen, Options};
 use crate::balancer::product::{Likelihood, Product, Program, UnknownFile};
-use crate::balancer::read_files;
+use crate::balancer::read;
 use crate::balancer::written::{File, Unsupported, WrittenConfig};
 use crate::topology::{BackendHttp, Policy, Topology};
 
@@ -39,7 +39,7 @@ pub(crate) const KUBERNETES: Product = Product {
     calls_itself: &[],
     own: None,
     alone: None,
-    read: Some(read_files::kubernetes),
+    read: Some(read::files::kubernetes),
     recognises: |file| Likelihood::surely_if(is_manifest(file)),
     reports: None,
     renew: None,

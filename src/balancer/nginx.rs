@@ -5,12 +5,12 @@ use crate::balancer::topic::HintTopic;
 use std::path::Path;
 
 use crate::balancer::limits::{FEWEST, LEAST_TIME, VersionLimits, head, time};
-use crate::balancer::nginx_files;
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::path::quoted;
 use crate::balancer::product::{Likelihood, Product, Program, ReloadSignal};
-use crate::balancer::reported::ServerReport;
+use crate::balancer::read;
+use crate::balancer::read::reported::ServerReport;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::error::Problem;
 use crate::topology::{BackendHttp, Policy, Topology};
@@ -32,9 +32,9 @@ pub(crate) const NGINX: Product = Product {
     calls_itself: &["nginx", "openresty", "tengine", "angie"],
     own: Some(own),
     alone: Some(|file| vec!["-c".into(), file.into()]),
-    read: Some(nginx_files::read),
+    read: Some(read::nginx::files::read),
     recognises: |file| if file.is_document() { Likelihood::No } else { Likelihood::IfNoOther },
-    reports: Some(ServerReport::Printed(nginx_files::printed)),
+    reports: Some(ServerReport::Printed(read::nginx::files::printed)),
     renew: Some(|file| {
         let file = quoted(file);
         format!("nginx -t -q -c {file} && nginx -s reload -c {file}")
@@ -436,7 +436,7 @@ fn method(topology: &Topology, limits: VersionLimits) -> Result<Vec<String>, Uns
 
 /// In the foreground. What is wrong with the file NGINX itself says best.
 fn own(file: &Path) -> anyhow::Result<Own> {
-    let main = nginx_files::read(file).map(|configuration| configuration.main).unwrap_or_default();
+    let main = read::nginx::files::read(file).map(|configuration| configuration.main).unwrap_or_default();
     let value = |name: &str| main.iter().find_map(|words| words.strip_prefix([name.to_owned()].as_slice()));
     let mut globals = String::new();
     match value("daemon").map(<[String]>::concat).as_deref() {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::balancer::document::get;
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::Own;
 use crate::balancer::read::Configuration;
-use crate::balancer::reported::ServerReport;
+use crate::balancer::read::document::get;
+use crate::balancer::read::reported::ServerReport;
 use crate::balancer::topic::HintTopic;
 use crate::balancer::written::{Unsupported, WrittenConfig};
 use crate::topology::Topology;

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::balancer::document::load_all;
 use crate::balancer::list::Balancer;
 use crate::balancer::product::UnknownFile;
+use crate::balancer::read::document::load_all;
 
 /// The first of the list whose the file is most likely.
 pub(crate) fn recognise(file: &Path) -> Balancer {

@@ -8,9 +8,8 @@ use crate::balancer::limits::{LEAST_TIME, VersionLimits, head, time};
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::Own;
 use crate::balancer::product::{Likelihood, Product, Program};
-use crate::balancer::read_files;
-use crate::balancer::read_traefik;
-use crate::balancer::reported::ServerReport;
+use crate::balancer::read;
+use crate::balancer::read::reported::ServerReport;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{BackendConfig, BackendHttp, Policy, Topology};
 
@@ -30,9 +29,9 @@ pub(crate) const TRAEFIK: Product = Product {
     calls_itself: &["traefik"],
     own: Some(own),
     alone: Some(|file| vec![format!("--configfile={}", file.display()).into()]),
-    read: Some(read_files::traefik),
+    read: Some(read::files::traefik),
     recognises: |file| Likelihood::surely_if(file.has_any(&["entry_points", "providers", "http"])),
-    reports: Some(ServerReport::Api { path: "/api/http/services?per_page=1000", read: read_traefik::read_services }),
+    reports: Some(ServerReport::Api { path: "/api/http/services?per_page=1000", read: read::traefik::read_services }),
     renew: None,
     store: None,
 };

@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 
 use super::print::print;
 use crate::args::config::ConfigArgs;
-use crate::balancer::{Containers, FleetToken, For, Options, WrittenConfig, installed};
+use crate::balancer::run::installed;
+use crate::balancer::{Containers, FleetToken, For, Options, WrittenConfig};
 use crate::config::Layer;
 use crate::config::text::Count;
 use crate::error::Problem;

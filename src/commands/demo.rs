@@ -9,7 +9,8 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::spawn_blocking;
 
 use crate::args::demo::DemoArgs;
-use crate::balancer::{Balancer, installed};
+use crate::balancer::Balancer;
+use crate::balancer::run::installed;
 use crate::check::plan::Trust;
 use crate::check::{self, CheckWatch, Visitor};
 use crate::remote::LiveEvent;

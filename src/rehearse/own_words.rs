@@ -11,8 +11,8 @@ use std::{fs, thread};
 use hyper::Uri;
 use serde_json::Value;
 
+use crate::balancer::read::reported::{ReportedServers, ServerReport};
 use crate::balancer::read::{Configuration, Endpoint, Upstream, UpstreamServer};
-use crate::balancer::reported::{ReportedServers, ServerReport};
 use crate::rehearse::naming::Listens;
 use crate::rehearse::order::{RehearsalPlan, addresses_of};
 use crate::remote;

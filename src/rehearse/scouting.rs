@@ -14,7 +14,7 @@ use rustls::ServerConfig;
 use world::names::WorldNames;
 use world::scout::{Scout, Sightings};
 
-use crate::balancer::nginx_servers::{Because, responding};
+use crate::balancer::read::nginx::servers::{Because, responding};
 use crate::balancer::read::{Configuration, Endpoint, Upstream};
 use crate::check::plan::{CheckPlan, LoadPlan, TargetPlan, Trust};
 use crate::check::{Visited, Visitor};

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, getppid, kill_process, waitpid};
 
-use crate::balancer::{fallback, scratch};
+use crate::balancer::fallback;
+use crate::balancer::run::scratch;
 use crate::error::Problem;
 use crate::platform::means;
 

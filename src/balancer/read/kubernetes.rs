@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::balancer::document::{at, entries, get, items, keys, number, text};
-use crate::balancer::endpoint::{Endpoint, PodSet};
-use crate::balancer::nginx_variables::keyed;
-use crate::balancer::read::{Configuration, Upstream, UpstreamMethod, UpstreamServer};
+use crate::balancer::read::configuration::{Configuration, Upstream, UpstreamMethod, UpstreamServer};
+use crate::balancer::read::document::{at, entries, get, items, keys, number, text};
+use crate::balancer::read::endpoint::{Endpoint, PodSet};
+use crate::balancer::read::nginx::variables::keyed;
 use crate::topology::Policy;
 
 /// What its pods come from.
@@ -328,8 +328,8 @@ fn backends_of(workload: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balancer::document;
     use crate::balancer::expected::Expected;
+    use crate::balancer::read::document;
 
     fn of(yaml: &str) -> Configuration {
         read("route.yaml", &document::parse_all(yaml).unwrap()).unwrap()

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::balancer::read::configuration::ConfigFile;
+
 /// What is wrong with a configuration, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Wrong {
@@ -20,15 +22,6 @@ impl fmt::Display for Wrong {
 }
 
 impl std::error::Error for Wrong {}
-
-/// A file of a configuration.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct ConfigFile {
-    /// The name that errors show.
-    pub(crate) name: String,
-    /// Its whole content.
-    pub(crate) text: String,
-}
 
 pub(super) enum ConfigToken {
     Word(String),

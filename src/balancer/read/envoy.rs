@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::balancer::document::{at, get, items, keys, number, objects, text};
-use crate::balancer::read::{Configuration, Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer};
-use crate::balancer::reported::ReportedServers;
+use crate::balancer::read::configuration::{Configuration, Takes, Upstream, UpstreamMethod, UpstreamServer};
+use crate::balancer::read::document::{at, get, items, keys, number, objects, text};
+use crate::balancer::read::endpoint::Endpoint;
+use crate::balancer::read::reported::ReportedServers;
 use crate::topology::Policy;
 
 /// Fields of a cluster that decide nothing about who gets a request, or are read here.

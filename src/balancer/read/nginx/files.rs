@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::balancer::read::{ConfigFile, Configuration, Wrong};
+use crate::balancer::read::configuration::{ConfigFile, Configuration};
+use crate::balancer::read::nginx;
+use crate::balancer::read::nginx::tokens::Wrong;
 
 /// Before each file in what `nginx -T` prints.
 const DUMPED: &str = "# configuration file ";
@@ -20,7 +22,7 @@ pub(crate) fn read(file: &Path) -> Result<Configuration> {
     }
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
     let included = |pattern: &str| included(&folder.join(pattern));
-    Ok(Configuration::read(&ConfigFile { name: file.display().to_string(), text }, &included)?)
+    Ok(nginx::read(&ConfigFile { name: file.display().to_string(), text }, &included)?)
 }
 
 /// What NGINX itself puts together from that file.
@@ -40,7 +42,7 @@ fn read_dump(text: &str) -> Option<Result<Configuration, Wrong>> {
     let (main, files) = dumped(text)?;
     let folder = Path::new(&main.name).parent().unwrap_or(Path::new("/")).to_owned();
     let included = |pattern: &str| Ok(matching(&folder.join(pattern), &files));
-    Some(Configuration::read(&main, &included))
+    Some(nginx::read(&main, &included))
 }
 
 /// In any encoding: what is no UTF-8 stands in comments and texts.
@@ -109,7 +111,7 @@ mod tests {
         let (main, files) = dumped(text).unwrap();
         let folder = Path::new("/etc/nginx");
         let included = |pattern: &str| Ok(matching(&folder.join(pattern), &files));
-        let found = Configuration::read(&main, &included).unwrap();
+        let found = nginx::read(&main, &included).unwrap();
         assert_eq!((found.upstreams.len(), found.not_read.len()), (1, 0), "{found:?}");
         assert_eq!(found.upstreams[0].servers[0].place, "/etc/nginx/conf.d/a.conf, line 1");
         assert!(dumped("http {}").is_none());

@@ -18,10 +18,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::balancer::guard::{ENDED, GuardOrders, KEPT, OUTPUT};
 use crate::balancer::own::SCRATCH;
 use crate::balancer::product::ReloadSignal;
-use crate::balancer::scratch::Scratch;
+use crate::balancer::run::guard::{ENDED, GuardOrders, KEPT, OUTPUT};
+use crate::balancer::run::scratch::Scratch;
 use crate::escape::harmless_lines;
 use crate::platform::means;
 

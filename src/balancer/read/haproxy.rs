@@ -4,8 +4,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::balancer::read::{ConfigFile, Configuration, Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer};
-use crate::balancer::reported::ReportedServers;
+use crate::balancer::read::configuration::{
+    ConfigFile, Configuration, Takes, Upstream, UpstreamMethod, UpstreamServer,
+};
+use crate::balancer::read::endpoint::Endpoint;
+use crate::balancer::read::reported::ReportedServers;
 use crate::topology::Policy;
 
 const SECTIONS: [&str; 19] = [

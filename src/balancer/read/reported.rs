@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::balancer::endpoint::Endpoint;
-use crate::balancer::read::Configuration;
+use crate::balancer::read::configuration::Configuration;
+use crate::balancer::read::endpoint::Endpoint;
 
 /// Servers as the balancer itself knows them.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,4 +1,4 @@
-//! Configurations of Envoy, Traefik and Caddy on this machine with the files that they name, and manifests of Kubernetes.
+//! Configurations of HAProxy, Envoy, Traefik and Caddy on this machine with the files that they name, and manifests of Kubernetes.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,24 +6,31 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::balancer::path::on_path;
-use crate::balancer::read::Configuration;
-use crate::balancer::read_traefik::DynamicSource;
-use crate::balancer::{document, read_caddy, read_envoy, read_kubernetes, read_traefik};
+use crate::balancer::read::configuration::{ConfigFile, Configuration};
+use crate::balancer::read::traefik::DynamicSource;
+use crate::balancer::read::{caddy, document, envoy, haproxy, kubernetes, traefik};
 use crate::error::Problem;
 use crate::escape::harmless_lines;
+
+/// Comments may hold bytes that are not UTF-8.
+pub(crate) fn haproxy(file: &Path) -> Result<Configuration> {
+    let text = std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    Ok(haproxy::read(&ConfigFile { name: file.display().to_string(), text }, &|name| std::env::var(name).ok()))
+}
 
 /// The file, and files of clusters and endpoints that it names, which Envoy finds from its working directory.
 pub(crate) fn envoy(file: &Path) -> Result<Configuration> {
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
     let load = |path: &str| document::load(&folder.join(path)).map_err(|why| format!("{why:#}"));
-    Ok(read_envoy::read(&file.display().to_string(), &document::load(file)?, &load))
+    Ok(envoy::read(&file.display().to_string(), &document::load(file)?, &load))
 }
 
 /// The static file, and the dynamic ones that it names, which Traefik finds from its working directory.
 pub(crate) fn traefik(file: &Path) -> Result<Configuration> {
     let fixed = document::load(file)?;
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-    let (dynamic, mut not_read) = read_traefik::dynamic(&file.display().to_string(), &fixed);
+    let (dynamic, mut not_read) = traefik::dynamic(&file.display().to_string(), &fixed);
     let files = match dynamic {
         Some(DynamicSource::File(name)) => vec![folder.join(name)],
         Some(DynamicSource::Folder(name)) => {
@@ -42,9 +49,9 @@ pub(crate) fn traefik(file: &Path) -> Result<Configuration> {
             Err(why) => not_read.push(format!("{why:#}")),
         }
     }
-    let mut configuration = read_traefik::read(&documents);
+    let mut configuration = traefik::read(&documents);
     configuration.not_read.extend(not_read);
-    configuration.storages = read_traefik::storages(&fixed);
+    configuration.storages = traefik::storages(&fixed);
     Ok(configuration)
 }
 
@@ -65,7 +72,7 @@ pub(crate) fn kubernetes(file: &Path) -> Result<Configuration> {
                 .hint("templates are written out by `helm template` or `kubectl kustomize`: give what these print")
         })?);
     }
-    read_kubernetes::read(&name, &documents).map_err(|what| {
+    kubernetes::read(&name, &documents).map_err(|what| {
         let hint = "give the file that has it, or what `kubectl kustomize` or `kubectl get httproute,ingress,service -o yaml` prints";
         Problem::new(what).on(name).hint(hint).into()
     })
@@ -79,7 +86,7 @@ fn has_extension(file: &Path, extensions: &[&str]) -> bool {
 pub(crate) fn caddy(file: &Path) -> Result<Configuration> {
     let name = file.display().to_string();
     if file.extension().is_some_and(|extension| extension == "json") {
-        return Ok(read_caddy::read(&name, &document::load(file)?));
+        return Ok(caddy::read(&name, &document::load(file)?));
     }
     let program = on_path("caddy").context("a Caddyfile is translated by caddy, which is not installed")?;
     let output = Command::new(program)
@@ -91,8 +98,5 @@ pub(crate) fn caddy(file: &Path) -> Result<Configuration> {
     if !output.status.success() {
         bail!("caddy adapt refuses {name}: {}", harmless_lines(String::from_utf8_lossy(&output.stderr).trim()));
     }
-    Ok(read_caddy::read(
-        &name,
-        &serde_json::from_slice(&output.stdout).context("failed to read what caddy adapt prints")?,
-    ))
+    Ok(caddy::read(&name, &serde_json::from_slice(&output.stdout).context("failed to read what caddy adapt prints")?))
 }

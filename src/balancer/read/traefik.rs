@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::balancer::document::{at, entries, get, items, keys, number, text};
-use crate::balancer::read::{Configuration, Endpoint, Upstream, UpstreamMethod, UpstreamServer, endpoint_of_url};
-use crate::balancer::reported::ReportedServers;
+use crate::balancer::read::configuration::{Configuration, Upstream, UpstreamMethod, UpstreamServer};
+use crate::balancer::read::document::{at, entries, get, items, keys, number, text};
+use crate::balancer::read::endpoint::{Endpoint, endpoint_of_url};
+use crate::balancer::read::reported::ReportedServers;
 use crate::topology::Policy;
 
 /// Keys of a load balancer that decide nothing about who gets a request, or are read here.
@@ -240,7 +241,6 @@ pub(crate) fn read_services(json: &Value) -> Option<ReportedServers> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balancer::read::Endpoint;
     use serde_json::json;
 
     fn of(services: Value) -> Vec<Upstream> {

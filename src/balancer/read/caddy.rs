@@ -3,11 +3,10 @@
 
 use serde_json::Value;
 
-use crate::balancer::document::{at, get, items, keys, number, objects, text};
-use crate::balancer::read::{
-    Configuration, Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer, endpoint_of_url,
-};
-use crate::balancer::reported::ReportedServers;
+use crate::balancer::read::configuration::{Configuration, Takes, Upstream, UpstreamMethod, UpstreamServer};
+use crate::balancer::read::document::{at, get, items, keys, number, objects, text};
+use crate::balancer::read::endpoint::{Endpoint, endpoint_of_url};
+use crate::balancer::read::reported::ReportedServers;
 use crate::topology::Policy;
 
 /// Keys of a handler that decide nothing about who gets a request, or are read here.

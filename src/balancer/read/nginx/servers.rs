@@ -1,15 +1,6 @@
 //! PURE. Which `server` block of an `nginx.conf` responds to a host on a port, as far as the file alone decides it.
 
-/// A `server` block.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct ServerBlock {
-    /// Where it stands: `nginx.conf, line 3`.
-    pub(crate) place: String,
-    /// Its `listen` lines without the word itself.
-    pub(crate) listen: Vec<Vec<String>>,
-    /// What `server_name` says.
-    pub(crate) names: Vec<String>,
-}
+use crate::balancer::read::configuration::ServerBlock;
 
 /// Why a block responds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

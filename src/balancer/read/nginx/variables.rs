@@ -3,7 +3,7 @@
 use crate::topology::Policy;
 
 /// What a key is of; None if no check varies it.
-pub(super) fn keyed(key: &str) -> Option<Policy> {
+pub(crate) fn keyed(key: &str) -> Option<Policy> {
     Some(match key {
         "$remote_addr" | "$binary_remote_addr" => Policy::Source,
         "$request_uri" | "$uri" | "$scheme$proxy_host$request_uri" => Policy::Uri,

@@ -1,111 +1,21 @@
 //! PURE. Reads an `nginx.conf` and what it includes: the servers, weights and method of its `upstream` blocks. The grammar is nginx's; what is not
 //! understood is named.
 
+pub(crate) mod files;
+pub(crate) mod servers;
+mod tokens;
+pub(super) mod variables;
+
 use std::time::Duration;
 
-pub(crate) use crate::balancer::endpoint::{Endpoint, endpoint_of_url};
-use crate::balancer::endpoint::{endpoint, server_of_url};
-use crate::balancer::nginx_servers::ServerBlock;
-pub(crate) use crate::balancer::nginx_tokens::{ConfigFile, Wrong};
-use crate::balancer::nginx_tokens::{ConfigToken, Tokens};
-use crate::balancer::nginx_variables::keyed;
+use crate::balancer::read::configuration::{
+    ConfigFile, Configuration, ServerBlock, Takes, Upstream, UpstreamMethod, UpstreamServer,
+};
+use crate::balancer::read::endpoint::{endpoint, server_of_url};
 use crate::topology::Policy;
 
-/// A group of servers: NGINX's `upstream`, HAProxy's `backend`, Envoy's cluster.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Upstream {
-    /// As the file names it.
-    pub(crate) name: String,
-    /// Its servers, in order.
-    pub(crate) servers: Vec<UpstreamServer>,
-    /// How long it keeps away from a server that failed, the longest of them; None if it never does, or it is not known.
-    pub(crate) keeps_away: Option<Duration>,
-    /// How it picks one.
-    pub(crate) method: UpstreamMethod,
-    /// What was not understood but decides nothing about who gets what, each with its place.
-    pub(crate) not_understood: Vec<String>,
-}
-
-/// How an upstream picks a server.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum UpstreamMethod {
-    /// The policy is one that the check knows.
-    Known(Policy),
-    /// Each request goes to one of several groups by their weights, by turns or by chance: shares are known, and no order.
-    Split(Vec<SplitPart>),
-    /// Not understood: what decides, with its place.
-    Unknown(String),
-}
-
-/// A group of a split: some of the servers, which follow those of the groups before it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct SplitPart {
-    pub(crate) name: String,
-    /// Relative to the other groups.
-    pub(crate) weight: u32,
-    /// How many of the servers are its own.
-    pub(crate) servers: usize,
-    /// How it picks one of them.
-    pub(crate) method: UpstreamMethod,
-}
-
-/// A `server` line of it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct UpstreamServer {
-    /// As written, such as `127.0.0.1:9001`.
-    pub(crate) address: String,
-    /// The address, taken apart.
-    pub(crate) endpoint: Endpoint,
-    /// 1 unless the file says otherwise.
-    pub(crate) weight: u32,
-    /// Gets something only when all others are down.
-    pub(crate) backup: bool,
-    /// What the balancer itself calls it, where it has names for servers.
-    pub(crate) name: Option<String>,
-    /// Which of its addresses it uses, if it has several.
-    pub(crate) takes: Takes,
-    /// Gets nothing, or nothing but what belongs to its sessions (`drain`, from NGINX 1.29.6).
-    pub(crate) down: bool,
-    /// Where it stands: `nginx.conf, line 3`.
-    pub(crate) place: String,
-}
-
-/// Which addresses of a name a server line uses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Takes {
-    /// Each, as a server of its own.
-    All,
-    One,
-    /// No more servers than that.
-    AtMost(usize),
-    /// Each that a resolver has while it runs.
-    Resolved,
-}
-
-/// What of a configuration is understood.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Configuration {
-    /// All `upstream` blocks, in order.
-    pub(crate) upstreams: Vec<Upstream>,
-    /// Servers that requests are passed to without a block that has them, each as a group of its own.
-    pub(crate) implied: Vec<Upstream>,
-    /// The `server` blocks of NGINX, which respond to clients.
-    pub(crate) server_blocks: Vec<ServerBlock>,
-    /// The directives outside of all blocks, each word by word: `daemon off`.
-    pub(crate) main: Vec<Vec<String>>,
-    /// Certificates and their keys, each pair as it stands: of one server in their order.
-    pub(crate) certificates: Vec<(String, String)>,
-    /// Files of authorities whose backends are trusted, as they stand.
-    pub(crate) authorities: Vec<String>,
-    /// Names that backends are to have in their certificates.
-    pub(crate) names: Vec<String>,
-    /// Files in which certificates of a public authority are kept, each with the resolver that gets them.
-    pub(crate) storages: Vec<(String, String)>,
-    /// Whom the balancer itself speaks to, such as its peers, mailers and log servers: no request of a client goes there.
-    pub(crate) companions: Vec<Endpoint>,
-    /// What should be included and could not be read, with the place that says so.
-    pub(crate) not_read: Vec<String>,
-}
+use tokens::{ConfigToken, Tokens, Wrong};
+use variables::keyed;
 
 /// The files that `include PATTERN` means, or why they cannot be read.
 pub(crate) type Included<'i> = &'i dyn Fn(&str) -> Result<Vec<ConfigFile>, String>;
@@ -113,16 +23,17 @@ pub(crate) type Included<'i> = &'i dyn Fn(&str) -> Result<Vec<ConfigFile>, Strin
 /// Files may include others, these again others, and so on; more often than that they go round.
 const DEEPEST: usize = 16;
 
-impl Configuration {
-    /// Reads a file and all that it includes.
-    pub(crate) fn read(source: &ConfigFile, included: Included) -> Result<Configuration, Wrong> {
-        let mut configuration = Configuration::default();
-        configuration.file(source, included, 0)?;
-        let is_block = |implied: &Upstream| configuration.upstreams.iter().any(|it| it.name == implied.name);
-        configuration.implied = configuration.implied.iter().filter(|it| !is_block(it)).cloned().collect();
-        Ok(configuration)
-    }
+/// Reads a file and all that it includes.
+pub(crate) fn read(source: &ConfigFile, included: Included) -> Result<Configuration, Wrong> {
+    let mut configuration = Configuration::default();
+    configuration.file(source, included, 0)?;
+    let is_block = |implied: &Upstream| configuration.upstreams.iter().any(|it| it.name == implied.name);
+    configuration.implied = configuration.implied.iter().filter(|it| !is_block(it)).cloned().collect();
+    Ok(configuration)
+}
 
+/// The grammar of NGINX, outside of `upstream` blocks and at their edges.
+impl Configuration {
     fn file(&mut self, source: &ConfigFile, included: Included, deep: usize) -> Result<(), Wrong> {
         let mut tokens = Tokens::of(source);
         let mut depth = 0usize;
@@ -194,11 +105,6 @@ impl Configuration {
         self.implied.extend(new);
     }
 
-    /// Blocks, and groups without one.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = &Upstream> {
-        self.upstreams.iter().chain(&self.implied)
-    }
-
     /// What stands in an upstream block: up to its `}`, or to the end of a file that it includes.
     fn servers(
         &mut self,
@@ -258,34 +164,8 @@ impl Configuration {
     }
 }
 
+/// The lines of an `upstream` block.
 impl Upstream {
-    /// Without servers yet, in turn.
-    pub(crate) fn named(name: &str) -> Upstream {
-        Upstream {
-            name: name.to_owned(),
-            servers: Vec::new(),
-            keeps_away: None,
-            method: UpstreamMethod::Known(Policy::RoundRobin),
-            not_understood: Vec::new(),
-        }
-    }
-
-    /// Of groups between which each request is divided, each with its weight.
-    pub(crate) fn split(parts: Vec<(Upstream, u32)>) -> Upstream {
-        let names: Vec<&str> = parts.iter().map(|(part, _)| part.name.as_str()).collect();
-        let mut split = Upstream::named(&names.join("+"));
-        let mut methods = Vec::new();
-        for (part, weight) in parts {
-            let servers = part.servers.len();
-            methods.push(SplitPart { name: part.name, weight, servers, method: part.method });
-            split.servers.extend(part.servers);
-            split.not_understood.extend(part.not_understood);
-            split.keeps_away = split.keeps_away.max(part.keeps_away);
-        }
-        split.method = UpstreamMethod::Split(methods);
-        split
-    }
-
     fn directive(&mut self, words: &[String], tokens: &Tokens) -> Result<(), Wrong> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let unknown = || UpstreamMethod::Unknown(format!("{}: {}", tokens.place(), words.join(" ")));
@@ -381,22 +261,6 @@ fn nginx_time(text: &str) -> Option<Duration> {
     (!text.is_empty()).then_some(Duration::from_secs(seconds))
 }
 
-impl UpstreamServer {
-    /// With the weight 1, each of its addresses in use.
-    pub(crate) fn at(address: &str, endpoint: Endpoint, place: &str) -> UpstreamServer {
-        UpstreamServer {
-            address: address.to_owned(),
-            endpoint,
-            name: None,
-            takes: Takes::All,
-            weight: 1,
-            backup: false,
-            down: false,
-            place: place.to_owned(),
-        }
-    }
-}
-
 /// The group that NGINX makes for a URL in which no variable stands: the addresses of its host, in turn.
 fn implied(url: &str, place: &str) -> Option<Upstream> {
     let (server, endpoint) = server_of_url(url)?;
@@ -413,6 +277,7 @@ fn is_lua(directive: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balancer::read::endpoint::Endpoint;
 
     fn source(name: &str, text: &str) -> ConfigFile {
         ConfigFile { name: name.to_owned(), text: text.to_owned() }
@@ -420,12 +285,12 @@ mod tests {
 
     fn upstreams(text: &str) -> Result<Vec<Upstream>, Wrong> {
         let nothing = |_: &str| Ok(Vec::new());
-        Configuration::read(&source("a.conf", text), &nothing).map(|configuration| configuration.upstreams)
+        read(&source("a.conf", text), &nothing).map(|configuration| configuration.upstreams)
     }
 
     #[test]
     fn the_shipped_file_is_three_servers_in_turn() {
-        let [upstream] = upstreams(include_str!("../../load_balancer.conf")).unwrap().try_into().unwrap();
+        let [upstream] = upstreams(include_str!("../../../../load_balancer.conf")).unwrap().try_into().unwrap();
         let local = |port| Endpoint::Tcp("127.0.0.1".to_owned(), port);
         let endpoints: Vec<Endpoint> = upstream.servers.iter().map(|server| server.endpoint.clone()).collect();
         assert_eq!((upstream.name.as_str(), endpoints), ("uuid", vec![local(9001), local(9002), local(9003)]));
@@ -531,7 +396,7 @@ mod tests {
     fn words_are_those_of_nginx() {
         let words = |text: &str| {
             let nothing = |_: &str| Ok(Vec::new());
-            Configuration::read(&source("a", text), &nothing).unwrap().main.remove(0)
+            read(&source("a", text), &nothing).unwrap().main.remove(0)
         };
         assert_eq!(words("a ok} b}c;"), ["a", "ok}", "b}c"]);
         assert_eq!(words(r#"a \"b \d a\;b x"y '\'';"#), ["a", "\"b", "\\d", "a\\;b", "x\"y", "'"]);
@@ -563,7 +428,7 @@ mod tests {
         };
         let text =
             "user www-data; daemon off;\nhttp { include mime.types; include conf.d/*.conf; keepalive_timeout 5; }";
-        let found = Configuration::read(&source("nginx.conf", text), &included).unwrap();
+        let found = read(&source("nginx.conf", text), &included).unwrap();
         assert_eq!(found.main, [["user", "www-data"], ["daemon", "off"]]);
         assert_eq!(found.not_read, ["nginx.conf, line 2: include mime.types: no such file"]);
         let [one, two] = found.upstreams.as_slice() else { panic!("{found:?}") };
@@ -576,15 +441,15 @@ mod tests {
 
     #[test]
     fn what_is_wrong_in_an_included_file_is_told_with_its_name_and_files_that_go_round_are_told() {
-        let read = |text: &'static str| {
+        let beside = |text: &'static str| {
             let included = move |_: &str| Ok(vec![source("other.conf", text)]);
-            Configuration::read(&source("nginx.conf", "http {\n include a; }"), &included).unwrap_err().to_string()
+            read(&source("nginx.conf", "http {\n include a; }"), &included).unwrap_err().to_string()
         };
-        assert_eq!(read("\n}"), "other.conf, line 2: a `}` without its `{`");
-        assert!(read("include a;").contains("files include each other"), "{}", read("include a;"));
+        assert_eq!(beside("\n}"), "other.conf, line 2: a `}` without its `{`");
+        assert!(beside("include a;").contains("files include each other"), "{}", beside("include a;"));
         let within = |text: &'static str| {
             let included = move |_: &str| Ok(vec![source("other.conf", text)]);
-            Configuration::read(&source("nginx.conf", "upstream u { include a; }"), &included).unwrap_err().to_string()
+            read(&source("nginx.conf", "upstream u { include a; }"), &included).unwrap_err().to_string()
         };
         assert_eq!(within("server a:1"), "other.conf, line 1: a directive without its `;`");
         assert_eq!(within("server a:1; }"), "other.conf, line 1: a `}` without its `{`");

@@ -1,0 +1,175 @@
+//! PURE. What is understood of a configuration, whichever balancer it is for: its groups of servers, and what else a check or a rehearsal
+//! has to know of it.
+
+use std::time::Duration;
+
+use crate::balancer::read::endpoint::Endpoint;
+use crate::topology::Policy;
+
+/// A file of a configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ConfigFile {
+    /// The name that errors show.
+    pub(crate) name: String,
+    /// Its whole content.
+    pub(crate) text: String,
+}
+
+/// A group of servers: NGINX's `upstream`, HAProxy's `backend`, Envoy's cluster.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Upstream {
+    /// As the file names it.
+    pub(crate) name: String,
+    /// Its servers, in order.
+    pub(crate) servers: Vec<UpstreamServer>,
+    /// How long it keeps away from a server that failed, the longest of them; None if it never does, or it is not known.
+    pub(crate) keeps_away: Option<Duration>,
+    /// How it picks one.
+    pub(crate) method: UpstreamMethod,
+    /// What was not understood but decides nothing about who gets what, each with its place.
+    pub(crate) not_understood: Vec<String>,
+}
+
+/// How an upstream picks a server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum UpstreamMethod {
+    /// The policy is one that the check knows.
+    Known(Policy),
+    /// Each request goes to one of several groups by their weights, by turns or by chance: shares are known, and no order.
+    Split(Vec<SplitPart>),
+    /// Not understood: what decides, with its place.
+    Unknown(String),
+}
+
+/// A group of a split: some of the servers, which follow those of the groups before it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct SplitPart {
+    pub(crate) name: String,
+    /// Relative to the other groups.
+    pub(crate) weight: u32,
+    /// How many of the servers are its own.
+    pub(crate) servers: usize,
+    /// How it picks one of them.
+    pub(crate) method: UpstreamMethod,
+}
+
+/// A `server` line of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct UpstreamServer {
+    /// As written, such as `127.0.0.1:9001`.
+    pub(crate) address: String,
+    /// The address, taken apart.
+    pub(crate) endpoint: Endpoint,
+    /// 1 unless the file says otherwise.
+    pub(crate) weight: u32,
+    /// Gets something only when all others are down.
+    pub(crate) backup: bool,
+    /// What the balancer itself calls it, where it has names for servers.
+    pub(crate) name: Option<String>,
+    /// Which of its addresses it uses, if it has several.
+    pub(crate) takes: Takes,
+    /// Gets nothing, or nothing but what belongs to its sessions (`drain`, from NGINX 1.29.6).
+    pub(crate) down: bool,
+    /// Where it stands: `nginx.conf, line 3`.
+    pub(crate) place: String,
+}
+
+/// Which addresses of a name a server line uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Takes {
+    /// Each, as a server of its own.
+    All,
+    One,
+    /// No more servers than that.
+    AtMost(usize),
+    /// Each that a resolver has while it runs.
+    Resolved,
+}
+
+/// What of a configuration is understood.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Configuration {
+    /// All `upstream` blocks, in order.
+    pub(crate) upstreams: Vec<Upstream>,
+    /// Servers that requests are passed to without a block that has them, each as a group of its own.
+    pub(crate) implied: Vec<Upstream>,
+    /// The `server` blocks of NGINX, which respond to clients.
+    pub(crate) server_blocks: Vec<ServerBlock>,
+    /// The directives outside of all blocks, each word by word: `daemon off`.
+    pub(crate) main: Vec<Vec<String>>,
+    /// Certificates and their keys, each pair as it stands: of one server in their order.
+    pub(crate) certificates: Vec<(String, String)>,
+    /// Files of authorities whose backends are trusted, as they stand.
+    pub(crate) authorities: Vec<String>,
+    /// Names that backends are to have in their certificates.
+    pub(crate) names: Vec<String>,
+    /// Files in which certificates of a public authority are kept, each with the resolver that gets them.
+    pub(crate) storages: Vec<(String, String)>,
+    /// Whom the balancer itself speaks to, such as its peers, mailers and log servers: no request of a client goes there.
+    pub(crate) companions: Vec<Endpoint>,
+    /// What should be included and could not be read, with the place that says so.
+    pub(crate) not_read: Vec<String>,
+}
+
+/// A `server` block of NGINX.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct ServerBlock {
+    /// Where it stands: `nginx.conf, line 3`.
+    pub(crate) place: String,
+    /// Its `listen` lines without the word itself.
+    pub(crate) listen: Vec<Vec<String>>,
+    /// What `server_name` says.
+    pub(crate) names: Vec<String>,
+}
+
+impl Configuration {
+    /// Blocks, and groups without one.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &Upstream> {
+        self.upstreams.iter().chain(&self.implied)
+    }
+}
+
+impl Upstream {
+    /// Without servers yet, in turn.
+    pub(crate) fn named(name: &str) -> Upstream {
+        Upstream {
+            name: name.to_owned(),
+            servers: Vec::new(),
+            keeps_away: None,
+            method: UpstreamMethod::Known(Policy::RoundRobin),
+            not_understood: Vec::new(),
+        }
+    }
+
+    /// Of groups between which each request is divided, each with its weight.
+    pub(crate) fn split(parts: Vec<(Upstream, u32)>) -> Upstream {
+        let names: Vec<&str> = parts.iter().map(|(part, _)| part.name.as_str()).collect();
+        let mut split = Upstream::named(&names.join("+"));
+        let mut methods = Vec::new();
+        for (part, weight) in parts {
+            let servers = part.servers.len();
+            methods.push(SplitPart { name: part.name, weight, servers, method: part.method });
+            split.servers.extend(part.servers);
+            split.not_understood.extend(part.not_understood);
+            split.keeps_away = split.keeps_away.max(part.keeps_away);
+        }
+        split.method = UpstreamMethod::Split(methods);
+        split
+    }
+}
+
+impl UpstreamServer {
+    /// With the weight 1, each of its addresses in use.
+    pub(crate) fn at(address: &str, endpoint: Endpoint, place: &str) -> UpstreamServer {
+        UpstreamServer {
+            address: address.to_owned(),
+            endpoint,
+            name: None,
+            takes: Takes::All,
+            weight: 1,
+            backup: false,
+            down: false,
+            place: place.to_owned(),
+        }
+    }
+}
