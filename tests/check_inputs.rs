@@ -79,7 +79,7 @@ fn options_that_make_no_sense_are_told_with_what_was_expected() {
         (&["--outage", "kill:9002@soon"], "time after @"),
         (&["--identity", "nonsense"], "header:NAME"),
         (&["--identity", "regex:("], "--identity"),
-        (&["--rate=-1"], "above 0"),
+        (&["--rate", "-1"], "above 0"),
         (&["-n", "0"], "at least 1"),
         (&["--method", "get"], "capital letters"),
         (&["--header", "no-colon"], "Name: value"),

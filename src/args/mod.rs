@@ -58,11 +58,19 @@ pub(crate) struct Args {
 impl Args {
     /// What was typed, or help, or what is wrong with it.
     pub(crate) fn read() -> Args {
-        let command = Args::command();
+        let command = with_negative_values(Args::command());
         let command = if short::is_asked(std::env::args_os().skip(1)) { short::short(command) } else { command };
         let matches = command.try_get_matches().unwrap_or_else(|error| plainly(error).exit());
         Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
+}
+
+/// `--rate -5` is a value that is too small, not an option `-5` that nobody knows.
+fn with_negative_values(command: clap::Command) -> clap::Command {
+    let takes_one = |argument: &clap::Arg| argument.get_action().takes_values() && !argument.is_positional();
+    command
+        .mut_subcommands(with_negative_values)
+        .mut_args(|argument| if takes_one(&argument) { argument.allow_negative_numbers(true) } else { argument })
 }
 
 /// Says what is expected where the standard library only says what a digit or an address is not.

@@ -260,9 +260,8 @@ fn explain_unix(error: &mut StartError, backend: &str, path: &Path, why: &NoSock
         NoSocket::OtherFile => "move it away, or choose another folder with --sockets".to_owned(),
         NoSocket::Refused(why) => match why.kind() {
             io::ErrorKind::AddrInUse => {
-                format!(
-                    "choose another folder with --sockets, or stop the process that listens there (ss -lxp src {shown})"
-                )
+                let show = means().who_listens_on_file(path);
+                format!("choose another folder with --sockets, or stop what listens there: {show} shows it")
             }
             io::ErrorKind::PermissionDenied => {
                 "choose a folder in which you may write, with --sockets, such as one in $XDG_RUNTIME_DIR".to_owned()

@@ -103,6 +103,10 @@ impl Means for Linux {
         let ports: Vec<String> = ports.iter().map(|port| format!("sport = :{port}")).collect();
         format!("ss -ltnp '{}'", ports.join(" or "))
     }
+
+    fn who_listens_on_file(&self, file: &Path) -> String {
+        format!("ss -lxp src {}", file.display())
+    }
 }
 
 /// The state of a socket in the kernel's table of connections.

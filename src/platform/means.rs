@@ -56,4 +56,7 @@ pub(crate) trait Means: Sync {
 
     /// A command that shows who listens on these ports.
     fn who_listens(&self, ports: &[u16]) -> String;
+
+    /// A command that shows who listens on a unix socket.
+    fn who_listens_on_file(&self, file: &Path) -> String;
 }

@@ -115,6 +115,10 @@ impl Means for Posix {
         let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
         format!("lsof -nP -iTCP:{} -sTCP:LISTEN", ports.join(","))
     }
+
+    fn who_listens_on_file(&self, file: &Path) -> String {
+        format!("lsof {}", file.display())
+    }
 }
 
 /// An orphan gets another parent.

@@ -34,8 +34,9 @@ export function begin() {
   const url = h("input", { type: "url", id: "url", placeholder: "http://localhost:8080/uuid", required: true, disabled: off, "data-acts": true });
   const algorithm = h("select", { id: "algorithm", disabled: off, "data-acts": true });
   const weights = h("input", { id: "weights", placeholder: "1:1:1", size: 8, disabled: off, "data-acts": true });
+  const start = h("button", { type: "button", id: "check", disabled: off, "data-acts": true, onclick: check }, "Start a check");
   parts = {
-    url, algorithm, weights,
+    url, algorithm, weights, start,
     known: h("form", { class: "row", onsubmit: apply }, h("span", { class: "row" }, h("label", { for: "algorithm" }, "Algorithm"), algorithm), h("span", { class: "row" }, h("label", { for: "weights" }, "Weights"), weights),
       h("button", { disabled: off, "data-acts": true }, "Apply")),
     unknown: h("form", { class: "row", onsubmit: stands }, h("label", { for: "url" }, "URL of your balancer"), url, h("button", { disabled: off, "data-acts": true }, "Use this URL")),
@@ -44,7 +45,7 @@ export function begin() {
     buttons: h("p", { class: "buttons" },
       h("button", { type: "button", id: "send", disabled: off, "data-acts": true, onclick: () => send(30) }, "Send 30 requests now"),
       h("button", { type: "button", id: "send-one", disabled: off, "data-acts": true, onclick: () => send(30, true), title: "One client that keeps its cookies" }, "… as one client"),
-      h("button", { type: "button", id: "check", disabled: off, "data-acts": true, onclick: check }, "Start a check")),
+      start),
     check: h("div", { id: "check-result", "aria-live": "polite" }),
   };
   shown = "";
@@ -72,6 +73,7 @@ export function show(model) {
   shown = key;
   if (running && model.check?.result) tell(`check: ${model.check.result.verdict}`);
   running = Boolean(model.check && !model.check.result && !model.check.error);
+  toggle(parts.start, "disabled", running || !canAct()); // one check at a time
   const choices = front?.choices ?? [];
   toggle(parts.known, "hidden", choices.length === 0);
   toggle(parts.unknown, "hidden", choices.length > 0);
