@@ -265,8 +265,11 @@ fn one_message_names_every_socket_that_cannot_be_had_and_nothing_is_left_or_touc
     ] {
         assert_eq!(error.matches(&format!("\n  {problem}\n")).count(), 1, "{problem}\n{error}");
     }
-    for hint in ["choose another folder with --sockets", "move it away", &format!("stop what listens there: ss -lxp src {} shows it", path(0).display())]
-    {
+    for hint in [
+        "choose another folder with --sockets",
+        "move it away",
+        &format!("stop what listens there: ss -lxp src {} shows it", path(0).display()),
+    ] {
         assert!(error.lines().any(|line| line.starts_with("  hint: ") && line.contains(hint)), "{hint}\n{error}");
     }
     assert_eq!(error.matches("\n  backend ").count(), 3, "{error}");

@@ -22,6 +22,8 @@ const LONGEST: Duration = Duration::from_secs(6);
 const MOST: usize = 64;
 const LEAST: usize = 8;
 const PACED: Duration = Duration::from_millis(2000);
+/// A busy machine may send some of them late and all at once: then it is tried again, half as fast.
+const TRIALS: u32 = 3;
 /// Of the rate that passed. What the sample shows of it may be too much by a burst.
 const SLOWER: f64 = 4.0;
 const LEAST_GAP: Duration = Duration::from_millis(4);
@@ -52,7 +54,8 @@ pub(crate) async fn probe(
         let kind = match pace.filter(|_| passed) {
             Some(gap) => {
                 let mut live = LiveSubject::new(&mut prober, &mut backends, &path, false, connections);
-                let kind = what_is_limited(&mut live, gap, connections);
+                let mut gaps = (0..TRIALS).map(|trial| gap * 2u32.pow(trial));
+                let kind = gaps.find_map(|gap| what_is_limited(&mut live, gap, connections).ok()).flatten();
                 live.end()?;
                 kind
             }
@@ -71,26 +74,34 @@ fn passed_rate(sample: &[Observation]) -> Option<f64> {
     (passed > 0).then(|| passed as f64 / end.since(begin).as_secs_f64().max(1e-3))
 }
 
+/// The trial says nothing: what should have passed was refused, or did not come.
+struct Disturbed;
+
 /// At a pace that a limit of the rate lets pass, as it then does, many in flight at once are refused by a limit of these alone.
-fn what_is_limited(live: &mut LiveSubject, gap: Duration, connections: usize) -> Option<LimitKind> {
+fn what_is_limited(
+    live: &mut LiveSubject,
+    gap: Duration,
+    connections: usize,
+) -> std::result::Result<Option<LimitKind>, Disturbed> {
     let count = ((PACED.as_secs_f64() / gap.as_secs_f64()) as usize).min(MOST);
     if count < LEAST {
-        return None;
+        return Ok(None);
     }
     let pace = Pace { width: count, gap, until: Duration::MAX };
     let passes = |reply: &ProbeReply| reply.pick.is_some_and(|pick| pick.backend.is_known());
     let control = live.send_all(&vec![ProbeRequest::default(); count], &pace);
     if control.len() < count || !control.iter().all(passes) {
-        return None;
+        return Err(Disturbed);
     }
     let delay = gap * count as u32 + GAP;
     let held = live.send_all(&vec![ProbeRequest { delay: Some(delay), ..ProbeRequest::default() }; count], &pace);
     let refused = held.iter().filter(|reply| !passes(reply) && reply.took < delay).count();
     let passed = held.iter().filter(|reply| passes(reply)).count();
     match refused {
+        _ if refused + passed < count => Err(Disturbed),
         // The sample had no more at once than that, and was refused.
-        0 if passed == count && count > connections => Some(LimitKind::Rate),
-        refused if refused + passed == count && passed > 0 && refused > 1 => Some(LimitKind::AtOnce(passed as u64)),
-        _ => None,
+        0 => Ok((count > connections).then_some(LimitKind::Rate)),
+        refused if passed > 0 && refused > 1 => Ok(Some(LimitKind::AtOnce(passed as u64))),
+        _ => Err(Disturbed),
     }
 }
