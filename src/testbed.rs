@@ -126,17 +126,6 @@ const MOST_RACES: usize = 5;
 /// A connection that was being tried when a backend came back ends within that time, on a busy machine too.
 const ATTENTION: Duration = Duration::from_secs(3);
 
-/// Algorithms that the live view offers: they need no more words.
-const OFFERED: [Policy; 7] = [
-    Policy::RoundRobin,
-    Policy::LeastConnections,
-    Policy::LeastTime,
-    Policy::Random,
-    Policy::TwoChoices,
-    Policy::Source,
-    Policy::Uri,
-];
-
 impl Testbed {
     /// Starts both. What was started is ended if something fails.
     pub(crate) async fn start(front: &Front, setup: &Setup) -> Result<Testbed> {
@@ -305,7 +294,7 @@ impl Testbed {
             topology.backends.iter_mut().for_each(|backend| backend.weight = Weight::ONE);
             recipe(&self.front, &topology, self.site).is_ok()
         };
-        OFFERED.into_iter().chain(sticky).filter(possible).collect()
+        Policy::WITHOUT_FIELD.into_iter().chain(sticky).filter(possible).collect()
     }
 
     /// How long this balancer keeps away from a backend that failed, and then needs to notice that it is well; none where a file of the

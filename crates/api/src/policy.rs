@@ -35,21 +35,22 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// One value of each variant: of those with a name, one with an example.
-    pub fn examples() -> [Policy; 10] {
+    /// Those that need no name of a field.
+    pub const WITHOUT_FIELD: [Policy; 7] = [
+        Policy::RoundRobin,
+        Policy::LeastConnections,
+        Policy::LeastTime,
+        Policy::Random,
+        Policy::TwoChoices,
+        Policy::Source,
+        Policy::Uri,
+    ];
+
+    /// One value of each variant: of those with a field, one with an example.
+    pub fn examples() -> Vec<Policy> {
         let name = |text: &str| FieldName(text.to_owned());
-        [
-            Policy::RoundRobin,
-            Policy::LeastConnections,
-            Policy::LeastTime,
-            Policy::Random,
-            Policy::TwoChoices,
-            Policy::Source,
-            Policy::Uri,
-            Policy::Header(name("X-User")),
-            Policy::Cookie(name("session")),
-            Policy::Sticky(name(STICKY)),
-        ]
+        let of_fields = [Policy::Header(name("X-User")), Policy::Cookie(name("session")), Policy::Sticky(name(STICKY))];
+        Policy::WITHOUT_FIELD.into_iter().chain(of_fields).collect()
     }
 
     /// The algorithm that a check is to find, where weights differ or do not.

@@ -104,7 +104,7 @@ struct Condition {
     /// Requests of the sample.
     sample: usize,
     backends: usize,
-    /// So many times as long as others take its runs, of which there are as many fewer.
+    /// How many times as long as another's a run of it takes; as many times fewer are made.
     cost: u64,
 }
 

@@ -138,7 +138,7 @@ impl Lab<'_> {
         let fresh = backends(&self.evidence.fresh);
         let seen = counts(&fresh);
         let rarest = seen.iter().map(|(_, count)| *count as usize).min().unwrap_or(1);
-        // So many that the one that is held would usually get 260 of them.
+        // Enough that the backend where one is held would usually get 260 of them.
         let others = (260 * fresh.len() / rarest.max(1)).clamp(OTHERS, OTHERS * 8);
         let size = self.setting.backends.unwrap_or(seen.len());
         let mut avoided = true;

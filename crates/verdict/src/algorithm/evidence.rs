@@ -477,7 +477,7 @@ impl Evidence {
     }
 }
 
-/// Of the sample so many are looked at in flight.
+/// Requests of the sample that are looked at in flight, at most.
 const SAMPLE_FLIGHTS: u32 = 4_000;
 
 /// From when until when it certainly was at its backend, by any clock: it was selected before, and in flight until then.
