@@ -17,6 +17,7 @@ const NARROW: u16 = 80;
 const WIDE: u16 = 110;
 /// Each key with what it does: they stay together at the end of a line.
 const KEYS: [&str; 15] = [
+    "q quit ·",
     "↑↓ select ·",
     "k kill",
     "p pause",
@@ -30,8 +31,7 @@ const KEYS: [&str; 15] = [
     "c clear",
     "C clear all ·",
     "n send 30",
-    "t check ·",
-    "q quit",
+    "t check",
 ];
 
 /// Draws all of it, with signs that the locale has.

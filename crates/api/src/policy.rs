@@ -53,6 +53,11 @@ impl Policy {
         Policy::WITHOUT_FIELD.into_iter().chain(of_fields).collect()
     }
 
+    /// The one of that algorithm, if it needs no field and can be configured.
+    fn of(algorithm: Algorithm) -> Option<Policy> {
+        Policy::WITHOUT_FIELD.into_iter().find(|policy| [false, true].map(|weighted| policy.algorithm(weighted)).contains(&algorithm))
+    }
+
     /// The algorithm that a check is to find, where weights differ or do not.
     pub fn algorithm(&self, weighted: bool) -> Algorithm {
         match self {
@@ -132,7 +137,7 @@ impl FromStr for Policy {
             "header" => return named("header").map(Policy::Header),
             "cookie" => return named("cookie").map(Policy::Cookie),
             "sticky" => return name.unwrap_or(STICKY).parse().map(Policy::Sticky),
-            _ => Policy::examples().into_iter().find(|policy| policy.name() == word),
+            _ => word.parse().ok().and_then(Policy::of),
         };
         plain.filter(|_| name.is_none()).ok_or_else(|| {
             "expected round-robin, least-connections, least-time, random, two-choices, source, uri, header:NAME, cookie:NAME, sticky or sticky:NAME"
@@ -187,9 +192,25 @@ mod tests {
         }
         assert_eq!("sticky".parse(), Ok(Policy::Sticky(FieldName("backend".to_owned()))));
         for text in
-            ["", "header", "cookie", "header:", "header:a b", "header:a;", "round-robin:x", "uri:", "wrr", "sticky:"]
+            ["", "header", "cookie", "header:", "header:a b", "header:a;", "round-robin:x", "uri:", "rounds", "sticky:"]
         {
             assert!(text.parse::<Policy>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_balancers_own_word_for_an_algorithm_is_understood() {
+        for (word, policy) in [
+            ("roundrobin", Policy::RoundRobin),
+            ("wrr", Policy::RoundRobin),
+            ("least_conn", Policy::LeastConnections),
+            ("leastconn", Policy::LeastConnections),
+            ("LEAST_REQUEST", Policy::LeastConnections),
+            ("p2c", Policy::TwoChoices),
+            ("ip_hash", Policy::Source),
+            ("uri_hash", Policy::Uri),
+        ] {
+            assert_eq!(word.parse(), Ok(policy), "{word}");
         }
     }
 }

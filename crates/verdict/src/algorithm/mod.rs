@@ -117,18 +117,19 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// The names of algorithms, and those that balancers have for them.
+/// The names of algorithms, and those that NGINX, HAProxy, Envoy, Traefik and Caddy have for them.
 impl FromStr for Algorithm {
     type Err = UnknownAlgorithm;
 
     fn from_str(text: &str) -> Result<Algorithm, UnknownAlgorithm> {
-        let known = Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == text);
-        let alias = || match text {
+        let word = text.to_ascii_lowercase().replace('_', "-");
+        let known = Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == word);
+        let alias = || match word.as_str() {
             "wrr" => Some(Algorithm::WeightedRoundRobin),
             "rr" | "roundrobin" => Some(Algorithm::RoundRobin),
-            "least-conn" | "leastconn" | "least_conn" | "least-request" => Some(Algorithm::LeastConnections),
-            "least_time" | "leasttime" => Some(Algorithm::LeastTime),
-            "ip-hash" | "ip_hash" | "source-hash" => Some(Algorithm::Source),
+            "least-conn" | "leastconn" | "least-request" => Some(Algorithm::LeastConnections),
+            "leasttime" => Some(Algorithm::LeastTime),
+            "ip-hash" | "source-hash" => Some(Algorithm::Source),
             "uri-hash" => Some(Algorithm::Uri),
             "random-two" | "p2c" => Some(Algorithm::TwoChoices),
             _ => None,
