@@ -55,7 +55,9 @@ impl Policy {
 
     /// The one of that algorithm, if it needs no field and can be configured.
     fn of(algorithm: Algorithm) -> Option<Policy> {
-        Policy::WITHOUT_FIELD.into_iter().find(|policy| [false, true].map(|weighted| policy.algorithm(weighted)).contains(&algorithm))
+        Policy::WITHOUT_FIELD
+            .into_iter()
+            .find(|policy| [false, true].map(|weighted| policy.algorithm(weighted)).contains(&algorithm))
     }
 
     /// The algorithm that a check is to find, where weights differ or do not.
