@@ -196,7 +196,8 @@ fn section(out: &mut String, depth: usize, title: &str, content: impl FnOnce(&mu
 fn list(out: &mut String, lines: &[String]) {
     out.push_str("<ul>\n");
     for line in lines {
-        let _ = writeln!(out, "<li>{}</li>", escaped(line));
+        let indented = if line.starts_with(' ') { " class=\"part\"" } else { "" };
+        let _ = writeln!(out, "<li{indented}>{}</li>", escaped(line));
     }
     out.push_str("</ul>\n");
 }

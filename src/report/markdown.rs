@@ -123,7 +123,8 @@ fn findings(out: &mut String, check: &Check) {
 fn details(out: &mut String, title: &str, lines: &[String]) {
     let _ = writeln!(out, "<details><summary>{}</summary>\n", escape(title));
     lines.iter().for_each(|line| {
-        let _ = writeln!(out, "- {}", escape(line));
+        let (part, depth) = (line.trim_start(), if line.starts_with(' ') { "  " } else { "" });
+        let _ = writeln!(out, "{depth}- {}", escape(part));
     });
     out.push_str("\n</details>\n\n");
 }

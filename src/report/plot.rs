@@ -76,6 +76,8 @@ pub(crate) fn strip(out: &mut String, strip: &[Option<u16>], names: &[&str]) {
 pub(crate) fn over_time(out: &mut String, plots: &Plots, outage: Option<&Outage>, names: &[&str]) {
     const HEIGHT: f64 = 220.0;
     const LOWER: f64 = 90.0;
+    // Two lines of the names of steps.
+    const HEADROOM: f64 = 30.0;
     let slices = &plots.slices;
     let total = slices.len() as f64 * plots.slice_seconds;
     // The last slice is shorter than the others.
@@ -83,7 +85,7 @@ pub(crate) fn over_time(out: &mut String, plots: &Plots, outage: Option<&Outage>
     let of = |slice: &verdict::report::Slice| slice.responses.iter().sum::<u64>() + slice.errors;
     let most = whole.iter().map(of).max().unwrap_or(1).max(1) as f64;
     let x = |seconds: f64| LEFT + seconds / total * (WIDTH - LEFT);
-    let y = |count: f64| HEIGHT - count / most * (HEIGHT - 20.0);
+    let y = |count: f64| HEIGHT - count / most * (HEIGHT - HEADROOM);
     let _ = write!(
         out,
         "<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"responses of each backend and errors over {}, and the 99th percentile of the latency\">",

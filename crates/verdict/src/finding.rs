@@ -216,7 +216,7 @@ pub struct RequestWitness {
     pub id: String,
     /// Its number in the run.
     pub number: u32,
-    /// Seconds since the check began.
+    /// Seconds since the sample began; negative before it.
     pub at: f64,
     /// What the client got.
     pub client: ClientWitness,
@@ -265,7 +265,7 @@ impl ClientWitness {
 pub struct AttemptWitness {
     /// Name of the backend.
     pub backend: String,
-    /// Seconds since the check began.
+    /// Seconds since the sample began; negative before it.
     pub at: f64,
     /// Whether its response was written whole.
     pub end: AttemptEnd,

@@ -75,7 +75,7 @@ pub struct Affected {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pause {
-    /// When it began, in seconds since the check began.
+    /// When it began, in seconds since the sample began.
     pub from: f64,
     /// Until when; null if until the end.
     pub until: Option<f64>,

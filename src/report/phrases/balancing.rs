@@ -118,7 +118,7 @@ fn deviating(facts: &shares::ShareFacts, widest: &str) -> Phrase {
     match facts.stopped {
         None => Phrase::of(summary).try_this(hint),
         Some(since) => Phrase::of(format!(
-            "{summary}; it got its share until {since:.1} s after the check began, and nothing since"
+            "{summary}; it got its share until {since:.1} s into the sample, and nothing since"
         ))
         .try_this(
             "it was taken out of the rotation then: drained, left out by a reload, or unhealthy to the balancer; if \

@@ -18,7 +18,7 @@ pub(crate) fn lines(witness: &Witness) -> Vec<String> {
             let of = |label: &str, it: &RequestWitness| {
                 let status = it.client.status.unwrap_or_default();
                 let backend = it.client.backend.as_deref().unwrap_or("?");
-                format!("  {label}request {} at {:.3} s: {status} from {backend}", it.number, it.at)
+                format!("  {label}request {}{}: {status} from {backend}", it.number, when(it.at))
             };
             let backend = first.client.backend.as_deref().unwrap_or("?");
             let proof = proof.as_ref().map_or_else(
@@ -32,7 +32,7 @@ pub(crate) fn lines(witness: &Witness) -> Vec<String> {
 
 fn request(request: &RequestWitness) -> Vec<String> {
     let (came, took) = (came(&request.client, !request.unrecorded), brief(request.client.seconds));
-    let head = format!("request {} at {:.3} s: {came} after {took}", request.number, request.at);
+    let head = format!("request {}{}: {came} after {took}", request.number, when(request.at));
     if request.unrecorded {
         return vec![head];
     }
@@ -82,16 +82,22 @@ fn came(client: &ClientWitness, are_named: bool) -> String {
 
 /// What a backend recorded.
 pub(crate) fn attempt(attempt: &AttemptWitness) -> String {
-    let AttemptWitness { backend, at, .. } = attempt;
+    let AttemptWitness { backend, .. } = attempt;
+    let at = when(attempt.at);
     let after = brief(attempt.seconds);
     match attempt.end {
         AttemptEnd::Completed => {
-            format!("{backend} at {at:.3} s: responded {} in {after}", attempt.status.unwrap_or_default())
+            format!("{backend}{at}: responded {} in {after}", attempt.status.unwrap_or_default())
         }
-        AttemptEnd::CutOff => format!("{backend} at {at:.3} s: cut off after {after}"),
-        AttemptEnd::Refused => format!("{backend} at {at:.3} s: refused the stream after {after}"),
-        AttemptEnd::Received => format!("{backend} at {at:.3} s: received, no response written"),
+        AttemptEnd::CutOff => format!("{backend}{at}: cut off after {after}"),
+        AttemptEnd::Refused => format!("{backend}{at}: refused the stream after {after}"),
+        AttemptEnd::Received => format!("{backend}{at}: received, no response written"),
     }
+}
+
+/// Seconds of the sample, as the steps of an outage are timed.
+fn when(at: f64) -> String {
+    if at < 0.0 { format!(", {:.3} s before the sample", -at) } else { format!(" at {at:.3} s") }
 }
 
 fn brief(seconds: f64) -> String {
@@ -99,5 +105,23 @@ fn brief(seconds: f64) -> String {
         seconds @ 1.0.. => format!("{seconds:.1} s"),
         seconds @ 0.001.. => format!("{:.1} ms", seconds * 1e3),
         seconds => format!("{:.0} µs", seconds * 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_the_sample_as_the_steps_of_an_outage_are() {
+        let attempt = |at| AttemptWitness {
+            backend: "9002".to_owned(),
+            at,
+            end: AttemptEnd::CutOff,
+            status: None,
+            seconds: 0.000_009,
+        };
+        assert_eq!(super::attempt(&attempt(1.0061)), "9002 at 1.006 s: cut off after 9 µs");
+        assert_eq!(super::attempt(&attempt(-0.25)), "9002, 0.250 s before the sample: cut off after 9 µs");
     }
 }

@@ -102,7 +102,7 @@ pub struct ShareFacts {
     /// How many would detect the deviation of `--tolerance`; null where they suffice.
     #[serde(default)]
     pub needed: Option<u64>,
-    /// Since when that backend got nothing, where it had its share until then: seconds since the check began; null where that is not so.
+    /// Since when that backend got nothing, where it had its share until then: seconds since the sample began; null where that is not so.
     #[serde(default)]
     pub stopped: Option<f64>,
 }

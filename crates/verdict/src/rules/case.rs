@@ -219,11 +219,10 @@ impl Case<'_> {
     /// A request, seen from both ends.
     pub fn witness(&self, entry: &Entry) -> RequestWitness {
         let observation = entry.observation;
-        let since = |at: Moment| at.since(self.began).as_secs_f64();
         let name = |backend: Backend| self.names.get(usize::from(backend.0)).cloned();
         let attempts = entry.attempts.iter().map(|attempt| AttemptWitness {
             backend: name(attempt.backend).unwrap_or_else(|| "?".to_owned()),
-            at: round(since(attempt.received), self.ledger.half_width(attempt.backend)),
+            at: round(self.seconds(attempt.received), self.ledger.half_width(attempt.backend)),
             end: attempt.end,
             status: (attempt.status > 0).then_some(attempt.status),
             seconds: f64::from(attempt.took) / 1e7,
@@ -231,11 +230,17 @@ impl Case<'_> {
         RequestWitness {
             id: RequestId { run: self.run, sequence: u64::from(entry.sequence) }.to_string(),
             number: entry.sequence,
-            at: since(observation.due),
+            at: self.seconds(observation.due),
             client: ClientWitness::of(observation, name(observation.backend)),
             attempts: attempts.collect(),
             unrecorded: !self.has_records(),
         }
+    }
+
+    /// Seconds since the sample began, as the steps of an outage are timed; negative before it.
+    pub(crate) fn seconds(&self, at: Moment) -> f64 {
+        let began = self.sampled.0;
+        at.since(began).as_secs_f64() - began.since(at).as_secs_f64()
     }
 
     pub(crate) fn has_records(&self) -> bool {

@@ -258,7 +258,7 @@ fn stopped_since(case: &Case, backend: Backend, expected: f64) -> Option<f64> {
     let (before, at) = until?;
     let had_its_share = here as f64 >= 0.8 * expected * before as f64 && here >= 10;
     let missed = expected * (total - before) as f64;
-    (had_its_share && missed >= MISSED).then(|| at.since(case.began).as_secs_f64())
+    (had_its_share && missed >= MISSED).then(|| case.seconds(at))
 }
 
 fn basis(case: &Case) -> Basis {
