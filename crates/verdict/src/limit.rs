@@ -70,7 +70,10 @@ impl RateLimit {
         }
         let refused = ledger.entries().filter(|entry| sample.contains(&entry.sequence) && is_refused(entry, status));
         let refused = refused.count() as u64;
-        let estimate = estimate(ledger, sample.clone(), status);
+        let begun = ledger.entries().find(|entry| is_refused(entry, 429)).map_or(sample.start, |entry| entry.sequence);
+        let estimate = estimate(ledger, sample.clone(), status)
+            // A sample that is over in an instant: what came before it met the same limit. Of another status only the sample is known well.
+            .or_else(|| (status == 429).then(|| estimate(ledger, begun..sample.end, status)).flatten());
         let at_once = at_once(ledger, sample.clone(), status);
         // A status of 429 says what it means; of one that means much else only the figure shows a limit, or that it refuses and passes in
         // turn, and then nothing that is sent slowly.
@@ -218,6 +221,16 @@ mod tests {
         let limit = RateLimit::of(&ledger, sample, None).unwrap();
         assert!((95.0..105.0).contains(&limit.passed.unwrap()) && limit.sent.unwrap() > 9_000.0, "{limit:?}");
         assert!((75.0..=80.0).contains(&limit.suggested().unwrap()), "{limit:?}");
+    }
+
+    #[test]
+    fn a_sample_that_is_over_in_an_instant_is_measured_by_what_came_before() {
+        let (ledger, sample) = limited(429);
+        let limit = RateLimit::of(&ledger, sample.end - 100..sample.end, None).unwrap();
+        assert!((95.0..105.0).contains(&limit.passed.unwrap()), "{limit:?}");
+        let (ledger, sample) = limited(503);
+        let limit = RateLimit::of(&ledger, sample.end - 100..sample.end, slowly(true));
+        assert_eq!(limit.and_then(|limit| limit.passed), None);
     }
 
     #[test]

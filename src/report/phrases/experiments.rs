@@ -24,6 +24,8 @@ fn line(facts: &ExperimentFacts) -> Option<String> {
             format!("{requests} requests on one connection: {}", sequence(order))
         }
         Facts::Sample { requests, order } => format!("{requests} requests of the sample: {}", sequence(order)),
+        Facts::SideBySide { requests, chances: 0, .. } => format!("{requests} side by side: too few to compare"),
+        Facts::Blocks { order: OrderFacts::TooFew, requests } => format!("{requests} in blocks: too few to compare"),
         Facts::Blocks { requests, order } => format!("{requests} requests in blocks: {}", evenness(order)),
         Facts::Connections { connections, requests } => format!(
             "{connections} connections, {requests} requests each: all of a connection went to one backend, so connections are balanced, not requests"

@@ -182,6 +182,8 @@ impl<'a> Comparison<'a> {
                 (Level::Inconclusive, Conclusion::Unproven(Unproven::Order))
             }
             Level::Pass if self.holds_for_all => (Level::Pass, Conclusion::AsExpected),
+            // Nothing can be said of any backend, whatever failed meanwhile.
+            _ if *total < case.backends as u64 => (Level::Inconclusive, Conclusion::TooFew),
             _ if self.is_disturbed => (Level::Inconclusive, Conclusion::Disturbed),
             Level::Inconclusive => (Level::Inconclusive, Conclusion::TooFew),
             Level::Pass | Level::Note => (self.level, Conclusion::AsExpected),
