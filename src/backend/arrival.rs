@@ -1,7 +1,8 @@
 //! PURE. What of a request's head goes into its record, and what its fields say to us.
 
 use http::{Framing, HttpVersion, RequestHead, digest};
-use verdict::request::{Arrived, Note, Notes, RequestComparison, SENT_HEADER, SentBody};
+use verdict::notes::{Note, Notes};
+use verdict::request::{Arrived, RequestComparison, SENT_HEADER, SentBody};
 
 use crate::wire::{AsArrived, Clipped, REQUEST_HEADER, RequestId};
 

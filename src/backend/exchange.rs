@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::ws::{self, NoUpgrade};
 use http::{Digest, Framing, HttpVersion, Malformed, RequestHead, digest};
 use uuid::Uuid;
-use verdict::request::{Differences, Note, RequestComparison, SentBody};
+use verdict::notes::Note;
+use verdict::request::{Differences, RequestComparison, SentBody};
 use verdict::response::ContentKind;
 
 use crate::backend::arrival::CheckHeaders;

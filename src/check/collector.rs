@@ -20,9 +20,9 @@ use verdict::facts::tls;
 use verdict::grpc::status_of_call;
 use verdict::ledger::WayNumber;
 use verdict::ledger::{Arrival, UNNUMBERED};
+use verdict::notes::Note;
 use verdict::observation::Backend;
 use verdict::report::NotCounted;
-use verdict::request::Note;
 use verdict::streams::Lived;
 
 /// How often the fleet is asked: it keeps a quarter of a million records, which is two seconds at full speed.

@@ -13,7 +13,8 @@ use crate::wire::life::{self, LIFE_WORDS};
 use crate::wire::{AttemptEnd, Calendar, FleetNames, Generator, Moment, RecordView, RequestId, ResponseId, Secured};
 use verdict::Call;
 use verdict::life::Life;
-use verdict::request::{Differences, FieldMask, Note, Notes, SentBody};
+use verdict::notes::{Note, Notes};
+use verdict::request::{Differences, FieldMask, SentBody};
 
 /// One end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

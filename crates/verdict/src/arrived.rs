@@ -3,8 +3,9 @@
 use crate::Moment;
 use crate::algorithm::experiments::is_own_forwarded_for;
 use crate::attempt::{Arrival, WayNumber};
+use crate::notes::{Note, Notes};
 use crate::observation::Backend;
-use crate::request::{Differences, FieldMask, MASKED_FIELDS, Note, Notes, RequestPart, SentBody};
+use crate::request::{Differences, FieldMask, MASKED_FIELDS, RequestPart, SentBody};
 use crate::upstream::UpstreamConnections;
 
 /// One attempt as its backend recorded it, texts clipped.

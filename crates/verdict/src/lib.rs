@@ -17,6 +17,7 @@ mod id;
 pub mod ledger;
 pub mod life;
 pub mod limit;
+pub mod notes;
 pub mod numbers;
 pub mod observation;
 pub mod outcome;

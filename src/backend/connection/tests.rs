@@ -12,7 +12,8 @@ use proptest::sample::{Index, select};
 
 use http::Malformed;
 use verdict::life::LifeEnd;
-use verdict::request::{Note, Sent, SentBody};
+use verdict::notes::Note;
+use verdict::request::{Sent, SentBody};
 use verdict::response::{ReceivedHead, of_body, read_digest_value};
 
 use super::{Connection, Waiting};

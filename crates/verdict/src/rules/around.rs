@@ -142,8 +142,8 @@ mod tests {
             }
         }
         let at = Moment(1_000_000_000);
-        trial.drill = Drill::Graceful;
-        trial.steps = vec![StepSpan { backend: None, begun: at, ended: at, is_done: true, is_rough: false }];
+        trial.drill.kind = Drill::Graceful;
+        trial.drill.steps = vec![StepSpan { backend: None, begun: at, ended: at, is_done: true, is_rough: false }];
         trial.expectations.shares = Some("even".parse().unwrap());
         trial.expectations.shares_by = BY_USER.to_owned();
         trial
@@ -169,9 +169,9 @@ mod tests {
     #[test]
     fn required_shares_of_a_drill_after_which_nothing_is_seen_are_inconclusive() {
         let mut throughout = failing_throughout(|turn| turn % 3);
-        throughout.steps[0].ended = Moment(3_900_000_000);
+        throughout.drill.steps[0].ended = Moment(3_900_000_000);
         assert_eq!(found(&throughout), (Level::Inconclusive, Conclusion::OutageThroughout));
-        throughout.steps[0].begun = Moment(0);
+        throughout.drill.steps[0].begun = Moment(0);
         assert_eq!(found(&throughout), (Level::Inconclusive, Conclusion::OutageThroughout));
     }
 
@@ -185,7 +185,7 @@ mod tests {
                 trial.send(0, backend, u64::from(turn) * 1_000);
             }
             let (broken, mended) = (Moment(1_000_000_000), Some(Moment(1_500_000_000)));
-            trial.windows = vec![OutageWindow { backend: Backend(2), broken, mended }];
+            trial.drill.windows = vec![OutageWindow { backend: Backend(2), broken, mended }];
             trial
         };
         assert_eq!(found(&broken(2_000)), (Level::Pass, Conclusion::AsExpected));

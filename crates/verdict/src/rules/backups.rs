@@ -88,9 +88,9 @@ mod tests {
     fn outage(held: u64, health_checks: u64, early: bool) -> RuleTrial {
         let mut trial = RuleTrial::new();
         trial.expectations.backups = vec!["9003".to_owned()];
-        (trial.drill, trial.health_checks) = (Drill::Rough, health_checks);
+        (trial.drill.kind, trial.fleet.health_checks) = (Drill::Rough, health_checks);
         let at = |millisecond: usize| RuleTrial::due(millisecond);
-        trial.windows = [0, 1]
+        trial.drill.windows = [0, 1]
             .map(|place| OutageWindow { backend: Backend(place), broken: at(1000), mended: Some(at(3000)) })
             .to_vec();
         let step = |from, is_rough| StepSpan {
@@ -100,7 +100,7 @@ mod tests {
             is_done: true,
             is_rough,
         };
-        trial.steps = vec![step(1000, true), step(3000, false)];
+        trial.drill.steps = vec![step(1000, true), step(3000, false)];
         for turn in 0..8000u64 {
             let on_backup = (1000..3000 + held).contains(&turn) || early && turn == 500;
             trial.delivered(if on_backup { 2 } else { (turn % 2) as u16 }, 200);

@@ -86,7 +86,8 @@ mod tests {
     fn with(claimed: Option<&str>, arrives: &str, client: Option<&'static str>, required: &[Requirement]) -> RuleTrial {
         let mut trial = RuleTrial::new();
         trial.expectations.required = required.to_vec();
-        trial.fields = claimed.map(|claimed| ("X-Forwarded-For".to_owned(), claimed.to_owned())).into_iter().collect();
+        trial.sent.fields =
+            claimed.map(|claimed| ("X-Forwarded-For".to_owned(), claimed.to_owned())).into_iter().collect();
         for turn in 0..30 {
             trial.delivered_as(turn % 3, 200, &As { forwarded_for: arrives, client, ..As::default() });
         }
@@ -119,7 +120,7 @@ mod tests {
         assert_eq!(with(Some("6.6.6.6"), "10.9.9.9", None, &[]).level("client-address"), Some(Level::Note));
         // From another machine anything may be the client's address.
         let mut remote = with(None, "10.9.9.9", None, &REQUIRED);
-        remote.over_loopback = false;
+        remote.fleet.over_loopback = false;
         assert_eq!(remote.level("client-address"), Some(Level::Pass));
     }
 

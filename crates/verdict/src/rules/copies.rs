@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_copy_of_each_request_without_its_id_fails_on_any_fleet() {
         let mut trial = RuleTrial::new();
-        (trial.method, trial.body, trial.own_fleet) = ("POST", Some(20), false);
+        (trial.sent.method, trial.sent.body, trial.fleet.is_own) = ("POST", Some(20), false);
         for turn in 0..100 {
             trial.delivered(turn % 3, 200);
             trial.other((turn + 1) % 3);
@@ -107,7 +107,7 @@ mod tests {
     fn a_few_copies_fail_on_a_fleet_of_its_own_and_are_inconclusive_elsewhere() {
         for (own_fleet, level) in [(true, Level::Fail), (false, Level::Inconclusive)] {
             let mut trial = RuleTrial::new();
-            (trial.method, trial.body, trial.own_fleet) = ("POST", Some(20), own_fleet);
+            (trial.sent.method, trial.sent.body, trial.fleet.is_own) = ("POST", Some(20), own_fleet);
             trial.healthy(300);
             trial.other(1);
             assert_eq!(trial.level("copies"), Some(level));
@@ -127,9 +127,9 @@ mod tests {
         // Those of another path are nobody's copies.
         let mut trial = RuleTrial::new();
         trial.healthy(100);
-        trial.target = "/other";
+        trial.sent.target = "/other";
         trial.other(1);
-        trial.target = "/";
+        trial.sent.target = "/";
         assert_eq!(trial.level("copies"), None);
     }
 }

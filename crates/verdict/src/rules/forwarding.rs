@@ -3,8 +3,9 @@
 use http::grpc::is_content_type;
 
 use crate::arrived::PartChange;
+use crate::notes::Note;
 use crate::report::{Added, Forwarding, HeldConnections, Rewrite};
-use crate::request::{Note, RequestPart};
+use crate::request::RequestPart;
 use crate::rules::case::Case;
 use crate::rules::requests::{arrived_queries, changed_target};
 use crate::upstream::UpstreamUse;

@@ -106,7 +106,7 @@ mod tests {
             if failures {
                 trial.after_failure_at(1);
             }
-            trial.warm_up = 2;
+            trial.span.warm_up = 2;
             trial.sends((0..3_000).map(|turn| turn % 2 * 2))
         };
         assert_eq!(level(&trial(false)), Level::Fail);

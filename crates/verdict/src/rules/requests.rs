@@ -284,10 +284,10 @@ mod tests {
     /// Requests to two URLs in turn, at three backends; those that are hit arrive with another path.
     fn to_two_urls(hit: impl Fn(u16) -> bool) -> RuleTrial {
         let mut trial = RuleTrial::new();
-        trial.urls = vec!["/a".to_owned(), "/b/x?q".to_owned()];
-        trial.target = "/a";
+        trial.sent.urls = vec!["/a".to_owned(), "/b/x?q".to_owned()];
+        trial.sent.target = "/a";
         for turn in 0..60 {
-            trial.url_of.push((turn % 2) as u8);
+            trial.sent.url_of.push((turn % 2) as u8);
             let arrived = As { parts: &[RequestPart::Path], target: Some("/x?q"), ..As::default() };
             trial.delivered_as(turn / 2 % 3, 200, if hit(turn) { &arrived } else { &PLAIN });
         }
@@ -321,7 +321,7 @@ mod tests {
 
     fn changed(requests: u16, every: u16, arrived: &As) -> RuleTrial {
         let mut trial = RuleTrial::new();
-        trial.target = "/a%2Fb?x=1";
+        trial.sent.target = "/a%2Fb?x=1";
         add(&mut trial, requests, every, arrived);
         trial
     }
@@ -357,8 +357,8 @@ mod tests {
     fn a_field_that_is_lost_for_some_and_changed_for_the_others_fails_whatever_else_is_forwarded() {
         let level = |also: Option<&str>, lost: fn(u16) -> bool| {
             let mut trial = RuleTrial::new();
-            trial.fields = vec![("X-A".to_owned(), "1".to_owned())];
-            trial.fields.extend(also.map(|name| (name.to_owned(), "6.6.6.6".to_owned())));
+            trial.sent.fields = vec![("X-A".to_owned(), "1".to_owned())];
+            trial.sent.fields.extend(also.map(|name| (name.to_owned(), "6.6.6.6".to_owned())));
             for turn in 0..60u16 {
                 let part = if lost(turn) { &[RequestPart::FieldLost] } else { &[RequestPart::FieldChanged] };
                 // What is forwarded is appended to in all of them.
@@ -371,7 +371,7 @@ mod tests {
         assert_eq!(level(None, |turn| turn % 5 == 0), Some(Level::Fail));
         assert_eq!(level(Some("X-Forwarded-For"), |_| true), Some(Level::Note));
         let mut trial = RuleTrial::new();
-        trial.fields = ["X-A", "X-Forwarded-For"].map(|name| (name.to_owned(), "1".to_owned())).to_vec();
+        trial.sent.fields = ["X-A", "X-Forwarded-For"].map(|name| (name.to_owned(), "1".to_owned())).to_vec();
         for turn in 0..60u16 {
             let fields = if turn % 5 == 0 { 0b11 } else { 0b10 };
             trial.delivered_as(turn % 3, 200, &As { parts: &[RequestPart::FieldChanged], fields, ..As::default() });
@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn requests_that_arrive_as_they_were_sent_pass_every_expectation() {
         let mut trial = RuleTrial::new();
-        trial.fields = vec![("X-A".to_owned(), "1".to_owned())];
+        trial.sent.fields = vec![("X-A".to_owned(), "1".to_owned())];
         trial.healthy(30);
         assert!(trial.failures().is_empty());
         assert_eq!(trial.level("intact"), None);
@@ -466,7 +466,7 @@ mod tests {
     fn a_field_that_is_lost_for_all_is_a_note_and_one_that_is_doubled_a_failure() {
         let field = |part: &'static [RequestPart], every| {
             let mut trial = RuleTrial::new();
-            trial.fields = vec![("X_A".to_owned(), "1".to_owned())];
+            trial.sent.fields = vec![("X_A".to_owned(), "1".to_owned())];
             add(&mut trial, 300, every, &As { parts: part, fields: 1, ..As::default() });
             trial
         };
@@ -482,7 +482,7 @@ mod tests {
         let trial = requiring(changed(30, 1, &As { uncompared: true, ..As::default() }), &[Requirement::Intact]);
         assert_eq!(trial.level("intact"), Some(Level::Inconclusive));
         let mut trial = requiring(RuleTrial::new(), &[Requirement::Intact]);
-        trial.records = BackendRecords::None;
+        trial.fleet.records = BackendRecords::None;
         trial.healthy(30);
         trial.changes = crate::arrived::RequestChanges::default();
         assert_eq!(trial.level("intact"), Some(Level::Inconclusive));

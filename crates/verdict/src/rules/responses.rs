@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::facts::requests::Extent;
 use crate::facts::responses::{Altered, FieldChanges, TextWitness};
 use crate::finding::{Facts, Finding, Level};
+use crate::notes::Note;
 use crate::observation::{Backend, ClientOutcome, Flaw};
 use crate::outcome::Outcome;
-use crate::request::Note;
 use crate::rules::case::Case;
 
 const SHOWN: usize = 3;

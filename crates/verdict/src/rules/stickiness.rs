@@ -115,7 +115,7 @@ mod tests {
     }
 
     fn finding(trial: &RuleTrial) -> (Level, StickinessFacts) {
-        let found = trial.judge_by(|case| judge(case, trial.outage.as_ref())).expect("it is judged");
+        let found = trial.judge_by(|case| judge(case, trial.drill.outage.as_ref())).expect("it is judged");
         let finding::Facts::Stickiness(facts) = found.facts else { panic!("another rule") };
         (found.level, facts)
     }
@@ -145,13 +145,13 @@ mod tests {
     #[test]
     fn a_reload_excuses_no_move_and_a_backend_that_is_gone_does() {
         let mut reload = trial(|own| (own + 1) % 3);
-        reload.drill = Drill::Graceful;
+        reload.drill.kind = Drill::Graceful;
         assert_eq!(finding(&reload).0, Level::Fail);
         let mut gone = trial(|own| if own == 2 { 1 } else { own });
-        gone.drill = Drill::Graceful;
+        gone.drill.kind = Drill::Graceful;
         let (level, facts) = finding(&gone);
         assert!(level == Level::Note && facts.left_alive == 0 && facts.left_gone > 0, "{level:?} {facts:?}");
-        gone.drill = Drill::None;
+        gone.drill.kind = Drill::None;
         assert_ne!(finding(&gone).0, Level::Fail);
     }
 
@@ -169,8 +169,9 @@ mod tests {
     fn a_hash_without_a_backend_moves_its_clients_or_all() {
         let removed = |later: fn(u16) -> u16| {
             let mut trial = trial(later);
-            trial.drill = Drill::Rough;
-            trial.windows = vec![OutageWindow { backend: Backend(2), broken: Moment(2_000_000_000), mended: None }];
+            trial.drill.kind = Drill::Rough;
+            trial.drill.windows =
+                vec![OutageWindow { backend: Backend(2), broken: Moment(2_000_000_000), mended: None }];
             finding(&trial).1
         };
         let consistent = removed(|own| if own == 2 { 1 } else { own }).disruption.expect("it is a hash");

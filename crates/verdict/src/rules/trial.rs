@@ -6,12 +6,14 @@ use uuid::Uuid;
 use crate::algorithm::{Algorithm, Inference};
 use crate::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
 use crate::attempt::WayNumber;
+use crate::facts::fleets::FleetFacts;
 use crate::facts::responses::ReceivedResponses;
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::{Arrival, BackendRecords, Ledger, RecordClock, UNNUMBERED};
+use crate::notes::{Note, Notes};
 use crate::observation::{Backend, ClientOutcome, Echo, Observation};
 use crate::report::Outage;
-use crate::request::{Differences, FieldMask, Note, Notes, RequestPart, Sent, SentBody};
+use crate::request::{Differences, FieldMask, RequestPart, Sent, SentBody};
 use crate::rules::case::{Case, DETECTION, Drill, Urls};
 use crate::rules::expectations::Expectations;
 use crate::streams::Streams;
@@ -21,45 +23,70 @@ use crate::{AttemptEnd, Moment};
 
 pub(crate) const MILLISECOND: u64 = 1_000_000;
 
+/// What both ends of each request saw, and what else a rule looks at, in parts.
 #[derive(Clone)]
 pub(crate) struct RuleTrial {
     pub(crate) observations: Vec<Observation>,
     pub(crate) arrivals: Vec<Arrival>,
-    pub(crate) records: BackendRecords,
     pub(crate) changes: RequestChanges,
     pub(crate) others: OtherRequests,
     pub(crate) received: ReceivedResponses,
+    pub(crate) streams: Option<Streams>,
+    pub(crate) sent: TrialRequest,
+    pub(crate) fleet: TrialFleet,
+    pub(crate) drill: TrialDrill,
+    pub(crate) span: TrialSpan,
     pub(crate) expectations: Expectations,
-    pub(crate) names: Vec<String>,
+    pub(crate) inference: Inference,
+    /// Whether experiments varied keys.
+    pub(crate) varied: bool,
+    next_id: u128,
+}
+
+/// The user's own request, and how it went to the balancer.
+#[derive(Clone)]
+pub(crate) struct TrialRequest {
     pub(crate) method: &'static str,
     pub(crate) target: &'static str,
     pub(crate) body: Option<u64>,
     pub(crate) fields: Vec<(String, String)>,
-    pub(crate) windows: Vec<OutageWindow>,
-    pub(crate) steps: Vec<StepSpan>,
-    pub(crate) health_checks: u64,
-    pub(crate) drill: Drill,
-    pub(crate) outage: Option<Outage>,
-    pub(crate) gaps: Vec<String>,
-    pub(crate) fleets: crate::facts::fleets::FleetFacts,
-    pub(crate) inference: Inference,
-    /// Whether experiments varied keys.
-    pub(crate) varied: bool,
     pub(crate) over_http2: Option<bool>,
+    pub(crate) urls: Vec<String>,
+    pub(crate) url_of: Vec<u8>,
+}
+
+/// The backends, and what is known of them.
+#[derive(Clone)]
+pub(crate) struct TrialFleet {
+    pub(crate) names: Vec<String>,
+    pub(crate) is_own: bool,
+    pub(crate) over_loopback: bool,
+    pub(crate) records: BackendRecords,
+    pub(crate) gaps: Vec<String>,
+    pub(crate) clocks: Vec<RecordClock>,
+    pub(crate) fleets: FleetFacts,
+    pub(crate) health_checks: u64,
+}
+
+/// What is done to backends meanwhile.
+#[derive(Clone)]
+pub(crate) struct TrialDrill {
+    pub(crate) kind: Drill,
+    pub(crate) steps: Vec<StepSpan>,
+    pub(crate) windows: Vec<OutageWindow>,
+    pub(crate) outage: Option<Outage>,
+}
+
+/// Which requests are judged, and which are the sample.
+#[derive(Clone, Default)]
+pub(crate) struct TrialSpan {
     /// Requests before those that are judged.
     pub(crate) warm_up: u32,
     /// The first request of the sample, if not the first that is judged.
     pub(crate) sample_from: u32,
     /// The connection of each request.
     pub(crate) connections: Vec<u32>,
-    pub(crate) clocks: Vec<RecordClock>,
-    pub(crate) own_fleet: bool,
-    pub(crate) over_loopback: bool,
-    pub(crate) urls: Vec<String>,
-    pub(crate) url_of: Vec<u8>,
     pub(crate) invented: Vec<u32>,
-    pub(crate) streams: Option<Streams>,
-    next_id: u128,
 }
 
 /// An inference that is certain of its name, or of none.
@@ -88,44 +115,44 @@ impl RuleTrial {
         RuleTrial {
             observations: Vec::new(),
             arrivals: Vec::new(),
-            records: BackendRecords::Kept,
             changes: RequestChanges::default(),
             others: OtherRequests::default(),
             received: ReceivedResponses::default(),
+            streams: None,
+            sent: TrialRequest {
+                method: "GET",
+                target: "/",
+                body: None,
+                fields: Vec::new(),
+                over_http2: Some(false),
+                urls: Vec::new(),
+                url_of: Vec::new(),
+            },
+            fleet: TrialFleet {
+                names: ["9001", "9002", "9003"].map(str::to_owned).to_vec(),
+                is_own: true,
+                over_loopback: true,
+                records: BackendRecords::Kept,
+                gaps: Vec::new(),
+                clocks: Vec::new(),
+                fleets: FleetFacts::default(),
+                health_checks: 0,
+            },
+            drill: TrialDrill { kind: Drill::None, steps: Vec::new(), windows: Vec::new(), outage: None },
+            span: TrialSpan::default(),
             expectations: Expectations::default(),
-            names: ["9001", "9002", "9003"].map(str::to_owned).to_vec(),
-            method: "GET",
-            target: "/",
-            body: None,
-            fields: Vec::new(),
-            windows: Vec::new(),
-            steps: Vec::new(),
-            health_checks: 0,
-            drill: Drill::None,
-            outage: None,
-            gaps: Vec::new(),
-            fleets: Default::default(),
             inference: Inference { rotations: Some(1), ..inference(Some(Algorithm::RoundRobin)) },
             varied: false,
-            over_http2: Some(false),
-            warm_up: 0,
-            sample_from: 0,
-            connections: Vec::new(),
-            clocks: Vec::new(),
-            own_fleet: true,
-            over_loopback: true,
-            urls: Vec::new(),
-            url_of: Vec::new(),
-            invented: Vec::new(),
-            streams: None,
             next_id: 0,
         }
     }
 
-    /// That many backends of somebody's, and an algorithm that is certain, or none.
+    /// That many backends of somebody else's, and an algorithm that is certain, or none.
     pub(crate) fn of(backends: usize, kind: Option<Algorithm>) -> RuleTrial {
-        let names = (0..backends).map(|place| (9001 + place).to_string()).collect();
-        RuleTrial { names, inference: inference(kind), own_fleet: false, ..RuleTrial::new() }
+        let mut trial = RuleTrial { inference: inference(kind), ..RuleTrial::new() };
+        trial.fleet.names = (0..backends).map(|place| (9001 + place).to_string()).collect();
+        trial.fleet.is_own = false;
+        trial
     }
 
     pub(crate) fn id(&mut self) -> Uuid {
@@ -188,8 +215,8 @@ impl RuleTrial {
             sequence: (sequence != UNNUMBERED).then_some(sequence),
             received,
             backend: Backend(backend),
-            method: arrived.method.unwrap_or(self.method),
-            target: arrived.target.unwrap_or(self.target),
+            method: arrived.method.unwrap_or(self.sent.method),
+            target: arrived.target.unwrap_or(self.sent.target),
             host: arrived.host.unwrap_or("h"),
             forwarded_for: arrived.forwarded_for,
             peer: arrived.client.unwrap_or("127.0.0.1"),
@@ -197,7 +224,7 @@ impl RuleTrial {
             differences,
             fields: FieldMask(arrived.fields),
             notes,
-            body: SentBody { length: arrived.body.or(self.body).unwrap_or(0), digest: 0 },
+            body: SentBody { length: arrived.body.or(self.sent.body).unwrap_or(0), digest: 0 },
         };
         let way = if sequence == UNNUMBERED {
             self.others.see(&request);
@@ -298,52 +325,52 @@ impl RuleTrial {
     }
 
     pub(crate) fn judge(&self) -> Vec<Finding> {
-        self.judge_by(|case| crate::rules::judge(case, self.outage.as_ref()).0)
+        self.judge_by(|case| crate::rules::judge(case, self.drill.outage.as_ref()).0)
     }
 
     /// Judges by one rule alone.
     pub(crate) fn judge_by<T>(&self, rule: impl FnOnce(&Case) -> T) -> T {
-        let ledger = Ledger::join(self.observations.clone(), self.arrivals.clone(), self.records)
-            .with_clocks(self.clocks.clone());
-        let sample = self.sample_from.max(self.warm_up)..self.observations.len() as u32;
-        let judged = Judged { from: self.warm_up, invented: &self.invented };
+        let ledger = Ledger::join(self.observations.clone(), self.arrivals.clone(), self.fleet.records)
+            .with_clocks(self.fleet.clocks.clone());
+        let sample = self.span.sample_from.max(self.span.warm_up)..self.observations.len() as u32;
+        let judged = Judged { from: self.span.warm_up, invented: &self.span.invented };
         let tally = Tally::of(&ledger, judged, sample.clone());
         let end = self.observations.last().map_or(Moment(0), |last| Moment(last.due.0 + MILLISECOND));
         rule(&Case {
             ledger: &ledger,
             tally: &tally,
-            names: &self.names,
-            backends: self.names.len(),
+            names: &self.fleet.names,
+            backends: self.fleet.names.len(),
             expectations: &self.expectations,
             inference: &self.inference,
-            gaps: &self.gaps,
-            fleets: &self.fleets,
+            gaps: &self.fleet.gaps,
+            fleets: &self.fleet.fleets,
             identity: None,
             limit: None,
             changes: &self.changes,
             others: &self.others,
             received: &self.received,
             sent: Sent {
-                method: self.method,
-                target: self.target,
+                method: self.sent.method,
+                target: self.sent.target,
                 host: Some("h"),
-                body: self.body.map(|length| SentBody { length, digest: 0 }),
-                fields: &self.fields,
+                body: self.sent.body.map(|length| SentBody { length, digest: 0 }),
+                fields: &self.sent.fields,
             },
-            over_http2: self.over_http2,
+            over_http2: self.sent.over_http2,
             judged,
-            connections: &self.connections,
-            urls: Urls { targets: &self.urls, of: &self.url_of, first: 0 },
+            connections: &self.span.connections,
+            urls: Urls { targets: &self.sent.urls, of: &self.sent.url_of, first: 0 },
             detection: DETECTION,
             sample,
-            steps: &self.steps,
-            outages: &self.windows,
+            steps: &self.drill.steps,
+            outages: &self.drill.windows,
             sampled: (Moment(0), end),
-            health_checks: self.health_checks,
-            own_fleet: self.own_fleet,
-            drill: self.drill,
+            health_checks: self.fleet.health_checks,
+            own_fleet: self.fleet.is_own,
+            drill: self.drill.kind,
             tls: &Default::default(),
-            over_loopback: self.over_loopback,
+            over_loopback: self.fleet.over_loopback,
             varied: self.varied,
             run: 7,
             began: Moment(0),

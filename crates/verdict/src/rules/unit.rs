@@ -226,7 +226,7 @@ mod tests {
         let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin));
         for (at, (connection, backend)) in requests.into_iter().enumerate() {
             trial.send(0, backend, at as u64 * 1000);
-            trial.connections.push(connection);
+            trial.span.connections.push(connection);
         }
         trial
     }
@@ -236,7 +236,7 @@ mod tests {
         let order = |round: u32, place: u32| (place * 5 + round * 7) % 16;
         let places = (0..6).flat_map(|round| (0..16).map(move |place| (round, place)));
         let mut trial = trial(places.map(|(round, place)| (order(round, place), backend(order(round, place), round))));
-        trial.sample_from = trial.observations.len() as u32;
+        trial.span.sample_from = trial.observations.len() as u32;
         trial
     }
 
@@ -278,7 +278,7 @@ mod tests {
         // The first backend failed something: that it is met again later is no choice.
         let mut failing = trial([(0, 0), (0, 1), (0, 0), (1, 2), (1, 2)]);
         failing.send(0, 2, 9_000).after_failure_at(0);
-        failing.connections.push(9);
+        failing.span.connections.push(9);
         assert_ne!(unit(&failing), Ok(BalancingUnit::Request));
     }
 
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn a_pair_of_connections_is_too_few() {
         let mut few = trial([(0, 0), (1, 1), (1, 1), (0, 0), (0, 0), (1, 1)]);
-        few.sample_from = 6;
+        few.span.sample_from = 6;
         few.inference.per_connection = true;
         assert_eq!(unit(&few), Err(UnknownUnit::TooFew));
     }
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn what_happens_after_something_was_broken_is_not_looked_at() {
         let mut broken = trial([(0, 0), (0, 0), (0, 1), (0, 0)]);
-        broken.steps = vec![crate::timeline::StepSpan {
+        broken.drill.steps = vec![crate::timeline::StepSpan {
             backend: Some(Backend(0)),
             begun: Moment(1_500_000),
             ended: Moment(1_500_000),

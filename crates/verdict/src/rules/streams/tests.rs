@@ -87,8 +87,8 @@ impl StreamRig {
 
     fn step(&mut self, at: u64) {
         let at = Moment(RuleTrial::due(0).0 + at);
-        self.trial.steps.push(StepSpan { backend: None, begun: at, ended: at, is_done: true, is_rough: false });
-        self.trial.drill = Drill::Graceful;
+        self.trial.drill.steps.push(StepSpan { backend: None, begun: at, ended: at, is_done: true, is_rough: false });
+        self.trial.drill.kind = Drill::Graceful;
     }
 }
 
@@ -164,8 +164,8 @@ fn a_stream_that_the_balancer_cuts_fails_and_one_that_its_backend_cuts_does_not(
 fn what_a_broken_backend_cuts_is_excused_and_what_it_does_not_is_not() {
     let cut_of = |backend: u16, end: LifeEnd, lossless: Option<bool>| {
         let mut rig = three(StreamKind::Websocket);
-        rig.trial.drill = Drill::Rough;
-        rig.trial.windows = vec![OutageWindow { backend: Backend(1), broken: RuleTrial::due(0), mended: None }];
+        rig.trial.drill.kind = Drill::Rough;
+        rig.trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken: RuleTrial::due(0), mended: None }];
         rig.cut(backend).1.life.end = end;
         rig.trial.expectations.lossless = lossless;
         rig.expecting(Requirement::Uncut).level("stream-cut")

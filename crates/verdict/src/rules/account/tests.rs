@@ -1,0 +1,316 @@
+use super::*;
+use crate::Moment;
+use crate::observation::{Backend, ClientOutcome};
+use crate::rules::trial::{As, MILLISECOND, RuleTrial};
+use crate::timeline::{OutageWindow, StepSpan};
+
+#[test]
+fn a_healthy_run_passes_with_one_finding_of_the_account() {
+    let mut trial = RuleTrial::new();
+    trial.healthy(300);
+    assert_eq!((trial.level("account"), trial.failures()), (Some(Level::Pass), vec![]));
+}
+
+#[test]
+fn what_is_lost_fails_with_its_witness() {
+    let mut trial = RuleTrial::new();
+    trial.healthy(100);
+    trial.failed(ClientOutcome::Closed, false);
+    trial.attempt(1, 200, AttemptEnd::Completed);
+    trial.failed(ClientOutcome::TimedOut, false);
+    assert_eq!(trial.failures(), ["lost", "not-reached"]);
+    assert!(trial.judge().iter().filter(|it| it.level == Level::Fail).all(|it| it.witness.len() == 1));
+}
+
+#[test]
+fn a_lost_request_that_no_backend_finished_is_not_known_to_be_executed() {
+    let mut trial = RuleTrial::new();
+    trial.healthy(300);
+    for end in [AttemptEnd::Completed, AttemptEnd::CutOff, AttemptEnd::Received] {
+        trial.failed(ClientOutcome::Closed, false);
+        trial.attempt(1, 0, end);
+    }
+    let findings = trial.judge();
+    let losses = findings.iter().find_map(|finding| match &finding.facts {
+        Facts::Lost(losses) => Some((losses.requests, losses.unfinished)),
+        _ => None,
+    });
+    assert_eq!(losses, Some((3, 2)));
+}
+
+#[test]
+fn a_double_execution_is_excused_only_where_a_backend_was_broken() {
+    let doubled = |backend: u16, at: u64| {
+        let mut trial = RuleTrial::new();
+        trial.drill.kind = Drill::Rough;
+        let window = |from: usize, to: usize| OutageWindow {
+            backend: Backend(1),
+            broken: RuleTrial::due(from),
+            mended: Some(RuleTrial::due(to)),
+        };
+        trial.drill.windows = vec![window(100, 200)];
+        for turn in 0..20_000 {
+            trial.delivered(if u64::from(turn) == at { 0 } else { turn % 3 }, 200);
+            if u64::from(turn) == at {
+                trial.attempt(backend, 200, AttemptEnd::Completed);
+            }
+        }
+        trial.level("duplicated")
+    };
+    assert_eq!(doubled(1, 150), Some(Level::Note));
+    assert_eq!(doubled(2, 150), Some(Level::Fail), "of a backend that was well");
+    assert_eq!(doubled(1, 19_000), Some(Level::Fail), "long after the outage");
+}
+
+#[test]
+fn an_outage_does_not_explain_losses_before_it_and_closes_far_from_its_steps() {
+    let mut trial = RuleTrial::new();
+    trial.drill.kind = Drill::Rough;
+    let at = |request: usize| RuleTrial::due(request);
+    trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken: at(6_000), mended: Some(at(7_000)) }];
+    trial.drill.steps = [6_000, 7_000]
+        .map(|step| StepSpan { backend: None, begun: at(step), ended: at(step), is_done: true, is_rough: true })
+        .to_vec();
+    for turn in 0..9_000u16 {
+        match turn % 100 {
+            99 => {
+                // Fresh connections before the outage, kept ones in it.
+                trial.failed(ClientOutcome::Closed, turn > 6_000);
+            }
+            _ => trial.delivered(turn % 3, 200),
+        }
+    }
+    assert!(trial.failures().contains(&"not-reached"), "{:?}", trial.failures());
+    let mut early = RuleTrial::new();
+    early.drill = trial.drill.clone();
+    for turn in 0..9_000u16 {
+        match turn % 100 {
+            99 if turn < 5_000 => drop(early.failed(ClientOutcome::Closed, true)),
+            _ => early.delivered(turn % 3, 200),
+        }
+    }
+    assert_eq!(early.level("idle-close"), Some(Level::Inconclusive));
+}
+
+#[test]
+fn an_experiment_that_fails_is_nobodys_failure() {
+    let mut trial = RuleTrial::new();
+    trial.healthy(100);
+    trial.balancer(504);
+    assert_eq!(trial.failures(), ["balancer"]);
+    trial.span.invented = vec![100];
+    assert_eq!((trial.level("account"), trial.failures()), (Some(Level::Pass), vec![]));
+}
+
+#[test]
+fn a_few_closes_at_the_moment_of_use_are_a_note_and_many_are_not() {
+    let closed = |method: &'static str, count: u16, late: bool| {
+        let mut trial = RuleTrial::new();
+        trial.sent.method = method;
+        trial.healthy(1000);
+        for _ in 0..count {
+            let observation = trial.failed(ClientOutcome::Closed, true);
+            if late {
+                observation.ended = Moment(observation.due.0 + 300 * MILLISECOND);
+            }
+        }
+        trial
+    };
+    assert_eq!(closed("GET", 2, false).level("idle-close"), Some(Level::Note));
+    assert_eq!(closed("GET", 10, false).level("idle-close"), Some(Level::Inconclusive));
+    assert_eq!(closed("POST", 2, false).level("idle-close"), Some(Level::Inconclusive));
+    assert_eq!(closed("POST", 10, false).failures(), ["idle-close"]);
+    // Much later than a round trip it is no race.
+    assert_eq!(closed("GET", 2, true).failures(), ["not-reached"]);
+}
+
+fn broken(backend: u16, from: u64, until: u64) -> OutageWindow {
+    let at = |millisecond: u64| Moment((1000 + millisecond) * MILLISECOND);
+    OutageWindow { backend: Backend(backend), broken: at(from), mended: Some(at(until)) }
+}
+
+#[test]
+fn an_outage_excuses_errors_in_its_time_and_of_its_backend_alone() {
+    let at = |place: u16, backend: Option<u16>| {
+        let mut trial = RuleTrial::new();
+        trial.drill.kind = Drill::Rough;
+        trial.drill.windows = vec![broken(1, 100, 200)];
+        for turn in 0..300 {
+            if turn == place {
+                trial.balancer(502);
+                backend.map(|backend| trial.attempt(backend, 0, AttemptEnd::CutOff));
+            } else {
+                trial.delivered(turn % 3, 200);
+            }
+        }
+        trial
+    };
+    for excused in [at(150, None), at(150, Some(1)), at(250, None)] {
+        assert_eq!((excused.level("balancer"), excused.failures()), (Some(Level::Note), vec![]));
+    }
+    for judged in [at(50, None), at(50, Some(1)), at(150, Some(2))] {
+        assert_eq!(judged.failures(), ["balancer"]);
+    }
+    let mut lossless = at(150, Some(1));
+    lossless.expectations.lossless = Some(true);
+    assert_eq!(lossless.failures(), ["balancer"]);
+}
+
+#[test]
+fn a_third_of_the_clients_with_503_is_no_silent_pass() {
+    let run = |status: u16| {
+        let mut trial = RuleTrial::new();
+        (0..300).for_each(|turn| trial.delivered(turn % 3, if turn % 3 == 1 { status } else { 200 }));
+        trial
+    };
+    assert_eq!(run(503).failures(), ["statuses"]);
+    assert_eq!(run(304).failures(), Vec::<&str>::new());
+    let mut expected = run(503);
+    expected.expectations.required = vec![Requirement::Status { low: 200, high: 503 }];
+    assert_eq!((expected.level("statuses"), expected.failures()), (Some(Level::Pass), vec![]));
+    let mut expected = run(304);
+    expected.expectations.required = vec![Requirement::Status { low: 200, high: 299 }];
+    assert_eq!(expected.failures(), ["statuses"]);
+}
+
+#[test]
+fn what_backends_refuse_to_read_is_said_to_be_so() {
+    let mut trial = RuleTrial::new();
+    (0..30).for_each(|turn| trial.delivered(turn % 3, if turn % 10 == 0 { 400 } else { 200 }));
+    assert_eq!(trial.failures(), ["refused"]);
+}
+
+#[test]
+fn a_retry_at_the_backend_that_had_just_failed_is_named() {
+    let mut trial = RuleTrial::new();
+    trial.healthy(100);
+    trial.failed(ClientOutcome::Response, false);
+    trial.attempt(1, 503, AttemptEnd::Completed);
+    let answer = trial.attempt(1, 503, AttemptEnd::Completed);
+    trial.answered(answer, 1, 503);
+    let Facts::Retried(facts) = trial.facts("retried") else { panic!() };
+    assert_eq!((facts.requests, facts.same_backend, facts.failed, facts.begun), (1, 1, 1, 0));
+}
+
+#[test]
+fn a_success_that_no_backend_of_the_fleet_gave_may_be_that_of_another_backend() {
+    let own = |status: u16, received: u64| OwnResponses {
+        requests: 9,
+        excused: 0,
+        of: 300,
+        statuses: BTreeMap::from([(status, 9)]),
+        received,
+        unprocessed: 0,
+    };
+    assert!(own(200, 0).may_be_foreign() && !own(502, 0).may_be_foreign() && !own(200, 1).may_be_foreign());
+}
+
+fn mirrored(every: u16, copy: &[RequestPart], took: u32) -> RuleTrial {
+    let mut trial = RuleTrial::new();
+    for turn in 0..300 {
+        trial.delivered(turn % 2, 200);
+        if turn % every == 0 {
+            trial.attempt(2, 200, AttemptEnd::Completed);
+            let copied = trial.arrivals.last_mut().unwrap();
+            copied.differences = copy.iter().copied().collect();
+            copied.took = took;
+            let observation = trial.observations.last_mut().unwrap();
+            observation.ended = observation.due.after(std::time::Duration::from_nanos(u64::from(took) * 100));
+        }
+    }
+    trial
+}
+
+#[test]
+fn faithful_copies_are_a_note_and_copies_that_are_other_requests_a_failure() {
+    let trial = mirrored(1, &[], 100);
+    assert_eq!((trial.level("mirrored"), trial.failures()), (Some(Level::Note), vec![]));
+    // The mirror has no share.
+    assert_eq!(trial.level("shares"), Some(Level::Pass));
+    assert_eq!(mirrored(1, &[RequestPart::Path], 100).failures(), ["mirrored"]);
+    let mut rewritten = mirrored(1, &[], 100);
+    for own in rewritten.arrivals.iter_mut().filter(|arrival| arrival.backend != Backend(2)) {
+        own.differences = [RequestPart::Path].into_iter().collect();
+    }
+    assert_eq!(rewritten.level("mirrored"), Some(Level::Note));
+    let mut post = mirrored(1, &[], 100);
+    post.sent.method = "POST";
+    assert_eq!(post.failures(), ["mirrored"]);
+    post.expectations.allowed = vec![Outcome::Mirrored];
+    assert!(post.failures().is_empty());
+    let mut expected = mirrored(5, &[], 100);
+    expected.expectations.required = vec![Requirement::Mirrored(0.2)];
+    assert_eq!(expected.level("mirrored"), Some(Level::Pass));
+    expected.expectations.required = vec![Requirement::Mirrored(0.5)];
+    assert_eq!(expected.failures(), ["mirrored"]);
+}
+
+#[test]
+fn a_slow_mirror_is_put_together_with_the_time_that_requests_take_longer() {
+    let Facts::Mirrored(facts) = mirrored(1, &[], 2_000_000).facts("mirrored") else { panic!() };
+    assert_eq!(facts.held.map(|(copy, _)| copy), Some(0.2));
+    let Facts::Mirrored(facts) = mirrored(1, &[], 100).facts("mirrored") else { panic!() };
+    assert_eq!(facts.held, None);
+}
+
+#[test]
+fn a_post_that_was_tried_twice_fails_and_a_get_is_a_note() {
+    let run = |method| {
+        let mut trial = RuleTrial::new();
+        trial.sent.method = method;
+        trial.healthy(100);
+        trial.failed(ClientOutcome::Response, false);
+        trial.attempt(0, 0, AttemptEnd::CutOff);
+        let answer = trial.attempt(1, 200, AttemptEnd::Completed);
+        trial.answered(answer, 1, 200);
+        trial.delivered_as(2, 200, &As::default());
+        trial
+    };
+    assert_eq!(run("POST").failures(), ["repeated"]);
+    assert_eq!((run("GET").level("retried"), run("GET").failures()), (Some(Level::Note), vec![]));
+}
+
+#[test]
+fn what_backends_refuse_unprocessed_may_be_sent_again_and_was_not_executed() {
+    let run = |end: AttemptEnd| {
+        let mut trial = RuleTrial::new();
+        trial.sent.method = "POST";
+        trial.failed(ClientOutcome::Response, true);
+        trial.attempt(0, 0, end);
+        let answer = trial.attempt(1, 200, AttemptEnd::Completed);
+        trial.answered(answer, 1, 200);
+        trial.delivered_as(2, 200, &As::default());
+        trial
+    };
+    assert_eq!(run(AttemptEnd::CutOff).failures(), ["repeated"]);
+    let refused = run(AttemptEnd::Refused);
+    assert_eq!((refused.level("retried"), refused.failures()), (Some(Level::Note), vec![]));
+}
+
+#[test]
+fn a_loss_or_a_response_of_the_balancer_after_refusals_alone_says_that_nothing_was_executed() {
+    let mut trial = RuleTrial::new();
+    for (place, end) in [AttemptEnd::Refused, AttemptEnd::Refused, AttemptEnd::CutOff].into_iter().enumerate() {
+        trial.failed(ClientOutcome::Reset, true);
+        trial.attempt(place as u16, 0, end);
+        trial.balancer(503);
+        trial.attempt(place as u16, 0, end);
+    }
+    let Facts::Lost(lost) = trial.facts("lost") else { panic!() };
+    assert_eq!((lost.requests, lost.unprocessed), (3, 2));
+    let Facts::Balancer(own) = trial.facts("balancer") else { panic!() };
+    assert_eq!((own.requests, own.received, own.unprocessed), (3, 1, 2));
+}
+
+#[test]
+fn a_stream_that_is_reset_is_no_connection_that_idled() {
+    let run = |outcome: ClientOutcome| {
+        let mut trial = RuleTrial::new();
+        trial.healthy(3_000);
+        let reset = trial.failed(outcome, false);
+        (reset.reused, reset.ended) = (true, reset.sent());
+        trial
+    };
+    assert_eq!(run(ClientOutcome::Closed).level("idle-close"), Some(Level::Note));
+    assert_eq!(run(ClientOutcome::StreamReset).failures(), ["not-reached"]);
+}
