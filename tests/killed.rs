@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::support::balancers::names;
 use crate::support::{PROGRAM, TemporaryDirectory, is_free, list, ports, program, run};
 
 /// Whoever was killed, the others notice within this time.
@@ -139,7 +140,7 @@ fn load() -> f64 {
 /// Those that are installed, and the built-in one.
 fn balancers() -> Vec<&'static str> {
     let is_here = |name: &&str| *name == "builtin" || Command::new(name).arg("-h").output().is_ok();
-    ["nginx", "builtin", "haproxy", "envoy", "traefik", "caddy"].into_iter().filter(is_here).collect()
+    names().chain(["builtin"]).filter(is_here).collect()
 }
 
 #[test]

@@ -16,7 +16,7 @@ use verdict::report::{Check, Verdict};
 #[path = "../balancers/mod.rs"]
 mod balancers;
 
-use balancers::{BALANCERS, NoReport, RealBalancer};
+use balancers::{BALANCERS, Errors, NoReport, RealBalancer};
 
 /// A balancer of the matrix, in one edition.
 struct Edition {
@@ -262,24 +262,25 @@ impl Cell {
     fn errors(&self) -> RangeInclusive<u64> {
         // Who answered soonest lately may have got all of it or none.
         let by_time = ALGORITHMS[self.algorithm].2 == "least-time";
-        match (self.condition, EDITIONS[self.balancer].balancer.name) {
-            (Condition::Healthy | Condition::Slow | Condition::Intact, _) => NONE,
+        let balancer = EDITIONS[self.balancer].balancer;
+        let of_step = |errors: Errors| match errors {
+            Errors::None => NONE,
+            Errors::AFew => 0..=2,
+            Errors::Some => SOME,
+            Errors::Perhaps => PERHAPS,
+        };
+        match self.condition {
+            Condition::Healthy | Condition::Slow | Condition::Intact => NONE,
             // What it may not try again fails; who avoids a backend that failed once may never meet it in the sample.
-            (Condition::FailingPost, _) => PERHAPS,
-            (Condition::Answers503, _) if by_time => PERHAPS,
-            (Condition::Killed, "traefik") if by_time => PERHAPS,
-            // It tries another backend.
-            (Condition::Killed, "nginx") => NONE,
-            // It tries again to connect, until that may be to another backend. What was in flight when the backend died is lost.
-            (Condition::Killed, "haproxy") => 0..=2,
-            (Condition::Killed, _) => SOME,
-            // Whoever waits longer than the pause gets an answer.
-            (Condition::Paused, _) => NONE,
+            Condition::FailingPost => PERHAPS,
+            Condition::Answers503 if by_time => PERHAPS,
             // A status is an answer.
-            (Condition::Answers503, _) => SOME,
-            // Its old server closes before it has accepted all.
-            (Condition::Reload, "caddy") => PERHAPS,
-            (Condition::Reload, _) => NONE,
+            Condition::Answers503 => SOME,
+            Condition::Killed if by_time => of_step(balancer.killed_by_time),
+            Condition::Killed => of_step(balancer.killed),
+            // Whoever waits longer than the pause gets an answer.
+            Condition::Paused => NONE,
+            Condition::Reload => of_step(balancer.reloaded),
         }
     }
 }

@@ -16,7 +16,7 @@ use verdict::report::{Check, Verdict};
 #[path = "../balancers/mod.rs"]
 mod balancers;
 
-use balancers::{BALANCERS, NoReport};
+use balancers::{BALANCERS, Errors, NoReport, RealBalancer};
 
 /// What is spoken, and how the check is asked for it.
 const PROTOCOLS: [(&str, &[&str]); 5] = [
@@ -27,19 +27,19 @@ const PROTOCOLS: [(&str, &[&str]); 5] = [
     ("gRPC's way to backends", &["--backend-protocol", "grpc"]),
 ];
 
+/// Its place among them.
+const WEBSOCKET: usize = 1;
+
 const CONDITIONS: [&str; 4] = ["healthy", "killed", "drained", "reload"];
 
 /// Whether a balancer refuses a backend with that certificate; none where it cannot be configured so.
-type Refuses = fn(&str, BadCertificate) -> Option<bool>;
+type Refuses = fn(&RealBalancer, BadCertificate) -> Option<bool>;
 
 /// How the balancer is configured, and what it refuses then.
 const VERIFICATIONS: [(&str, &[&str], Refuses); 3] = [
     ("verification off", &["--backend-tls-verify", "off"], |_, _| Some(false)),
     ("authority and name", &[], |_, bad| Some(bad != BadCertificate::Revoked)),
-    ("revocation list", &["--backend-tls-crl", "fleet"], |balancer, _| {
-        // They have none.
-        (!matches!(balancer, "traefik" | "caddy")).then_some(true)
-    }),
+    ("revocation list", &["--backend-tls-crl", "fleet"], |balancer, _| balancer.has_revocation_list.then_some(true)),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -135,10 +135,10 @@ impl Cell {
     }
 
     fn run(&self, lane: u16) -> Shown {
-        let balancer = BALANCERS[self.balancer].name;
+        let balancer = &BALANCERS[self.balancer];
         let first = balancers::first_port(lane);
         let mut words: Vec<String> =
-            ["check", "--with", balancer, "--format", "json", "--ports"].map(str::to_owned).to_vec();
+            ["check", "--with", balancer.name, "--format", "json", "--ports"].map(str::to_owned).to_vec();
         words.push(format!("{first}-{}", first + 2));
         let mut add = |more: &[&str]| words.extend(more.iter().map(ToString::to_string));
         match self.trial {
@@ -157,7 +157,12 @@ impl Cell {
                     "killed" => add(&["--outage", &format!("kill:{victim}@1s,start@2s")]),
                     // A stream holds a drain up until the grace period is over.
                     "drained" => add(&["--outage", &format!("drain:{victim}@2s")]),
-                    "reload" => add(&["--during", &format!("{}@1500ms", reload(&BALANCERS[self.balancer]))]),
+                    "reload" => {
+                        add(&[
+                            "--during",
+                            &format!("{}@1500ms", balancer.reload_of_streams.unwrap_or(balancer.reload)),
+                        ]);
+                    }
                     _ => {}
                 }
                 add(&["--duration", "4s"]);
@@ -165,10 +170,7 @@ impl Cell {
             Trial::Certificates(way) => {
                 add(&["--backend-protocol", "https", "--no-experiments", "-n", "300"]);
                 add(VERIFICATIONS[way].1);
-                if balancer == "nginx" {
-                    // It keeps away from a backend whose certificate it refused for that time.
-                    add(&["--fail-timeout", "1s"]);
-                }
+                add(balancer.certificate_options);
                 add(&["--expect", "tls:verified", "--expect", "tls:revocation"]);
             }
         }
@@ -179,15 +181,13 @@ impl Cell {
     fn failing(&self) -> (&'static [Rule], Errors) {
         let Trial::Protocol(protocol, condition) = self.trial else { return (&[], Errors::None) };
         let is_stream = PROTOCOLS[protocol].1[0].starts_with("--stream");
-        match (CONDITIONS[condition], BALANCERS[self.balancer].name) {
-            // It closes every WebSocket with 1001 at once.
-            ("reload", "caddy") if protocol == 1 => (&[Rule::StreamCut], Errors::Some),
-            // Its old server closes before it has accepted all.
-            ("reload", "caddy") => (&LOSSES, Errors::Perhaps),
-            // It tries again to connect, until that may be to another backend.
-            ("drained", "haproxy") if !is_stream => (&LOSSES, Errors::Perhaps),
-            // A drain is no outage: who goes on to send to a port that is closed fails requests.
-            ("drained", "envoy" | "traefik" | "caddy") if !is_stream => (&LOSSES, Errors::Some),
+        let balancer = &BALANCERS[self.balancer];
+        match CONDITIONS[condition] {
+            "reload" if protocol == WEBSOCKET && balancer.reloaded_websockets != Errors::None => {
+                (&[Rule::StreamCut], balancer.reloaded_websockets)
+            }
+            "reload" => (&LOSSES, balancer.reloaded),
+            "drained" if !is_stream => (&LOSSES, balancer.drained),
             _ => (&[], Errors::None),
         }
     }
@@ -222,7 +222,7 @@ impl Cell {
         let fits = match expected {
             Errors::None => failed.is_empty(),
             Errors::Some => !failed.is_empty(),
-            Errors::Perhaps => true,
+            Errors::AFew | Errors::Perhaps => true,
         };
         if !fits || failed.iter().any(|rule| !may_fail.contains(rule)) {
             return Shown::Wrong(format!("{failed:?} failed: {}", summaries(Level::Fail)));
@@ -247,7 +247,7 @@ impl Cell {
         let Some(known) = known else { return Shown::Wrong("nothing is said of certificates".to_owned()) };
         let (mut wrong, mut open) = (Vec::new(), Vec::new());
         for bad in BadCertificate::ALL {
-            let Some(truth) = VERIFICATIONS[way].2(BALANCERS[self.balancer].name, bad) else { continue };
+            let Some(truth) = VERIFICATIONS[way].2(&BALANCERS[self.balancer], bad) else { continue };
             let shown = known.trials.iter().find(|trial| trial.certificate == bad).and_then(|trial| trial.refused);
             match shown {
                 Some(refused) if refused == truth => {}
@@ -268,25 +268,8 @@ impl Cell {
     }
 }
 
-/// Whether clients see errors of a step that should cost none.
-enum Errors {
-    None,
-    Some,
-    Perhaps,
-}
-
 /// What fails where they do.
 const LOSSES: [Rule; 4] = [Rule::Balancer, Rule::Resilience, Rule::NotReached, Rule::IdleClose];
-
-/// Caddy closes no stream unless its configuration has changed.
-fn reload(balancer: &balancers::RealBalancer) -> &'static str {
-    match balancer.name {
-        "caddy" => {
-            "cd {directory} && sed -i 's/level WARN/level ERROR/; s/round_robin/random/' Caddyfile && kill -USR1 {pid}"
-        }
-        _ => balancer.reload,
-    }
-}
 
 impl Outcome {
     fn take(&mut self, shown: Shown) {

@@ -19,26 +19,46 @@ pub struct Installed {
     pub version: String,
 }
 
+/// A balancer that `tests/prepare` installs.
+struct Prepared {
+    name: &'static str,
+    /// What it answers with its version.
+    question: &'static str,
+    /// Of Debian; without one only the wheel is there.
+    packaged: Option<&'static str>,
+    has_wheel: bool,
+}
+
+const PREPARED: [Prepared; 5] = [
+    Prepared { name: "nginx", question: "-v", packaged: Some("/usr/sbin/nginx"), has_wheel: true },
+    Prepared { name: "haproxy", question: "-v", packaged: Some("/usr/sbin/haproxy"), has_wheel: false },
+    Prepared { name: "envoy", question: "--version", packaged: None, has_wheel: true },
+    Prepared { name: "traefik", question: "version", packaged: None, has_wheel: true },
+    Prepared { name: "caddy", question: "version", packaged: None, has_wheel: true },
+];
+
+/// Their names, whether they are installed or not.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PREPARED.iter().map(|prepared| prepared.name)
+}
+
 /// All that `tests/prepare` installs: Debian's, and those of wheels.
 pub fn installed() -> Vec<Installed> {
     let wheels = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/.balancers/programs");
-    let of = |name: &'static str, question: &str, program: PathBuf| {
+    let of = |prepared: &Prepared, program: PathBuf| {
         assert!(program.exists(), "{} is missing: run tests/prepare, or `make test`, which does", program.display());
-        let said = support::run(Command::new(&program).arg(question));
+        let said = support::run(Command::new(&program).arg(prepared.question));
         let said = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
         let mut words = said.split(|c: char| !(c.is_ascii_digit() || c == '.')).map(|word| word.trim_matches('.'));
         let version = words.find(|word| word.split('.').filter(|part| !part.is_empty()).count() == 3);
         let version = version.unwrap_or_else(|| panic!("{program:?} says no version: {said}")).to_owned();
-        Installed { name, program, version }
+        Installed { name: prepared.name, program, version }
     };
-    vec![
-        of("nginx", "-v", "/usr/sbin/nginx".into()),
-        of("nginx", "-v", wheels.join("nginx")),
-        of("haproxy", "-v", "/usr/sbin/haproxy".into()),
-        of("envoy", "--version", wheels.join("envoy")),
-        of("traefik", "version", wheels.join("traefik")),
-        of("caddy", "version", wheels.join("caddy")),
-    ]
+    let places = |prepared: &Prepared| {
+        let wheel = prepared.has_wheel.then(|| wheels.join(prepared.name));
+        prepared.packaged.map(PathBuf::from).into_iter().chain(wheel).collect::<Vec<_>>()
+    };
+    PREPARED.iter().flat_map(|prepared| places(prepared).into_iter().map(|place| of(prepared, place))).collect()
 }
 
 /// What `config` has written.
