@@ -4,16 +4,17 @@
 //!
 //! In the order of a request's journey, the module boundary being the process boundary:
 //!
-//! - `args`: what was typed; `config`: what it means; `commands`: each command, from both to the rooms below; `testbed`: a fleet with a
+//! - `args`: what was typed; `config`: what it means; `commands`: each command, from both to the rooms below; `stack`: a fleet with a
 //!   balancer in front of it, for as long as a command needs them
 //! - `fleet`: the supervisor process, which starts and watches the backends
 //! - `backend`: each backend process, which answers and records
 //! - `check`: drives requests through a balancer, joins both ends of each, judges
 //! - `rehearse`: a balancer with its production configuration in a world of its own
-//! - `top`: the live view in a terminal; that in a browser is served by the fleet
-//! - `balancer`: configuration for the balancer in front of them
-//! - below them: `topology` (who is in the fleet), `journal` (what a backend recorded), `runfile` (where a running fleet is),
-//!   `remote` (how another process speaks to it), `io` (how a descriptor waits, and what time it is), `numbers` (as people read them), and `wire` (what crosses a process)
+//! - `balancer`: configuration for the balancer in front of them; `report`: what a check found, in each format
+//! - `top`: the live view in a terminal; that in a browser is served by the fleet, that of several fleets by `view`
+//! - below them: `topology` (who is in the fleet), `fleets` (several as one), `journal` (what a backend recorded), `runfile` (where a
+//!   running fleet is), `remote` (how another process speaks to it), `io` (how a descriptor waits, and what time it is), `platform`
+//!   (what operating systems do each in their own way), `wire` (what crosses a process), `error`, `escape` and `wrap` (texts)
 
 mod args;
 mod backend;
@@ -32,7 +33,7 @@ mod rehearse;
 mod remote;
 mod report;
 mod runfile;
-mod testbed;
+mod stack;
 mod top;
 mod topology;
 mod view;

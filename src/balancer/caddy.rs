@@ -1,17 +1,17 @@
 //! PURE. Caddy: a whole Caddyfile, without an admin port and certificates; or its site.
 
-use crate::balancer::lines::Lines;
-use crate::balancer::topic::HintTopic;
 use std::ffi::OsString;
 use std::path::Path;
 
 use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, VersionLimits, head, time};
+use crate::balancer::lines::Lines;
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::path::quoted;
 use crate::balancer::product::{CertificateStore, Likelihood, Product, Program};
 use crate::balancer::read;
 use crate::balancer::read::reported::ServerReport;
+use crate::balancer::topic::HintTopic;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{BackendHttp, Policy, Topology};
 

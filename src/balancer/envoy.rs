@@ -1,16 +1,16 @@
 //! PURE. Envoy: a file that stays and one of its cluster that it reads again, without an admin port; or listener and cluster alone.
 
-use crate::balancer::lines::Lines;
-use crate::balancer::topic::HintTopic;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, VersionLimits, head};
+use crate::balancer::lines::Lines;
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::Own;
 use crate::balancer::product::{Likelihood, Product, Program};
 use crate::balancer::read;
 use crate::balancer::read::reported::ServerReport;
+use crate::balancer::topic::HintTopic;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{BackendConfig, BackendHttp, Host, Policy, Topology};
 

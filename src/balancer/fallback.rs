@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use http::h1::client::{Receiver, ResponseEvent, ResponseProgress};
+use http::h1::client::{Receiver, ResponseEvent, ResponseProgress, TransportEnd};
 use http::{
     BodyDecoder, Fields, Framing, HttpVersion, Malformed, RequestContext, RequestHead, Room, Strictness, encode,
     is_hop_by_hop, list,
@@ -405,7 +405,7 @@ impl FallbackClient {
                 Ok(result) => result.unwrap_or(0),
             };
             let progress = match length {
-                0 => match receiver.end(true) {
+                0 => match receiver.end(TransportEnd::InOrder) {
                     http::h1::client::Ended::Whole => ResponseProgress::Whole,
                     _ if response.begun => return Err(ForwardFailure::Cut),
                     _ => return Err(ForwardFailure::Closed),

@@ -1,16 +1,16 @@
 //! HAProxy: a whole `haproxy.cfg`, or its frontend and backend.
 
-use crate::balancer::lines::Lines;
-use crate::balancer::topic::HintTopic;
 use std::path::Path;
 
 use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, VersionLimits, head, time};
+use crate::balancer::lines::Lines;
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::path::quoted;
 use crate::balancer::product::{Likelihood, Product, Program, ReloadSignal};
 use crate::balancer::read;
 use crate::balancer::read::reported::ServerReport;
+use crate::balancer::topic::HintTopic;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::error::Problem;
 use crate::topology::{BackendHttp, Policy, Topology};

@@ -1,15 +1,15 @@
 //! PURE. Traefik with its file provider: a static and a dynamic file.
 
-use crate::balancer::lines::Lines;
-use crate::balancer::topic::HintTopic;
 use std::path::Path;
 
 use crate::balancer::limits::{LEAST_TIME, VersionLimits, head, time};
+use crate::balancer::lines::Lines;
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::Own;
 use crate::balancer::product::{Likelihood, Product, Program};
 use crate::balancer::read;
 use crate::balancer::read::reported::ServerReport;
+use crate::balancer::topic::HintTopic;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{BackendConfig, BackendHttp, Policy, Topology};
 

@@ -43,7 +43,7 @@ pub(crate) use target::is_secure;
 use verdict::ledger::{BackendRecords, Ledger};
 use verdict::report::{Check, FleetReport, Report, VERSION};
 use verdict::rules::ExpectedWeights;
-pub(crate) use visitor::{Visited, Visitor};
+pub(crate) use visitor::{CookieUse, Visited, Visitor};
 pub(crate) use watch::CheckWatch;
 
 /// How a run of checks ended.

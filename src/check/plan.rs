@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::check::load::{BadHeader, Identity, RequestSpec, SessionPlace};
+use crate::check::load::{BadHeader, BodyTransfer, Identity, RequestSpec, SessionPlace};
 use crate::check::scenario::{HostControl, Scenario};
 use crate::remote::FleetChoice;
 use crate::topology::ClientNetwork;
@@ -80,10 +80,8 @@ pub(crate) struct RequestPlan {
     pub(crate) headers: Vec<(String, String)>,
     /// The bodies of requests, in turn: one for all, or several; none without.
     pub(crate) bodies: Vec<Arc<[u8]>>,
-    /// Bodies are sent in chunks, without a length.
-    pub(crate) chunked: bool,
-    /// Requests with a body wait for `100 Continue`, for a second at most.
-    pub(crate) expect_continue: bool,
+    /// How bodies are sent.
+    pub(crate) transfer: BodyTransfer,
     /// Requests are calls of gRPC.
     pub(crate) grpc: bool,
 }
@@ -186,8 +184,7 @@ impl Default for RequestPlan {
             method: "GET".to_owned(),
             headers: Vec::new(),
             bodies: Vec::new(),
-            chunked: false,
-            expect_continue: false,
+            transfer: BodyTransfer::default(),
             grpc: false,
         }
     }
@@ -196,7 +193,7 @@ impl Default for RequestPlan {
 impl RequestPlan {
     /// What is sent. An error is a header that would contradict what frames the request.
     pub(crate) fn spec(&self) -> Result<RequestSpec, BadHeader> {
-        RequestSpec::new(&self.method, &self.headers, &self.bodies, self.chunked, self.expect_continue)
+        RequestSpec::new(&self.method, &self.headers, &self.bodies, self.transfer)
     }
 }
 

@@ -38,17 +38,25 @@ pub(crate) struct Visited {
     pub(crate) head: String,
 }
 
+/// What is done with cookies that responses set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum CookieUse {
+    /// They are sent with the requests that follow, as a browser does.
+    Kept,
+    Ignored,
+}
+
 impl Visitor {
     /// To that URL. Each request has `timeout`.
-    pub(crate) fn new(url: &str, trust: &Trust, timeout: Duration, keeps_cookies: bool) -> Result<Visitor> {
+    pub(crate) fn new(url: &str, trust: &Trust, timeout: Duration, cookies: CookieUse) -> Result<Visitor> {
         let mut plan = CheckPlan::new(url.to_owned(), Backing::Any);
         plan.target.trust = trust.clone();
         plan.load.timeout = timeout;
-        Visitor::of(&plan, keeps_cookies)
+        Visitor::of(&plan, cookies)
     }
 
     /// To the URL of a plan, from the address of its first client.
-    pub(crate) fn of(plan: &CheckPlan, keeps_cookies: bool) -> Result<Visitor> {
+    pub(crate) fn of(plan: &CheckPlan, cookies: CookieUse) -> Result<Visitor> {
         let (url, timeout) = (&plan.target.url, plan.load.timeout);
         let target = target::resolve(url, plan)?;
         // As a check does: who sends requests to a backend learns nothing about a balancer.
@@ -61,7 +69,7 @@ impl Visitor {
             prober: Prober::new(target, run_number::new(), 0, timeout, Identity::Fleet)
                 .with_request(plan.request.spec()?.into()),
             backends: BackendNames::new(Vec::new()),
-            jar: keeps_cookies.then(Jar::default),
+            jar: (cookies == CookieUse::Kept).then(Jar::default),
         })
     }
 

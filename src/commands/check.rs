@@ -36,7 +36,7 @@ use crate::fleets::Fleets;
 use crate::rehearse::copy::PrivateCopy;
 use crate::remote::{FleetChoice, Which};
 use crate::report::{Detail, ReportFormat, Style, render};
-use crate::testbed::{Front, Setup, Testbed};
+use crate::stack::{Front, Setup, Stack};
 use crate::topology::Address;
 use crate::wire::{BackendState, BackendStatus, Time};
 use verdict::report::{Report, Verdict};
@@ -226,25 +226,25 @@ async fn with_balancer(args: &CheckArgs, with: &str, watch: &Arc<CheckWatch>) ->
         Some(file) if args.within => Some(settle(args, file)?),
         Some(_) | None => None,
     };
-    let testbed = tokio::select! {
-        testbed = Testbed::start(&front, &setup) => testbed?,
+    let stack = tokio::select! {
+        stack = Stack::start(&front, &setup) => stack?,
         () = watch.stopped() => return Err(Interrupted::new(watch.stopped_with(), 0))?,
     };
-    let fleet: Vec<u16> = testbed.topology.generators().map(|generator| generator.0).collect();
+    let fleet: Vec<u16> = stack.topology.generators().map(|generator| generator.0).collect();
     let notes = copy.map(|copy| copy.notes()).unwrap_or_default();
-    let result = match plans_on(args, checks, &testbed, &notes) {
+    let result = match plans_on(args, checks, &stack, &notes) {
         Ok(plans) => tokio::select! {
             result = judge(args, Some(&fleet), plans, watch) => result,
-            problem = testbed.lost() => Err(problem.into()),
+            problem = stack.lost() => Err(problem.into()),
         },
         Err(problem) => Err(problem.into()),
     };
     let stopped = result.as_ref().is_err_and(|error| error.is::<Interrupted>());
     if stopped {
         // What does not end in time is killed with the process that holds it.
-        drop(timeout(GRACE, testbed.stop()).await);
+        drop(timeout(GRACE, stack.stop()).await);
     } else {
-        testbed.stop().await;
+        stack.stop().await;
     }
     result
 }
@@ -272,21 +272,21 @@ fn refuse_contradictions(args: &CheckArgs) -> Result<(), Problem> {
 fn plans_on(
     args: &CheckArgs,
     checks: Vec<CheckConfig>,
-    testbed: &Testbed,
+    stack: &Stack,
     notes: &[String],
 ) -> Result<Vec<CheckPlan>, Problem> {
-    let backing = Backing::Fleets(vec![FleetChoice::supervisor(testbed.supervisor)]);
+    let backing = Backing::Fleets(vec![FleetChoice::supervisor(stack.supervisor)]);
     let plan = |check: CheckConfig| {
         let has_tolerance = check.tolerance.is_some();
-        let mut plan = check.at(&testbed.check_url()).resolve(&backing)?;
-        plan.environment.balancer = Some(testbed.front.balancer.title.to_owned());
+        let mut plan = check.at(&stack.check_url()).resolve(&backing)?;
+        plan.environment.balancer = Some(stack.front.balancer.title.to_owned());
         plan.environment.surroundings = notes.to_vec();
-        plan.environment.detection = testbed.detection();
+        plan.environment.detection = stack.detection();
         // What a file of the user's own configures is not known here.
         if args.balancer_config.is_none() {
-            expect::from_testbed(testbed, &mut plan, has_tolerance);
+            expect::from_stack(stack, &mut plan, has_tolerance);
         }
-        if let Some((pid, directory)) = testbed.balancer() {
+        if let Some((pid, directory)) = stack.balancer() {
             plan.scenario.place(&[("{pid}", &pid.to_string()), ("{directory}", &directory.to_string_lossy())]);
         }
         Ok(plan)

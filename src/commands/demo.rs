@@ -12,10 +12,10 @@ use crate::args::demo::DemoArgs;
 use crate::balancer::Balancer;
 use crate::balancer::run::installed;
 use crate::check::plan::Trust;
-use crate::check::{self, CheckWatch, Visitor};
+use crate::check::{self, CheckWatch, CookieUse, Visitor};
 use crate::remote::LiveEvent;
 use crate::report::{ReportFormat, Style, render};
-use crate::testbed::{Front, Setup, Testbed};
+use crate::stack::{Front, Setup, Stack};
 use crate::wire::ClientTimes;
 
 const PORT: u16 = 8080;
@@ -42,60 +42,60 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode> {
     };
     let port = args.listen.or_else(|| std::net::TcpListener::bind(("127.0.0.1", PORT)).is_ok().then_some(PORT));
     let setup = Setup { location: args.location, balancing: args.balancing, port, control: args.control };
-    let mut testbed = tokio::select! {
-        testbed = Testbed::start(&front, &setup) => testbed?,
+    let mut stack = tokio::select! {
+        stack = Stack::start(&front, &setup) => stack?,
         _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
         _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
     };
-    let lost = testbed.lost();
+    let lost = stack.lost();
     let result = tokio::select! {
-        result = show(&mut testbed) => result,
+        result = show(&mut stack) => result,
         problem = lost => Err(problem.into()),
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
     };
-    testbed.stop().await;
+    stack.stop().await;
     result.map(|()| ExitCode::SUCCESS)
 }
 
 /// The first check, where to look, and then traffic without end.
-async fn show(testbed: &mut Testbed) -> Result<()> {
-    let (count, title) = (testbed.topology.backends.len(), testbed.front.balancer.title);
+async fn show(stack: &mut Stack) -> Result<()> {
+    let (count, title) = (stack.topology.backends.len(), stack.front.balancer.title);
     println!("{count} backends behind {title}. A first check:\n");
     let watch = CheckWatch::default();
-    let plan = testbed.plan(Some(REQUESTS));
-    testbed.announce().await?;
+    let plan = stack.plan(Some(REQUESTS));
+    stack.announce().await?;
     let check::RunEnd::Judged(report) = check::run(std::slice::from_ref(&plan), &watch, None).await? else {
         return Ok(());
     };
     let style = Style::of_terminal(std::io::IsTerminal::is_terminal(&std::io::stdout()));
     print!("{}", render(&report, ReportFormat::Text, &style));
-    let names: Vec<String> = testbed.topology.backends.iter().map(|backend| backend.name.clone()).collect();
+    let names: Vec<String> = stack.topology.backends.iter().map(|backend| backend.name.clone()).collect();
     let victim = names.get(1).or(names.first()).cloned().unwrap_or_default();
-    let (view, url) = (testbed.remote.view(), &testbed.url);
-    let expect: String = testbed.expectation_words().iter().map(|word| format!(" --expect {word}")).collect();
+    let (view, url) = (stack.remote.view(), &stack.url);
+    let expect: String = stack.expectation_words().iter().map(|word| format!(" --expect {word}")).collect();
     println!(
         "Watch it, break it, take the tour: {view}\n\n\
          Look at {url} and reload: the number changes. Light traffic goes on. From another terminal:\n\n  \
          curl -s {url} | grep Generator\n  uuid-generator fleet kill {victim}      then reload; `fleet start {victim}` brings it back\n  \
          uuid-generator fault {victim} latency 200ms\n  uuid-generator check {url}{expect}\n\nCTRL+C ends all of it and removes what it made."
     );
-    traffic(testbed).await
+    traffic(stack).await
 }
 
 /// Light traffic without end, each request a visitor of its own. Who looks at the live view may change how the balancer balances.
-async fn traffic(testbed: &mut Testbed) -> Result<()> {
-    let mut events = testbed.remote.watch().await?;
+async fn traffic(stack: &mut Stack) -> Result<()> {
+    let mut events = stack.remote.watch().await?;
     let mut every = tokio::time::interval(EVERY);
     let mut report = tokio::time::interval(Duration::from_secs(1));
     let (sender, mut times) = unbounded_channel();
     loop {
         tokio::select! {
             _ = every.tick() => {
-                let (url, sender) = (testbed.url.clone(), sender.clone());
+                let (url, sender) = (stack.url.clone(), sender.clone());
                 // Whatever comes: somebody may break something just now. One that waits does not hold up the next.
                 spawn_blocking(move || {
-                    let visited = Visitor::new(&url, &Trust::Machine, PATIENCE, false)?.visit()?;
+                    let visited = Visitor::new(&url, &Trust::Machine, PATIENCE, CookieUse::Ignored)?.visit()?;
                     if visited.status > 0 {
                         let _ = sender.send((visited.client.seconds * 1e6) as u32);
                     }
@@ -105,12 +105,12 @@ async fn traffic(testbed: &mut Testbed) -> Result<()> {
             _ = report.tick() => {
                 let microseconds: Vec<u32> = std::iter::from_fn(|| times.try_recv().ok()).collect();
                 // A fleet that does not hear is no reason to stop the traffic.
-                let _ = testbed.remote.client_times(&ClientTimes { microseconds }).await;
+                let _ = stack.remote.client_times(&ClientTimes { microseconds }).await;
             }
             event = events.next() => match event? {
-                Some(LiveEvent::Balance(wanted)) => testbed.apply(&wanted).await?,
+                Some(LiveEvent::Balance(wanted)) => stack.apply(&wanted).await?,
                 Some(LiveEvent::Snapshot(_) | LiveEvent::Frame(_)) => {}
-                None => events = testbed.remote.watch().await?,
+                None => events = stack.remote.watch().await?,
             },
         }
     }

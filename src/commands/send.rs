@@ -11,7 +11,7 @@ use super::print::{in_locale, print};
 use crate::args::OutputFormat;
 use crate::args::send::SendArgs;
 use crate::check::plan::Trust;
-use crate::check::{Visited, Visitor};
+use crate::check::{CookieUse, Visited, Visitor};
 use crate::error::Problem;
 use crate::remote::Remote;
 use crate::report::phrases::what_came;
@@ -30,7 +30,8 @@ pub(super) async fn run(args: SendArgs) -> Result<ExitCode> {
         (false, Some(file)) => Trust::Also(file),
         (false, None) => Trust::Machine,
     };
-    let mut visitor = Visitor::new(&url, &trust, args.timeout.0, args.keep_cookies)?;
+    let cookies = if args.keep_cookies { CookieUse::Kept } else { CookieUse::Ignored };
+    let mut visitor = Visitor::new(&url, &trust, args.timeout.0, cookies)?;
     let visits: Vec<Visited> = (0..args.requests).map(|_| visitor.visit()).collect::<Result<_>>()?;
     let text = match args.format {
         OutputFormat::Json => format!("{}\n", object(&visits)),

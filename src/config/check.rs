@@ -16,7 +16,7 @@ use super::text::one_or_more;
 use super::{expectations, request, streams, suggest};
 use crate::check::duration_of;
 use crate::check::grpc;
-use crate::check::load::SessionPlace;
+use crate::check::load::{BodyTransfer, SessionPlace};
 use crate::check::plan::{
     AffinityPlan, Backing, CheckEnvironment, CheckPlan, ClientCertificate, Experiments, LoadPlan, RequestPlan,
     TargetPlan, Trust,
@@ -306,8 +306,10 @@ impl CheckConfig {
                 method: self.method()?,
                 headers: fields,
                 bodies,
-                chunked: self.chunked || headers.chunked,
-                expect_continue: self.expect_continue || headers.expect_continue,
+                transfer: BodyTransfer {
+                    chunked: self.chunked || headers.chunked,
+                    expect_continue: self.expect_continue || headers.expect_continue,
+                },
                 grpc: self.is_call(),
             },
             load: self.load(connections, duration)?,
@@ -534,7 +536,7 @@ mod tests {
     fn a_header_may_ask_for_what_the_check_does_itself() {
         let header = ["--header", "Transfer-Encoding: chunked", "--header", "Expect: 100-continue", "--header", "A: b"];
         let plan = plan(typed(&header)).unwrap();
-        assert_eq!((plan.request.chunked, plan.request.expect_continue), (true, true));
+        assert_eq!(plan.request.transfer, BodyTransfer { chunked: true, expect_continue: true });
         assert_eq!(plan.request.headers, [("A".to_owned(), "b".to_owned())]);
     }
 

@@ -1,5 +1,7 @@
 //! What a look at a connection brings, and how it ends.
 
+use http::h1::client::TransportEnd;
+
 /// What a look at a connection brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Peeked {
@@ -20,4 +22,14 @@ pub(crate) enum Ending {
     Unannounced,
     /// By a reset: what was on its way is lost.
     Reset,
+}
+
+impl Ending {
+    /// What it means for a response of HTTP/1 whose end is that of its connection.
+    pub(crate) fn of_transport(self) -> TransportEnd {
+        match self {
+            Ending::Closed => TransportEnd::InOrder,
+            Ending::Unannounced | Ending::Reset => TransportEnd::Broken,
+        }
+    }
 }

@@ -17,7 +17,7 @@ use world::scout::{Scout, Sightings};
 use crate::balancer::read::nginx::servers::{Because, responding};
 use crate::balancer::read::{Configuration, Endpoint, Upstream};
 use crate::check::plan::{CheckPlan, LoadPlan, TargetPlan, Trust};
-use crate::check::{Visited, Visitor};
+use crate::check::{CookieUse, Visited, Visitor};
 use crate::error::Problem;
 use crate::rehearse::copy;
 use crate::rehearse::group::{self, Visits};
@@ -339,7 +339,7 @@ fn visit(order: &RehearsalPlan, url: &str, trust: Trust) -> Result<Visited> {
     let target = TargetPlan { url: url.to_owned(), trust, clients: order.clients, ..check.target.clone() };
     let load = LoadPlan { timeout: TIMEOUT, ..check.load };
     let plan = CheckPlan { target, load, ..check.clone() };
-    Visitor::of(&plan, false)?.visit()
+    Visitor::of(&plan, CookieUse::Ignored)?.visit()
 }
 
 /// Who responded, as far as responders have it.

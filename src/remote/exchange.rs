@@ -1,6 +1,6 @@
 //! One request over one connection, and its response as it comes. Plain HTTP/1.1.
 
-use http::h1::client::{Ended, Receiver, ResponseEvent, ResponseProgress};
+use http::h1::client::{Ended, Receiver, ResponseEvent, ResponseProgress, TransportEnd};
 use http::{Malformed, RequestContext, encode};
 use hyper::Uri;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -137,7 +137,7 @@ impl ApiExchange {
     pub(crate) async fn receive(&mut self) -> Result<bool, NoResponse> {
         let length = self.stream.read(&mut self.piece).await?;
         if length == 0 {
-            return match self.receiver.end(true) {
+            return match self.receiver.end(TransportEnd::InOrder) {
                 Ended::Whole => Ok(false),
                 Ended::Before | Ended::Truncated => Err(NoResponse::Ended),
                 Ended::Malformed(why) => Err(NoResponse::Malformed(why)),

@@ -17,7 +17,7 @@ use tokio::task::spawn_local;
 use crate::error::Problem;
 use crate::remote::{LiveEvent, Remote};
 use crate::wire::Action;
-use model::Model;
+use model::{Model, SelectionStep};
 
 /// How long ends of backends and starts of new ones are waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -77,7 +77,7 @@ async fn watch(
                 match interpret(key, model) {
                     Wanted::Nothing => {}
                     Wanted::End => return Ok(true),
-                    Wanted::Select(down) => model.select(down),
+                    Wanted::Select(step) => model.select(step),
                     Wanted::Deed(deed) => obey(remote.clone(), deed, said.clone(), model),
                 }
             },
@@ -91,8 +91,7 @@ async fn watch(
 enum Wanted {
     Nothing,
     End,
-    /// The next one, or the one before.
-    Select(bool),
+    Select(SelectionStep),
     Deed(Deed),
 }
 
@@ -112,8 +111,8 @@ fn interpret(key: KeyEvent, model: &Model) -> Wanted {
     match key.code {
         KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Wanted::End,
         KeyCode::Char('q') | KeyCode::Esc => Wanted::End,
-        KeyCode::Down | KeyCode::Char('j') => Wanted::Select(true),
-        KeyCode::Up => Wanted::Select(false),
+        KeyCode::Down | KeyCode::Char('j') => Wanted::Select(SelectionStep::Next),
+        KeyCode::Up => Wanted::Select(SelectionStep::Previous),
         KeyCode::Char('k') => act(Action::Kill),
         KeyCode::Char('p') => act(Action::Pause),
         KeyCode::Char('r') => act(Action::Resume),

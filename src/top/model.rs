@@ -22,6 +22,13 @@ pub(crate) struct Model {
     selected: usize,
 }
 
+/// Which backend is selected next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SelectionStep {
+    Next,
+    Previous,
+}
+
 impl Model {
     /// A model of all that is known at first.
     pub(crate) fn new(snapshot: Snapshot) -> Model {
@@ -69,10 +76,14 @@ impl Model {
         self.selected
     }
 
-    /// Selects the next one, or the one before.
-    pub(crate) fn select(&mut self, down: bool) {
+    /// Selects another one, in a circle.
+    pub(crate) fn select(&mut self, step: SelectionStep) {
         let count = self.backends.len().max(1);
-        self.selected = (self.selected + if down { 1 } else { count - 1 }) % count;
+        let places = match step {
+            SelectionStep::Next => 1,
+            SelectionStep::Previous => count - 1,
+        };
+        self.selected = (self.selected + places) % count;
     }
 }
 
@@ -181,9 +192,9 @@ pub(crate) mod tests {
     fn the_selection_goes_round() {
         let mut model = model();
         assert_eq!(model.selected(), "9001");
-        model.select(false);
+        model.select(SelectionStep::Previous);
         assert_eq!(model.selected(), "9002");
-        model.select(true);
+        model.select(SelectionStep::Next);
         assert_eq!(model.selected(), "9001");
     }
 }

@@ -318,6 +318,7 @@ fn colour(place: usize) -> Color {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::top::model::SelectionStep;
     use crate::top::model::tests::{frame, model};
     use crate::wire::{CheckNews, CheckResult, TimelineMark};
     use ratatui::Terminal;
@@ -415,7 +416,7 @@ mod tests {
         }
         model.backends = (0..300).map(|_| model.backends[0].clone()).collect();
         model.figures.backends = vec![BackendFigures::default(); 300];
-        (0..299).for_each(|_| model.select(true));
+        (0..299).for_each(|_| model.select(SelectionStep::Next));
         assert!(shown(&model, 120, 30).contains("9001"));
     }
 }

@@ -88,7 +88,7 @@ impl WorldNames {
 
     /// The addresses that a name has, or gets.
     pub fn addresses(&self, name: &str) -> Vec<IpAddr> {
-        self.table().ask(name, false).addresses
+        self.table().ask(name, NameQuestion::Host).addresses
     }
 
     /// Whether [`WorldNames::serve`] answers there.
@@ -183,7 +183,7 @@ impl WorldNames {
             let name = asked.qname.to_string().to_ascii_lowercase();
             match asked.qtype {
                 QTYPE::TYPE(TYPE::A) => {
-                    let found = self.table().ask(&name, false);
+                    let found = self.table().ask(&name, NameQuestion::Host);
                     reply.answers.extend(found.addresses.iter().filter_map(|it| address(asked.qname.clone(), *it)));
                 }
                 QTYPE::TYPE(TYPE::SRV) => self.services(&name, asked.qname.clone(), &mut reply),
@@ -204,7 +204,7 @@ impl WorldNames {
     /// A host for each instance of a service: `1.app.internal` for `_http._tcp.app.internal`.
     fn services(&self, name: &str, owner: Name, reply: &mut Packet) {
         let mut table = self.table();
-        let service = table.ask(name, true);
+        let service = table.ask(name, NameQuestion::Service);
         let host = name.split('.').skip_while(|label| label.starts_with('_')).collect::<Vec<_>>().join(".");
         for (number, given) in service.addresses.iter().enumerate() {
             let target = format!("{}.{host}", number + 1);
@@ -220,8 +220,17 @@ impl WorldNames {
     }
 }
 
+/// What somebody wants to know of a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum NameQuestion {
+    /// The addresses of a host.
+    Host,
+    /// The hosts and ports of a service (SRV).
+    Service,
+}
+
 impl NameTable {
-    fn ask(&mut self, name: &str, service: bool) -> NameQuery {
+    fn ask(&mut self, name: &str, what: NameQuestion) -> NameQuery {
         if let Some(known) = self.known.get(name) {
             return known.clone();
         }
@@ -232,7 +241,8 @@ impl NameTable {
         } else {
             (0..count).map(|_| self.invent()).collect()
         };
-        let asked = NameQuery { name: name.to_owned(), addresses, service: service.then_some(port) };
+        let asked =
+            NameQuery { name: name.to_owned(), addresses, service: (what == NameQuestion::Service).then_some(port) };
         self.known.insert(name.to_owned(), asked.clone());
         asked
     }

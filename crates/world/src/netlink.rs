@@ -1,7 +1,7 @@
 //! Orders to the kernel about the network of one namespace, one at a time, each acknowledged.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use netlink_packet_core::{
@@ -130,20 +130,26 @@ impl Netlink {
     }
 
     /// Packets, or those that come in on `from` alone, are looked up in that table, the lowest priority first.
-    pub(crate) fn add_rule(&mut self, v6: bool, priority: u32, from: Option<&str>, table: u8) -> io::Result<()> {
-        let mut rule = rule(v6, priority, table);
+    pub(crate) fn add_rule(
+        &mut self,
+        family: AddressFamily,
+        priority: u32,
+        from: Option<&str>,
+        table: u8,
+    ) -> io::Result<()> {
+        let mut rule = rule(family, priority, table);
         rule.attributes.extend(from.map(|from| RuleAttribute::Iifname(from.to_owned())));
         self.order(RouteNetlinkMessage::NewRule(rule), NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    pub(crate) fn delete_rule(&mut self, v6: bool, priority: u32, table: u8) -> io::Result<()> {
-        self.order(RouteNetlinkMessage::DelRule(rule(v6, priority, table)), 0)
+    pub(crate) fn delete_rule(&mut self, family: AddressFamily, priority: u32, table: u8) -> io::Result<()> {
+        self.order(RouteNetlinkMessage::DelRule(rule(family, priority, table)), 0)
     }
 }
 
 fn drop_message(packets: Packets, priority: u32) -> RuleMessage {
     let (Packets::To(address) | Packets::From(address)) = packets;
-    let mut rule = rule(address.is_ipv6(), priority, 0);
+    let mut rule = rule(family(address), priority, 0);
     rule.header.action = RuleAction::Blackhole;
     rule.attributes.retain(|attribute| !matches!(attribute, RuleAttribute::Table(_)));
     let length = if address.is_ipv4() { 32 } else { 128 };
@@ -187,20 +193,15 @@ fn route(to: IpAddr, prefix: u8, via: Via, table: u8) -> RouteMessage {
     route
 }
 
-fn rule(v6: bool, priority: u32, table: u8) -> RuleMessage {
+fn rule(family: AddressFamily, priority: u32, table: u8) -> RuleMessage {
     let mut rule = RuleMessage::default();
-    rule.header.family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    rule.header.family = family;
     rule.header.table = table;
     rule.header.action = RuleAction::ToTable;
     rule.attributes = vec![RuleAttribute::Priority(priority), RuleAttribute::Table(u32::from(table))];
     rule
 }
 
-fn family(address: IpAddr) -> AddressFamily {
+pub(crate) fn family(address: IpAddr) -> AddressFamily {
     if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
-}
-
-/// The unspecified address: `0.0.0.0` or `::`.
-pub(crate) fn any(v6: bool) -> IpAddr {
-    if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() }
 }

@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::iter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::thread;
 use nix::sched::{CloneFlags, setns, unshare};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::netlink::{LOCAL, LOOPBACK, MAIN, Netlink, Packets, Via, any};
+use crate::netlink::{LOCAL, LOOPBACK, MAIN, Netlink, Packets, Via, family};
 
 /// The network to which every other address belongs, for [`within`].
 pub const BACKENDS_NETWORK: &str = "/run/world/backends";
@@ -76,9 +77,9 @@ fn balancers(up: &mut Netlink, own: &[IpAddr], v6: bool) -> io::Result<()> {
     }
     up.set_up(LINK)?;
     let router = |router, source| Via::Router { link: LINK, router, source: Some(source) };
-    up.add_route(any(false), 0, router(BACKENDS.into(), BALANCER.into()), MAIN)?;
+    up.add_route(Ipv4Addr::UNSPECIFIED.into(), 0, router(BACKENDS.into(), BALANCER.into()), MAIN)?;
     if v6 {
-        up.add_route(any(true), 0, router(BACKENDS_V6.into(), BALANCER_V6.into()), MAIN)?;
+        up.add_route(Ipv6Addr::UNSPECIFIED.into(), 0, router(BACKENDS_V6.into(), BALANCER_V6.into()), MAIN)?;
     }
     for address in own.iter().filter(|address| v6 || address.is_ipv4()) {
         up.add_address(LOOPBACK, *address, whole(*address))?;
@@ -93,20 +94,19 @@ fn backends_side(down: &mut Netlink, v6: bool) -> io::Result<()> {
         down.add_address(LINK, BACKENDS_V6.into(), 126)?;
     }
     down.set_up(LINK)?;
-    for v6 in [false, true].into_iter().take(1 + usize::from(v6)) {
-        let (router, loopback, prefix): (IpAddr, IpAddr, u8) = if v6 {
-            (BALANCER_V6.into(), Ipv6Addr::LOCALHOST.into(), 128)
-        } else {
-            (BALANCER.into(), Ipv4Addr::new(127, 0, 0, 0).into(), 8)
-        };
-        down.add_route(any(v6), 0, Via::Here, LOCAL)?;
+    // Of each family: every address, the balancer's end, and loopback.
+    let v4: (IpAddr, IpAddr, (IpAddr, u8)) =
+        (Ipv4Addr::UNSPECIFIED.into(), BALANCER.into(), (Ipv4Addr::new(127, 0, 0, 0).into(), 8));
+    let v6 = v6.then(|| (Ipv6Addr::UNSPECIFIED.into(), BALANCER_V6.into(), (Ipv6Addr::LOCALHOST.into(), 128)));
+    for (every, router, (loopback, prefix)) in iter::once(v4).chain(v6) {
+        down.add_route(every, 0, Via::Here, LOCAL)?;
         down.add_route(loopback, prefix, Via::Here, BACK)?;
-        down.add_route(any(v6), 0, Via::Router { link: LINK, router, source: None }, BACK)?;
+        down.add_route(every, 0, Via::Router { link: LINK, router, source: None }, BACK)?;
         // What this network sends itself (its packets come from lo) goes to the balancer; only then is everything its own. The rule
         // that every namespace begins with goes last, or nothing is reachable meanwhile.
-        down.add_rule(v6, 5, Some("lo"), BACK)?;
-        down.add_rule(v6, 10, None, LOCAL)?;
-        down.delete_rule(v6, 0, LOCAL)?;
+        down.add_rule(family(every), 5, Some("lo"), BACK)?;
+        down.add_rule(family(every), 10, None, LOCAL)?;
+        down.delete_rule(family(every), 0, LOCAL)?;
     }
     Ok(())
 }

@@ -359,7 +359,7 @@ impl<'a> Engine<'a> {
                 self.load.targets[target].clients.map(|_| token as u32)
             };
             let from = client.map(connect::source);
-            match slot.exchange.open(&self.load.targets[target], from, self.load.reuse == Reuse::Kept) {
+            match slot.exchange.open(&self.load.targets[target], from, self.load.reuse) {
                 Ok(()) => {
                     slot.connection = self.opened;
                     self.opened += 1;

@@ -8,11 +8,11 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
-use crate::check::load::LoadTarget;
 use crate::check::load::connect::{self, ConnectFailure};
 use crate::check::load::http2::{Http2, StreamEnd};
 use crate::check::load::request::Template;
 use crate::check::load::response::{Question, ReadStep, ResponseNotes, ResponseReader, Rules};
+use crate::check::load::{LoadTarget, Reuse};
 use crate::io::ending::{Ending, Peeked};
 use crate::io::poller::Interest;
 use crate::io::socket;
@@ -193,9 +193,14 @@ impl ClientExchange {
     }
 
     /// Starts a connection, without waiting for it.
-    pub(super) fn open(&mut self, target: &LoadTarget, from: Option<IpAddr>, kept: bool) -> Result<(), ConnectFailure> {
+    pub(super) fn open(
+        &mut self,
+        target: &LoadTarget,
+        from: Option<IpAddr>,
+        reuse: Reuse,
+    ) -> Result<(), ConnectFailure> {
         let socket = connect::open(target.address, connect::address_of(target.clients, from))?;
-        if kept {
+        if reuse == Reuse::Kept {
             let _ = sockopt::set_tcp_nodelay(&socket, true);
         }
         let preamble =

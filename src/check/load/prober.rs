@@ -19,7 +19,7 @@ use crate::check::load::pace::Limiter;
 use crate::check::load::request::{Parts, RequestSpec, Template, id};
 use crate::check::load::response::{Question, ResponseNotes, Rules};
 use crate::check::load::samples::Samples;
-use crate::check::load::{DriveError, LoadProgress, LoadTarget, NO_CONNECTION};
+use crate::check::load::{DriveError, LoadProgress, LoadTarget, NO_CONNECTION, Reuse};
 use crate::io::clock;
 use crate::io::poller::{ENDS, Interest, timespec};
 use crate::io::tls::{Tls, TlsFailure};
@@ -361,7 +361,7 @@ impl Prober {
 
     /// Opens a connection, or says why the peer refused it.
     fn open(&self, exchange: &mut ClientExchange, source: Option<IpAddr>) -> Result<Option<ClientOutcome>, DriveError> {
-        match exchange.open(&self.target, source, true) {
+        match exchange.open(&self.target, source, Reuse::Kept) {
             Ok(()) => Ok(None),
             Err(ConnectFailure::Peer(outcome)) => Ok(Some(outcome)),
             Err(ConnectFailure::Local(errno)) => Err(DriveError::of_socket(errno, source)),

@@ -29,6 +29,15 @@ pub(crate) struct RequestSpec {
     pub(crate) expect_continue: bool,
 }
 
+/// How bodies cross the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct BodyTransfer {
+    /// In chunks, without a length.
+    pub(crate) chunked: bool,
+    /// After `100 Continue`, or a second without it.
+    pub(crate) expect_continue: bool,
+}
+
 /// A body, as it crosses the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Payload {
@@ -89,8 +98,7 @@ impl RequestSpec {
         method: &str,
         headers: &[(String, String)],
         bodies: &[Arc<[u8]>],
-        mut chunked: bool,
-        mut expect_continue: bool,
+        BodyTransfer { mut chunked, mut expect_continue }: BodyTransfer,
     ) -> Result<RequestSpec, BadHeader> {
         let mut kept = Vec::new();
         for (name, value) in headers {
@@ -394,7 +402,7 @@ mod tests {
     fn spec(headers: &[(&str, &str)], bodies: &[&str]) -> Result<RequestSpec, BadHeader> {
         let headers: Vec<_> = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let bodies: Vec<Arc<[u8]>> = bodies.iter().map(|body| body.as_bytes().into()).collect();
-        RequestSpec::new("POST", &headers, &bodies, false, false)
+        RequestSpec::new("POST", &headers, &bodies, BodyTransfer::default())
     }
 
     fn sent(parts: &Parts) -> String {

@@ -411,7 +411,7 @@ impl StreamSlot {
             return ClientOutcome::Response;
         }
         let is_whole = match &mut self.reader {
-            Reader::Http { receiver, .. } => receiver.end(ending == Ending::Closed) == Ended::Whole,
+            Reader::Http { receiver, .. } => receiver.end(ending.of_transport()) == Ended::Whole,
             Reader::Socket { .. } => false,
         };
         if is_whole {

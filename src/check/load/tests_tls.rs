@@ -1,6 +1,5 @@
 //! The client over TLS, with servers that misbehave in it. Certificates are made here.
 
-use crate::io::tls::TlsFailure;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -13,6 +12,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
+use crate::io::tls::TlsFailure;
 use testbed::server::listen;
 use verdict::observation::ClientOutcome;
 
@@ -257,7 +257,7 @@ fn large_bodies_go_both_ways() {
         }
     });
     let load = Load {
-        request: Arc::new(RequestSpec::new("POST", &[], &[vec![b'x'; BYTES].into()], false, false).unwrap()),
+        request: Arc::new(RequestSpec::new("POST", &[], &[vec![b'x'; BYTES].into()], BodyTransfer::default()).unwrap()),
         connections: 2,
         ..server.load(6)
     };

@@ -149,13 +149,21 @@ async fn several(session: &mut CheckSession<'_>) -> Result<ProbeResult> {
     Ok(all.swap_remove(best))
 }
 
-/// One after the other, each on a connection of its own.
-async fn ask(session: &mut CheckSession<'_>, count: usize, spread: bool) -> Result<Vec<TextResponse>> {
-    session.on_client(move |live| ask_live(live, count, spread)).await
+/// Whom a balancer takes requests to come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Askers {
+    One,
+    /// Each from an address of its own, where the balancer is on this machine.
+    Several,
 }
 
-fn ask_live(live: &mut LiveSubject, count: usize, spread: bool) -> Vec<TextResponse> {
-    let sources = spread && live.local;
+/// One after the other, each on a connection of its own.
+async fn ask(session: &mut CheckSession<'_>, count: usize, askers: Askers) -> Result<Vec<TextResponse>> {
+    session.on_client(move |live| ask_live(live, count, askers)).await
+}
+
+fn ask_live(live: &mut LiveSubject, count: usize, askers: Askers) -> Vec<TextResponse> {
+    let sources = askers == Askers::Several && live.local;
     let seen = (0..count).filter_map(|place| {
         let source = sources.then(|| std::net::Ipv4Addr::new(127, 0, 7, place as u8 + 1).into());
         live.prober.probe(&Probe { source, patience: Some(FIRST), ..Probe::default() }, live.backends).ok()
@@ -206,7 +214,7 @@ async fn meet_record(session: &mut CheckSession<'_>, seen: &ProbeResult) -> Resu
 
 /// Whether processes of the fleets respond as well.
 async fn answers_of_ours(session: &mut CheckSession<'_>) -> Result<bool> {
-    let responses = ask(session, ASKS, false).await?;
+    let responses = ask(session, ASKS, Askers::One).await?;
     let Some(fleets) = session.fleets() else { return Ok(false) };
     let is_known = |response: &TextResponse| {
         let process = identities::header(&response.head, INSTANCE_HEADER);
@@ -239,7 +247,7 @@ async fn examine_identity(session: &mut CheckSession<'_>) -> Result<()> {
         responses.iter().filter_map(|response| identities::name_in(response, &identity)).collect()
     };
     let begin = Instant::now();
-    let responses = ask(session, ASKS, false).await?;
+    let responses = ask(session, ASKS, Askers::One).await?;
     let shared = counters::shared(&responses, &identity, begin.elapsed());
     session.found_identity = Some(IdentitySource { shared, ..session.chosen_identity() });
     let is_of_fleet = |response: &TextResponse| identities::name_of_ours(&response.head).is_some();
@@ -250,7 +258,7 @@ async fn examine_identity(session: &mut CheckSession<'_>) -> Result<()> {
     }
     let mut names = named(&responses);
     if names.len() > 1 && identities::distinct(&names) == names.len() {
-        names.extend(named(&ask(session, MORE, false).await?));
+        names.extend(named(&ask(session, MORE, Askers::One).await?));
         let (values, asked) = (identities::distinct(&names), names.len());
         if values == asked {
             let what = format!(
@@ -270,7 +278,7 @@ async fn examine_identity(session: &mut CheckSession<'_>) -> Result<()> {
 async fn identify(session: &mut CheckSession<'_>, first: ProbeResult) -> Result<()> {
     let mut responses = vec![TextResponse { head: first.head, body: first.body }];
     let begin = Instant::now();
-    responses.extend(ask(session, ASKS, false).await?);
+    responses.extend(ask(session, ASKS, Askers::One).await?);
     let elapsed = begin.elapsed();
     let is_chosen = session.is_identity_chosen;
     // Some responses may have it: those that do not are accounted for.
@@ -280,7 +288,7 @@ async fn identify(session: &mut CheckSession<'_>, first: ProbeResult) -> Result<
     let mut candidates = identities::candidates(&responses);
     if candidates.is_empty() {
         // One client may always get the same backend.
-        let spread = ask(session, ASKS, true).await?;
+        let spread = ask(session, ASKS, Askers::Several).await?;
         candidates = identities::candidates(&spread);
     }
     match candidates.iter().find(|candidate| candidate.is_trusted) {

@@ -10,18 +10,18 @@ use crate::balancer::recognise::recognise;
 use crate::check::plan::CheckPlan;
 use crate::error::Problem;
 use crate::fleets::Fleets;
-use crate::testbed::Testbed;
+use crate::stack::Stack;
 
 /// After that time it is tried with a request, and is back if that succeeds.
 const NOTICES: Duration = Duration::from_secs(1);
 
-/// Expects what the balancer of the testbed is configured to do, where the user expects nothing else.
-pub(super) fn from_testbed(testbed: &Testbed, plan: &mut CheckPlan, has_tolerance: bool) {
+/// Expects what the balancer of the stack is configured to do, where the user expects nothing else.
+pub(super) fn from_stack(stack: &Stack, plan: &mut CheckPlan, has_tolerance: bool) {
     // What an algorithm promises of requests it does not promise of streams that live on.
     if plan.streams.is_some() {
         return;
     }
-    let configured = testbed.plan(None);
+    let configured = stack.plan(None);
     let expectations = &mut plan.expectations;
     if expectations.shares.is_none() {
         expectations.shares = configured.expectations.shares;

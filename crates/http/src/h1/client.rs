@@ -35,6 +35,15 @@ pub enum ResponseProgress {
     Malformed(Malformed),
 }
 
+/// How a connection ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TransportEnd {
+    /// All that the other end sent has arrived: that ends a body without a length.
+    InOrder,
+    /// Something that was sent may be missing.
+    Broken,
+}
+
 /// What the end of a connection makes of the response at hand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ended {
@@ -127,8 +136,8 @@ impl Receiver {
         })
     }
 
-    /// The connection has ended; in order, or not.
-    pub fn end(&mut self, orderly: bool) -> Ended {
+    /// The connection has ended.
+    pub fn end(&mut self, end: TransportEnd) -> Ended {
         match self.stage {
             ResponseState::Whole { .. } => Ended::Whole,
             ResponseState::Over(why) => Ended::Malformed(why),
@@ -137,7 +146,7 @@ impl Receiver {
                 Ok(_) => Ended::Truncated,
                 Err(why) => Ended::Malformed(why),
             },
-            ResponseState::Body(body) if orderly && body.ends_with_the_connection() => {
+            ResponseState::Body(body) if end == TransportEnd::InOrder && body.ends_with_the_connection() => {
                 self.stage = ResponseState::Whole { surplus: Malformed::Surplus };
                 Ended::Whole
             }
@@ -266,7 +275,7 @@ mod tests {
         reusable: bool,
     }
 
-    fn read<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, asked: RequestContext, end: Option<bool>) -> Log {
+    fn read<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, asked: RequestContext, end: Option<TransportEnd>) -> Log {
         let (mut receiver, mut log) = (Receiver::new(LIMIT), Log::default());
         receiver.begin(asked);
         for piece in pieces {
@@ -282,7 +291,7 @@ mod tests {
                 break;
             }
         }
-        log.ended = end.map(|orderly| receiver.end(orderly));
+        log.ended = end.map(|end| receiver.end(end));
         log.reusable = receiver.is_reusable();
         log
     }
@@ -311,8 +320,8 @@ mod tests {
         );
         assert_eq!((&log.interim[..], log.progress), (&[100, 103][..], Some(ResponseProgress::Whole)));
         assert_eq!(whole(CLOSING, RequestContext::Other).progress, Some(ResponseProgress::More));
-        for (orderly, ended) in [(true, Ended::Whole), (false, Ended::Truncated)] {
-            let log = read([CLOSING.as_bytes()], RequestContext::Other, Some(orderly));
+        for (end, ended) in [(TransportEnd::InOrder, Ended::Whole), (TransportEnd::Broken, Ended::Truncated)] {
+            let log = read([CLOSING.as_bytes()], RequestContext::Other, Some(end));
             assert_eq!((log.ended, log.reusable), (Some(ended), false));
         }
     }
@@ -365,8 +374,8 @@ mod tests {
 
     #[test]
     fn a_connection_that_ends_says_what_is_missing() {
-        let ended = |text: &str| read([text.as_bytes()], RequestContext::Other, Some(true)).ended;
-        assert_eq!(read([], RequestContext::Other, Some(false)).ended, Some(Ended::Before));
+        let ended = |text: &str| read([text.as_bytes()], RequestContext::Other, Some(TransportEnd::InOrder)).ended;
+        assert_eq!(read([], RequestContext::Other, Some(TransportEnd::Broken)).ended, Some(Ended::Before));
         assert_eq!(ended("HTTP/1.1 100 Continue\r\n\r\n"), Some(Ended::Truncated));
         assert_eq!(ended("220 smtp"), Some(Ended::Malformed(Malformed::StatusLine)));
         for whole in [PAGE, CHUNKED] {
@@ -398,9 +407,10 @@ mod tests {
         fn it_does_not_matter_in_which_pieces_a_response_comes(
             which in 0..samples().len(),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
-            end: Option<bool>,
+            closes: Option<bool>,
         ) {
             let (text, asked) = &samples()[which];
+            let end = closes.map(|closes| if closes { TransportEnd::InOrder } else { TransportEnd::Broken });
             let bytes = text.as_bytes();
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len())).collect();
             cuts.extend([0, bytes.len()]);
@@ -417,7 +427,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..20)) {
-            read(pieces.iter().map(Vec::as_slice), RequestContext::Other, Some(true));
+            read(pieces.iter().map(Vec::as_slice), RequestContext::Other, Some(TransportEnd::InOrder));
         }
     }
 }

@@ -3,12 +3,12 @@
 
 use crate::Malformed;
 use crate::h2::code::ErrorCode;
-use crate::h2::core::{ConnectionSide, Core, Happened};
+use crate::h2::core::{Core, Happened};
 use crate::h2::frame::{self, PREFACE};
 use crate::h2::heads::{self, KnownResponse, Trailers};
 use crate::h2::hpack::{Block, Encoder};
-use crate::h2::settings::{AnnouncedSettings, PeerSettings};
-use crate::h2::streams::OpenStream;
+use crate::h2::settings::{AnnouncedSettings, ConnectionSide, PeerSettings};
+use crate::h2::streams::{OpenStream, Past};
 use crate::stream::StreamId;
 use crate::{Framing, RequestContext};
 
@@ -80,7 +80,7 @@ impl Client {
     /// On a connection on which nothing has come; appends what a client says first.
     pub fn new(settings: AnnouncedSettings, out: &mut Vec<u8>) -> Client {
         out.extend_from_slice(PREFACE);
-        settings.write(true, out);
+        settings.write(ConnectionSide::Client, out);
         Client { core: Core::new(ConnectionSide::Client, settings) }
     }
 
@@ -223,7 +223,7 @@ impl Client {
                     _ => None,
                 };
                 if ends && !stream.sending {
-                    self.core.streams.remove(id, false);
+                    self.core.streams.remove(id, Past::Ended);
                 }
                 Ok(response)
             }

@@ -9,15 +9,8 @@ use crate::Malformed;
 use crate::h2::code::ErrorCode;
 use crate::h2::frame::{self, ACK, END_HEADERS, END_STREAM, HEAD, LARGEST, LARGEST_WINDOW, PADDED, PREFACE, kind};
 use crate::h2::hpack::{Block, Decoder, Encoder, TABLE_SIZE};
-use crate::h2::settings::{AnnouncedSettings, PeerSettings};
+use crate::h2::settings::{AnnouncedSettings, ConnectionSide, PeerSettings};
 use crate::h2::streams::{OpenStream, Past, StreamTable};
-
-/// Which end this is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum ConnectionSide {
-    Server,
-    Client,
-}
 
 /// What has come. Stream 0 is the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -346,7 +339,7 @@ impl Core {
             Some(_) => wrong = Some(Malformed::StreamClosed),
             None if is_idle => return Some(Err(Malformed::FrameUnexpected)),
             None => {
-                if self.streams.past(head.stream) == Past::Ended {
+                if self.streams.past(head.stream) == Some(Past::Ended) {
                     return Some(Err(Malformed::StreamClosed));
                 }
             }
@@ -381,7 +374,7 @@ impl Core {
         }
         stream.receiving = false;
         if !stream.sending {
-            self.streams.remove(id, false);
+            self.streams.remove(id, Past::Ended);
         }
         Some(Happened::End)
     }
@@ -515,20 +508,20 @@ impl Core {
         }
         if id <= self.last {
             return match self.streams.past(id) {
-                Past::ResetHere => Ok(None),
-                Past::Ended => Err(Malformed::StreamClosed),
-                Past::Unknown => Err(Malformed::FrameStream),
+                Some(Past::ResetHere) => Ok(None),
+                Some(Past::Ended) => Err(Malformed::StreamClosed),
+                None => Err(Malformed::FrameStream),
             };
         }
         self.last = id;
         if self.limit.is_some_and(|limit| id > limit) {
             // After GOAWAY: it knows that nothing is done with it.
-            self.streams.remember(id, true);
+            self.streams.remember(id, Past::ResetHere);
             return Ok(None);
         }
         if self.streams.len() >= self.own.max_streams as usize {
             frame::write_reset(out, id, ErrorCode::REFUSED_STREAM);
-            self.streams.remember(id, true);
+            self.streams.remember(id, Past::ResetHere);
             return Ok(None);
         }
         self.streams.open(OpenStream {
@@ -583,7 +576,7 @@ impl Core {
         if self.streams.get(head.stream).is_none() {
             return Ok(None);
         }
-        self.streams.remove(head.stream, false);
+        self.streams.remove(head.stream, Past::Ended);
         Ok(Some((head.stream, Happened::Reset(ErrorCode(code)))))
     }
 
@@ -600,7 +593,7 @@ impl Core {
         }
         for [a, b, value @ ..] in settings {
             let before = self.peer.stream_window;
-            self.peer.take(u16::from_be_bytes([*a, *b]), frame::number(*value), self.role == ConnectionSide::Client)?;
+            self.peer.take(u16::from_be_bytes([*a, *b]), frame::number(*value), self.role)?;
             let change = i64::from(self.peer.stream_window) - i64::from(before);
             if change != 0 {
                 for stream in self.streams.iter_mut() {
@@ -634,7 +627,7 @@ impl Core {
             // Nothing was done with these: whoever asked may ask elsewhere.
             let undone: Vec<u32> = self.streams.ids().filter(|id| *id > last).collect();
             for id in undone {
-                self.streams.remove(id, true);
+                self.streams.remove(id, Past::ResetHere);
                 self.next.push_back((id, Next::Reset(ErrorCode::REFUSED_STREAM)));
             }
         }
@@ -727,7 +720,7 @@ impl Core {
         let Some(stream) = self.streams.get_mut(id) else { return };
         stream.sending = false;
         if !stream.receiving {
-            self.streams.remove(id, false);
+            self.streams.remove(id, Past::Ended);
         }
     }
 
@@ -735,7 +728,7 @@ impl Core {
     pub(super) fn reset(&mut self, id: u32, code: ErrorCode, out: &mut Vec<u8>) {
         if self.streams.get(id).is_some() {
             frame::write_reset(out, id, code);
-            self.streams.remove(id, true);
+            self.streams.remove(id, Past::ResetHere);
         }
     }
 

@@ -2,12 +2,12 @@
 //! response when its last byte has left.
 
 use crate::h2::code::ErrorCode;
-use crate::h2::core::{ConnectionSide, Core, Happened};
+use crate::h2::core::{Core, Happened};
 use crate::h2::frame;
 use crate::h2::heads::{self, Request, Trailers};
 use crate::h2::hpack::{self, Block};
 use crate::h2::output::ConnectionOutput;
-use crate::h2::settings::{AnnouncedSettings, PeerSettings};
+use crate::h2::settings::{AnnouncedSettings, ConnectionSide, PeerSettings};
 use crate::stream::{StreamId, Written};
 use crate::{Framing, Malformed};
 
@@ -49,7 +49,7 @@ impl Server {
 
     /// Appends what a server says first. It may do so before the client has said anything.
     pub fn begin(&mut self, settings: AnnouncedSettings, out: &mut Vec<u8>) {
-        self.control(out, |_, out| settings.write(false, out));
+        self.control(out, |_, out| settings.write(ConnectionSide::Server, out));
     }
 
     /// Takes the next event from `input` and moves it on. `None` if more must come: what is then left of `input` is to be given

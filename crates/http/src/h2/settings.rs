@@ -4,6 +4,13 @@ use crate::Malformed;
 use crate::h2::frame::{self, LARGEST, USUAL_WINDOW, setting};
 use crate::h2::hpack::TABLE_SIZE;
 
+/// Which end of a connection this is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ConnectionSide {
+    Server,
+    Client,
+}
+
 /// What this end announces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AnnouncedSettings {
@@ -25,9 +32,11 @@ impl AnnouncedSettings {
     pub const CLIENT: AnnouncedSettings =
         AnnouncedSettings { max_streams: 0, stream_window: 1 << 24, connection_window: 1 << 30, max_head: 64 * 1024 };
 
-    pub(super) fn write(&self, is_client: bool, out: &mut Vec<u8>) {
-        let first =
-            if is_client { (setting::ENABLE_PUSH, 0) } else { (setting::MAX_CONCURRENT_STREAMS, self.max_streams) };
+    pub(super) fn write(&self, side: ConnectionSide, out: &mut Vec<u8>) {
+        let first = match side {
+            ConnectionSide::Client => (setting::ENABLE_PUSH, 0),
+            ConnectionSide::Server => (setting::MAX_CONCURRENT_STREAMS, self.max_streams),
+        };
         let settings =
             [first, (setting::INITIAL_WINDOW_SIZE, self.stream_window), (setting::MAX_HEADER_LIST_SIZE, self.max_head)];
         frame::write_settings(out, &settings);
@@ -65,12 +74,14 @@ impl Default for PeerSettings {
 }
 
 impl PeerSettings {
-    /// Takes one of them. Unknown ones are ignored.
-    pub(super) fn take(&mut self, name: u16, value: u32, of_server: bool) -> Result<(), Malformed> {
+    /// Takes one of them at this side. Unknown ones are ignored.
+    pub(super) fn take(&mut self, name: u16, value: u32, side: ConnectionSide) -> Result<(), Malformed> {
         match name {
             setting::HEADER_TABLE_SIZE => self.header_table_size = value,
             // RFC 9113 §6.5.2: a server sends no other value than 0.
-            setting::ENABLE_PUSH if value > 1 || (of_server && value != 0) => return Err(Malformed::Setting),
+            setting::ENABLE_PUSH if value > 1 || (side == ConnectionSide::Client && value != 0) => {
+                return Err(Malformed::Setting);
+            }
             setting::MAX_CONCURRENT_STREAMS => self.max_streams = Some(value),
             setting::INITIAL_WINDOW_SIZE if i64::from(value) > frame::LARGEST_WINDOW => {
                 return Err(Malformed::WindowExceeded);

@@ -31,8 +31,6 @@ pub(super) enum Past {
     ResetHere,
     /// It ended in any other way.
     Ended,
-    /// It was passed over, or it is too long ago.
-    Unknown,
 }
 
 /// By number. Streams that ended long ago are not remembered.
@@ -88,26 +86,24 @@ impl StreamTable {
         self.open.push_back(stream);
     }
 
-    pub(super) fn remove(&mut self, id: u32, reset_here: bool) {
+    pub(super) fn remove(&mut self, id: u32, ending: Past) {
         if let Some(place) = self.place(id) {
             self.open.remove(place);
-            self.remember(id, reset_here);
+            self.remember(id, ending);
         }
     }
 
-    pub(super) fn remember(&mut self, id: u32, reset_here: bool) {
+    pub(super) fn remember(&mut self, id: u32, ending: Past) {
         if self.past.len() == REMEMBERED {
             self.past.pop_front();
         }
-        self.past.push_back(if reset_here { id | RESET_HERE } else { id });
+        self.past.push_back(if ending == Past::ResetHere { id | RESET_HERE } else { id });
     }
 
-    pub(super) fn past(&self, id: u32) -> Past {
-        match self.past.iter().rev().find(|it| **it & !RESET_HERE == id) {
-            Some(it) if it & RESET_HERE != 0 => Past::ResetHere,
-            Some(_) => Past::Ended,
-            None => Past::Unknown,
-        }
+    /// None of one that was passed over or ended too long ago.
+    pub(super) fn past(&self, id: u32) -> Option<Past> {
+        let known = self.past.iter().rev().find(|it| **it & !RESET_HERE == id)?;
+        Some(if known & RESET_HERE == 0 { Past::Ended } else { Past::ResetHere })
     }
 }
 
@@ -134,8 +130,9 @@ mod tests {
         let mut streams = StreamTable::default();
         (0..300).for_each(|number| streams.open(stream(2 * number + 1)));
         assert!(streams.get(1).is_some() && streams.get(599).is_some() && streams.get(2).is_none());
-        (0..300).for_each(|number| streams.remove(2 * number + 1, number % 2 == 0));
+        let ending = |number| if number % 2 == 0 { Past::ResetHere } else { Past::Ended };
+        (0..300).for_each(|number| streams.remove(2 * number + 1, ending(number)));
         assert_eq!((streams.len(), streams.past.len()), (0, REMEMBERED));
-        assert_eq!([599, 597, 1].map(|id| streams.past(id)), [Past::Ended, Past::ResetHere, Past::Unknown]);
+        assert_eq!([599, 597, 1].map(|id| streams.past(id)), [Some(Past::Ended), Some(Past::ResetHere), None]);
     }
 }

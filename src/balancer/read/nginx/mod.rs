@@ -33,6 +33,15 @@ pub(crate) fn read(source: &ConfigFile, included: Included) -> Result<Configurat
 }
 
 /// The grammar of NGINX, outside of `upstream` blocks and at their edges.
+/// Where the servers of an upstream end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ServersUntil {
+    /// The `}` of their block.
+    Brace,
+    /// The end of a file that the block includes.
+    EndOfFile,
+}
+
 impl Configuration {
     fn file(&mut self, source: &ConfigFile, included: Included, deep: usize) -> Result<(), Wrong> {
         let mut tokens = Tokens::of(source);
@@ -68,7 +77,7 @@ impl Configuration {
                 (ConfigToken::End, _) => {}
                 (ConfigToken::Open, [upstream, name]) if upstream == "upstream" => {
                     let mut upstream = Upstream::named(name);
-                    self.servers(&mut upstream, &mut tokens, included, deep, true)?;
+                    self.servers(&mut upstream, &mut tokens, included, deep, ServersUntil::Brace)?;
                     self.upstreams.push(upstream);
                 }
                 (ConfigToken::Open, [name, ..]) if is_lua(name) => tokens.skip_lua()?,
@@ -112,7 +121,7 @@ impl Configuration {
         tokens: &mut Tokens,
         included: Included,
         deep: usize,
-        is_block: bool,
+        until: ServersUntil,
     ) -> Result<(), Wrong> {
         let mut words: Vec<String> = Vec::new();
         while let Some(token) = tokens.next()? {
@@ -120,12 +129,12 @@ impl Configuration {
                 (ConfigToken::Word(word), _) => words.push(word),
                 (ConfigToken::End, [include, pattern]) if include == "include" => {
                     for source in self.sources(pattern, included, deep, tokens)? {
-                        self.servers(upstream, &mut Tokens::of(&source), included, deep + 1, false)?;
+                        self.servers(upstream, &mut Tokens::of(&source), included, deep + 1, ServersUntil::EndOfFile)?;
                     }
                     words.clear();
                 }
                 (ConfigToken::End, _) => upstream.directive(&std::mem::take(&mut words), tokens)?,
-                (ConfigToken::Close, []) if is_block => return Ok(()),
+                (ConfigToken::Close, []) if until == ServersUntil::Brace => return Ok(()),
                 (ConfigToken::Close, []) => return Err(tokens.wrong("a `}` without its `{`")),
                 (ConfigToken::Close, _) => return Err(tokens.wrong("a directive without its `;`")),
                 (ConfigToken::Open, [name, ..]) => {
@@ -140,10 +149,10 @@ impl Configuration {
                 (ConfigToken::Open, []) => return Err(tokens.wrong("a `{` without a name")),
             }
         }
-        match (is_block, words.is_empty()) {
-            (true, _) => Err(tokens.wrong("an upstream without its `}`")),
-            (false, false) => Err(tokens.wrong("a directive without its `;`")),
-            (false, true) => Ok(()),
+        match until {
+            ServersUntil::Brace => Err(tokens.wrong("an upstream without its `}`")),
+            ServersUntil::EndOfFile if words.is_empty() => Ok(()),
+            ServersUntil::EndOfFile => Err(tokens.wrong("a directive without its `;`")),
         }
     }
 

@@ -95,7 +95,7 @@ impl Setup {
 }
 
 /// Both of them, running.
-pub(crate) struct Testbed {
+pub(crate) struct Stack {
     /// URL of the balancer.
     pub(crate) url: String,
     /// How the balancer is configured.
@@ -126,9 +126,9 @@ const MOST_RACES: usize = 5;
 /// A connection that was being tried when a backend came back ends within that time, on a busy machine too.
 const ATTENTION: Duration = Duration::from_secs(3);
 
-impl Testbed {
+impl Stack {
     /// Starts both. What was started is ended if something fails.
-    pub(crate) async fn start(front: &Front, setup: &Setup) -> Result<Testbed> {
+    pub(crate) async fn start(front: &Front, setup: &Setup) -> Result<Stack> {
         let mut tries = 0;
         loop {
             let mut setup = setup.clone();
@@ -154,7 +154,7 @@ impl Testbed {
             let options = setup.location.arguments().into_iter().chain(control).chain(tls).chain(clients);
             let options: Vec<String> = options.collect();
             match start_fleet(&options).await {
-                Ok(started) => return Testbed::in_front_of(started, front, &recipe, topology, site).await,
+                Ok(started) => return Stack::in_front_of(started, front, &recipe, topology, site).await,
                 // Somebody took a port after it was seen to be free, such as another check that starts just now.
                 Err(_) if is_ours && tries < MOST_RACES && ports::are_taken(&topology) => tries += 1,
                 Err(error) => return Err(error),
@@ -169,7 +169,7 @@ impl Testbed {
         recipe: &Recipe,
         topology: Topology,
         site: Site,
-    ) -> Result<Testbed> {
+    ) -> Result<Stack> {
         let lost = Lost::default();
         let balancer = match Running::start(recipe, &lost).await {
             Ok(balancer) => Some(balancer),
@@ -178,7 +178,7 @@ impl Testbed {
                 return Err(error);
             }
         };
-        Ok(Testbed {
+        Ok(Stack {
             url: format!("{}://localhost:{}{}", topology.client_scheme(), site.address.port(), topology.path),
             supervisor: fleet.pid().context("the fleet has ended")?,
             topology,
