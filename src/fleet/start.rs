@@ -1,7 +1,8 @@
 //! Binds everything that a fleet needs before anything of it runs, or says all that is wrong.
 
-use anyhow::Result;
 use std::net::IpAddr;
+
+use anyhow::Result;
 
 use crate::fleet::api::server::Listening;
 use crate::fleet::bind::{self, Listeners};
