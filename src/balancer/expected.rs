@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::balancer::read::{Configuration, Endpoint, SplitPart, Takes, Upstream, UpstreamMethod, UpstreamServer};
+use crate::balancer::read::{
+    AtOnce, Configuration, Endpoint, SplitPart, Takes, Upstream, UpstreamMethod, UpstreamServer,
+};
 use crate::topology::Policy;
 use verdict::algorithm::Algorithm;
 use verdict::promise::Promise;
@@ -29,6 +31,16 @@ pub(crate) struct Expected {
     pub(crate) unknown: Vec<String>,
     /// What else is not understood.
     pub(crate) remarks: Vec<String>,
+    /// Servers that take no more than a number of requests at once, each with its place.
+    pub(crate) limits: Vec<ServerLimit>,
+}
+
+/// A server that is full at some time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ServerLimit {
+    /// Its address, with its place.
+    pub(crate) server: String,
+    pub(crate) at_once: AtOnce,
 }
 
 /// The block of that name, or the only one; else what is wrong, and a hint.
@@ -78,6 +90,19 @@ impl Expected {
         self.shares = None;
         self.backups.retain(|backup| next.backups.contains(backup));
         self.unknown.push("shares: two configurations follow each other".to_owned());
+        self.limits.extend(next.limits);
+        self
+    }
+
+    /// Of a check that has so many requests in flight at once: what goes past a full server goes by no algorithm, and backups may get it.
+    pub(crate) fn under(mut self, in_flight: usize) -> Expected {
+        let lowest = self.limits.iter().min_by_key(|it| it.at_once.most).filter(|it| it.at_once.most < in_flight);
+        let Some(ServerLimit { server, at_once: AtOnce { most, written } }) = lowest else { return self };
+        let why =
+            format!("{server}: {written}, and the check has {in_flight} requests in flight; -c {most} keeps to it");
+        self.unknown.push(why);
+        (self.algorithm, self.shares) = (None, None);
+        self.backups.clear();
         self
     }
 
@@ -85,6 +110,7 @@ impl Expected {
         let mut expected = Expected {
             remarks: upstream.not_understood.clone(),
             keeps_away: upstream.keeps_away,
+            limits: limits(&upstream.servers),
             ..Expected::default()
         };
         let policy = match &upstream.method {
@@ -142,6 +168,15 @@ impl Expected {
         self.backups = weights.iter().filter(|(_, weight)| *weight == 0).map(|(name, _)| name.clone()).collect();
         self.shares = Some(ExpectedWeights::ByName(weights));
     }
+}
+
+fn limits(servers: &[UpstreamServer]) -> Vec<ServerLimit> {
+    let limited = servers.iter().filter(|server| !server.down);
+    let of = |server: &UpstreamServer| {
+        let at_once = server.at_once.clone()?;
+        Some(ServerLimit { server: format!("{}: server {}", server.place, server.address), at_once })
+    };
+    limited.filter_map(of).collect()
 }
 
 /// The backends of servers, by name, with their weights; or what is wrong.
@@ -314,6 +349,20 @@ mod tests {
             let read = nginx::read(&source, &|_| Ok(Vec::new())).unwrap();
             assert_eq!(is_elsewhere(choose(&read, "nginx.conf", None).unwrap(), &[9001, 9002]), elsewhere, "{lines}");
         }
+    }
+
+    #[test]
+    fn what_goes_past_a_full_server_goes_by_no_algorithm() {
+        let it = expected(
+            "server 127.0.0.1:9001 max_conns=20; server 127.0.0.1:9002; server 127.0.0.1:9003 backup;",
+            &[9001, 9002, 9003],
+        );
+        let kept = it.clone().under(20);
+        assert_eq!((kept.algorithm, shares(&kept)), (Some(Algorithm::RoundRobin), shares(&it)));
+        let full = it.under(32);
+        assert_eq!((full.algorithm, full.shares, full.backups), (None, None, vec![]));
+        let why = "nginx.conf, line 1: server 127.0.0.1:9001: max_conns=20, and the check has 32 requests in flight; -c 20 keeps to it";
+        assert_eq!(full.unknown, [why]);
     }
 
     #[test]

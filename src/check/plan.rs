@@ -229,6 +229,11 @@ impl CheckPlan {
         let usual = if self.sample_rate().is_some() { OPEN_CONNECTIONS } else { CLOSED_CONNECTIONS };
         self.load.connections.unwrap_or(usual)
     }
+
+    /// Requests of the sample that are in flight, at most.
+    pub(crate) fn requests_at_once(&self) -> usize {
+        self.connections_at_once().saturating_mul(self.load.multiplex.max(1))
+    }
 }
 
 /// The experiments that find out the algorithm.

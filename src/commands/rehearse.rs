@@ -194,7 +194,7 @@ fn plan_of(args: &RehearseArgs, order: &RehearsalPlan, rehearsal: &rehearse::Reh
     plan.environment.hosts = Some(hosts(&plan.scenario, rehearsal.hosts.clone())?);
     plan.environment.balancer.get_or_insert_with(|| order.balancer.title.to_owned());
     let file = order.file.display().to_string();
-    let expected = rehearsal.expected.clone().unwrap_or_default();
+    let expected = rehearsal.expected.clone().unwrap_or_default().under(plan.requests_at_once());
     let unknown = [rehearsal.unknown.clone(), expected.unknown.clone()].concat();
     for remark in unknown.iter().chain(&expected.remarks) {
         eprintln!("not understood, and not judged: {remark}");
@@ -286,6 +286,9 @@ fn describe_upstream(upstream: &Upstream) -> String {
     }
     for what in expected.unknown.iter().chain(&expected.remarks) {
         text += &format!("  not understood, and not judged: {what}\n");
+    }
+    for limit in &expected.limits {
+        text += &format!("  not judged where more are in flight: {}: {}\n", limit.server, limit.at_once.written);
     }
     text
 }

@@ -101,7 +101,9 @@ impl Stage {
     /// is to be made again, with somebody there.
     pub(crate) fn missed(&mut self, order: &RehearsalPlan, rehearsal: &Rehearsal) -> Vec<String> {
         let seen = self.around.scout.seen().refused.into_keys();
-        let own = |it: &SocketAddr| it.ip().is_loopback() || self.around.places.iter().any(|to| to.port == it.port());
+        let of_file = group::all_of(order, &self.around.names);
+        // The check itself asks on loopback too.
+        let own = |it: &SocketAddr| order::is_here(it.ip()) && !of_file.contains(&Listens::Port(*it));
         let refused = seen.filter(|it| it.port() != 53 && !own(it)).map(Listens::Port);
         let is_known = |it: &Listens| {
             rehearsal.places.contains(it) || rehearsal.others.iter().any(|(other, _)| other.listens == *it)
@@ -109,7 +111,6 @@ impl Stage {
         let mut missed: BTreeSet<Listens> = refused.filter(|it| !is_known(it) && !self.missed.contains(it)).collect();
         if order.upstream.is_none() {
             // One at which somebody stood in was taken for no backend.
-            let of_file = group::all_of(order, &self.around.names);
             let is_late = |(other, before): &&(Responder, u64)| {
                 other.requests() > *before
                     && of_file.contains(&other.listens)

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
+use crate::balancer::read::messages;
 use crate::error::Problem;
 use crate::escape::harmless_lines;
 use crate::rehearse::certificate::{self, StandIn, data};
@@ -211,7 +212,7 @@ fn failure(recipe: &RehearsalRecipe, found: &StartOutcome, elsewhere: &[SocketAd
     problem.on(recipe.title).into()
 }
 
-const ERRORS: [&str; 7] = ["emerg", "ALERT", "error]", "\"error\"", "Error:", "ERR", "critical"];
+const ERRORS: [&str; 8] = ["emerg", "ALERT", "error]", "\"error\"", "error:", "Error:", "ERR", "critical"];
 const WARNINGS: [&str; 3] = ["warn", "WRN", "WARN"];
 
 fn has_errors(words: &str) -> bool {
@@ -220,6 +221,7 @@ fn has_errors(words: &str) -> bool {
 
 /// Errors first, then warnings: a balancer that prints a lot says the reason last.
 fn last_lines(words: &str) -> String {
+    let words = &messages::plain(words);
     let of = |kind: &[&str]| words.lines().filter(|line| kind.iter().any(|it| line.contains(it))).collect::<Vec<_>>();
     let kinds = [of(&ERRORS), of(&WARNINGS), words.lines().collect()];
     let lines = kinds.into_iter().find(|lines| !lines.is_empty()).unwrap_or_default();

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change, mount_remount,
 };
+use rustix::process::chroot;
 
 use crate::error::{Error, Result, failed};
 use crate::mounts::{Mount, parse};
@@ -271,6 +272,9 @@ const COPIED: u64 = 1 << 20;
 /// From now on files can be made, changed and removed in this folder; what was there is there, as it was: small files by copies, all else
 /// by links.
 pub fn open_folder(folder: &Path) -> io::Result<()> {
+    if folder == Path::new("/") {
+        return open_root();
+    }
     let metadata = fs::metadata(folder)?;
     let under = Path::new(FOLDER).join("under").join(next_name("under")?);
     fs::create_dir(&under)?;
@@ -291,6 +295,32 @@ pub fn open_folder(folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Gives this process, and all that it starts from now on, a root of its own with all that is in the one of before: what is mounted over a
+/// root is seen by nobody.
+fn open_root() -> io::Result<()> {
+    let root = Path::new(FOLDER).join("root");
+    fs::create_dir(&root)?;
+    mount(OWN, &root, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, None)?;
+    fs::set_permissions(&root, Permissions::from_mode(0o755))?;
+    for entry in fs::read_dir("/")?.flatten() {
+        let (path, own) = (entry.path(), root.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        if kind.is_symlink() {
+            symlink(fs::read_link(&path)?, &own)?;
+        } else if kind.is_dir() {
+            fs::create_dir(&own)?;
+            mount_bind_recursive(&path, &own)?;
+        } else {
+            drop(File::create(&own)?);
+            // What this user cannot reach here, nobody in the world can.
+            let _ = mount_bind(&path, &own);
+        }
+    }
+    let folder = std::env::current_dir()?;
+    chroot(&root)?;
+    std::env::set_current_dir(folder)
 }
 
 /// From now on this folder is empty, but for the same folders in it, and can be written.

@@ -62,13 +62,20 @@ fn upstream(file: &str, name: &str, handler: &Value) -> Upstream {
         keys(handler).into_iter().filter(|key| !UNDERSTOOD.contains(&key.as_str())).collect();
     for server in items(get(handler, "upstreams")) {
         let dial = get(server, "dial").and_then(text).unwrap_or_default();
-        upstream.servers.push(UpstreamServer::at(&dial, endpoint(&dial), &place));
+        let mut own = UpstreamServer::at(&dial, endpoint(&dial), &place);
+        limit(&mut own, "max_requests", server);
+        upstream.servers.push(own);
     }
     if let Some(source) = get(handler, "dynamic_upstreams") {
         match resolved(source, &place) {
             Some(server) => upstream.servers = vec![server],
             None => unknown.push("dynamic_upstreams".to_owned()),
         }
+    }
+    if let Some(passive) = at(handler, &["health_checks", "passive"]) {
+        upstream.servers.iter_mut().for_each(|server| limit(server, "unhealthy_request_count", passive));
+        // Whoever takes longer gets nothing for a while.
+        unknown.extend(get(passive, "unhealthy_latency").map(|_| "unhealthy_latency".to_owned()));
     }
     let selection = at(handler, &["load_balancing", "selection_policy"]);
     let own = |key: &str| selection.and_then(|it| get(it, key));
@@ -96,6 +103,13 @@ fn upstream(file: &str, name: &str, handler: &Value) -> Upstream {
         None => UpstreamMethod::Unknown(format!("{place}: {}", unknown.join(", "))),
     };
     upstream
+}
+
+/// Caddy passes over a server that has as many requests in flight.
+fn limit(server: &mut UpstreamServer, key: &str, source: &Value) {
+    if let Some(most) = get(source, key) {
+        server.limit(number(most).and_then(|most| usize::try_from(most).ok()), format!("{key} {most}"));
+    }
 }
 
 /// The addresses of a name, or the services of one; None where something else brings upstreams.
@@ -231,6 +245,21 @@ mod tests {
         let it = of(handler(json!({"policy": "weighted_round_robin", "weights": [3, 0]})));
         let weights: Vec<(u32, bool)> = it.servers.iter().map(|it| (it.weight, it.down)).collect();
         assert_eq!((it.method, weights), (UpstreamMethod::Known(Policy::RoundRobin), vec![(3, false), (1, true)]));
+    }
+
+    #[test]
+    fn servers_are_full_at_their_own_limit_or_that_of_all() {
+        let of_passive = |passive: Value| {
+            let mut it = handler(json!({"policy": "round_robin"}));
+            it["upstreams"][0]["max_requests"] = json!(3);
+            it["health_checks"] = json!({"passive": passive});
+            of(it)
+        };
+        let it = of_passive(json!({"unhealthy_request_count": 8, "fail_duration": "30s"}));
+        let limits: Vec<_> = it.servers.iter().map(|it| it.at_once.as_ref().map(|it| it.most)).collect();
+        assert_eq!((limits, &it.method), (vec![Some(3), Some(8)], &UpstreamMethod::Known(Policy::RoundRobin)));
+        let it = of_passive(json!({"unhealthy_latency": 500_000_000}));
+        assert!(matches!(&it.method, UpstreamMethod::Unknown(why) if why.contains("unhealthy_latency")), "{it:?}");
     }
 
     #[test]

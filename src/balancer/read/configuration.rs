@@ -70,8 +70,18 @@ pub(crate) struct UpstreamServer {
     pub(crate) takes: Takes,
     /// Gets nothing, or nothing but what belongs to its sessions (`drain`, from NGINX 1.29.6).
     pub(crate) down: bool,
+    /// The most requests that the balancer has in flight there; others go elsewhere, wait or are refused. None: as many as come.
+    pub(crate) at_once: Option<AtOnce>,
     /// Where it stands: `nginx.conf, line 3`.
     pub(crate) place: String,
+}
+
+/// A limit of what is in flight at a server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct AtOnce {
+    pub(crate) most: usize,
+    /// As the file writes it: `max_conns=20`.
+    pub(crate) written: String,
 }
 
 /// Which addresses of a name a server line uses.
@@ -159,6 +169,14 @@ impl Upstream {
 }
 
 impl UpstreamServer {
+    /// Notes a limit of it, of which the lowest counts; 0 means none.
+    pub(crate) fn limit(&mut self, most: Option<usize>, written: String) {
+        let most = most.filter(|most| *most > 0);
+        if let Some(most) = most.filter(|most| self.at_once.as_ref().is_none_or(|known| *most < known.most)) {
+            self.at_once = Some(AtOnce { most, written });
+        }
+    }
+
     /// With the weight 1, each of its addresses in use.
     pub(crate) fn at(address: &str, endpoint: Endpoint, place: &str) -> UpstreamServer {
         UpstreamServer {
@@ -169,6 +187,7 @@ impl UpstreamServer {
             weight: 1,
             backup: false,
             down: false,
+            at_once: None,
             place: place.to_owned(),
         }
     }

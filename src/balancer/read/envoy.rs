@@ -54,6 +54,9 @@ const UNDERSTOOD: [&str; 39] = [
     "upstream_connection_options",
 ];
 
+/// Fields of a policy's own configuration that are read, or change nothing for servers that have been there from the beginning.
+const POLICY: [&str; 5] = ["@type", "active_request_bias", "choice_count", "selection_method", "slow_start_config"];
+
 /// Other files that the configuration names, by their paths in it.
 pub(crate) type NamedFiles<'l> = &'l dyn Fn(&str) -> Result<Value, String>;
 
@@ -86,6 +89,15 @@ pub(crate) fn read(file: &str, bootstrap: &Value, load: NamedFiles) -> Configura
     if all.iter().any(|it| get(it, "name").and_then(Value::as_str) == Some("envoy.filters.http.stateful_session")) {
         for upstream in &mut configuration.upstreams {
             upstream.method = UpstreamMethod::Unknown(format!("{file}: stateful_session"));
+        }
+    }
+    // With as many zones as that cluster has, a zone keeps its requests to itself.
+    if let Some(local) = at(bootstrap, &["cluster_manager", "local_cluster_name"]).and_then(text) {
+        let is_zoned = |it: &&&Value| items(at(it, &["load_assignment", "endpoints"])).count() > 1;
+        let zoned: BTreeSet<String> =
+            all.iter().filter(is_zoned).filter_map(|it| get(it, "name").and_then(text)).collect();
+        for upstream in configuration.upstreams.iter_mut().filter(|it| zoned.contains(&it.name)) {
+            upstream.method = UpstreamMethod::Unknown(format!("{file}: local_cluster_name {local}: zones"));
         }
     }
     configuration.companions = companions(&all, &configuration.upstreams);
@@ -289,6 +301,10 @@ fn policy(cluster: &Value, even: bool, unknown: &mut Vec<String>) -> Option<Poli
         let first = items(get(policies, "policies")).next().and_then(|it| get(it, "typed_extension_config"));
         let name = first.and_then(|it| get(it, "name")).and_then(text).unwrap_or_default();
         let config = first.and_then(|it| get(it, "typed_config"));
+        // Such as weights of localities.
+        let more = config.map(keys).unwrap_or_default();
+        unknown
+            .extend(more.into_iter().filter(|key| !POLICY.contains(&key.as_str())).map(|key| format!("{name}: {key}")));
         let scan = config.and_then(|it| get(it, "selection_method")).and_then(text);
         return match (name.as_str(), scan.as_deref()) {
             ("envoy.load_balancing_policies.round_robin", _) => Some(Policy::RoundRobin),
@@ -396,7 +412,17 @@ mod tests {
         ] {
             assert_eq!(of(cluster(more.clone())).method, UpstreamMethod::Known(expected), "{more}");
         }
+        let typed = |kind: &str, config: Value| {
+            let name = format!("envoy.load_balancing_policies.{kind}");
+            json!({"load_balancing_policy": {"policies": [{"typed_extension_config": {"name": name, "typed_config": config}}]}})
+        };
+        assert_eq!(
+            of(cluster(typed("round_robin", json!({"@type": "x", "slow_start_config": {}})))).method,
+            UpstreamMethod::Known(Policy::RoundRobin)
+        );
         for more in [
+            typed("round_robin", json!({"locality_lb_config": {"locality_weighted_lb_config": {}}})),
+            typed("least_request", json!({"locality_lb_config": {"zone_aware_lb_config": {}}})),
             json!({"lb_policy": "RING_HASH"}),
             json!({"lb_policy": "LEAST_REQUEST", "least_request_lb_config": {"choice_count": 5}}),
             json!({"lb_subset_config": {}}),

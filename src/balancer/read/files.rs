@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::balancer::path::on_path;
 use crate::balancer::read::configuration::{ConfigFile, Configuration};
 use crate::balancer::read::traefik::DynamicSource;
-use crate::balancer::read::{caddy, document, envoy, haproxy, kubernetes, traefik};
+use crate::balancer::read::{caddy, document, envoy, haproxy, kubernetes, messages, traefik};
 use crate::error::Problem;
 use crate::escape::harmless_lines;
 
@@ -96,7 +96,10 @@ pub(crate) fn caddy(file: &Path) -> Result<Configuration> {
         .output()
         .context("failed to run caddy adapt")?;
     if !output.status.success() {
-        bail!("caddy adapt refuses {name}: {}", harmless_lines(String::from_utf8_lossy(&output.stderr).trim()));
+        bail!(
+            "caddy adapt refuses {name}: {}",
+            harmless_lines(messages::plain(&String::from_utf8_lossy(&output.stderr)).trim())
+        );
     }
     Ok(caddy::read(&name, &serde_json::from_slice(&output.stdout).context("failed to read what caddy adapt prints")?))
 }

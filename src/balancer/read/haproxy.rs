@@ -282,14 +282,11 @@ impl Section {
     fn server(&mut self, name: Option<String>, address: &str, takes: Takes, parameters: &[String], place: &str) {
         let mut server = UpstreamServer {
             address: name.clone().unwrap_or_else(|| address.to_owned()),
-            endpoint: endpoint(address),
             name,
             takes,
-            weight: 1,
-            backup: false,
-            down: false,
-            place: place.to_owned(),
+            ..UpstreamServer::at(address, endpoint(address), place)
         };
+        let (mut maxconn, mut minconn) = (None, None);
         let mut has_value = false;
         let mut words = self.settings.server.iter().chain(parameters).map(String::as_str);
         while let Some(word) = words.next() {
@@ -308,20 +305,26 @@ impl Section {
                 "cookie" => has_value = words.next().is_some(),
                 // Its agent may change its weight at any time.
                 "agent-check" => self.settings.unknown.push(format!("{place}: agent-check of server {address}")),
+                "maxconn" => maxconn = words.next(),
+                "minconn" => minconn = words.next(),
                 "slowstart" => {
                     words.next();
                     self.upstream.not_understood.push(format!("{place}: slowstart of server {address}"));
                 }
-                "inter" | "fastinter" | "downinter" | "rise" | "fall" | "port" | "addr" | "maxconn" | "maxqueue"
-                | "minconn" | "id" | "init-addr" | "resolvers" | "resolve-opts" | "resolve-prefer" | "source"
-                | "on-error" | "on-marked-down" | "on-marked-up" | "observe" | "error-limit" | "sni" | "crt"
-                | "verify" | "alpn" | "proto" | "check-sni" | "check-alpn" | "track" | "pool-max-conn"
-                | "pool-purge-delay" | "pool-low-conn" | "max-reuse" | "agent-port" | "namespace" | "interface"
-                | "log-proto" | "ws" | "guid" | "hash-key" => {
+                "inter" | "fastinter" | "downinter" | "rise" | "fall" | "port" | "addr" | "maxqueue" | "id"
+                | "init-addr" | "resolvers" | "resolve-opts" | "resolve-prefer" | "source" | "on-error"
+                | "on-marked-down" | "on-marked-up" | "observe" | "error-limit" | "sni" | "crt" | "verify" | "alpn"
+                | "proto" | "check-sni" | "check-alpn" | "track" | "pool-max-conn" | "pool-purge-delay"
+                | "pool-low-conn" | "max-reuse" | "agent-port" | "namespace" | "interface" | "log-proto" | "ws"
+                | "guid" | "hash-key" => {
                     words.next();
                 }
                 _ => {}
             }
+        }
+        // With `minconn` the limit is as low as that while the whole section has little to do.
+        for (word, most) in [("maxconn", maxconn), ("minconn", minconn)] {
+            server.limit(most.and_then(|most| most.parse().ok()), format!("{word} {}", most.unwrap_or_default()));
         }
         self.with_values &= has_value || server.down || server.backup;
         self.upstream.servers.push(server);
@@ -502,6 +505,14 @@ mod tests {
         assert_eq!(all[0].servers[4].endpoint, Endpoint::Tcp("_http._tcp.a.internal".to_owned(), 0));
         assert_eq!(all[0].servers[3].endpoint, Endpoint::Unix("/run/a.sock".to_owned()));
         assert_eq!(all[0].servers[0].place, "haproxy.cfg, line 3");
+    }
+
+    #[test]
+    fn a_server_is_full_at_its_own_limit_before_that_of_all() {
+        let all = of("backend a\n balance roundrobin\n default-server maxconn 100\n server x 10.0.0.1:80\n \
+            server y 10.0.0.2:80 minconn 2 maxconn 10 check\n server z 10.0.0.3:80 maxconn 0 weight 5\n");
+        let limits: Vec<_> = all[0].servers.iter().map(|it| it.at_once.as_ref().map(|it| it.most)).collect();
+        assert_eq!((limits, all[0].servers[2].weight), (vec![Some(100), Some(2), None], 5));
     }
 
     #[test]

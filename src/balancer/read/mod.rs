@@ -9,9 +9,10 @@ pub(super) mod envoy;
 pub(super) mod files;
 pub(super) mod haproxy;
 mod kubernetes;
+pub(crate) mod messages;
 pub(crate) mod nginx;
 pub(crate) mod reported;
 pub(super) mod traefik;
 
-pub(crate) use configuration::{Configuration, SplitPart, Takes, Upstream, UpstreamMethod, UpstreamServer};
+pub(crate) use configuration::{AtOnce, Configuration, SplitPart, Takes, Upstream, UpstreamMethod, UpstreamServer};
 pub(crate) use endpoint::Endpoint;

@@ -76,11 +76,14 @@ pub(super) fn from_file(
         );
     }
     let expected = of_fleet(upstream, fleet);
+    let mut not_judged = Vec::new();
     for plan in plans {
         plan.environment.balancer.get_or_insert_with(|| balancer.title.to_owned());
+        let expected = expected.clone().under(plan.requests_at_once());
         expect(&expected, &name, plan);
+        not_judged = expected.unknown;
     }
-    Ok([configuration.not_read, expected.unknown, expected.remarks].concat())
+    Ok([configuration.not_read, not_judged, expected.remarks].concat())
 }
 
 /// On one machine a port is enough to know a backend; on several its host has to be the server's; and a pod is known by its name.

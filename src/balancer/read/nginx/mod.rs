@@ -230,7 +230,7 @@ impl Upstream {
                         .ok_or_else(|| tokens.wrong(&format!("fail_timeout={time}: expected a time such as 30s")))?;
                 }
                 Some(("max_fails", fails)) => is_left_out = fails != "0",
-                Some(("max_conns", _)) => {}
+                Some(("max_conns", most)) => server.limit(most.parse().ok(), (*parameter).to_owned()),
                 Some(("slow_start" | "route", _)) => {
                     self.not_understood.push(format!("{}: {parameter} of server {address}", tokens.place()));
                 }
@@ -345,6 +345,14 @@ mod tests {
             assert_eq!(found[0].keeps_away, seconds.map(Duration::from_secs), "{parameters}");
         }
         assert!(upstreams("upstream a { server b:1 fail_timeout=soon; }").is_err());
+    }
+
+    #[test]
+    fn a_server_may_take_only_a_number_of_requests_at_once() {
+        let found = upstreams("upstream a { server b:1 max_conns=20; server c:1 max_conns=0; server d:1; }").unwrap();
+        let limits: Vec<_> =
+            found[0].servers.iter().map(|it| it.at_once.as_ref().map(|it| (it.most, it.written.as_str()))).collect();
+        assert_eq!(limits, [Some((20, "max_conns=20")), None, None]);
     }
 
     #[test]
