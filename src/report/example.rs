@@ -239,6 +239,7 @@ pub(crate) fn failing() -> Check {
     let few = Facts::Stickiness(stickiness::StickinessFacts {
         clients: 7,
         later: 30,
+        stayed_before: 0,
         left: 0,
         left_alive: 0,
         left_gone: 0,
@@ -247,8 +248,8 @@ pub(crate) fn failing() -> Check {
         disruption: None,
         no_session: false,
         is_backend_away: false,
-        needed: 1_379,
-        detects: 0.005,
+        needed: 228,
+        detects: 0.02,
         bound: None,
     });
     check.findings.push(Finding::new(Level::Inconclusive, few));

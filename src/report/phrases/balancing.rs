@@ -366,12 +366,17 @@ pub(super) fn stickiness(facts: &stickiness::StickinessFacts, level: Level, prod
     if facts.left > 0 {
         return left(facts, &later, product);
     }
-    let phrase = Phrase::of(format!("{} stayed with their backends in {later}", count_of(facts.clients, "client")));
+    let before = match facts.stayed_before {
+        0 => String::new(),
+        stayed => format!(", as in {} of the experiments", count_of(stayed, "request")),
+    };
+    let clients = count_of(facts.clients, "client");
+    let phrase = Phrase::of(format!("{clients} stayed with their backends in {later}{before}"));
     if level < Level::Inconclusive {
         return phrase;
     }
     phrase.try_this(format!(
-        "too few: {} later requests detect one move in {:.0} with a probability of 99.9 %: a larger -n, a longer --duration, or a \
+        "too few: {} later requests detect one move in {:.0} with a probability of 99 %: a larger -n, a longer --duration, or a \
          coarser --tolerance",
         grouped(facts.needed),
         1.0 / facts.detects

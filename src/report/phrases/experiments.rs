@@ -33,9 +33,11 @@ fn line(facts: &ExperimentFacts) -> Option<String> {
         Facts::Key { key, values, requests, spread: seen } => {
             format!("{values} {}, {requests} requests each: {}", varied(key), spread(*seen, *values))
         }
-        Facts::GivenCookies { given, clients, spread: seen } => {
-            format!("{clients} clients that bring back the {}: {}", given.join(" and "), spread(*seen, *clients))
-        }
+        Facts::GivenCookies { given, clients, requests, spread: seen } => format!(
+            "{clients} clients that bring back the {}, {requests} requests each: {}",
+            given.join(" and "),
+            spread(*seen, *clients)
+        ),
         Facts::BusyKey { requests, elsewhere } => format!(
             "{requests} requests at once, several of each value: {elsewhere} went elsewhere than one by one: a busy backend is left out"
         ),

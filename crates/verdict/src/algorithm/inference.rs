@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Algorithm;
 use super::evidence::Key;
-use super::result::{ExperimentFacts, ExperimentResult};
+use super::result::{ExperimentFacts, ExperimentResult, OrderFacts};
 use crate::observation::Backend;
 
 /// What follows from the evidence.
@@ -109,6 +109,46 @@ impl Inference {
 }
 
 impl Inference {
+    /// Requests of the experiments whose client, address or value had a backend before, and kept it.
+    pub(crate) fn stayed(&self) -> u64 {
+        let is_by_address = self.kind == Some(Algorithm::Source);
+        let kept = |result: &ExperimentResult| match &result.facts {
+            // All experiments come from one address, unless they vary it.
+            ExperimentFacts::NewConnections { requests, order: OrderFacts::One { .. } } if is_by_address => {
+                requests.saturating_sub(1)
+            }
+            ExperimentFacts::Key { values, requests, spread, .. }
+                if spread.moved == 0 && (spread.backends > 1 || is_by_address) =>
+            {
+                values * requests.saturating_sub(1)
+            }
+            ExperimentFacts::GivenCookies { clients, requests, spread, .. } if spread.moved == 0 => {
+                clients * requests.saturating_sub(1)
+            }
+            _ => 0,
+        };
+        self.evidence.iter().map(kept).sum()
+    }
+
+    /// Requests in sequence with which the only rotation that was seen went round without an exception.
+    pub(crate) fn in_turn(&self) -> u64 {
+        let rotates = matches!(self.certain(), Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin));
+        if !rotates || self.rotations != Some(1) || self.exceptions > 0 {
+            return 0;
+        }
+        let goes_round =
+            |order: &OrderFacts| matches!(order, OrderFacts::Turns { exceptions: 0, .. } | OrderFacts::Blocks { .. });
+        let turned = |result: &ExperimentResult| match &result.facts {
+            ExperimentFacts::NewConnections { requests, order } | ExperimentFacts::OneConnection { requests, order }
+                if goes_round(order) =>
+            {
+                *requests
+            }
+            _ => 0,
+        };
+        self.evidence.iter().map(turned).sum()
+    }
+
     /// Adds an experiment that excludes nothing by itself.
     pub(super) fn note(&mut self, facts: ExperimentFacts) {
         self.exclude(facts, &[]);

@@ -62,6 +62,7 @@ impl Evidence {
         inference.note(ExperimentFacts::GivenCookies {
             given: given.clone(),
             clients: trial.rows.len() as u64,
+            requests: trial.rows.iter().map(Vec::len).min().unwrap_or(0) as u64,
             spread: KeySpread::of(trial),
         });
         let what = given.join(" and ");

@@ -75,6 +75,9 @@ pub enum ExperimentFacts {
         given: Vec<String>,
         /// Clients.
         clients: u64,
+        /// Requests of each, the first included.
+        #[serde(default)]
+        requests: u64,
         /// Where they went.
         spread: KeySpread,
     },

@@ -12,7 +12,10 @@ pub struct StickinessFacts {
     pub clients: u64,
     /// Requests that were sent after their client had got its first response.
     pub later: u64,
-    /// Of those, the ones that went to another backend.
+    /// Requests of the experiments besides, whose client, address or value had a backend before and kept it; 0 in a drill.
+    #[serde(default)]
+    pub stayed_before: u64,
+    /// Of the later requests, the ones that went to another backend.
     pub left: u64,
     /// Of these, the ones whose backend was there at that time: it went on getting requests.
     #[serde(default)]
@@ -38,10 +41,10 @@ pub struct StickinessFacts {
     /// Whether a backend was taken away meanwhile, on purpose.
     #[serde(default)]
     pub is_backend_away: bool,
-    /// Later requests that are needed for a verdict.
+    /// Later requests that are needed for a verdict, those of the experiments included.
     #[serde(default)]
     pub needed: u64,
-    /// The rate of moves that they detect with a probability of 99.9 %.
+    /// The rate of moves that they detect with a probability of 99 %.
     #[serde(default)]
     pub detects: f64,
 }
@@ -78,11 +81,7 @@ pub(crate) const STICKINESS: RuleDescription = RuleDescription {
     source: None,
 };
 
-/// Moves of that part of the tolerance of shares are detected: one in 200 where it is the usual two percentage points.
-const DETECTED: f64 = 0.25;
-
-/// The rate of moves that must be detected at this tolerance of shares, and the requests that show one with a probability of 99.9 %.
+/// The rate of moves that must be detected at this tolerance of shares, and the requests that show one with a probability of 99 %.
 pub(crate) fn needed(tolerance: f64) -> (f64, u64) {
-    let rate = tolerance * DETECTED;
-    (rate, (1000f64.ln() / -(-rate).ln_1p()).ceil() as u64)
+    (tolerance, (100f64.ln() / -(-tolerance).ln_1p()).ceil() as u64)
 }

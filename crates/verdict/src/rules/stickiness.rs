@@ -20,10 +20,12 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     let is_backend_away = outage.is_some_and(|outage| !outage.backends.is_empty()) || case.drill == Drill::Rough;
     let bound = case.inference.bound.filter(|_| !is_required);
     let (detects, needed) = needed(case.expectations.tolerance);
+    // Experiments are made before a drill: of what comes after it they show nothing.
+    let stayed_before = if case.drill == Drill::None { case.inference.stayed() } else { 0 };
     let level = match (pinned.left, case.drill) {
         // Nothing that clients were given ties them to a backend.
         _ if no_session => Level::Inconclusive,
-        (0, _) if pinned.later >= needed => Level::Pass,
+        (0, _) if pinned.later > 0 && pinned.later + stayed_before >= needed => Level::Pass,
         (0, Drill::None) => Level::Inconclusive,
         (_, Drill::None) if pinned.left_alive == 0 && pinned.left_gone > 0 => Level::Inconclusive,
         // What a bound on load moves comes back, and nobody forbids it.
@@ -39,6 +41,7 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     let facts = StickinessFacts {
         clients: pinned.clients,
         later: pinned.later,
+        stayed_before,
         left: pinned.left,
         left_alive: pinned.left_alive,
         left_gone: pinned.left_gone,
@@ -97,6 +100,7 @@ fn disruption(case: &Case) -> Option<Disruption> {
 mod tests {
     use super::*;
     use crate::Moment;
+    use crate::algorithm::{ExperimentFacts, ExperimentResult, Key, KeySpread};
     use crate::rules::trial::RuleTrial;
     use crate::timeline::OutageWindow;
 
@@ -131,15 +135,24 @@ mod tests {
     fn how_many_requests_are_enough_follows_the_tolerance() {
         let mut few = RuleTrial::of(3, Some(Algorithm::Header));
         few.varied = true;
-        for round in 0..6u64 {
+        for round in 0..3u64 {
             for client in 0..60u32 {
                 few.send(client, client as u16 % 3, round * 10_000 + u64::from(client));
             }
         }
         assert_eq!(finding(&few).0, Level::Inconclusive);
+        // What experiments saw of the same key counts as well, unless something was done to backends since.
+        let spread = KeySpread { backends: 3, moved: 0 };
+        let key = ExperimentFacts::Key { key: Key::Header("x".to_owned()), values: 24, requests: 6, spread };
+        few.inference.evidence = vec![ExperimentResult { facts: key, excludes: Vec::new() }];
+        let (level, facts) = finding(&few);
+        assert_eq!((level, facts.stayed_before, facts.needed), (Level::Pass, 120, 228));
+        few.drill = Drill::Graceful;
+        assert_eq!(finding(&few).0, Level::Note);
+        (few.drill, few.inference.evidence) = (Drill::None, Vec::new());
         few.expectations.tolerance = 0.1;
         let (level, facts) = finding(&few);
-        assert_eq!((level, facts.needed, facts.later), (Level::Pass, 273, 300));
+        assert_eq!((level, facts.needed, facts.later), (Level::Pass, 44, 120));
     }
 
     #[test]

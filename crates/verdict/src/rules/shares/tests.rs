@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::Moment;
+use crate::algorithm::{ExperimentFacts, ExperimentResult, OrderFacts};
 use crate::ledger::RecordClock;
 use crate::rules::trial::{RuleTrial, draws};
 use crate::timeline::StepSpan;
@@ -216,6 +217,21 @@ fn as_many_as_are_said_to_be_needed_suffice() {
     let rotating = |count| RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends(turns(count));
     let enough = needed(&rotating(60)).expect("60 requests of a rotation are too few");
     assert_eq!((level(&rotating(60)), level(&rotating(enough as u16))), (Level::Inconclusive, Level::Pass));
+}
+
+#[test]
+fn what_the_only_rotation_showed_in_experiments_counts_as_well_where_it_has_the_expected_shares() {
+    let mut few = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends(turns(30));
+    assert_eq!(level(&few), Level::Inconclusive);
+    few.inference.rotations = Some(1);
+    few.inference.weights = (0..3).map(|place| (Backend(place), 1)).collect();
+    let order = OrderFacts::Turns { length: 3, round: Vec::new(), exceptions: 0 };
+    let facts = ExperimentFacts::NewConnections { requests: 600, order };
+    few.inference.evidence = vec![ExperimentResult { facts, excludes: Vec::new() }];
+    assert_eq!(level(&few), Level::Pass);
+    assert_eq!(level(&requiring("2:1:1", few.clone())), Level::Inconclusive);
+    few.inference.exceptions = 1;
+    assert_eq!(level(&few), Level::Inconclusive);
 }
 
 #[test]
