@@ -76,7 +76,8 @@ fn others_meanwhile(ledger: &Ledger, first: u32, end: u32, known: &CheckContext)
 pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: CheckContext) -> Check {
     let plan = known.plan;
     let names = session.names.as_slice();
-    let judges = Judged { from: session.judged, invented: &session.invented };
+    let (windows, spans) = (figures::windows(&session.steps, names), figures::spans(&session.steps, names));
+    let judges = Judged { from: session.judged, invented: &session.invented, outages: &windows };
     let tally = Tally::of(ledger, judges, session.sample.clone());
     let targets: Vec<String> = plan.target.urls().map(|url| split(url).1.to_owned()).collect();
     let varied = describe_variation(&session.load.vary).is_some();
@@ -90,7 +91,6 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
         evidence.add_sample(ledger, session.sample.clone(), &tally.picks);
     }
     let inference = evidence.infer(names);
-    let (windows, spans) = (figures::windows(&session.steps, names), figures::spans(&session.steps, names));
     let streams = session.streams.take().map(|(seen, lateness)| {
         let mut joined = Streams::join(seen, std::mem::take(&mut known.lived));
         (joined.other_clocks, joined.lateness) = (known.other_clocks, lateness);

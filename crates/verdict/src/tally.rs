@@ -1,6 +1,6 @@
 //! The ledger counted: one walk over its entries gives all figures that rules and reports need.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use crate::Moment;
 use crate::ledger::{Entry, Ledger};
 use crate::observation::{Backend, Echo};
 use crate::outcome::Outcome;
+use crate::timeline::OutageWindow;
 
 /// Which requests of a run are judged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -17,6 +18,8 @@ pub struct Judged<'a> {
     /// Numbers of requests that are not the user's own, in order: experiments gave them another path, or asked for a delay. Where such a
     /// request fails, nobody's request did.
     pub invented: &'a [u32],
+    /// When backends were broken on purpose.
+    pub outages: &'a [OutageWindow],
 }
 
 impl Judged<'_> {
@@ -34,7 +37,7 @@ impl Judged<'_> {
 
 impl From<u32> for Judged<'_> {
     fn from(from: u32) -> Self {
-        Judged { from, invented: &[] }
+        Judged { from, ..Judged::default() }
     }
 }
 
@@ -106,6 +109,7 @@ struct Move {
     client: u32,
     /// Its client's backend, which gave the response to this request.
     left: Backend,
+    to: Backend,
     first: u32,
     at: Moment,
     sequence: u32,
@@ -180,7 +184,7 @@ impl Tally {
             }
             tally.pins.count(&entry, &mut clients);
         }
-        tally.pins.tell_apart(ledger);
+        tally.pins.tell_apart(ledger, judged.outages);
         tally
     }
 
@@ -225,7 +229,7 @@ impl Tally {
 
 impl Pins {
     /// Who left a backend that was there: it got another request soon afterwards, as it had before.
-    fn tell_apart(&mut self, ledger: &Ledger) {
+    fn tell_apart(&mut self, ledger: &Ledger, outages: &[OutageWindow]) {
         let moves = std::mem::take(&mut self.moves);
         if moves.is_empty() {
             return;
@@ -245,7 +249,25 @@ impl Pins {
             (before && backend == left.left && at <= left.at.after(SOON)).then_some(sequence)
         };
         let last = received.iter().map(|(_, when, _)| *when).max().unwrap_or(Moment(0));
-        let proven: Vec<(Move, Option<u32>)> = moves.into_iter().map(|it| (it, proof(&it))).collect();
+        // Some time passes until the balancer knows that it is back.
+        let is_broken = |outage: &OutageWindow, left: &Move| {
+            let mended = outage.mended.is_none_or(|mended| left.at < mended.after(SOON));
+            outage.backend == left.left && left.at >= outage.broken && mended
+        };
+        // Who found a refuge while its backend was gone may stay there.
+        let mut refuges: BTreeSet<(u32, Backend)> = BTreeSet::new();
+        let mut prove = |it: Move| {
+            if refuges.contains(&(it.client, it.to)) {
+                return (it, None);
+            }
+            if outages.iter().any(|outage| is_broken(outage, &it)) {
+                refuges.insert((it.client, it.to));
+                return (it, None);
+            }
+            let proof = proof(&it);
+            (it, proof)
+        };
+        let proven: Vec<(Move, Option<u32>)> = moves.into_iter().map(&mut prove).collect();
         let gone = |(it, proof): &&(Move, Option<u32>)| proof.is_none() && it.at.after(SOON) < last;
         self.left_alive = proven.iter().filter(|(_, proof)| proof.is_some()).count() as u64;
         self.left_gone = proven.iter().filter(gone).count() as u64;
@@ -305,8 +327,8 @@ impl Pins {
                 if pinned != observation.backend && !tried {
                     self.left += 1;
                     if self.moves.len() < MOVES {
-                        let (client, at) = (observation.client, observation.sent());
-                        self.moves.push(Move { client, left: pinned, first, at, sequence: entry.sequence });
+                        let (client, to, at) = (observation.client, observation.backend, observation.sent());
+                        self.moves.push(Move { client, left: pinned, to, first, at, sequence: entry.sequence });
                     }
                 }
             }

@@ -125,7 +125,10 @@ impl Unmet<'_> {
                     None => why,
                 }
             }
-            401 | 403 => "it wants credentials: --header 'Authorization: …', or --cert".to_owned(),
+            401 => "it wants credentials: --header 'Authorization: …', or --cert".to_owned(),
+            403 => self.with_directives(
+                "it refuses access: allow this client, or give credentials, --header 'Authorization: …' or --cert",
+            ),
             405 => self.with_directives("the balancer does not allow this method here"),
             404 => "is it the path that the balancer passes on (location /uuid), and the Host (--header 'Host: …')?"
                 .to_owned(),
@@ -140,7 +143,9 @@ impl Unmet<'_> {
             }
             500..=599 => "do the backends run where the balancer looks for them? Its error log says why".to_owned(),
             _ if self.with_fleet => {
-                "is it the path that the balancer passes on to the fleet? For other backends use --identity".to_owned()
+                "is it the path that the balancer passes on to the fleet, and the Host (--header 'Host: …')? For other backends use \
+                 --identity"
+                    .to_owned()
             }
             _ => "--identity says where a response has the name of its backend, such as header:X-Served-By".to_owned(),
         };

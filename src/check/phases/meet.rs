@@ -31,6 +31,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const FIRST: Duration = Duration::from_secs(3);
 /// Then as many side by side.
 const SIDE_BY_SIDE: usize = 6;
+/// A port that ends that many connections without a response is asked whether it speaks TLS: some speak both.
+const SAME_END: usize = 5;
 /// A port that speaks TLS shows it within that time.
 const HANDSHAKE: Duration = Duration::from_secs(1);
 
@@ -45,8 +47,9 @@ pub(crate) enum Met {
 
 pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
     let begun = Instant::now();
-    let (mut hung, mut others) = (false, 0);
+    let (mut hung, mut tries) = (false, 0);
     loop {
+        tries += 1;
         let seen = if hung { several(session).await? } else { one(session).await? };
         if is_identified(&seen) {
             if session.identity.is_fleet() {
@@ -64,7 +67,7 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
         if is_whole(&seen) && seen.observation.status == 413 && has_body && session.collector.is_some() {
             return Ok(Met::BodyLimit);
         }
-        let speaks_tls = should_have_tls(session, &seen).await?;
+        let speaks_tls = should_have_tls(session, &seen, tries).await?;
         let is_lasting = seen.tls_failure.as_ref().is_some_and(|failure| failure.is_lasting());
         let patience = match seen.observation.outcome {
             ClientOutcome::TimedOut if !hung => {
@@ -78,11 +81,8 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
             ClientOutcome::Response | ClientOutcome::Altered => match seen.observation.status {
                 404 => ROUTES,
                 408 | 425 | 429 | 500.. => PATIENCE,
-                // Backends of ours may stand beside others, and the first response be of one of those.
-                _ if others < ASKS => {
-                    others += 1;
-                    continue;
-                }
+                // The first response may be of a backend that is not ours, or one that the balancer gives to some requests.
+                _ if tries <= ASKS => continue,
                 _ => Duration::ZERO,
             },
             ClientOutcome::Truncated | ClientOutcome::Closed | ClientOutcome::Reset | ClientOutcome::StreamReset => {
@@ -356,9 +356,11 @@ async fn explain_no_identity(
 }
 
 /// Whether what came of a request without TLS comes of that: asks the port, where that is likely.
-async fn should_have_tls(session: &CheckSession<'_>, seen: &ProbeResult) -> Result<bool> {
+async fn should_have_tls(session: &CheckSession<'_>, seen: &ProbeResult, tries: usize) -> Result<bool> {
     let odd = match seen.observation.outcome {
-        ClientOutcome::Malformed | ClientOutcome::Closed | ClientOutcome::Reset => true,
+        ClientOutcome::Malformed => true,
+        // A backend that breaks off looks the same, and others do not.
+        ClientOutcome::Closed | ClientOutcome::Reset => tries >= SAME_END,
         // As nginx and others say it.
         ClientOutcome::Response | ClientOutcome::Altered => seen.observation.status == 400,
         ClientOutcome::Truncated | ClientOutcome::TooLarge | ClientOutcome::TimedOut => false,

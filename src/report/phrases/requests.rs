@@ -316,14 +316,19 @@ pub(super) fn statuses(facts: &BackendStatuses, level: Level, of_calls: bool) ->
         Some(expected) => format!(", against --expect {expected}"),
         None => String::new(),
     };
-    let evidence = if backends.is_empty() { Vec::new() } else { vec![format!("by backend: {}", backends.join(", "))] };
-    Phrase::of(format!(
+    let mut evidence =
+        if backends.is_empty() { Vec::new() } else { vec![format!("by backend: {}", backends.join(", "))] };
+    if facts.by_balancer > 0 {
+        evidence.push(format!("by the balancer itself: {}", grouped(facts.by_balancer)));
+    }
+    let phrase = Phrase::of(format!(
         "clients got {}: {}{expected}",
         if wrong == 1 { "1 error status".to_owned() } else { format!("{} error statuses", grouped(wrong)) },
         counted(&facts.statuses, of_calls)
     ))
-    .because(evidence)
-    .try_this(hints::of_backend_status(&facts.statuses))
+    .because(evidence);
+    // What to try where the balancer responds by itself is said where that is reported.
+    if facts.by_balancer == wrong { phrase } else { phrase.try_this(hints::of_backend_status(&facts.statuses)) }
 }
 
 pub(super) fn stale(facts: &Requests, product: Option<Balancer>) -> Phrase {

@@ -139,7 +139,8 @@ impl Inference {
         let goes_round =
             |order: &OrderFacts| matches!(order, OrderFacts::Turns { exceptions: 0, .. } | OrderFacts::Blocks { .. });
         let turned = |result: &ExperimentResult| match &result.facts {
-            ExperimentFacts::NewConnections { requests, order } | ExperimentFacts::OneConnection { requests, order }
+            ExperimentFacts::NewConnections { requests, order }
+            | ExperimentFacts::OneConnection { requests, order }
                 if goes_round(order) =>
             {
                 *requests

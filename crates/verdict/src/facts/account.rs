@@ -120,6 +120,9 @@ pub struct BackendStatuses {
     #[serde(with = "by_number")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<u16, u64>"))]
     pub statuses: BTreeMap<u16, u64>,
+    /// How many of them the balancer itself gave.
+    #[serde(default)]
+    pub by_balancer: u64,
     /// How many each backend refused; excused ones are left out.
     pub backends: BTreeMap<String, u64>,
     /// Why backends refused to read requests, in their own words; empty for statuses that they chose.

@@ -56,6 +56,8 @@ struct EntryCounts {
     by_backend: BTreeMap<String, u64>,
     status_examples: Vec<u32>,
     outside: BTreeMap<u16, u64>,
+    /// How many of these the balancer itself gave.
+    outside_of_balancer: u64,
     retries: RetriedRequests,
     same_examples: Vec<u32>,
     copies_elsewhere: u64,
@@ -101,6 +103,7 @@ impl EntryCounts {
             && !is_excused
         {
             *self.outside.entry(status).or_default() += 1;
+            self.outside_of_balancer += u64::from(entry.outcome == Outcome::Balancer);
         }
         if !entry.attempts.is_empty() && entry.attempts.iter().all(Arrival::is_unprocessed) {
             *self.unprocessed.entry(entry.outcome).or_default() += 1;
@@ -273,6 +276,7 @@ fn refused(case: &Case, requests: u64) -> BackendStatuses {
         excused: 0,
         of: case.tally.sent,
         statuses,
+        by_balancer: 0,
         backends,
         reasons: case.changes.refused.counts.clone(),
         expected: None,
@@ -411,6 +415,7 @@ fn statuses(case: &Case, seen: &EntryCounts) -> Option<Finding> {
         excused: seen.statuses_excused,
         of: case.tally.sent,
         statuses,
+        by_balancer: seen.outside_of_balancer,
         backends: seen.by_backend.clone(),
         reasons: Vec::new(),
         expected: required.map(ToString::to_string),

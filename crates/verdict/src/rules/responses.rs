@@ -9,6 +9,7 @@ use crate::notes::Note;
 use crate::observation::{Backend, ClientOutcome, Flaw};
 use crate::outcome::Outcome;
 use crate::rules::case::Case;
+use crate::rules::requirement::Requirement;
 
 const SHOWN: usize = 3;
 
@@ -72,6 +73,7 @@ fn fields(case: &Case) -> Option<Finding> {
     deviations.sort_by_key(|it| std::cmp::Reverse(it.count));
     // One that is made to all may be wanted; who reads the report decides.
     let level = match extent {
+        _ if case.expectations.required.contains(&Requirement::Intact) => Level::Fail,
         Extent::All | Extent::Urls | Extent::Clients => Level::Note,
         Extent::Backends | Extent::Some => Level::Fail,
     };
@@ -135,6 +137,9 @@ mod tests {
         assert_eq!(fields_of(&with_field_changed(90, |_| false)), None);
         let all = fields_of(&with_field_changed(90, |_| true)).unwrap();
         assert_eq!(all.level, Level::Note);
+        let mut required = with_field_changed(90, |_| true);
+        required.expectations.required.push(Requirement::Intact);
+        assert_eq!(fields_of(&required).unwrap().level, Level::Fail);
         let some = fields_of(&with_field_changed(90, |turn| turn % 7 == 0)).unwrap();
         let Facts::ResponseFields(facts) = &some.facts else { panic!("{some:?}") };
         assert_eq!((some.level, facts.extent, facts.changed, facts.of), (Level::Fail, Extent::Some, 13, 90));

@@ -147,9 +147,9 @@ mod tests {
         few.inference.evidence = vec![ExperimentResult { facts: key, excludes: Vec::new() }];
         let (level, facts) = finding(&few);
         assert_eq!((level, facts.stayed_before, facts.needed), (Level::Pass, 120, 228));
-        few.drill = Drill::Graceful;
+        few.drill.kind = Drill::Graceful;
         assert_eq!(finding(&few).0, Level::Note);
-        (few.drill, few.inference.evidence) = (Drill::None, Vec::new());
+        (few.drill.kind, few.inference.evidence) = (Drill::None, Vec::new());
         few.expectations.tolerance = 0.1;
         let (level, facts) = finding(&few);
         assert_eq!((level, facts.needed, facts.later), (Level::Pass, 44, 120));
@@ -176,6 +176,21 @@ mod tests {
         assert_ne!(first.client.backend, moved.client.backend);
         assert_eq!(first.client.backend, proof.client.backend);
         assert!(first.number < moved.number && moved.number < proof.number);
+    }
+
+    #[test]
+    fn who_moved_while_a_backend_was_broken_may_stay_where_it_went() {
+        let mut moved = trial(|own| if own == 2 { 1 } else { own });
+        // It is back after 200 ms, and gets new clients.
+        for round in 0..180u64 {
+            moved.send(500, 2, 2_200_000 + round * 10_000);
+        }
+        let alive = finding(&moved).1.left_alive;
+        moved.drill.kind = Drill::Rough;
+        let (broken, mended) = (Moment(1_990_000_000), Some(Moment(2_200_000_000)));
+        moved.drill.windows = vec![OutageWindow { backend: Backend(2), broken, mended }];
+        let (level, facts) = finding(&moved);
+        assert!(alive > 0 && facts.left_alive == 0 && facts.clients_gone == 33, "{alive} {level:?} {facts:?}");
     }
 
     #[test]

@@ -333,7 +333,7 @@ impl RuleTrial {
         let ledger = Ledger::join(self.observations.clone(), self.arrivals.clone(), self.fleet.records)
             .with_clocks(self.fleet.clocks.clone());
         let sample = self.span.sample_from.max(self.span.warm_up)..self.observations.len() as u32;
-        let judged = Judged { from: self.span.warm_up, invented: &self.span.invented };
+        let judged = Judged { from: self.span.warm_up, invented: &self.span.invented, outages: &self.drill.windows };
         let tally = Tally::of(&ledger, judged, sample.clone());
         let end = self.observations.last().map_or(Moment(0), |last| Moment(last.due.0 + MILLISECOND));
         rule(&Case {
