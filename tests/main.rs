@@ -38,7 +38,7 @@ mod rehearse;
 mod rehearse_kinds;
 mod soak;
 mod sockets;
-mod stage;
+mod stack;
 mod start;
 mod stream_clients;
 mod streams;

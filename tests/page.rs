@@ -1,4 +1,4 @@
-//! The pure files of the page's JavaScript: unit tests by Node.js and a type check by TypeScript, where the machine has them. Users
+//! The pure files of the page's JavaScript: unit tests by Node.js and a type check by TypeScript, where the machine has Node.js. Users
 //! need neither.
 
 use std::path::Path;
@@ -32,13 +32,14 @@ fn what_is_pure_in_the_page_does_what_its_tests_say() {
 
 #[test]
 fn what_is_pure_in_the_page_fits_the_types_of_the_api() {
-    if has("tsc") {
+    let checker = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/.balancers/node_modules/.bin/tsc");
+    if has(checker) {
         let pure = std::fs::read_dir(PAGE).unwrap().map(|entry| entry.unwrap().path()).filter(|path| is_checked(path));
         let pure: Vec<_> = pure.collect();
         assert!(pure.len() >= 3, "{pure:?}");
         let options =
             ["--noEmit", "--checkJs", "--strict", "--target", "es2023", "--module", "esnext", "--skipLibCheck"];
-        passes(Command::new("tsc").args(options).args(pure));
+        passes(Command::new(checker).args(options).args(pure));
     }
 }
 

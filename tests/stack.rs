@@ -1,4 +1,4 @@
-//! A fleet and a balancer on one stage: `demo` and `check --with`, and that nothing of either is left however they end.
+//! A fleet and a balancer in front of it: `demo` and `check --with`, and that nothing of either is left however they end.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
