@@ -14,7 +14,7 @@ pub(crate) fn harmless(text: &str) -> String {
     shown
 }
 
-/// The same for text of several lines. Tabs stay.
+/// Makes text of several lines harmless. Tabs stay.
 pub(crate) fn harmless_lines(text: &str) -> String {
     let lines = text.lines().map(|line| line.split('\t').map(harmless).collect::<Vec<_>>().join("\t"));
     lines.collect::<Vec<_>>().join("\n")

@@ -13,7 +13,7 @@ use crate::floor::Mode;
 /// What is asked of a server.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Load {
-    /// So many connections that are kept, one request at a time on each.
+    /// That many connections that are kept, one request at a time on each.
     Kept(u32),
     /// 64 connections that are kept, 16 requests at a time on each.
     Pipelined,

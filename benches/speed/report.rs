@@ -145,11 +145,11 @@ impl Measured {
         )
     }
 
-    pub fn report(&self) -> String {
+    /// What is measured, the measure, what it may be at most, and digits after the point.
+    fn targets(&self) -> [(&'static str, f64, f64, usize); 13] {
         let start = median(self.starts.iter().map(Duration::as_secs_f64).collect());
-        let helping = median(self.of(Load::Kept(64), OURS).iter().map(|slice| slice.helping).collect());
         let idle = median(self.idle_memory.iter().map(|kib| *kib as f64 / 1024.0).collect());
-        let targets = [
+        [
             ("64 connections: ours with everything on / bare epoll loop", self.ratio(Load::Kept(64), FLOOR), 1.08, 3),
             ("64 connections: ours / nginx `return`", self.ratio(Load::Kept(64), NGINX), 0.84, 3),
             ("16 requests pipelined deep: ours / bare epoll loop", self.ratio(Load::Pipelined, FLOOR), 1.6, 3),
@@ -183,7 +183,11 @@ impl Measured {
                 1.18,
                 2,
             ),
-        ];
+        ]
+    }
+
+    pub fn report(&self) -> String {
+        let helping = median(self.of(Load::Kept(64), OURS).iter().map(|slice| slice.helping).collect());
         let mut text = format!(
             "# Benchmarks\n\n\
              Written by `make bench`. Machine: {}.\n\n\
@@ -207,7 +211,7 @@ impl Measured {
         text += "\n## CPU time per request of the client\n\n";
         text += &self.asking_row();
         text += "\n## Targets\n\n| | at most | measured | reached |\n|---|---|---|---|\n";
-        for (what, measured, target, digits) in targets {
+        for (what, measured, target, digits) in self.targets() {
             let reached = if measured <= target { "yes" } else { "**no**" };
             let _ = writeln!(text, "| {what} | {target:.digits$} | {measured:.digits$} | {reached} |");
         }

@@ -19,7 +19,7 @@ pub fn from_arguments() -> Option<String> {
     (arguments.next()? == WORD).then(|| arguments.next())?
 }
 
-/// Reads what the live view is told, until it is ended.
+/// Reads the events of the live view, until it is ended.
 pub fn watch(control: &str) -> Result<()> {
     let mut stream = TcpStream::connect(control.trim_start_matches("http://"))?;
     stream.write_all(b"GET /v1/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")?;

@@ -71,7 +71,7 @@ impl Channel {
         }
     }
 
-    /// The same, unless the supervisor reads so slowly that saying it would mean to wait.
+    /// Says something to the supervisor unless that would mean to wait, because it reads slowly.
     pub(crate) fn report_if_there_is_room(&mut self, report: &BackendReport) {
         // A socket pair is writable while three quarters of its buffer are free: more than any report needs.
         let mut asked = [PollFd::new(&self.socket, PollFlags::OUT)];

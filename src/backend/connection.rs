@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use http::h1::server::{RequestEvent, ServerConnection, StreamId};
 use http::h2::PREFACE;
 use http::proxy_protocol::{self, Opening, ProxiedClient};
-use http::{RequestHead, Room};
+use http::{Malformed, RequestHead, Room};
 
 use crate::backend::arrival::salvage_id;
 use crate::backend::exchange::{Arriving, Exchange};
@@ -71,7 +71,7 @@ enum ConnectionState {
     Hanging,
     /// Nothing more is read.
     Over,
-    /// The same, and what was written is to be forgotten.
+    /// Nothing more is read, and what was written and not sent is dropped.
     Reset,
 }
 
@@ -441,25 +441,30 @@ impl Connection {
                             }
                         }
                         RequestEvent::Trailers(_) => {}
-                        RequestEvent::End => {
-                            if let ConnectionState::Body(mut exchange) =
-                                std::mem::replace(&mut self.stage, ConnectionState::Head)
-                            {
-                                exchange.whole(state);
-                                self.hold_back(*exchange, now, state, out);
-                            }
-                        }
-                        RequestEvent::Malformed(why) => match std::mem::replace(&mut self.stage, ConnectionState::Over)
-                        {
-                            ConnectionState::Body(mut exchange) => {
-                                exchange.refuse_body(why, state);
-                                self.deliver(*exchange, now, state, out);
-                            }
-                            _ => self.refuse(Refusal::Malformed(why), before, now, state, out),
-                        },
+                        RequestEvent::End => self.end_body(now, state, out),
+                        RequestEvent::Malformed(why) => self.break_off(why, before, now, state, out),
                     }
                 }
             }
+        }
+    }
+
+    /// The body has come as a whole.
+    fn end_body(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+        if let ConnectionState::Body(mut exchange) = std::mem::replace(&mut self.stage, ConnectionState::Head) {
+            exchange.whole(state);
+            self.hold_back(*exchange, now, state, out);
+        }
+    }
+
+    /// What came is no request, or no body of one; `bytes` begin with it.
+    fn break_off(&mut self, why: Malformed, bytes: &[u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+        match std::mem::replace(&mut self.stage, ConnectionState::Over) {
+            ConnectionState::Body(mut exchange) => {
+                exchange.refuse_body(why, state);
+                self.deliver(*exchange, now, state, out);
+            }
+            _ => self.refuse(Refusal::Malformed(why), bytes, now, state, out),
         }
     }
 

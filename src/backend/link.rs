@@ -29,7 +29,7 @@ const LINGER: Duration = Duration::from_secs(2);
 const HANG: Duration = Duration::from_secs(10 * 60);
 /// A response that is made while it is sent gets this many pieces of 64 KiB in a turn, then others have theirs.
 const PIECES_A_TURN: usize = 1;
-/// And no more than this waits in the kernel to be sent: a thousand clients that do not read cost memory once each, not the
+/// No more than this waits in the kernel to be sent: a thousand clients that do not read cost memory once each, not the
 /// megabytes to which the kernel would let a send buffer grow.
 const UNSENT_BYTES: u32 = 128 * 1024;
 

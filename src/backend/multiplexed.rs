@@ -49,7 +49,7 @@ enum StreamStage {
     Leaving,
     /// Nothing more is read.
     Over,
-    /// The same, and what was written is to be forgotten.
+    /// Nothing more is read, and what was written and not sent is dropped.
     Reset,
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// That of the request; else a new one, whose id is that of the response.
+    /// The session that the request belongs to, or a new one, which has the id of the response.
     pub(super) fn of(request: &RequestHead, answer: ResponseId) -> Session {
         let header = request.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(SESSION_HEADER));
         let cookies = request.fields.iter().filter(|field| field.name.eq_ignore_ascii_case("cookie"));

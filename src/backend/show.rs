@@ -9,7 +9,7 @@ use crate::wire::{Moment, ReceivedRequest, RequestId, ResponseId};
 
 /// Requests shown at once, of a backend on which nothing was shown for a while.
 const BURST: u32 = 20;
-/// And then one in that time.
+/// After a burst, one request is shown in that time.
 const EVERY: Duration = Duration::from_millis(200);
 /// The longest name, value or path that is shown, in bytes.
 const LONGEST: usize = 200;

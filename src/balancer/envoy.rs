@@ -203,6 +203,12 @@ fn listener(topology: &Topology, options: &Options) -> String {
             route(topology, Some((retries.attempts, AGAIN_IF_NOT_SENT, "")), &mut text);
         }
     }
+    filters(topology, &mut text);
+    text.0
+}
+
+/// Those of HTTP, in their order.
+fn filters(topology: &Topology, text: &mut Lines) {
     text.add(8, "http_filters:");
     if let Policy::Sticky(name) = &topology.policy {
         text.add(8, "- name: envoy.filters.http.stateful_session")
@@ -217,7 +223,6 @@ fn listener(topology: &Topology, options: &Options) -> String {
     text.add(8, "- name: envoy.filters.http.router")
         .add(10, "typed_config:")
         .add(12, "\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router");
-    text.0
 }
 
 const AGAIN: &str = "connect-failure,refused-stream,reset";

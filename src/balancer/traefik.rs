@@ -269,33 +269,37 @@ fn http(topology: &Topology, strategy: &[String], options: &Options, text: &mut 
     } else {
         service("uuid", topology.backends.iter(), topology, strategy, text);
     }
-    let (connect, answer) = (topology.timeouts.connect, topology.timeouts.answer);
     if has_transport(topology) {
-        text.add(2, "serversTransports:").add(4, "uuid:");
-        match topology.keep_alive {
-            Some(0) => {
-                text.add(6, "maxIdleConnsPerHost: -1 # a connection for each request");
-            }
-            Some(count) => {
-                text.add(6, format!("maxIdleConnsPerHost: {count} # for each backend"));
-            }
-            None => (),
+        transport(topology, text);
+    }
+}
+
+fn transport(topology: &Topology, text: &mut Lines) {
+    text.add(2, "serversTransports:").add(4, "uuid:");
+    match topology.keep_alive {
+        Some(0) => {
+            text.add(6, "maxIdleConnsPerHost: -1 # a connection for each request");
         }
-        if let Some(tls) = topology.backend_tls() {
-            text.add(6, format!("serverName: \"{}\"", tls.name));
-            match tls.authority {
-                Some(file) => text.add(6, format!("rootCAs: [{file}]")),
-                None => text.add(6, "insecureSkipVerify: true"),
-            };
-            if let Some(file) = tls.certificate {
-                text.add(6, "certificates:").add(8, format!("- certFile: {file}")).add(10, format!("keyFile: {file}"));
-            }
+        Some(count) => {
+            text.add(6, format!("maxIdleConnsPerHost: {count} # for each backend"));
         }
-        if connect.is_some() || answer.is_some() {
-            text.add(6, "forwardingTimeouts:");
-            text.maybe(8, connect.map(|it| format!("dialTimeout: {}", time(it))));
-            text.maybe(8, answer.map(|it| format!("responseHeaderTimeout: {}", time(it))));
+        None => (),
+    }
+    if let Some(tls) = topology.backend_tls() {
+        text.add(6, format!("serverName: \"{}\"", tls.name));
+        match tls.authority {
+            Some(file) => text.add(6, format!("rootCAs: [{file}]")),
+            None => text.add(6, "insecureSkipVerify: true"),
+        };
+        if let Some(file) = tls.certificate {
+            text.add(6, "certificates:").add(8, format!("- certFile: {file}")).add(10, format!("keyFile: {file}"));
         }
+    }
+    let (connect, answer) = (topology.timeouts.connect, topology.timeouts.answer);
+    if connect.is_some() || answer.is_some() {
+        text.add(6, "forwardingTimeouts:");
+        text.maybe(8, connect.map(|it| format!("dialTimeout: {}", time(it))));
+        text.maybe(8, answer.map(|it| format!("responseHeaderTimeout: {}", time(it))));
     }
 }
 

@@ -142,7 +142,7 @@ impl Started {
         self.end_within(END).await;
     }
 
-    /// The same; at once when it takes longer than `patience`.
+    /// Ends it as CTRL+C would, and at once when that takes longer than `patience`.
     pub(crate) async fn end_within(mut self, patience: Duration) {
         let pid = self.0.id().and_then(|pid| Pid::from_raw(pid as i32));
         if let Some(pid) = pid {

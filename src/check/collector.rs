@@ -144,7 +144,7 @@ pub(crate) struct Collected {
     pub(crate) changes: RequestChanges,
     /// Requests of others, those of ours among them whose id did not arrive.
     pub(crate) others: OtherRequests,
-    /// Of those the units with a life.
+    /// Streams, WebSockets and calls of the run, as backends recorded them.
     pub(crate) lived: Vec<Lived>,
     /// What their pages say of the clocks of the hosts: by host.
     pub(crate) clocks: Vec<HostClock>,

@@ -240,7 +240,7 @@ fn column<T: DataType>(group: &mut SerializedRowGroupWriter<File>, values: impl 
     Ok(())
 }
 
-/// The same where rows may have none.
+/// Writes a column whose rows may have no value.
 fn optional<T: DataType>(
     group: &mut SerializedRowGroupWriter<File>,
     values: impl Iterator<Item = Option<T::T>>,

@@ -31,11 +31,12 @@ use crate::error::Problem;
 use crate::io::clock;
 use crate::report::phrases;
 use assemble::{CheckContext, assemble};
-use backing::FoundBackends;
+use backing::{FoundBackends, FoundFleet};
 pub(crate) use backing::{Started, start as start_fleet};
 pub(crate) use figures::duration_of;
 use joined::JoinedHosts;
 use ledger_file::{LedgerFiles, LedgerOrigin};
+use load::LoadTarget;
 use plan::{Backing, CheckPlan};
 use session::CheckSession;
 use subject::is_local;
@@ -116,13 +117,7 @@ async fn check_found(
 ) -> Result<Check> {
     let target = target::resolve(&plan.target.url, plan)?;
     refuse_hosts(plan)?;
-    match &found.fleet {
-        Some(fleet) => {
-            target::refuse_a_backend(&plan.target.url, &target, &fleet.names())?;
-            refuse_misfits(plan, &fleet.names(), fleet.ready)?;
-        }
-        None => refuse_what_needs_a_fleet(plan)?,
-    }
+    refuse_what_does_not_fit(plan, &target, found.fleet.as_ref())?;
     // A fleet of this user shows in its live view how its check goes.
     let remote =
         found.fleet.as_ref().map(|fleet| fleet.fleets.hosts[0].remote.clone()).filter(|remote| remote.is_own());
@@ -171,6 +166,13 @@ async fn check_found(
         announce::result(remote, &check).await;
     }
     Ok(check)
+}
+
+/// What can be known to be wrong before a request is sent.
+fn refuse_what_does_not_fit(plan: &CheckPlan, target: &LoadTarget, fleet: Option<&FoundFleet>) -> Result<()> {
+    let Some(fleet) = fleet else { return refuse_what_needs_a_fleet(plan) };
+    target::refuse_a_backend(&plan.target.url, target, &fleet.names())?;
+    refuse_misfits(plan, &fleet.names(), fleet.ready)
 }
 
 /// Weights must fit the fleet, and the plan must name its backends.

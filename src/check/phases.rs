@@ -41,13 +41,8 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     let begun = Instant::now();
     session.watch.enter("waiting for a backend's response");
     let met = meet::meet(&mut session).await?;
-    session.watch.enter("warming up until the same backends answer");
     let backends = session.takers();
-    let is_young = !session.young.is_empty();
-    announce_young(&session);
-    if met == Met::Backend {
-        session.on_client(move |live| warm_up::warm_up(live, backends, is_young)).await?;
-    }
+    warm_up(&mut session, met, backends).await?;
     let judged = session.client.next_sequence();
     let judged_since = Instant::now();
     session.watch.enter("finding out how the balancer selects backends");
@@ -97,13 +92,19 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     })
 }
 
-fn announce_young(session: &CheckSession) {
+async fn warm_up(session: &mut CheckSession<'_>, met: Met, backends: Option<usize>) -> Result<()> {
+    session.watch.enter("warming up until the same backends answer");
+    let is_young = !session.young.is_empty();
     for (backend, age) in &session.young {
         session.watch.announce(&format!(
             "{backend} was started again {:.1} s ago: a balancer may still avoid it (NGINX for fail_timeout, 10 s)",
             age.as_secs_f64()
         ));
     }
+    if met == Met::Backend {
+        session.on_client(move |live| warm_up::warm_up(live, backends, is_young)).await?;
+    }
+    Ok(())
 }
 
 /// A few requests more, slowly, where the sample may have met a rate limit: what that shows.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::check::load::{BadHeader, BodyTransfer, Identity, RequestSpec, SessionPlace};
+use crate::check::load::{BodyTransfer, Identity, RequestSpec, SessionPlace};
 use crate::check::scenario::{HostControl, Scenario};
 use crate::remote::FleetChoice;
 use crate::topology::ClientNetwork;
@@ -99,7 +99,7 @@ pub(crate) struct LoadPlan {
     pub(crate) rate: Option<f64>,
     /// Requests of the sample; None for as many as the tolerance needs.
     pub(crate) requests: Option<u64>,
-    /// Requests of the whole check at most, those of warm-up and experiments with them: services may be dear.
+    /// Requests of the whole check at most, those of warm-up and experiments with them: requests to some services cost money.
     pub(crate) budget: Option<u64>,
     /// What the experiments may take that find out the algorithm.
     pub(crate) experiments: Experiments,
@@ -191,8 +191,8 @@ impl Default for RequestPlan {
 }
 
 impl RequestPlan {
-    /// What is sent. An error is a header that would contradict what frames the request.
-    pub(crate) fn spec(&self) -> Result<RequestSpec, BadHeader> {
+    /// What is sent.
+    pub(crate) fn spec(&self) -> RequestSpec {
         RequestSpec::new(&self.method, &self.headers, &self.bodies, self.transfer)
     }
 }

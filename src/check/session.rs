@@ -67,7 +67,7 @@ pub(crate) struct SessionData {
     pub(crate) slow_trial: Option<SlowTrial>,
     /// Names of the backends.
     pub(crate) names: Vec<String>,
-    /// Of those the ones that were ready, if that is known.
+    /// How many backends were ready, if that is known.
     pub(crate) backends: Option<usize>,
     /// What the experiments saw of the algorithm.
     pub(crate) evidence: Evidence,
@@ -209,7 +209,7 @@ fn prober(
     identity: &Identity,
 ) -> Result<Prober> {
     let prober = Prober::new(target.clone(), run, first, plan.load.timeout, identity.clone())
-        .with_request(Arc::new(plan.request.spec()?))
+        .with_request(Arc::new(plan.request.spec()))
         .with_rate(plan.load.rate)
         .with_session(plan.affinity.session.clone())
         .with_progress(watch.progress.clone());

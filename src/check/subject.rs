@@ -35,7 +35,7 @@ pub(crate) struct LiveSubject<'a> {
     invented: Vec<u32>,
     /// Whether requests go side by side that the user would not send so: a limit that refuses them is no fault.
     is_loaded: bool,
-    /// Of those, the ones with a delay.
+    /// Numbers of requests that asked a backend for a delay.
     delayed: HashSet<u32>,
     /// A request that a backend was asked to delay failed: the balancer waits less, and takes the backend for dead. No more of them.
     is_delay_refused: bool,
@@ -152,7 +152,7 @@ pub(crate) fn template(path: &str) -> String {
     format!("{}/{{}}?{query}check={{}}", path.trim_end_matches('/'))
 }
 
-/// The same path and the same parameters, each with this value.
+/// The target with this value in every parameter of its query.
 pub(crate) fn other_query(path: &str, value: &str) -> String {
     let Some((path, query)) = path.split_once('?') else { return path.to_owned() };
     let parameters: Vec<String> =

@@ -190,7 +190,7 @@ fn tls(host: &str, plan: &TargetPlan) -> Result<Tls> {
 fn trusting(name: ServerName<'static>, file: Option<&Path>) -> Result<Tls> {
     let given = file.map(|file| certificates("--ca", file)).transpose()?.unwrap_or_default();
     let mut authorities = RootCertStore::empty();
-    // Files of the machine that cannot be read vouch for nobody, as do certificates in them that are none.
+    // A file of the machine that cannot be read, or that holds no certificate, is no authority.
     authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     for certificate in &given {
         authorities.add(certificate.clone()).with_context(|| {

@@ -67,7 +67,7 @@ impl Visitor {
         Ok(Visitor {
             origin,
             prober: Prober::new(target, run_number::new(), 0, timeout, Identity::Fleet)
-                .with_request(plan.request.spec()?.into()),
+                .with_request(plan.request.spec().into()),
             backends: BackendNames::new(Vec::new()),
             jar: (cookies == CookieUse::Kept).then(Jar::default),
         })

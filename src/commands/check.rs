@@ -52,7 +52,7 @@ const USUAL_WAIT: Duration = Duration::from_secs(60);
 /// The balancer and the fleet of a check that was interrupted have that long to end.
 const GRACE: Duration = Duration::from_millis(700);
 
-/// Enters a private copy of this machine if a file of the user's own is to be run: nothing there is in its way, and it is in nobody's.
+/// Enters a private copy of this machine if a file of the user's own is to be run: it collides with nothing that runs here.
 /// Returns if it is not, or where that cannot be.
 pub(super) fn enter(args: &CheckArgs) -> Result<()> {
     let (Some(with), Some(file)) = (&args.with, &args.balancer_config) else { return Ok(()) };
@@ -78,7 +78,7 @@ pub(super) fn enter(args: &CheckArgs) -> Result<()> {
     Err(Private { own: vec![Path::new(DATA).join(with)], visible, urls }.enter(outputs)?)
 }
 
-/// That of a file, as it is reached from anywhere.
+/// The folder of a file, from the root.
 fn folder(file: &Path) -> PathBuf {
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     file.parent().map_or_else(|| file.clone(), Path::to_owned)

@@ -21,7 +21,7 @@ const NOT_HEALTHY: u8 = 1;
 enum HealthSource {
     /// By its readiness at that URL.
     Url(Uri),
-    /// The same; where it speaks no HTTP/1, its fleet knows.
+    /// By its readiness at that URL, or by what its fleet knows where it speaks no HTTP/1.
     Either(Uri, BackendHealth),
     /// By what its fleet knows: this command can ask no backend that wants a client certificate, or that has no port.
     Fleet(BackendHealth),

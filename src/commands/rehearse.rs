@@ -54,18 +54,23 @@ fn absolute(file: &Path) -> Result<PathBuf, Problem> {
     if found.is_dir() { Err(refused("it is a folder".to_owned())) } else { Ok(found) }
 }
 
-fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
+/// Where the balancer's file is to be found.
+fn file_of(args: &RehearseArgs) -> Result<PathBuf, Problem> {
     let own = absolute(&args.file)?;
-    let file = match &args.at {
+    match &args.at {
         Some(at) if !at.is_absolute() || at.file_name() != own.file_name() => {
-            return Err(Problem::new("expected a whole path with the same file name")
+            Err(Problem::new("expected a whole path with the same file name")
                 .on(format!("--at {}", at.display()))
-                .hint("such as /etc/nginx/nginx.conf"));
+                .hint("such as /etc/nginx/nginx.conf"))
         }
         // Before that, the folder is where it is.
-        Some(at) if args.within => at.clone(),
-        Some(_) | None => own,
-    };
+        Some(at) if args.within => Ok(at.clone()),
+        Some(_) | None => Ok(own),
+    }
+}
+
+fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
+    let file = file_of(args)?;
     if args.balancer.alone.is_none() {
         return Err(Problem::new("it does not run on this machine").on(args.balancer.title));
     }

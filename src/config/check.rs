@@ -306,10 +306,7 @@ impl CheckConfig {
                 method: self.method()?,
                 headers: fields,
                 bodies,
-                transfer: BodyTransfer {
-                    chunked: self.chunked || headers.chunked,
-                    expect_continue: self.expect_continue || headers.expect_continue,
-                },
+                transfer: self.transfer(headers.transfer),
                 grpc: self.is_call(),
             },
             load: self.load(connections, duration)?,
@@ -319,6 +316,14 @@ impl CheckConfig {
             streams,
             backends: self.backing(backing)?,
         })
+    }
+
+    /// As options and headers ask for it.
+    fn transfer(&self, by_headers: BodyTransfer) -> BodyTransfer {
+        BodyTransfer {
+            chunked: self.chunked || by_headers.chunked,
+            expect_continue: self.expect_continue || by_headers.expect_continue,
+        }
     }
 
     fn load(&self, connections: Option<usize>, duration: Option<Duration>) -> Result<LoadPlan, Problem> {

@@ -103,7 +103,7 @@ impl MapOption {
         (mapped, count + apart)
     }
 
-    /// The same where the port has a key of its own, as Envoy writes it: `address: 10.0.0.1`, `port_value: 80`, in either order.
+    /// Maps a server whose port has a key of its own, as in files of Envoy: `address: 10.0.0.1`, `port_value: 80`, in either order.
     fn apply_apart(&self, text: String) -> (String, usize) {
         let Some((host, port)) = self.server.rsplit_once(':') else { return (text, 0) };
         let host = regex_lite::escape(host.trim_matches(['[', ']']));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use regex_lite::Regex;
 
-use crate::check::load::Identity;
+use crate::check::load::{BodyTransfer, Identity};
 use crate::check::plan::{Route, RouteTo};
 use crate::error::Problem;
 
@@ -17,8 +17,7 @@ pub(super) const MAX_BODY: usize = 64 * 1024 * 1024;
 #[derive(PartialEq, Debug, Default)]
 pub(super) struct Headers {
     pub(super) kept: Vec<(String, String)>,
-    pub(super) chunked: bool,
-    pub(super) expect_continue: bool,
+    pub(super) transfer: BodyTransfer,
 }
 
 /// Reads `Name: value`. Framing is the check's own: `Transfer-Encoding: chunked` means `--chunked`, and a length is never the user's.
@@ -30,10 +29,13 @@ pub(super) fn headers(texts: &[String]) -> Result<Headers, Problem> {
             Problem::new("the check writes that header itself").on(format!("--header {text:?}")).hint(hint)
         };
         match (name.to_ascii_lowercase().as_str(), value.to_ascii_lowercase().as_str()) {
-            ("transfer-encoding", "chunked") => headers.chunked = true,
-            ("expect", "100-continue") => headers.expect_continue = true,
+            ("transfer-encoding", "chunked") => headers.transfer.chunked = true,
+            ("expect", "100-continue") => headers.transfer.expect_continue = true,
             ("transfer-encoding", _) => {
                 return Err(refused("--chunked sends bodies in chunks; other codings are not sent"));
+            }
+            ("expect", _) => {
+                return Err(refused("--expect-continue waits for 100 Continue; nothing else can be expected"));
             }
             ("content-length", _) => return Err(refused("leave it out: it is the length of --body or --body-bytes")),
             ("check-request-id" | "check-request-sent", _) => return Err(refused("leave it out")),
@@ -44,10 +46,9 @@ pub(super) fn headers(texts: &[String]) -> Result<Headers, Problem> {
 }
 
 fn header(text: &str) -> Result<(String, String), Problem> {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let is_visible = |byte: u8| byte == b'\t' || (b' '..0x7f).contains(&byte);
     match text.split_once(':') {
-        Some((name, value)) if !name.is_empty() && name.bytes().all(is_token) && value.bytes().all(is_visible) => {
+        Some((name, value)) if http::is_token(name.as_bytes()) && value.bytes().all(is_visible) => {
             Ok((name.to_owned(), value.trim().to_owned()))
         }
         Some(_) | None => {
@@ -175,13 +176,18 @@ mod tests {
     #[test]
     fn framing_is_never_a_header_of_the_user() {
         let of = |text: &str| headers(&[text.to_owned()]).map_err(|problem| problem.to_string());
-        assert_eq!(of("Transfer-Encoding: chunked"), Ok(Headers { chunked: true, ..Headers::default() }));
-        assert_eq!(of("expect: 100-Continue"), Ok(Headers { expect_continue: true, ..Headers::default() }));
+        let asking = |transfer: BodyTransfer| Headers { transfer, ..Headers::default() };
+        assert_eq!(
+            of("Transfer-Encoding: chunked"),
+            Ok(asking(BodyTransfer { chunked: true, expect_continue: false }))
+        );
+        assert_eq!(of("expect: 100-Continue"), Ok(asking(BodyTransfer { chunked: false, expect_continue: true })));
         let kept = vec![("Host".to_owned(), "a".to_owned())];
         assert_eq!(of("Host: a"), Ok(Headers { kept, ..Headers::default() }));
         for (text, part) in [
             ("Content-Length: 5", "itself"),
             ("Transfer-Encoding: gzip", "itself"),
+            ("Expect: 200-ok", "itself"),
             ("Check-Request-Id: 1", "itself"),
             ("no-colon", "Name: value"),
             ("A: b\r\nC: d", "Name: value"),

@@ -9,7 +9,7 @@ use crate::wire::Token;
 /// The variable without the prefix of ours.
 pub(super) const VARIABLE: &str = "TOKEN";
 
-/// That of the file if one is named, else of the environment, else none.
+/// The token in the file, if one is named, or in the environment.
 pub(crate) fn read(file: Option<&Path>) -> Result<Option<Token>, Problem> {
     match file {
         Some(file) => of_file(file).map(Some),

@@ -26,7 +26,7 @@ use crate::wire::{
 };
 use verdict::life::StreamKind;
 
-/// In flight, beyond the connections: responses to pipelined requests that wait to be written.
+/// Requests in flight beyond the connections: responses to pipelined requests that wait to be written.
 const PIPELINED: u32 = 256;
 /// A process that was sent SIGSTOP shows that it is stopped after this time at the latest.
 const SIGNAL_SHOWS: Duration = Duration::from_millis(500);
@@ -150,7 +150,7 @@ impl FleetBackends {
         self.list.iter().filter_map(|backend| backend.due).map(|(at, _)| at).min()
     }
 
-    /// Tells a process how to misbehave from now on.
+    /// Orders a process to misbehave from now on.
     pub(crate) fn misbehave(&mut self, index: usize, change: &FaultChange) {
         let backend = &mut self.list[index];
         let mut faults = backend.faults.clone();

@@ -11,9 +11,9 @@ use crate::topology::Topology;
 /// Descriptors that the supervisor needs for each backend: its process, its journal, the channel to it, and, while the fleet
 /// starts, the far end of the channel.
 const FILES_A_BACKEND: u64 = 4;
-/// And for each of its addresses, while the fleet starts.
+/// Descriptors for each address of a backend, while the fleet starts.
 const FILES_AN_ADDRESS: u64 = 2;
-/// For itself: the standard streams, its loops, and the least that the API may hold.
+/// Descriptors for the supervisor itself: the standard streams, its loops, and the least that the API may hold.
 const FILES: u64 = 48;
 /// Connections of the API: at least, of those that [`FILES`] has room for, and at most.
 const CONNECTIONS: std::ops::RangeInclusive<u64> = 16..=512;

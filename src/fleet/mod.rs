@@ -13,6 +13,7 @@ mod printer;
 mod process;
 mod start;
 mod start_error;
+mod stops;
 mod supervisor;
 mod waiting;
 

@@ -6,10 +6,9 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use jiff::tz::TimeZone;
 use rustix::process::Signal;
-use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -19,6 +18,7 @@ use crate::fleet::api::command::{
 use crate::fleet::api::feed::{Feed, feed};
 use crate::fleet::api::server::{Api, Sources};
 use crate::fleet::backends::{FleetBackends, FleetRun, Notification};
+use crate::fleet::bind::Listeners;
 use crate::fleet::certificates::{AuthorityFiles, Prepared};
 use crate::fleet::fold::live::LiveView;
 use crate::fleet::fold::log::Log;
@@ -29,10 +29,12 @@ use crate::fleet::printer::{OutputStream, Printer};
 use crate::fleet::process::Notice;
 use crate::fleet::start::{self, Bound};
 use crate::fleet::start_error::StartError;
+use crate::fleet::stops::Stops;
 use crate::fleet::waiting::{Goal, ReplySender, Waiters};
 use crate::io::clock;
 use crate::journal::JournalReader;
 use crate::runfile::{Runfile, Whereabouts};
+use crate::topology::Topology;
 use crate::wire::{
     Action, BackendChange, BackendReport, BackendState, BalanceRequest, Cause, FRAME, FleetEvent, Generator, Instance,
     Record, Token,
@@ -92,31 +94,14 @@ struct RunningFleet {
     _runfile: Runfile,
 }
 
-/// The signals that end a fleet.
-struct Stops {
-    interrupt: SignalStream,
-    terminate: SignalStream,
-    hangup: SignalStream,
-}
-
-impl Stops {
-    fn listen() -> Result<Stops> {
-        let listen = |kind| signal(kind).context("failed to listen to signals");
-        Ok(Stops {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    /// The number of the next one.
-    async fn next(&mut self) -> i32 {
-        tokio::select! {
-            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
-            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
-            _ = self.hangup.recv() => SignalKind::hangup().as_raw_value(),
-        }
-    }
+/// Lets other commands of this user find the fleet.
+fn publish(control: String, token: &Token, topology: &Topology) -> Result<Runfile> {
+    Runfile::publish(&Whereabouts {
+        pid: std::process::id(),
+        control,
+        token: token.as_str().to_owned(),
+        backends: topology.backends.iter().map(|backend| backend.name.clone()).collect(),
+    })
 }
 
 impl RunningFleet {
@@ -127,12 +112,7 @@ impl RunningFleet {
         let token = plan.token.clone().unwrap_or_else(Token::random);
         let calendar = clock::calendar();
         let (notify, notices) = unbounded_channel();
-        let runfile = Runfile::publish(&Whereabouts {
-            pid: std::process::id(),
-            control: api.url(),
-            token: token.as_str().to_owned(),
-            backends: topology.backends.iter().map(|backend| backend.name.clone()).collect(),
-        })?;
+        let runfile = publish(api.url(), &token, &topology)?;
         let (ask, asked) = queues();
         let (feed, hub) = feed();
         let instance = Instance(uuid::Uuid::new_v4().as_u64_pair().1);
@@ -179,14 +159,19 @@ impl RunningFleet {
             printer,
             _runfile: runfile,
         };
-        for (index, listeners) in listening.into_iter().enumerate() {
-            if let Err(why) = fleet.backends.spawn(index, listeners) {
-                let problem = format!("backend {}: {why:#}", fleet.backends.list[index].name);
-                return Err(fleet.give_up(problem).await);
-            }
-        }
+        fleet.spawn_all(listening).await?;
         fleet.tell_of_backends();
         Ok((fleet, api))
+    }
+
+    async fn spawn_all(&mut self, listening: Vec<Listeners>) -> Result<()> {
+        for (index, listeners) in listening.into_iter().enumerate() {
+            if let Err(why) = self.backends.spawn(index, listeners) {
+                let problem = format!("backend {}: {why:#}", self.backends.list[index].name);
+                return Err(self.give_up(problem).await);
+            }
+        }
+        Ok(())
     }
 
     async fn until_all_accept(&mut self) -> Result<()> {

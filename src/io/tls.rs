@@ -59,7 +59,7 @@ impl ResolvesClientCert for NoCertificate {
 }
 
 impl Tls {
-    /// Trusts whom these authorities vouch for, and these servers themselves.
+    /// Trusts certificates that these authorities issued, and those of these servers.
     pub(crate) fn trusting(
         name: ServerName<'static>,
         authorities: RootCertStore,

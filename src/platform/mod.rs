@@ -22,7 +22,7 @@ pub(crate) const SEND: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(not(target_os = "linux"))]
 pub(crate) const SEND: SendFlags = SendFlags::empty();
 
-/// The same for bytes that more bytes follow at once.
+/// How bytes are sent that more bytes follow at once.
 #[cfg(target_os = "linux")]
 pub(crate) const SEND_MORE: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::MORE);
 #[cfg(not(target_os = "linux"))]

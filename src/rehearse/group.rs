@@ -57,34 +57,14 @@ pub(crate) struct Group {
 /// Finds it. `found` are those that may be backends.
 pub(crate) fn choose(order: &RehearsalPlan, names: &WorldNames, found: &[Listens], visits: &Visits) -> Result<Group> {
     let upstreams: Vec<&Upstream> = order.read.iter().flat_map(Configuration::groups).collect();
-    let is_asked = |upstream: &&&Upstream| {
-        upstream.servers.iter().flat_map(|server| listens(server, names)).any(|it| visits.asked.contains(&it))
-    };
-    let candidates: Vec<&&Upstream> = match &order.upstream {
-        Some(name) => upstreams.iter().filter(|upstream| upstream.name == *name).collect(),
-        None => {
-            let asked: Vec<&&Upstream> = upstreams.iter().filter(is_asked).collect();
-            let has_all = |it: &&&Upstream| {
-                let own: BTreeSet<Listens> = it.servers.iter().flat_map(|it| listens(it, names)).collect();
-                visits.asked.is_subset(&own)
-            };
-            // A split has what several of its groups have. Another URL may lead elsewhere.
-            match asked.iter().filter(|it| has_all(it)).collect::<Vec<_>>().as_slice() {
-                [one] if order.urls.len() == 1 => vec![**one],
-                _ => asked,
-            }
-        }
-    };
-    let all_names = |all: &[&&Upstream]| all.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
+    let candidates = candidates(&upstreams, order, names, visits);
+    let all_names = |all: &[&Upstream]| all.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
     match (candidates.as_slice(), &order.upstream) {
         ([one], _) => Ok(Group::of(one, names)),
-        ([], Some(name)) => Err(Problem::new(format!(
-            "has no upstream {name}, only {}",
-            all_names(&upstreams.iter().collect::<Vec<_>>())
-        ))
-        .on(order.file.display())
-        .hint("give one of these names, or leave --upstream out")
-        .into()),
+        ([], Some(name)) => Err(Problem::new(format!("has no upstream {name}, only {}", all_names(&upstreams)))
+            .on(order.file.display())
+            .hint("give one of these names, or leave --upstream out")
+            .into()),
         ([first, rest @ ..], _) if rest.iter().all(|other| alike(first, other, names)) => Ok(Group::of(first, names)),
         ([], None) if visits.together.len() > 1 => {
             let asked: Vec<String> = visits.together.iter().map(ToString::to_string).collect();
@@ -121,6 +101,28 @@ pub(crate) fn choose(order: &RehearsalPlan, names: &WorldNames, found: &[Listens
             all.retain(|it| seen.insert(it.clone()));
             Ok(Group::unknown(all, why))
         }
+    }
+}
+
+/// The one that was chosen by its name, or those whose servers were asked.
+fn candidates<'u>(
+    upstreams: &[&'u Upstream],
+    order: &RehearsalPlan,
+    names: &WorldNames,
+    visits: &Visits,
+) -> Vec<&'u Upstream> {
+    if let Some(name) = &order.upstream {
+        return upstreams.iter().copied().filter(|upstream| upstream.name == *name).collect();
+    }
+    let servers = |upstream: &Upstream| -> BTreeSet<Listens> {
+        upstream.servers.iter().flat_map(|server| listens(server, names)).collect()
+    };
+    let asked: Vec<&Upstream> =
+        upstreams.iter().copied().filter(|it| !visits.asked.is_disjoint(&servers(it))).collect();
+    // A split has what several of its groups have. Another URL may lead elsewhere.
+    match asked.iter().filter(|it| visits.asked.is_subset(&servers(it))).collect::<Vec<_>>().as_slice() {
+        [one] if order.urls.len() == 1 => vec![**one],
+        _ => asked,
     }
 }
 

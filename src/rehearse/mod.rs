@@ -58,7 +58,7 @@ pub(crate) struct Rehearsal {
     places: BTreeSet<Listens>,
     /// Who is asked too and is no backend; with the requests that each has had before the check.
     others: Vec<(Responder, u64)>,
-    /// Of those, who is asked for requests to which another one responds.
+    /// Servers that are asked beside the one that responds to the client: a mirror, an authentication service.
     beside: BTreeSet<Listens>,
     _fleet: Started,
     _server: RunningBalancer,
@@ -84,7 +84,7 @@ struct Surroundings {
     remedied: Remedied,
     /// The balancer's own authority, if it makes itself one.
     root: Option<PathBuf>,
-    /// That of backends over TLS.
+    /// The authority of backends over TLS, where the balancer passes TLS on.
     passed_on: Option<String>,
 }
 
@@ -132,46 +132,33 @@ pub(crate) async fn prepare(order: &RehearsalPlan, stage: &mut Stage) -> Result<
         server::stop_all();
     }
     if fs::read(&order.file).is_ok_and(|now| now != *content) {
-        world::lay(&order.file, content).with_context(|| format!("failed to lay {}", order.file.display()))?;
+        lay(&order.file, content)?;
     }
     let mut scouted = scouting::Scouted::new(order, &around.names, tls.config()?, missed)?;
-    let after = match order.after() {
-        Some(after) => {
-            around.take_place(order, &after.file)?;
-            let (group, _) = around.look_behind(&after, &mut scouted)?;
-            // The file itself from here on, until the check has the other one take its place.
-            world::lay(&order.file, content).with_context(|| format!("failed to lay {}", order.file.display()))?;
-            Some(group)
-        }
-        None => None,
-    };
+    let after = around.look_ahead(order, content, &mut scouted)?;
     let (group, listening) = around.look_behind(order, &mut scouted)?;
     let groups: Vec<&Group> = [&group].into_iter().chain(&after).collect();
     let all: Vec<Listens> = groups.iter().flat_map(|group| group.listens.clone()).collect();
     let addresses: Vec<SocketAddr> = all.iter().filter_map(Listens::address).collect();
     refuse_clients_among(order, &addresses)?;
-    let proxied = scouted.is_proxied();
     let secure = scouted.is_secure(order, &all)?;
     let secured = secure.then(|| tls.write(addresses.iter().map(SocketAddr::ip))).transpose()?;
     // A balancer that passes TLS on shows the certificate of its backends.
     around.passed_on = (secure && around.places.iter().any(|it| it.secure)).then(|| tls.pem());
     let beside = scouted.beside();
     let mut backends = naming::merge(groups.iter().map(|group| group.backends(&around.names)));
-    for backend in &mut backends {
-        backend.health = scouted.health_of(&backend.listens, &all, secure);
-    }
-    let places: Vec<Listens> = all.iter().chain(backends.iter().flat_map(|backend| &backend.health)).cloned().collect();
-    let others = scouted.keep_but(&places);
     if backends.is_empty() {
         let what = "none of those that it asked is a backend";
         return Err(Problem::new(what).on(order.balancer.title).hint("leave one of --answer out").into());
     }
+    backends.iter_mut().for_each(|it| it.health = scouted.health_of(&it.listens, &all, secure));
+    let places: Vec<Listens> = all.iter().chain(backends.iter().flat_map(|backend| &backend.health)).cloned().collect();
+    let options = options(&backends, scouted.is_proxied(), secured.as_ref());
+    let others = scouted.keep_but(&places);
     for group in &groups {
         copy::make_way(&group.sockets())?;
     }
-    let (remote, fleet) =
-        start_fleet(&options(&backends, proxied, secured.as_ref())).await.context("failed to start the backends")?;
-    drop(remote);
+    let (_, fleet) = start_fleet(&options).await.context("failed to start the backends")?;
     let server = around.start()?;
     scouting::settle(order, &around.places, around.authority()?.as_deref())?;
     // It may have made itself one meanwhile.
@@ -192,15 +179,17 @@ pub(crate) async fn prepare(order: &RehearsalPlan, stage: &mut Stage) -> Result<
         places: places.into_iter().collect(),
         others: others
             .into_iter()
-            .map(|other| {
-                let before = other.requests();
-                (other, before)
-            })
+            .map(|other| (other.requests(), other))
+            .map(|(before, other)| (other, before))
             .collect(),
         beside,
         _fleet: fleet,
         _server: server,
     })
+}
+
+fn lay(file: &Path, content: &[u8]) -> Result<()> {
+    world::lay(file, content).with_context(|| format!("failed to lay {}", file.display()))
 }
 
 /// What the file says of the group, until the one that takes its place says otherwise.
@@ -335,7 +324,17 @@ impl Surroundings {
     /// Another file takes the place of the balancer's.
     fn take_place(&self, order: &RehearsalPlan, file: &Path) -> Result<()> {
         let content = fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
-        world::lay(&order.file, &content).with_context(|| format!("failed to lay {}", order.file.display()))
+        lay(&order.file, &content)
+    }
+
+    /// What stands behind the file that takes the place of this one, if there is one. Then this one has its place again, until the check
+    /// has the other take it.
+    fn look_ahead(&mut self, order: &RehearsalPlan, content: &[u8], scouted: &mut Scouted) -> Result<Option<Group>> {
+        let Some(after) = order.after() else { return Ok(None) };
+        self.take_place(order, &after.file)?;
+        let (group, _) = self.look_behind(&after, scouted)?;
+        lay(&order.file, content)?;
+        Ok(Some(group))
     }
 
     /// Who is asked behind a balancer with that configuration; and addresses that it listens on and this machine lacks. It has ended then.

@@ -138,6 +138,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn what_a_balancer_lacks_is_read_from_its_own_words() {
         let stand_in = |path: &str| vec![Remedy::StandIn(path.into())];
         for (line, expected) in [

@@ -28,7 +28,7 @@ use crate::report::phrases::what_came;
 
 /// Requests that bring nothing new before a round ends.
 const QUIET: usize = 20;
-/// The same where other groups of the file may get a part of them: 1 in 60 is found with 99 % certainty.
+/// Requests that bring nothing new where other groups of the file may get a part of them: 1 in 60 is found with 99 % certainty.
 const SPREAD: usize = 300;
 const SPREAD_TIME: Duration = Duration::from_secs(2);
 /// After somebody new was found, it is soon time to put somebody there.

@@ -252,7 +252,7 @@ fn rate(frame: &mut Frame, model: &Model, area: Rect) {
     frame.render_widget(plot.max(height).data(shown), area);
 }
 
-/// What the highest of the plot stands for: a short burst, such as a check, does not dwarf all else.
+/// The value at the top of the plot: a short burst, such as a check, does not dwarf all else.
 fn height(seconds: &[u64]) -> u64 {
     let mut busy: Vec<u64> = seconds.iter().copied().filter(|count| *count > 0).collect();
     busy.sort_unstable();

@@ -19,7 +19,7 @@ use crate::fleet::joint::{
     Api, CommandReceiver, CommandRefusal, FaultChange, Feed, InFlightCount, Listening, LiveView, Metrics, RecordStore,
     Sources, SupervisorCommand, feed, queues,
 };
-use crate::fleets::{Fleets, Heirs};
+use crate::fleets::{Fleets, Heirs, KnownBackend};
 use crate::io::clock;
 use crate::platform::machine_name;
 use crate::remote::FleetChoice;
@@ -67,7 +67,6 @@ impl View {
         let listening = Listening::bind(ControlAddress::Required(control), "the view", "--control");
         let listening = listening.map_err(|(what, hint)| Problem::new(what).hint(hint))?;
         let calendar = clock::calendar();
-        let generator = |place: usize| Generator(place as u16);
         let names: FleetNames =
             fleets.backends.iter().enumerate().map(|(place, it)| (generator(place), it.name.clone())).collect();
         let count = fleets.backends.len();
@@ -91,19 +90,12 @@ impl View {
         };
         let api = Api::serve(listening, None, sources)?;
         let (tell, news) = unbounded_channel();
-        let (mut backends, mut places) = (Vec::new(), HashMap::new());
-        let statuses = fleets.statuses().await?;
+        let hosts = fleets.hosts.iter().enumerate();
+        let places = hosts.flat_map(|(host, known)| known.places.iter().map(move |(id, place)| ((host, *id), *place)));
+        let places = places.collect();
+        let backends = statuses(&fleets, &places).await?;
         for (host, known) in fleets.hosts.iter().enumerate() {
-            places.extend(known.places.iter().map(|(id, place)| ((host, *id), *place)));
             spawn_local(Source::new(known.remote.clone(), known.has_our_clock).run(host, tell.clone()));
-        }
-        for (place, known) in fleets.backends.iter().enumerate() {
-            let own = statuses[known.host]
-                .backends
-                .iter()
-                .find(|it| places.get(&(known.host, it.id)) == Some(&(place as u16)));
-            let Some(own) = own else { bail!("{} has just left", known.name) };
-            backends.push(BackendStatus { name: known.name.clone(), id: generator(place), ..own.clone() });
         }
         if fleets.may_change() {
             spawn_local(look_for_more(fleets.clone(), tell.clone()));
@@ -212,7 +204,6 @@ impl View {
     fn join(&mut self, fleets: Fleets) {
         let (host, first) = (self.fleets.hosts.len(), self.backends.len());
         self.fleets = fleets;
-        let generator = |place: usize| Generator(place as u16);
         for (place, known) in self.fleets.backends.iter().enumerate().skip(first) {
             let Some(known_of) = self.backends.first().cloned() else { continue };
             // Until its own fleet says more.
@@ -334,6 +325,24 @@ impl View {
             let _ = tell.send((0, SourceNews::Done(reply, result)));
         });
     }
+}
+
+/// The number in the view of the backend at that place.
+fn generator(place: usize) -> Generator {
+    Generator(place as u16)
+}
+
+/// The backends in the order of the view, as their fleets report them; `places` has where each of them stands there.
+async fn statuses(fleets: &Fleets, places: &HashMap<(usize, Generator), u16>) -> Result<Vec<BackendStatus>> {
+    let reported = fleets.statuses().await?;
+    let of = |(place, known): (usize, &KnownBackend)| {
+        let is_there = |it: &&BackendStatus| places.get(&(known.host, it.id)) == Some(&(place as u16));
+        let Some(own) = reported[known.host].backends.iter().find(is_there) else {
+            bail!("{} has just left", known.name)
+        };
+        Ok(BackendStatus { name: known.name.clone(), id: generator(place), ..own.clone() })
+    };
+    fleets.backends.iter().enumerate().map(of).collect()
 }
 
 /// Finds fleets that join, as long as anybody wants to know.

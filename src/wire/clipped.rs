@@ -11,7 +11,7 @@ pub(crate) struct Clipped<const N: usize> {
     pub(super) length: u32,
 }
 
-/// The same, of a text that is elsewhere.
+/// The beginning of a text that is kept elsewhere, and its whole length.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct ClippedText<'t, const N: usize> {
     kept: &'t [u8],

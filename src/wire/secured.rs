@@ -11,7 +11,7 @@ use verdict::HandshakeFailure;
 
 /// A record keeps this much of the name that the client asked for.
 const NAME_BYTES: usize = 32;
-/// And this much of the client's common name.
+/// A record keeps this much of the common name in the client's certificate.
 const CLIENT_BYTES: usize = 24;
 
 /// A certificate with those between it and its authority, and its key, in PEM.

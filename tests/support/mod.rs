@@ -312,7 +312,7 @@ impl Fleet {
         fleet
     }
 
-    /// So many backends on ports of their own, and further flags.
+    /// That many backends on ports of their own, and further flags.
     pub fn of(backends: usize, flags: &[&str]) -> (Fleet, Vec<u16>) {
         let ports = ports(backends);
         (Fleet::start(&[&["--ports", &list(&ports)], flags].concat()), ports)

@@ -13,7 +13,7 @@ use verdict::BadCertificate;
 
 use crate::Time;
 
-/// A way in which a backend misbehaves. Health is answered as ever, except under [`Fault::Unhealthy`], which touches nothing else.
+/// A way in which a backend misbehaves. Health checks are answered as before, except under [`Fault::Unhealthy`], which touches nothing else.
 ///
 /// As text: a word and what it needs, joined by colons, and the share of requests last, all of them if it is left out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,4 +1,4 @@
-//! What the supervisor's API says and is told: shapes, all of them with a version.
+//! What the supervisor's API sends and takes: shapes, all of them with a version.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What the live view is told: once all of it, then ten times a second what has changed. Places are those of `FleetStatus::backends`.
+//! What the live view gets: a snapshot first, then ten times a second what has changed. Places are those of `FleetStatus::backends`.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! The chunked framing: RFC 9112 §7.1. One reading for all: lines end with CRLF, because readers differ on anything else.
 
 use crate::Malformed;
+use crate::token::is_token_byte;
 
 /// Where in the chunks a reader is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,6 +132,7 @@ impl ChunkState {
     }
 
     /// One byte of the framing.
+    #[expect(clippy::too_many_lines, reason = "the states of the framing, a line for each step")]
     fn next(self, byte: u8) -> Result<ChunkState, Malformed> {
         Ok(match (self, byte) {
             (ChunkState::Size { size, digits }, _) if byte.is_ascii_hexdigit() => {
@@ -180,7 +182,7 @@ impl ChunkState {
                 return Err(Malformed::TrailersTooLong);
             }
             (ChunkState::TrailerName { seen }, b':') => ChunkState::TrailerValue { seen: seen + 1 },
-            (ChunkState::Trailer { seen } | ChunkState::TrailerName { seen }, _) if is_token(byte) => {
+            (ChunkState::Trailer { seen } | ChunkState::TrailerName { seen }, _) if is_token_byte(byte) => {
                 ChunkState::TrailerName { seen: seen + 1 }
             }
             (ChunkState::TrailerValue { seen }, _) if is_text(byte) => ChunkState::TrailerValue { seen: seen + 1 },
@@ -204,11 +206,6 @@ impl ChunkState {
 /// A character of a field's value: RFC 9110 §5.5.
 fn is_text(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
-}
-
-/// A character of a token: RFC 9110 §5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod named;
 pub mod proxy_protocol;
 mod stream;
 mod target;
+mod token;
 mod version;
 pub mod ws;
 
@@ -31,4 +32,5 @@ pub use malformed::Malformed;
 pub use message::{ConnectionOptions, Field, Fields, RequestHead, ResponseHead, Room, is_hop_by_hop, list, reason};
 pub use stream::{StreamId, Written};
 pub use target::{RequestTarget, is_host};
+pub use token::is_token;
 pub use version::HttpVersion;

@@ -370,6 +370,7 @@ fn may_become_proxy_header(bytes: &[u8]) -> bool {
 }
 
 /// The phrase that IANA registered for a status; a status without one has none, which RFC 9112 §4 allows.
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub fn reason(status: u16) -> &'static str {
     match status {
         100 => "Continue",

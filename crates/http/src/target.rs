@@ -135,7 +135,7 @@ fn is_name_byte(byte: u8) -> bool {
     NAME_BYTES[usize::from(byte)]
 }
 
-/// The same with bytes that are percent-encoded.
+/// Whether it is a name of a host in which some bytes may be percent-encoded.
 fn is_encoded_name(host: &[u8]) -> bool {
     host.iter().all(|byte| is_name_byte(*byte) || *byte == b'%') && percents_are_right(host)
 }

@@ -164,12 +164,12 @@ impl Ledger {
         ledger
     }
 
-    /// The same where some backend's records of these times are missing: its host is gone.
+    /// Notes that some backend's records of these times are missing: its host is gone.
     pub fn without_records_of(self, times: Vec<(Moment, Moment)>) -> Ledger {
         Ledger { unrecorded: times, ..self }
     }
 
-    /// The same where backends are on hosts with clocks of their own: by the place of the backend.
+    /// Notes the clocks of backends on several hosts, by the place of the backend.
     pub fn with_clocks(self, clocks: Vec<RecordClock>) -> Ledger {
         Ledger { clocks, ..self }
     }

@@ -41,14 +41,3 @@ http::named_enum! {
     /// As reports and `--allow` name it.
     fn name;
 }
-
-impl Outcome {
-    /// Whether no response of a backend came back: the backends, or the way to them, failed the client.
-    pub fn is_failure(self) -> bool {
-        match self {
-            Outcome::Lost | Outcome::NotReached | Outcome::Balancer | Outcome::Truncated | Outcome::NoResponse => true,
-            Outcome::Delivered | Outcome::Retried | Outcome::Duplicated | Outcome::Mirrored => false,
-            Outcome::Stale | Outcome::Swapped | Outcome::Altered | Outcome::Refused | Outcome::Unrecorded => false,
-        }
-    }
-}

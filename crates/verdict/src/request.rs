@@ -28,7 +28,7 @@ pub const SENT_HEADER: &str = "Check-Request-Sent";
 /// Fields of the user's own beyond this number share its last bit in a [`FieldMask`].
 pub const MASKED_FIELDS: usize = 16;
 
-/// A request as its client sends it, to be told to the backends.
+/// A request as its client sends it, for the backends to compare with what arrives.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent<'a> {
     /// The method, which is case-sensitive.

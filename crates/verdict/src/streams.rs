@@ -96,7 +96,7 @@ pub struct StreamObservation {
     pub foreign: u32,
     /// Messages that the client sent over a WebSocket.
     pub sent: u32,
-    /// Of those the ones that came back.
+    /// Messages of the client that came back.
     pub echoes: Sequence,
     /// How the stream ended for the client.
     pub end: ClientEnd,

@@ -88,7 +88,7 @@ pub struct Pins {
     pub by_backend: Vec<u64>,
     /// Requests that were sent after their client had got its first response.
     pub later: u64,
-    /// Of those, the ones that went elsewhere than that answer had come from.
+    /// Later requests that went to another backend than the one that gave the client its first response.
     pub left: u64,
     /// Of these, the ones whose backend went on getting requests at that time: it was there, and was left all the same.
     pub left_alive: u64,

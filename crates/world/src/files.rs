@@ -22,7 +22,7 @@ pub const FOLDER: &str = "/run/world";
 const OWN: &str = "world";
 /// Folders within folders that are made anew.
 const DEEPEST: usize = 6;
-/// The same where everybody leaves what nobody relies on.
+/// Folders within temporary folders that are made anew: nobody relies on what is deeper.
 const TEMPORARY: usize = 1;
 /// Folders that are made anew in one; a cache may have a million.
 const MOST: usize = 2000;

@@ -42,7 +42,7 @@ pub(crate) enum Packets {
 pub(crate) enum Via {
     /// The destination is an address of this namespace.
     Here,
-    /// Nowhere: whoever sends there learns it at once.
+    /// Nowhere: a sender gets an error at once.
     Nowhere,
     /// To a router on this link, from this address of ours if the sender has none.
     Router { link: u32, router: IpAddr, source: Option<IpAddr> },
@@ -120,7 +120,7 @@ impl Netlink {
         self.order(RouteNetlinkMessage::DelRoute(route(to, prefix, via, table)), 0)
     }
 
-    /// From now on they are dropped, and nobody is told.
+    /// From now on they are dropped, without an ICMP error.
     pub(crate) fn drop_packets(&mut self, packets: Packets, priority: u32) -> io::Result<()> {
         self.order(RouteNetlinkMessage::NewRule(drop_message(packets, priority)), NLM_F_CREATE | NLM_F_EXCL)
     }

@@ -22,7 +22,7 @@ pub const BALANCER_NETWORK: &str = "/run/world/balancer";
 
 /// The balancer's own address on the link.
 pub const BALANCER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-/// That of the backends' network, where the world's DNS answers.
+/// The address of the backends' network on the link, where the world's DNS responds.
 pub const BACKENDS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 /// The balancer's end in IPv6.
 pub const BALANCER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1);

@@ -194,7 +194,7 @@ impl GrpcCall {
         Some(5 + u32::from_be_bytes([a, b, c, d]) as usize)
     }
 
-    /// Of those that are written, while nothing has been sent.
+    /// The messages in the output, while nothing of it has been sent.
     fn count_messages(&self) -> u32 {
         let (mut count, mut rest) = (0, &self.output[..]);
         while let Some(&[_, a, b, c, d]) = rest.first_chunk::<5>() {

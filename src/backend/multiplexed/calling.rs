@@ -31,7 +31,7 @@ enum CallStage {
     Held(Moment),
     /// Its head is out, or in the output.
     Responding,
-    /// The same; a fault leaves half of its first message.
+    /// Its head is out, or in the output, and a fault leaves half of its first message.
     Cutting(AfterHalf),
     /// Half of a message follows, then the end of the connection.
     Breaking,

@@ -14,7 +14,7 @@ pub(super) fn pod(text: &mut Lines) {
         .add(8, "seccompProfile: { type: RuntimeDefault }");
 }
 
-/// And all of their containers.
+/// The security context of every container.
 pub(super) fn security(text: &mut Lines) {
     text.add(8, "securityContext:")
         .add(10, "allowPrivilegeEscalation: false")

@@ -130,23 +130,7 @@ pub(crate) fn read(source: &ConfigFile, environment: Environment) -> Configurati
                     latest = from.and_then(|from| defaults.get(from).cloned()).unwrap_or_default();
                     Open::Defaults(name)
                 }
-                "backend" | "listen" => {
-                    let settings = inherited().unwrap_or_default();
-                    let upstream = Upstream {
-                        name,
-                        servers: Vec::new(),
-                        keeps_away: None,
-                        method: method(&[]),
-                        not_understood: Vec::new(),
-                    };
-                    Open::Proxy(Section {
-                        settings,
-                        upstream,
-                        authorities: Vec::new(),
-                        names: Vec::new(),
-                        with_values: true,
-                    })
-                }
+                "backend" | "listen" => Open::Proxy(Section::new(name, inherited().unwrap_or_default())),
                 "peers" | "mailers" | "ring" => Open::Companions,
                 _ => Open::Other,
             };
@@ -161,10 +145,8 @@ pub(crate) fn read(source: &ConfigFile, environment: Environment) -> Configurati
         }
     }
     close(open, &mut configuration, &mut defaults, &mut latest);
-    for file in &mut configuration.authorities {
-        if let (Some(base), false) = (&ca_base, file.starts_with('/')) {
-            *file = format!("{}/{file}", base.trim_end_matches('/'));
-        }
+    if let Some(base) = ca_base {
+        lay_below(&base, &mut configuration.authorities);
     }
     if let Some(why) = conditional {
         for upstream in &mut configuration.upstreams {
@@ -172,6 +154,13 @@ pub(crate) fn read(source: &ConfigFile, environment: Environment) -> Configurati
         }
     }
     configuration
+}
+
+/// Files that are named from a folder.
+fn lay_below(base: &str, files: &mut [String]) {
+    for file in files.iter_mut().filter(|file| !file.starts_with('/')) {
+        *file = format!("{}/{file}", base.trim_end_matches('/'));
+    }
 }
 
 fn close(
@@ -259,6 +248,12 @@ fn method(algorithm: &[&str]) -> UpstreamMethod {
 }
 
 impl Section {
+    fn new(name: String, settings: SectionSettings) -> Section {
+        let upstream =
+            Upstream { name, servers: Vec::new(), keeps_away: None, method: method(&[]), not_understood: Vec::new() };
+        Section { settings, upstream, authorities: Vec::new(), names: Vec::new(), with_values: true }
+    }
+
     fn line(&mut self, words: &[String], place: &str) {
         match words.first().map(String::as_str) {
             Some("server") => {

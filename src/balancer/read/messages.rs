@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// The same lines, of which those that are JSON are as a person would write them: `error: unrecognized directive: x`.
+/// Lines of a log, those in JSON rewritten as a person would write them: `error: unrecognized directive: x`.
 pub(crate) fn plain(lines: &str) -> String {
     let all: Vec<Cow<str>> = lines.lines().map(line).collect();
     all.join("\n")

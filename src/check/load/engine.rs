@@ -85,6 +85,17 @@ struct Engine<'a> {
     conditional: bool,
 }
 
+fn rules(load: &Load) -> Rules<'_> {
+    Rules {
+        identity: &load.identity,
+        body_limit: load.body_limit,
+        cookies: matches!(load.vary, Vary::Jar { .. }),
+        heads: false,
+        session: load.session.as_ref(),
+        grpc: load.request.is_call(),
+    }
+}
+
 impl<'a> Engine<'a> {
     fn new(
         load: &'a Load,
@@ -116,14 +127,7 @@ impl<'a> Engine<'a> {
         observations.reserve_exact(room);
         Ok(Engine {
             load,
-            rules: Rules {
-                identity: &load.identity,
-                body_limit: load.body_limit,
-                cookies: matches!(load.vary, Vary::Jar { .. }),
-                heads: false,
-                session: load.session.as_ref(),
-                grpc: load.request.is_call(),
-            },
+            rules: rules(load),
             backends,
             samples: Samples::default(),
             progress,

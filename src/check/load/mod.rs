@@ -44,7 +44,7 @@ pub(crate) use error::DriveError;
 pub(crate) use identify::{BackendNames, Identity};
 pub(crate) use pace::Pacing;
 pub(crate) use prober::{Held, Probe, ProbeConnection, ProbeResult, Prober};
-pub(crate) use request::{BadHeader, BodyTransfer, RequestSpec};
+pub(crate) use request::{BodyTransfer, RequestSpec};
 pub(crate) use samples::Samples;
 use verdict::observation::Observation;
 

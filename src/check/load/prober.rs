@@ -84,10 +84,10 @@ pub(crate) struct Probe<'a> {
 /// On which connection a probe is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum ProbeConnection {
-    /// One of its own, which ends with it.
+    /// A new connection, which ends with the request.
     #[default]
     Fresh,
-    /// That of this slot, opened if there is none (any more), and kept if the other end lets it.
+    /// The connection of this slot, opened if there is none (any more), and kept if the other end lets it.
     Kept(usize),
 }
 
@@ -289,8 +289,8 @@ impl Prober {
             ProbeConnection::Fresh => None,
             ProbeConnection::Kept(slot) => Some(slot),
         };
-        let (mut exchange, number) = self.take_kept(slot).unwrap_or_else(|| (ClientExchange::new(), NO_CONNECTION));
         let now = clock::now();
+        let (mut exchange, connection) = self.connect(slot, probe.source)?;
         let index = self.observations.len();
         let sequence = self.first + index as u64;
         let fields = self.request.fields_with(probe.headers, probe.replaced);
@@ -305,25 +305,17 @@ impl Prober {
             head_only: method == "HEAD",
             conditional: self.request.is_conditional(),
         };
-        let (failed, number) = if exchange.is_open() {
-            (None, number)
-        } else if let Some(outcome) = self.open(&mut exchange, probe.source)? {
-            (Some(outcome), NO_CONNECTION)
-        } else {
-            self.opened += 1;
-            (None, self.opened - 1)
-        };
         if let Some(progress) = &self.progress {
             progress.probed.fetch_add(1, Ordering::Relaxed);
         }
         self.observations.push(unanswered(now, 0, exchange.is_reused()));
-        self.connections.push(number);
-        let state = match failed {
-            Some(outcome) => {
+        self.connections.push(connection.unwrap_or(NO_CONNECTION));
+        let state = match connection {
+            Err(outcome) => {
                 exchange.refuse(question);
                 ProbeState::Over(outcome)
             }
-            None => {
+            Ok(_) => {
                 let parts = Parts {
                     method,
                     path: probe.path.unwrap_or(&self.target.path),
@@ -357,6 +349,23 @@ impl Prober {
         if !wait.is_zero() {
             std::thread::sleep(wait);
         }
+    }
+
+    /// A kept connection that can carry another request, or a new one; with its number, or why the peer refused it.
+    fn connect(
+        &mut self,
+        slot: Option<usize>,
+        source: Option<IpAddr>,
+    ) -> Result<(ClientExchange, Result<u32, ClientOutcome>), DriveError> {
+        if let Some((exchange, number)) = self.take_kept(slot) {
+            return Ok((exchange, Ok(number)));
+        }
+        let mut exchange = ClientExchange::new();
+        if let Some(outcome) = self.open(&mut exchange, source)? {
+            return Ok((exchange, Err(outcome)));
+        }
+        self.opened += 1;
+        Ok((exchange, Ok(self.opened - 1)))
     }
 
     /// Opens a connection, or says why the peer refused it.
@@ -473,7 +482,7 @@ impl Prober {
         self.opened
     }
 
-    /// The same, and what a report shows of the responses.
+    /// All observations, and what a report shows of the responses.
     pub(crate) fn into_observations(self) -> (Vec<Observation>, Samples) {
         (self.observations, self.samples)
     }

@@ -38,7 +38,7 @@ fn load(address: SocketAddr, requests: u64) -> Load {
 /// What is sent: that method with those bodies.
 fn request(method: &str, bodies: &[&[u8]], chunked: bool) -> Arc<RequestSpec> {
     let bodies: Vec<Arc<[u8]>> = bodies.iter().map(|body| Arc::from(*body)).collect();
-    Arc::new(RequestSpec::new(method, &[], &bodies, BodyTransfer { chunked, ..BodyTransfer::default() }).unwrap())
+    Arc::new(RequestSpec::new(method, &[], &bodies, BodyTransfer { chunked, ..BodyTransfer::default() }))
 }
 
 /// A port where nobody listens.
@@ -350,10 +350,12 @@ fn bodies_are_sent_in_turn_and_in_chunks_if_wanted() {
 fn a_body_waits_until_it_is_asked_for_or_for_a_second() {
     let spec = |bodies: &[&[u8]]| {
         let bodies: Vec<Arc<[u8]>> = bodies.iter().map(|body| Arc::from(*body)).collect();
-        Arc::new(
-            RequestSpec::new("POST", &[], &bodies, BodyTransfer { expect_continue: true, ..BodyTransfer::default() })
-                .unwrap(),
-        )
+        Arc::new(RequestSpec::new(
+            "POST",
+            &[],
+            &bodies,
+            BodyTransfer { expect_continue: true, ..BodyTransfer::default() },
+        ))
     };
     for (first, least) in [("HTTP/1.1 100 Continue\r\n\r\n", 0), ("", 900)] {
         let address = server(move |_, mut peer| {

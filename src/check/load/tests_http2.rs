@@ -217,7 +217,7 @@ fn bodies_share_the_windows_of_their_connection() {
         }
     });
     let body: Arc<[u8]> = vec![b'x'; 300_000].into();
-    let request = Arc::new(RequestSpec::new("POST", &[], &[body], BodyTransfer::default()).unwrap());
+    let request = Arc::new(RequestSpec::new("POST", &[], &[body], BodyTransfer::default()));
     let traffic = run(&Load { request, ..load(address, 2, 8, 64) });
     assert_eq!(of_outcome(&traffic, ClientOutcome::Response), 64);
 }
@@ -276,8 +276,7 @@ fn a_call_ends_as_its_status_says_and_one_without_has_not_ended_well() {
         }
     });
     let fields = crate::check::grpc::with_fields(Some(Duration::from_secs(2)), Vec::new());
-    let request =
-        RequestSpec::new("POST", &fields, &crate::check::grpc::messages(&[]), BodyTransfer::default()).unwrap();
+    let request = RequestSpec::new("POST", &fields, &crate::check::grpc::messages(&[]), BodyTransfer::default());
     assert!(request.is_call());
     let traffic = run(&Load { request: Arc::new(request), ..load(address, 1, 1, 7) });
     let seen: Vec<_> = traffic.observations.iter().map(|it| (it.outcome, it.status, it.flaw)).collect();

@@ -257,7 +257,7 @@ fn large_bodies_go_both_ways() {
         }
     });
     let load = Load {
-        request: Arc::new(RequestSpec::new("POST", &[], &[vec![b'x'; BYTES].into()], BodyTransfer::default()).unwrap()),
+        request: Arc::new(RequestSpec::new("POST", &[], &[vec![b'x'; BYTES].into()], BodyTransfer::default())),
         connections: 2,
         ..server.load(6)
     };

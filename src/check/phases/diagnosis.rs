@@ -80,6 +80,7 @@ impl Unmet<'_> {
     }
 
     /// Where a response came, and it is no backend's.
+    #[expect(clippy::too_many_lines, reason = "a hint for each status")]
     fn by_status(&self) -> (String, String) {
         let seen = self.seen;
         let status_line = seen.head.lines().next().unwrap_or_default().trim().to_owned();

@@ -60,7 +60,7 @@ pub(crate) fn load(session: &CheckSession, inference: &Inference, first: u64) ->
         targets,
         run: session.run,
         first,
-        request: Arc::new(plan.request.spec()?),
+        request: Arc::new(plan.request.spec()),
         connections: plan.connections_at_once(),
         streams: if shares_connections { plan.load.multiplex } else { 1 },
         first_connection: session.client.with(|prober, _| prober.opened()),

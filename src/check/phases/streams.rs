@@ -82,7 +82,7 @@ fn stream_load(session: &CheckSession, streams: &StreamPlan) -> Result<StreamLoa
         target: session.client.target().clone(),
         run: session.run,
         first: session.client.next_sequence(),
-        request: Arc::new(plan.request.spec()?),
+        request: Arc::new(plan.request.spec()),
         identity: session.identity.clone(),
         kind: streams.kind,
         streams: streams.count,

@@ -187,7 +187,7 @@ impl LiveView {
         Frame { figures: self.figures(now, backends), backends: changed.then(|| backends.to_vec()), ..frame }
     }
 
-    /// The same while nobody looks: it is kept for those who will, as far as they will see it.
+    /// Ends the frame while nobody looks: what those will see who look later is kept.
     pub(crate) fn pass(&mut self, now: Moment) -> Frame {
         self.turn_to(self.calendar.unix(now) / 1_000_000_000);
         self.window.end_part(now);

@@ -98,7 +98,7 @@ impl RecordStore {
         self.names.clone()
     }
 
-    /// Those from one number on and before another, at most `most`.
+    /// Records from one number on and before another, at most `most`.
     pub(crate) fn window(&self, from: u64, end: u64, most: usize) -> RecordPage {
         let start = from.max(self.first);
         let skip = usize::try_from(start - self.first).unwrap_or(usize::MAX).min(self.kept.len());
@@ -108,7 +108,7 @@ impl RecordStore {
         RecordPage { start, missed: self.first.saturating_sub(from), words }
     }
 
-    /// The same with the head of a batch. From a number that is not given out yet on there are none, and `next` says from where
+    /// Records from one number on and before another, at most `most`, with the head of a batch. From a number that is not given out yet on there are none, and `next` says from where
     /// there will be.
     pub(crate) fn batch(&self, from: u64, end: u64, most: usize, now: Moment) -> (BatchHead, Vec<StoredRecord>) {
         let RecordPage { start, missed, words } = self.window(from.min(end), end, most);

@@ -1,4 +1,4 @@
-// The way to the fleet: what it tells, and what it is told.
+// The requests of the page to the fleet, and the events that the fleet sends.
 
 // The token is in the fragment of the address that the fleet printed: no browser sends it. It is kept for this tab.
 const fragment = new URLSearchParams(location.hash.slice(1)).get("token");

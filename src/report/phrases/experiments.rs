@@ -14,6 +14,7 @@ pub(super) fn lines(experiments: &[ExperimentResult]) -> Vec<String> {
 }
 
 /// None for what was not made: that has a line for each reason.
+#[expect(clippy::too_many_lines, reason = "a sentence for each experiment")]
 fn line(facts: &ExperimentFacts) -> Option<String> {
     use ExperimentFacts as Facts;
     Some(match facts {

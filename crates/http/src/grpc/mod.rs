@@ -17,9 +17,7 @@ pub const STATUS_FIELD: &str = "grpc-status";
 pub const MESSAGE_FIELD: &str = "grpc-message";
 /// How long the client waits for the whole call, see [`parse_timeout`].
 pub const TIMEOUT_FIELD: &str = "grpc-timeout";
-/// How the messages that are marked as compressed are.
-pub const ENCODING_FIELD: &str = "grpc-encoding";
-/// Which of those the other end reads.
+/// Which codings of messages the other end reads.
 pub const ACCEPT_ENCODING_FIELD: &str = "grpc-accept-encoding";
 
 /// Whether a Content-Type is that of a call.

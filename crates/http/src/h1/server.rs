@@ -116,16 +116,6 @@ impl ServerConnection {
         self.stream
     }
 
-    /// Whether the next byte begins a request.
-    pub fn awaits_head(&self) -> bool {
-        self.stage == RequestState::Head
-    }
-
-    /// Whether a body is being read.
-    pub fn awaits_body(&self) -> bool {
-        matches!(self.stage, RequestState::Body(_))
-    }
-
     /// Whether nothing is read any more.
     pub fn is_over(&self) -> bool {
         self.stage == RequestState::Over

@@ -5,7 +5,7 @@ use httparse::Header;
 use crate::framing::FramingFields;
 use crate::h2::hpack::Block;
 use crate::message::{Field, Fields, RequestHead, ResponseHead};
-use crate::{Framing, HttpVersion, Malformed, RequestTarget, is_host};
+use crate::{Framing, HttpVersion, Malformed, RequestTarget, is_host, is_token};
 
 /// The head of a request whose fields are known to be ones.
 #[derive(Clone, Copy, Debug)]
@@ -64,11 +64,6 @@ impl<'s> Request<'s> {
             expects_continue: self.expects_continue,
             length: 0,
         }
-    }
-
-    /// Pseudo-fields, in the order in which they came.
-    pub fn pseudo_fields(&self) -> impl Iterator<Item = (&'s [u8], &'s [u8])> + use<'s> {
-        self.block.iter().take(self.pseudo)
     }
 
     pub(super) fn is_head(&self) -> bool {
@@ -262,25 +257,6 @@ fn check_field(name: &[u8], value: &[u8]) -> Result<(), Malformed> {
         }
         _ => Ok(()),
     }
-}
-
-/// A token as RFC 9110 §5.6.2 has it.
-fn is_token(name: &[u8]) -> bool {
-    const TOKEN: [bool; 256] = {
-        let (mut token, mut byte) = ([false; 256], 0);
-        while byte < 256 {
-            token[byte] = (byte as u8).is_ascii_alphanumeric();
-            byte += 1;
-        }
-        let others = b"!#$%&'*+-.^_`|~";
-        let mut place = 0;
-        while place < others.len() {
-            token[others[place] as usize] = true;
-            place += 1;
-        }
-        token
-    };
-    !name.is_empty() && name.iter().all(|byte| TOKEN[usize::from(*byte)])
 }
 
 /// Of bytes that are known to be ASCII.

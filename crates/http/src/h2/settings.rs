@@ -18,7 +18,7 @@ pub struct AnnouncedSettings {
     pub max_streams: u32,
     /// Bytes of content that may be on their way on one stream.
     pub stream_window: u32,
-    /// And on all of them together.
+    /// Bytes of content that may be on their way on all streams together.
     pub connection_window: u32,
     /// Bytes of a head, with 32 more for each of its fields.
     pub max_head: u32,

@@ -55,6 +55,20 @@ pub(super) enum Parsed {
     Part,
 }
 
+/// The request anew, without the fields whose bits are set.
+fn rewrite(head: &RequestHead, stripped: u128, behaviour: &Behaviour, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(head.length + body.len() + 32);
+    out.extend_from_slice(format!("{} {} {}\r\n", head.method, head.target, head.version.as_str()).as_bytes());
+    let fields = head.fields.iter().enumerate().filter(|(number, _)| stripped & 1 << number == 0);
+    fields.for_each(|(_, Field { name, value })| encode::field(&mut out, name, value));
+    if !behaviour.keeps_connections {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(body);
+    out
+}
+
 impl PlantedRequest {
     pub(super) fn parse(bytes: &[u8], peer: IpAddr, behaviour: &Behaviour) -> Result<Parsed, NoRequest> {
         if bytes.is_empty() {
@@ -112,16 +126,7 @@ impl PlantedRequest {
         }
         request.length = end + taken;
         if stripped != 0 || !behaviour.keeps_connections {
-            let mut out = Vec::with_capacity(request.length + 32);
-            out.extend_from_slice(format!("{method} {target} {}\r\n", head.version.as_str()).as_bytes());
-            let fields = head.fields.iter().enumerate().filter(|(number, _)| stripped & 1 << number == 0);
-            fields.for_each(|(_, Field { name, value })| encode::field(&mut out, name, value));
-            if !behaviour.keeps_connections {
-                out.extend_from_slice(b"Connection: close\r\n");
-            }
-            out.extend_from_slice(b"\r\n");
-            out.extend_from_slice(&bytes[end..request.length]);
-            request.rewritten = Some(out);
+            request.rewritten = Some(rewrite(&head, stripped, behaviour, &bytes[end..request.length]));
         }
         Ok(Parsed::Whole(request))
     }

@@ -39,6 +39,7 @@ pub fn run(subject: &mut dyn Subject, setting: &Setting) -> Evidence {
 }
 
 impl Lab<'_> {
+    #[expect(clippy::too_many_lines, reason = "the experiments, in their order")]
     fn run(&mut self) {
         let size = self.setting.backends.unwrap_or(8).max(2);
         if self.setting.budget.is_zero() {

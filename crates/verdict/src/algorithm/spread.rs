@@ -172,27 +172,31 @@ impl Evidence {
                 inference.or.extend([TwoChoices, LeastConnections].into_iter().filter(|_| load == LoadEffect::Unknown));
                 "like chance; copies of requests may take turns of a rotation".clone_into(&mut inference.label);
             }
-            LoadEffect::Ignores | LoadEffect::Unknown => {
-                inference.kind = Some(Random);
-                "random".clone_into(&mut inference.label);
-                // Others' requests, and rounds that leave out a failing backend, make rotations look like chance.
-                // So does a starved machine where requests go side by side, until a long sample shows that they are not even.
-                let is_short = !is_serial && self.sample.len() < 2_000;
-                if matches!(sample, OrderPattern::TooFew | OrderPattern::Unclear) || !self.is_undisturbed() || is_short
-                {
-                    inference.or.extend([RoundRobin, Algorithm::WeightedRoundRobin]);
-                }
-                if load == LoadEffect::Unknown {
-                    inference.or.extend([TwoChoices, LeastConnections]);
-                }
-                // Two choices of workers that know of their own requests alone look like draws, until a long sample is too even for that.
-                let is_sample_short = !self.sample.is_empty() && self.sample.len() < LONG_SAMPLE;
-                inference.or.extend((is_sample_short && !inference.per_connection).then_some(TwoChoices));
-                // What was fast lately gets more, and who that is changes as if by chance.
-                let may_be_by_time = !self.forgets() || !is_serial && *sample == OrderPattern::Clumped;
-                inference.or.extend(may_be_by_time.then_some(LeastTime));
-            }
+            LoadEffect::Ignores | LoadEffect::Unknown => self.name_chance(sample, load, inference),
         }
+    }
+
+    /// Draws, and what looks like them.
+    fn name_chance(&self, sample: &OrderPattern, load: LoadEffect, inference: &mut Inference) {
+        use Algorithm::{LeastConnections, LeastTime, RoundRobin, TwoChoices};
+        inference.kind = Some(Algorithm::Random);
+        "random".clone_into(&mut inference.label);
+        let is_serial = !self.kept.is_empty();
+        // Others' requests, and rounds that leave out a failing backend, make rotations look like chance.
+        // So does a starved machine where requests go side by side, until a long sample shows that they are not even.
+        let is_short = !is_serial && self.sample.len() < 2_000;
+        if matches!(sample, OrderPattern::TooFew | OrderPattern::Unclear) || !self.is_undisturbed() || is_short {
+            inference.or.extend([RoundRobin, Algorithm::WeightedRoundRobin]);
+        }
+        if load == LoadEffect::Unknown {
+            inference.or.extend([TwoChoices, LeastConnections]);
+        }
+        // Two choices of workers that know of their own requests alone look like draws, until a long sample is too even for that.
+        let is_sample_short = !self.sample.is_empty() && self.sample.len() < LONG_SAMPLE;
+        inference.or.extend((is_sample_short && !inference.per_connection).then_some(TwoChoices));
+        // What was fast lately gets more, and who that is changes as if by chance.
+        let may_be_by_time = !self.forgets() || !is_serial && *sample == OrderPattern::Clumped;
+        inference.or.extend(may_be_by_time.then_some(LeastTime));
     }
 
     /// Whether requests in sequence are drawn, on one connection too: what rotates in workers shows there.

@@ -10,7 +10,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let expected = case.expectations.algorithm?;
     let seen = case.inference;
     let names = &case.names[..case.backends];
-    // Of one backend nothing can be told.
+    // With one backend there is nothing to find out.
     let takers = names.iter().filter(|name| case.expectations.takes_part(name)).count();
     // Of two backends both are drawn, and the less loaded of them is the one with least connections.
     let is_same = |kind: Algorithm| {

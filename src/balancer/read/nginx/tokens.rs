@@ -149,7 +149,7 @@ impl Tokens<'_> {
         Ok(())
     }
 
-    /// The same where Lua stands: its comments and strings may hold any brace (Lua 5.1, section 2.1).
+    /// Skips a block of Lua, whose comments and strings may hold any brace (Lua 5.1, section 2.1).
     pub(super) fn skip_lua(&mut self) -> Result<(), Wrong> {
         let mut depth = 1usize;
         while depth > 0 {
