@@ -21,7 +21,7 @@ use std::error::Error;
 use std::net::AddrParseError;
 use std::num::ParseIntError;
 
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use format::OutputFormat;
@@ -60,7 +60,7 @@ impl Args {
     pub(crate) fn read() -> Args {
         let command = with_negative_values(Args::command());
         let command = if short::is_asked(std::env::args_os().skip(1)) { short::short(command) } else { command };
-        let matches = command.try_get_matches().unwrap_or_else(|error| plainly(error).exit());
+        let matches = command.try_get_matches().unwrap_or_else(|error| naming_the_fleet(plainly(error)).exit());
         Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 }
@@ -71,6 +71,22 @@ fn with_negative_values(command: clap::Command) -> clap::Command {
     command
         .mut_subcommands(with_negative_values)
         .mut_args(|argument| if takes_one(&argument) { argument.allow_negative_numbers(true) } else { argument })
+}
+
+/// An option of the fleet that is typed after a command: clap would suggest whatever begins alike.
+fn naming_the_fleet(mut error: clap::Error) -> clap::Error {
+    let typed = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(typed)) if error.kind() == ErrorKind::UnknownArgument => typed.clone(),
+        _ => return error,
+    };
+    let is_of_fleet = |argument: &clap::Arg| !argument.is_hide_set() && typed == format!("--{}", argument.get_id().as_str().replace('_', "-"));
+    if Args::command().get_arguments().any(is_of_fleet) {
+        error.remove(ContextKind::SuggestedArg);
+        error.remove(ContextKind::Usage);
+        let tip = format!("'{typed}' is an option of a fleet: start it by itself, 'uuid-generator {typed} …', and leave the option out here");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 /// Says what is expected where the standard library only says what a digit or an address is not.

@@ -149,12 +149,17 @@ impl Link {
     /// There is no session, or none any more.
     fn fail(&mut self, why: HandshakeFailure, turn: LinkTurn) -> ControlFlow<()> {
         if let Some(tls) = self.stream.tls() {
+            let tls_was_shaking = tls.is_shaking_hands();
             if self.hailed {
                 turn.state.handshakes.fail(tls.bad(), why);
             }
             self.hailed = false;
             // The client learns why, if it still listens.
             let _ = self.stream.flush();
+            if !tls_was_shaking {
+                // An alert, or bytes that are no records: the session is over, and not by the backend.
+                self.gone = LifeEnd::Closed;
+            }
             self.stream.give_up_tls();
         }
         self.waiting = Waiting::Over;
@@ -187,7 +192,7 @@ impl Link {
             match self.stream.flush_what_is_due() {
                 Ok(()) => {}
                 Err(Errno::AGAIN) => return self.wait_for(Interest::Write, &turn),
-                Err(_) => return ControlFlow::Break(()),
+                Err(_) => return self.leave(LifeEnd::Reset),
             }
         }
         loop {
@@ -245,7 +250,7 @@ impl Link {
             | Waiting::Streams { .. }
                 if self.ended =>
             {
-                return ControlFlow::Break(());
+                return self.leave(LifeEnd::Closed);
             }
             Waiting::Opening => (Interest::Read, self.deadline),
             Waiting::Idle if !self.http.has_begun() => (Interest::Read, self.deadline),

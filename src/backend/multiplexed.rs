@@ -83,7 +83,7 @@ impl StreamConnection {
     /// On which nothing has come but perhaps the preface; appends what a server says first.
     pub(super) fn new(origin: Origin, state: &ProcessState, out: &mut Vec<u8>) -> StreamConnection {
         let settings = AnnouncedSettings {
-            max_head: state.limits.header_bytes,
+            max_head: state.limits.field_bytes,
             max_streams: most_streams(state),
             ..AnnouncedSettings::SERVER
         };

@@ -231,6 +231,12 @@ impl Collector {
         Some(if is_refusal(unnumbered.status) { Recorded::Refused } else { Recorded::WithoutId })
     }
 
+    /// Whether health checks are all that the fleet has received until now.
+    pub(crate) async fn has_only_health_checks(&mut self) -> bool {
+        self.catch_up().await;
+        self.arrivals.is_empty() && self.unnumbered.is_empty() && self.not_counted.health_checks > 0
+    }
+
     /// Collects until `end` is there.
     pub(crate) async fn collect_until<T>(&mut self, end: impl Future<Output = T>) -> T {
         tokio::pin!(end);

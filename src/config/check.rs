@@ -289,6 +289,9 @@ impl CheckConfig {
         };
         let streams = streams::plan(&url, &asked)?;
         self.refuse_what_streams_are_not(streams.is_some(), &expectations)?;
+        if streams.is_some() {
+            streams::refuse_codings(&fields)?;
+        }
         let (url, streams) = streams.map_or((url, None), |(url, plan)| (url, Some(plan)));
         Ok(CheckPlan {
             name: self.name.clone(),

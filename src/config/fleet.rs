@@ -127,7 +127,7 @@ layer! {
         #[arg(long, value_name = "COUNT", help_heading = "Limits of each backend")]
         pub(crate) max_connections: Option<Count<1, 1_000_000>>,
 
-        /// Bytes of a request's line and headers; more are refused with 431 or 414 [default: 32768]
+        /// Bytes of a request's line and headers; more are refused with 431 or 414 [default: 32768; in HTTP/2 16384]
         #[arg(long, value_name = "BYTES", help_heading = "Limits of each backend")]
         pub(crate) max_header_bytes: Option<Count<256, 1_000_000>>,
 
@@ -349,6 +349,8 @@ impl MergedFleet {
             limits: ConnectionLimits {
                 connections: config.max_connections.map_or(16_384, |count| count.0),
                 header_bytes: config.max_header_bytes.map_or(32 * 1024, |count| count.0),
+                // What a client may make each of many connections hold.
+                field_bytes: config.max_header_bytes.map_or(16 * 1024, |count| count.0),
                 header_time: time(config.header_timeout, Duration::from_secs(10)),
                 idle_time: time(config.idle_timeout, Duration::from_secs(180)),
                 stall_time: time(config.stall_timeout, Duration::from_secs(30)),

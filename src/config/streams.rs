@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::nearest::nearest;
+use crate::check::load::stream_load::READABLE_CODINGS;
 use crate::check::plan::StreamPlan;
 use crate::error::Problem;
 use crate::wire::Time;
@@ -68,6 +69,19 @@ pub(super) fn plan(url: &str, asked: &Asked) -> Result<Option<(String, StreamPla
     let query = if query.0.is_empty() { String::new() } else { format!("?{}", query.0.join("&")) };
     let count = asked.connections.unwrap_or(STREAMS).max(1);
     Ok(Some((format!("{address}{query}"), StreamPlan { kind, count, every, duration })))
+}
+
+/// A coding in which a balancer may then answer, and that is not undone before a body has ended, would hide when events come.
+pub(super) fn refuse_codings(headers: &[(String, String)]) -> Result<(), Problem> {
+    let accepted = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept-encoding"));
+    let names = accepted.flat_map(|(_, value)| value.split(',')).map(|it| it.split(';').next().unwrap_or(it).trim());
+    let mut unreadable = names.filter(|name| !READABLE_CODINGS.iter().any(|known| known.eq_ignore_ascii_case(name)));
+    match unreadable.next() {
+        Some(name) => Err(Problem::new(format!("streams are not read in the content coding {name}"))
+            .on("--header Accept-Encoding")
+            .hint(format!("leave it out; readable are {}", READABLE_CODINGS.join(", ")))),
+        None => Ok(()),
+    }
 }
 
 fn kind_of(word: &str) -> Result<StreamKind, Problem> {
@@ -182,6 +196,14 @@ mod tests {
             ("ws://h/uuid/ws?every=70s".to_owned(), StreamKind::Websocket, Duration::from_secs(70), usual)
         );
         assert_eq!(of("wss://h", None).0, "wss://h/ws?push=100ms");
+    }
+
+    #[test]
+    fn a_coding_that_hides_when_events_come_is_refused() {
+        let accept = |value: &str| refuse_codings(&[("Accept-Encoding".to_owned(), value.to_owned())]);
+        assert!(accept("gzip, deflate;q=0.5, br").is_ok());
+        let problem = crate::error::describe_for_people(&accept("gzip, zstd").unwrap_err().into());
+        assert!(problem.contains("content coding zstd"), "{problem}");
     }
 
     #[test]

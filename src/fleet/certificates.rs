@@ -1,7 +1,7 @@
 //! What backends serve with TLS: certificates of the fleet's own authority, or the user's. Their keys and the authority's never touch a disk; its
 //! certificate and its revocation list are written for those who are to trust it, and a client's certificate with its key where it is asked for.
 
-use std::fs::{OpenOptions, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -40,7 +40,22 @@ pub(crate) struct AuthorityFiles {
     pub(crate) certificate: PathBuf,
     pub(crate) revocations: PathBuf,
     /// A certificate of a client with its key, where clients must show one of this authority.
-    pub(crate) client: Option<PathBuf>,
+    pub(crate) client: Option<ClientCredentials>,
+}
+
+/// A file with a client's certificate and key. It goes with the fleet: a key that nobody needs lies nowhere.
+pub(crate) struct ClientCredentials(PathBuf);
+
+impl ClientCredentials {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for ClientCredentials {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 /// Makes and reads what the plan says, or adds what is wrong with it.
@@ -122,7 +137,7 @@ fn of_authority(plan: &TlsPlan, topology: &Topology) -> Result<Prepared, Problem
         let Credentials { chain, key } = authority.certify_client("uuid-generator client").map_err(failed)?;
         let path = client_certificate_of(&file);
         write(&path, &[chain, key].concat(), Readers::Owner)?;
-        (clients, client) = (Some(authority.pem()), Some(path));
+        (clients, client) = (Some(authority.pem()), Some(ClientCredentials(path)));
     }
     let assignment = TlsAssignment { good, bad, clients };
     Ok(Prepared { assignment, authority: Some(AuthorityFiles { certificate: file, revocations: list, client }) })

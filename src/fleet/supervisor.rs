@@ -19,7 +19,7 @@ use crate::fleet::api::feed::{Feed, feed};
 use crate::fleet::api::server::{Api, Sources};
 use crate::fleet::backends::{FleetBackends, FleetRun, Notification};
 use crate::fleet::bind::Listeners;
-use crate::fleet::certificates::{AuthorityFiles, Prepared};
+use crate::fleet::certificates::{AuthorityFiles, ClientCredentials, Prepared};
 use crate::fleet::fold::live::LiveView;
 use crate::fleet::fold::log::Log;
 use crate::fleet::fold::metrics::Metrics;
@@ -92,6 +92,7 @@ struct RunningFleet {
     backends_changed: bool,
     printer: Printer,
     _runfile: Runfile,
+    _client: Option<ClientCredentials>,
 }
 
 /// Lets other commands of this user find the fleet.
@@ -134,12 +135,13 @@ impl RunningFleet {
         tls.iter().for_each(|tls| introduce_authority(tls, &mut printer));
         let log = Log::new(plan.log, topology.clone(), calendar, TimeZone::system());
         let live = LiveView::new(topology.generators(), topology.names(), calendar);
+        let (assignment, files) = tls.map(|tls| (tls.assignment, tls.authority)).unzip();
         let mut fleet = RunningFleet {
             backends: FleetBackends::new(
                 plan,
                 topology,
                 resolved,
-                tls.map(|tls| tls.assignment),
+                assignment,
                 FleetRun { calendar, instance },
                 api.url().to_owned(),
                 notify,
@@ -158,6 +160,7 @@ impl RunningFleet {
             backends_changed: false,
             printer,
             _runfile: runfile,
+            _client: files.flatten().and_then(|files| files.client),
         };
         fleet.spawn_all(listening).await?;
         fleet.tell_of_backends();
@@ -566,7 +569,7 @@ fn introduce_authority(tls: &Prepared, printer: &mut Printer) {
     let Some(AuthorityFiles { certificate, revocations, client }) = &tls.authority else { return };
     let (certificate, revocations) = (certificate.display(), revocations.display());
     let client = client.as_ref().map_or_else(String::new, |file| {
-        format!("     a certificate for clients, and its key, is {}\n", file.display())
+        format!("     a certificate for clients, and its key, is {}\n", file.path().display())
     });
     let text = format!(
         "TLS: the authority's certificate is {certificate}\n     its revocation list is {revocations}\n{client}\n"

@@ -33,6 +33,8 @@ pub(crate) struct OwnResponse {
     pub(crate) status: u16,
     /// Whether backends had received all of these requests.
     pub(crate) is_received: bool,
+    /// Whether backends had refused most of them unprocessed.
+    pub(crate) is_unprocessed: bool,
     /// Whether it is said for a rate limit.
     pub(crate) is_limit: bool,
 }
@@ -42,6 +44,12 @@ pub(crate) fn of_own_response(own: OwnResponse, product: Option<Balancer>) -> St
     let after = |topic: HintTopic, sentence: &str| after(topic, sentence, product);
     if own.is_limit {
         return after(HintTopic::RateLimit, "a rate limit, or one of requests at once: stay below it, or raise it");
+    }
+    if own.is_unprocessed {
+        return after(
+            HintTopic::NoBackend,
+            "backends refused these streams unprocessed, so that they may be sent elsewhere, and the balancer did not",
+        );
     }
     match own.status {
         100..=299 if own.is_received => after(HintTopic::Responses, "the balancer hides what backends responded"),
@@ -70,7 +78,7 @@ pub(crate) fn of_own_response(own: OwnResponse, product: Option<Balancer>) -> St
         499 => {
             after(HintTopic::SlowRequest, "the balancer takes the client for gone, though it waits for the response")
         }
-        502 | 503 if own.is_received => after(
+        500 | 502 | 503 if own.is_received => after(
             HintTopic::NoBackend,
             "backends received these requests and broke off: see their logs, and what is tried then",
         ),
@@ -184,6 +192,25 @@ pub(crate) fn of_loss(product: Option<Balancer>) -> String {
     after(
         HintTopic::Loss,
         "look for timeouts, restarts and closed connections between backend, balancer and client",
+        product,
+    )
+}
+
+/// The client's own timeout was over first.
+pub(crate) fn of_own_timeout(product: Option<Balancer>) -> String {
+    after(
+        HintTopic::Timeout,
+        "the client gave up: see whether backends were slow (their times are in the records), wait longer with --timeout \
+         (--deadline of calls), or have the balancer give up first",
+        product,
+    )
+}
+
+/// Backends refused streams unprocessed, and clients got nothing.
+pub(crate) fn of_unprocessed(product: Option<Balancer>) -> String {
+    after(
+        HintTopic::Repeats,
+        "a stream that is refused unprocessed was not executed: have the balancer send it to another backend",
         product,
     )
 }

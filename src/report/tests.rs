@@ -218,6 +218,8 @@ fn hints_by_rule() -> Vec<(Rule, &'static str, String)> {
         (Rule::Repeated, "", hints::of_repeat(None)),
         (Rule::Mirrored, "", hints::of_mirror(None)),
         (Rule::Lost, "", hints::of_loss(None)),
+        (Rule::Lost, "the client's own timeout was over", hints::of_own_timeout(None)),
+        (Rule::Lost, "backends refused the streams unprocessed", hints::of_unprocessed(None)),
         (Rule::IdleClose, "", hints::of_idle_close(None).unwrap()),
         (Rule::Stale, "", hints::of_cache(None)),
         (Rule::Altered, "", hints::of_responses(None)),

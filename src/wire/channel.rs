@@ -13,6 +13,8 @@ pub(crate) struct ConnectionLimits {
     pub(crate) connections: u32,
     /// Bytes of a request's line and headers.
     pub(crate) header_bytes: u32,
+    /// Bytes of a request's fields in HTTP/2, as RFC 9113 §6.5.2 counts them.
+    pub(crate) field_bytes: u32,
     /// Time from the first byte of a request's head to its last, and from the accept of a connection to its first request, a PROXY
     /// header included.
     pub(crate) header_time: Duration,

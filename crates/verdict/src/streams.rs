@@ -204,11 +204,6 @@ impl StreamObservation {
         };
         written[1..].iter().map(lateness).collect()
     }
-
-    /// Whether it was open at that time.
-    pub fn is_alive(&self, at: Moment) -> bool {
-        self.opened.is_some_and(|opened| opened <= at && at < self.ended)
-    }
 }
 
 const MILLISECOND: u64 = 1_000_000;

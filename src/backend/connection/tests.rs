@@ -61,6 +61,7 @@ impl Conversation {
         let limits = ConnectionLimits {
             connections: 1,
             header_bytes: HEADER_BYTES,
+            field_bytes: HEADER_BYTES,
             header_time: Duration::from_secs(1),
             idle_time: Duration::from_secs(1),
             stall_time: Duration::from_secs(1),

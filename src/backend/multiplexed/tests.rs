@@ -55,6 +55,7 @@ impl Http2Conversation {
         let limits = ConnectionLimits {
             connections: 1,
             header_bytes: 16 * 1024,
+            field_bytes: 16 * 1024,
             header_time: Duration::from_secs(1),
             idle_time: Duration::from_secs(1),
             stall_time: Duration::from_secs(1),

@@ -3,6 +3,7 @@
 
 mod affinity;
 mod clients;
+mod coding;
 mod connect;
 pub(crate) mod cookies;
 mod engine;

@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::check::load::{Identity, LoadTarget, RequestSpec};
 use verdict::life::StreamKind;
 
+/// Content codings that are undone while a body still comes.
+pub(crate) const READABLE_CODINGS: [&str; 5] = ["identity", "gzip", "x-gzip", "deflate", "br"];
+
 /// What is opened, and for how long.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamLoad {

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt;
 use uuid::Uuid;
 
+use crate::check::load::coding::Coding;
 use crate::check::load::connect::{self, ConnectFailure};
 use crate::check::load::identify::{BackendNames, Identify, Identity};
 use crate::check::load::request::{ID_BYTES, Parts, Template, id};
@@ -69,6 +70,7 @@ enum StreamSlotState {
 enum Reader {
     Http {
         receiver: Box<Receiver>,
+        coding: Coding,
         lines: StreamReader,
     },
     /// The head, until it is complete; then frames.
@@ -119,6 +121,7 @@ impl StreamSlot {
             opened: None,
             reader: Reader::Http {
                 receiver: Box::new(Receiver::new(HEAD_LIMIT)),
+                coding: Coding::Identity,
                 lines: StreamReader::Lines(Vec::new()),
             },
             content: Content::new(None, at),
@@ -186,7 +189,7 @@ impl StreamSlot {
                     StreamKind::Events => StreamReader::Events(Box::new(EventReader::new(CONTENT_LIMIT))),
                     _ => StreamReader::Lines(Vec::new()),
                 };
-                Reader::Http { receiver, lines }
+                Reader::Http { receiver, coding: Coding::Identity, lines }
             }
         };
         self.outbox = request(load, sequence, resumes, &key);
@@ -302,22 +305,23 @@ impl StreamSlot {
 
     /// Bytes of a response that is a stream.
     fn feed_response(&mut self, input: &[u8], learned: &mut Learned) -> Option<ClientOutcome> {
-        let StreamSlot { reader: Reader::Http { receiver, lines }, who, status, content, opened, stage, .. } = self
-        else {
-            return None;
-        };
+        let StreamSlot { reader, who, status, content, opened, stage, .. } = self;
+        let Reader::Http { receiver, coding, lines } = reader else { return None };
         let now = learned.now;
         let mut broken = false;
         let progress = receiver.receive(input, &mut |part| match part {
             Part::Head(head) => {
                 *status = head.status;
                 learned.see_head(head.fields, who);
+                for value in head.fields.elements("content-encoding") {
+                    coding.see(value);
+                }
                 if head.status == 200 {
                     (*opened, *stage) = (Some(now), StreamSlotState::Open);
                 }
             }
             Part::Data(data) if opened.is_some() => {
-                broken |= lines.see(data, content, who.response_id, now).is_err();
+                broken |= lines.see(&coding.decode(data), content, who.response_id, now).is_err();
             }
             Part::Data(_) | Part::Interim(_) | Part::Trailers(_) => {}
         });
@@ -328,6 +332,10 @@ impl StreamSlot {
             ResponseProgress::Malformed(why) | ResponseProgress::WholeAndMore(why) => {
                 (self.flaw, self.end) = (Some(Flaw::Malformed(why)), ClientEnd::Malformed);
                 Some(ClientOutcome::Malformed)
+            }
+            _ if opened.is_some() && !coding.is_readable() => {
+                (self.flaw, self.end) = (Some(Flaw::Coding), ClientEnd::Malformed);
+                Some(ClientOutcome::Altered)
             }
             _ if broken => {
                 (self.flaw, self.end) = (Some(Flaw::Body), ClientEnd::Malformed);

@@ -1,14 +1,9 @@
 //! PURE. Whether a response is the one that its backend wrote: by the digest that it carries; without one by our page, or by the
 //! response's id in the body. A content coding that was added on the way is undone first.
 
-use std::fmt;
-use std::io::{Read, Write};
-
-use brotli_decompressor::DecompressorWriter;
-use flate2::write::{GzDecoder, ZlibDecoder};
 use http::Digest;
-use ruzstd::decoding::StreamingDecoder;
 
+use crate::check::load::coding::Coding;
 use crate::check::load::identify::{BackendNames, Identify};
 use crate::check::load::page::{Page, UuidSearch};
 use verdict::observation::Flaw;
@@ -55,39 +50,6 @@ enum BodyDigest {
     /// Bytes of the pattern, so far: a backend tells their number alone.
     Pattern,
 }
-
-/// The content coding of a body, with its decoder.
-enum Coding {
-    Identity,
-    Gzip(Box<GzDecoder<Vec<u8>>>),
-    Deflate(Box<ZlibDecoder<Vec<u8>>>),
-    Brotli(Box<DecompressorWriter<Vec<u8>>>),
-    /// What has come, decoded when it is whole.
-    Zstd(Vec<u8>),
-    /// One that is not undone here: the body is not compared.
-    Other,
-    /// It could not be undone.
-    Broken,
-}
-
-impl fmt::Debug for Coding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Coding::Identity => "Identity",
-            Coding::Gzip(_) => "Gzip",
-            Coding::Deflate(_) => "Deflate",
-            Coding::Brotli(_) => "Brotli",
-            Coding::Zstd(_) => "Zstd",
-            Coding::Other => "Other",
-            Coding::Broken => "Broken",
-        })
-    }
-}
-
-/// Bytes that are decoded at once.
-const DECODED: usize = 16 * 1024;
-/// No backend of a fleet writes as much.
-const MOST_DECODED: u64 = 1 << 30;
 
 /// What came of it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -146,17 +108,7 @@ impl Verify {
 
     /// A content coding: backends write none.
     pub(super) fn see_coding(&mut self, value: &[u8]) {
-        let is = |name: &str| value.eq_ignore_ascii_case(name.as_bytes());
-        if is("identity") {
-            return;
-        }
-        self.coding = match &self.coding {
-            Coding::Identity if is("gzip") || is("x-gzip") => Coding::Gzip(Box::new(GzDecoder::new(Vec::new()))),
-            Coding::Identity if is("deflate") => Coding::Deflate(Box::new(ZlibDecoder::new(Vec::new()))),
-            Coding::Identity if is("br") => Coding::Brotli(Box::new(DecompressorWriter::new(Vec::new(), DECODED))),
-            Coding::Identity if is("zstd") => Coding::Zstd(Vec::new()),
-            _ => Coding::Other,
-        };
+        self.coding.see(value);
     }
 
     /// Whether the head is not the one that was written.
@@ -167,7 +119,7 @@ impl Verify {
 
     /// Whether the body is coded.
     pub(super) fn is_coded(&self) -> bool {
-        !matches!(self.coding, Coding::Identity)
+        self.coding.is_coded()
     }
 
     /// The head is complete.
@@ -188,54 +140,13 @@ impl Verify {
 
     /// A piece of the body, as it came.
     pub(super) fn see_data(&mut self, data: &[u8]) {
-        let undone = match &mut self.coding {
-            Coding::Identity => return self.compare(data),
-            Coding::Gzip(decoder) => decoder.write_all(data),
-            Coding::Deflate(decoder) => decoder.write_all(data),
-            Coding::Brotli(decoder) => decoder.write_all(data),
-            Coding::Zstd(coded) => return coded.extend_from_slice(data),
-            Coding::Other | Coding::Broken => return,
-        };
-        self.compare_decoded();
-        if undone.is_err() {
-            self.coding = Coding::Broken;
+        if !self.coding.is_coded() {
+            return self.compare(data);
         }
-    }
-
-    fn compare_decoded(&mut self) {
-        let decoded = match &mut self.coding {
-            Coding::Gzip(decoder) => std::mem::take(decoder.get_mut()),
-            Coding::Deflate(decoder) => std::mem::take(decoder.get_mut()),
-            Coding::Brotli(decoder) => std::mem::take(decoder.get_mut()),
-            Coding::Zstd(coded) => {
-                let coded = std::mem::take(coded);
-                return self.compare_zstd(&coded);
-            }
-            Coding::Identity | Coding::Other | Coding::Broken => return,
-        };
+        let mut coding = std::mem::replace(&mut self.coding, Coding::Identity);
+        let decoded = coding.decode(data);
         self.compare(&decoded);
-    }
-
-    /// All of a body in Zstandard, a piece at a time.
-    fn compare_zstd(&mut self, mut coded: &[u8]) {
-        let mut decoded = vec![0; DECODED];
-        // A body may consist of several frames (RFC 8878 §3.1).
-        while !coded.is_empty() {
-            let Ok(mut decoder) = StreamingDecoder::new(&mut coded) else { break };
-            loop {
-                match decoder.read(&mut decoded) {
-                    Ok(0) => break,
-                    Ok(length) if self.length < MOST_DECODED => self.compare(&decoded[..length]),
-                    Ok(_) | Err(_) => {
-                        self.coding = Coding::Broken;
-                        return;
-                    }
-                }
-            }
-        }
-        if !coded.is_empty() {
-            self.coding = Coding::Broken;
-        }
+        self.coding = coding;
     }
 
     /// Bytes of content so far, decoded.
@@ -264,17 +175,10 @@ impl Verify {
 
     /// The response is whole.
     pub(super) fn end(&mut self, who: &mut Identify, backends: &mut BackendNames) -> BodyComparison {
-        let ended = match &mut self.coding {
-            Coding::Gzip(decoder) => decoder.try_finish(),
-            Coding::Deflate(decoder) => decoder.try_finish(),
-            Coding::Brotli(decoder) => decoder.close(),
-            Coding::Zstd(coded) if coded.is_empty() => Err(std::io::ErrorKind::UnexpectedEof.into()),
-            Coding::Zstd(_) | Coding::Identity | Coding::Other | Coding::Broken => Ok(()),
-        };
-        self.compare_decoded();
-        if ended.is_err() && self.kind.has_body {
-            self.coding = Coding::Broken;
-        }
+        let mut coding = std::mem::replace(&mut self.coding, Coding::Identity);
+        let has_body = self.kind.has_body;
+        coding.end(has_body, |decoded| self.compare(decoded));
+        self.coding = coding;
         let mut comparison = BodyComparison::default();
         if !self.kind.fleet {
             return comparison;

@@ -1,5 +1,7 @@
 //! Why there is nothing to check: what came instead of a backend's response, and what to try.
 
+use std::time::Duration;
+
 use crate::check::identities::header;
 use crate::check::load::ProbeResult;
 use crate::check::phases::sample::BODY_LIMIT;
@@ -7,6 +9,7 @@ use crate::check::plan::CheckPlan;
 use crate::error::Problem;
 use crate::report::hints;
 use verdict::HandshakeFailure;
+use verdict::numbers::time;
 use verdict::observation::ClientOutcome;
 
 /// No backend was met.
@@ -71,12 +74,20 @@ impl Unmet<'_> {
                 ("no connection".to_owned(), "does the balancer run, and listen on that port?".to_owned())
             }
             ClientOutcome::TlsFailed => ("the TLS handshake fails".to_owned(), "does that port speak TLS?".to_owned()),
-            ClientOutcome::Truncated => {
-                ("its response breaks off".to_owned(), "see the balancer's error log".to_owned())
-            }
+            ClientOutcome::Truncated => self.broken_off(),
             ClientOutcome::Response | ClientOutcome::Altered => self.by_status(),
         };
         Problem::new(what).on(url).hint(hint)
+    }
+
+    fn broken_off(&self) -> (String, String) {
+        let took = self.seen.observation.ended.since(self.seen.observation.sent());
+        let hint = if took < QUICKLY {
+            "see the balancer's error log".to_owned()
+        } else {
+            self.with_directives_of(504, "a timeout of the balancer ends it, most likely")
+        };
+        (format!("its response breaks off after {}", time(took.as_secs_f64())), hint)
     }
 
     /// Where a response came, and it is no backend's.
@@ -163,12 +174,20 @@ impl Unmet<'_> {
     }
 
     fn with_directives(&self, sentence: &str) -> String {
-        match self.directives(self.seen.observation.status) {
+        self.with_directives_of(self.seen.observation.status, sentence)
+    }
+
+    /// What decides about a balancer's own response with that status.
+    fn with_directives_of(&self, status: u16, sentence: &str) -> String {
+        match self.directives(status) {
             Some(directives) => format!("{sentence}: {directives}"),
             None => sentence.to_owned(),
         }
     }
 }
+
+/// What ends sooner was not ended by a timeout.
+const QUICKLY: Duration = Duration::from_millis(500);
 
 /// A head with more of the user's own than that may be beyond a limit: NGINX's first buffer has 1 KiB, and HAProxy's 16.
 const LARGE_HEAD: usize = 900;

@@ -25,7 +25,7 @@ use verdict::rules::IdentitySource;
 /// What mends by itself (a health check that has not begun, a backend that starts) is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A router that reads its routes late answers 404 until then; one that reads its certificate late shows another.
-const ROUTES: Duration = Duration::from_secs(3);
+pub(super) const ROUTES: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(200);
 /// The first request waits no longer: its backend may hang while others do not.
 const FIRST: Duration = Duration::from_secs(3);
@@ -91,18 +91,44 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
             ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => PATIENCE,
         };
         if begun.elapsed() >= patience {
-            let failed_handshake = failed_handshake(session).await;
-            let unmet = Unmet {
-                plan: session.plan,
-                seen: &seen,
-                speaks_tls,
-                has_client_certificate: session.plan.target.client_certificate.is_some(),
-                with_fleet: session.collector.is_some(),
-                failed_handshake,
-            };
-            return Err(unmet.problem().into());
+            return Err(unmet(session, &seen, speaks_tls).await.into());
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn unmet(session: &CheckSession<'_>, seen: &ProbeResult, speaks_tls: bool) -> Problem {
+    let failed_handshake = failed_handshake(session).await;
+    let unmet = Unmet {
+        plan: session.plan,
+        seen,
+        speaks_tls,
+        has_client_certificate: session.plan.target.client_certificate.is_some(),
+        with_fleet: session.collector.is_some(),
+        failed_handshake,
+    };
+    unmet.problem()
+}
+
+/// No stream could be opened: if a request gets no connection or no TLS session either, there is nothing to judge, and it is said why.
+pub(super) async fn refuse_unmet(session: &mut CheckSession<'_>) -> Result<()> {
+    let seen = one(session).await?;
+    match seen.observation.outcome {
+        ClientOutcome::TlsFailed
+        | ClientOutcome::Refused
+        | ClientOutcome::Unreachable
+        | ClientOutcome::Closed
+        | ClientOutcome::Reset
+        | ClientOutcome::Malformed => {
+            let speaks_tls = should_have_tls(session, &seen).await?;
+            Err(unmet(session, &seen, speaks_tls).await.into())
+        }
+        ClientOutcome::Response
+        | ClientOutcome::Altered
+        | ClientOutcome::TimedOut
+        | ClientOutcome::TooLarge
+        | ClientOutcome::Truncated
+        | ClientOutcome::StreamReset => Ok(()),
     }
 }
 
@@ -176,6 +202,13 @@ async fn meet_record(session: &mut CheckSession<'_>, seen: &ProbeResult) -> Resu
     let name = session.client.names().get(usize::from(seen.observation.backend.0)).cloned();
     let Some(collector) = &mut session.collector else { return Ok(()) };
     let Some(answer) = seen.observation.response_id() else {
+        if collector.has_only_health_checks().await {
+            let what = "backends take these requests for health checks, which they count and do not record one by one";
+            return Err(Problem::new(what)
+                .on(&session.plan.target.url)
+                .hint("give a path of the service, such as /uuid, or grpc://HOST:PORT for uuid.v1.Generator/Generate")
+                .into());
+        }
         collector.expect_unnumbered();
         return Ok(());
     };

@@ -11,12 +11,12 @@ use tokio::task::spawn_blocking;
 use crate::check::load::stream_load::StreamLoad;
 use crate::check::load::streams::{StreamTraffic, hold};
 use crate::check::load::{Load, Pacing, Reuse, Vary};
-use crate::check::phases::certificates;
+use crate::check::phases::{certificates, meet};
 use crate::check::plan::StreamPlan;
 use crate::check::scenario;
 use crate::check::session::{CheckSession, SessionData};
 use verdict::algorithm::Evidence;
-use verdict::observation::Observation;
+use verdict::observation::{ClientOutcome, Observation};
 
 pub(crate) async fn run(mut session: CheckSession<'_>, streams: &StreamPlan) -> Result<SessionData> {
     let plan = session.plan;
@@ -24,7 +24,7 @@ pub(crate) async fn run(mut session: CheckSession<'_>, streams: &StreamPlan) -> 
     let evidence = Evidence { backends, ..Evidence::default() };
     let mut load = stream_load(&session, streams)?;
     session.watch.enter("waiting for a backend's response");
-    let mut before = meet(&mut session, &load).await?;
+    let mut before = open_one(&mut session, &load).await?;
     load.first += before.len() as u64;
     session.watch.enter("holding streams open");
     session.watch.total.store(load.streams as u64, Ordering::Relaxed);
@@ -99,9 +99,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Opens one stream after the other until a backend responds; what lasts is seen in the sample.
-async fn meet(session: &mut CheckSession<'_>, load: &StreamLoad) -> Result<Vec<Observation>> {
+async fn open_one(session: &mut CheckSession<'_>, load: &StreamLoad) -> Result<Vec<Observation>> {
     let mut met: Vec<Observation> = Vec::new();
-    let deadline = Instant::now() + PATIENCE;
+    let begun = Instant::now();
     loop {
         let first = load.first + met.len() as u64;
         let one = StreamLoad { first, streams: 1, only_opens: true, reopens: false, ..load.clone() };
@@ -111,7 +111,11 @@ async fn meet(session: &mut CheckSession<'_>, load: &StreamLoad) -> Result<Vec<O
         let Some(last) = observations.last().copied() else { return Ok(met) };
         met.extend(observations);
         let may_change = matches!(last.status, 0 | 404 | 502..=504) && !last.backend.is_known();
-        if !may_change || Instant::now() >= deadline {
+        let patience = if last.outcome == ClientOutcome::TlsFailed { meet::ROUTES } else { PATIENCE };
+        if !may_change || begun.elapsed() >= patience {
+            if last.status == 0 {
+                meet::refuse_unmet(session).await?;
+            }
             return Ok(met);
         }
         tokio::time::sleep(PAUSE).await;

@@ -443,6 +443,10 @@ fn unknown_unit(why: UnknownUnit) -> (&'static str, &'static str) {
             "no connection carried several requests",
             "leave --new-connections out, and have the balancer keep its clients' connections",
         ),
+        UnknownUnit::NoneCounts => (
+            "no kept connection has two requests to which the first backend responded",
+            "mend what fails first: the other findings say what",
+        ),
         UnknownUnit::OneBackend => (
             "all requests on kept connections met the same backend",
             "a hash or a sticky session decides by what all requests have alike, or one backend is all there is",

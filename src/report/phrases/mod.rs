@@ -84,7 +84,7 @@ fn prose(finding: &Finding, product: Option<Balancer>, limit: Option<u16>, of_ca
         Facts::Rotation(facts) => balancing::rotation(facts, level),
         Facts::Unit(facts) => balancing::unit(facts, level),
         Facts::Stickiness(facts) => balancing::stickiness(facts, level, product),
-        Facts::Resilience(facts) => outages::resilience(facts, product),
+        Facts::Resilience(facts) => outages::resilience(facts, level, product),
         Facts::Recovery(facts) => outages::recovery(facts, product),
         Facts::Streams(facts) => streams::summary(facts),
         Facts::Upgrade(facts) => streams::upgrade(facts, product),

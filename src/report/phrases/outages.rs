@@ -2,6 +2,7 @@
 
 use verdict::facts::recovery::{self, Measured, Quantity, Unknown};
 use verdict::facts::resilience;
+use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, time};
 use verdict::report::{Affected, DrillStep, Pause};
 
@@ -9,12 +10,12 @@ use super::phrase::{Phrase, listed};
 use crate::balancer::Balancer;
 use crate::report::hints;
 
-pub(super) fn resilience(facts: &resilience::ResilienceFacts, product: Option<Balancer>) -> Phrase {
+pub(super) fn resilience(facts: &resilience::ResilienceFacts, level: Level, product: Option<Balancer>) -> Phrase {
     let idle = facts.idle();
     let errors = count_of(facts.client_errors, "error");
     let not_done: Vec<&str> = facts.remarks.iter().filter(|step| !step.done).map(|step| step.what.as_str()).collect();
     let phrase = match facts.client_errors {
-        0 if !not_done.is_empty() => {
+        errors if !not_done.is_empty() && (errors == 0 || level == Level::Inconclusive) => {
             Phrase::of(format!("not carried out: {}; what was to be tried was not", listed(&not_done)))
                 .try_this("see why below, and mend the steps")
         }

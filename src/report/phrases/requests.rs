@@ -205,7 +205,7 @@ pub(super) fn copies(facts: &copies::CopyFacts, level: Level) -> Phrase {
 }
 
 pub(super) fn lost(facts: &Losses, product: Option<Balancer>) -> Phrase {
-    let Losses { requests, excused: by_outage, unprocessed, unfinished, .. } = *facts;
+    let Losses { requests, excused: by_outage, unprocessed, unfinished, timed_out, .. } = *facts;
     let what = match (unprocessed, unfinished) {
         (0, 0) => format!("{} executed by a backend", were(requests)),
         (0, all) if all == requests => {
@@ -224,9 +224,19 @@ pub(super) fn lost(facts: &Losses, product: Option<Balancer>) -> Phrase {
         }
         (some, _) => format!("{} received by a backend, {} of them refused unprocessed", were(requests), grouped(some)),
     };
-    let summary =
-        format!("{} {what}, and no response came back{}", count_of(requests, "request"), excused(by_outage, requests));
-    Phrase::of(summary).try_this(hints::of_loss(product))
+    let in_time = if timed_out == requests { " within the client's timeout" } else { "" };
+    let summary = format!(
+        "{} {what}, and no response came back{in_time}{}",
+        count_of(requests, "request"),
+        excused(by_outage, requests)
+    );
+    Phrase::of(summary).try_this(if unprocessed > 0 && 2 * unprocessed >= requests {
+        hints::of_unprocessed(product)
+    } else if timed_out == requests {
+        hints::of_own_timeout(product)
+    } else {
+        hints::of_loss(product)
+    })
 }
 
 pub(super) fn not_reached(facts: &Losses) -> Phrase {
@@ -280,7 +290,12 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
         excused(facts.excused, facts.requests)
     );
     let status = facts.statuses.iter().max_by_key(|(_, count)| **count).map_or(0, |(status, _)| *status);
-    let own = OwnResponse { status, is_received: facts.received == facts.requests, is_limit: limit == Some(status) };
+    let own = OwnResponse {
+        status,
+        is_received: facts.received == facts.requests,
+        is_unprocessed: facts.unprocessed > 0 && 2 * facts.unprocessed >= facts.requests,
+        is_limit: limit == Some(status),
+    };
     Phrase::of(summary).try_this(hints::of_own_response(own, product))
 }
 

@@ -59,6 +59,9 @@ pub struct Losses {
     /// Of those, the ones that backends had begun and not finished: nobody knows whether they were executed.
     #[serde(default)]
     pub unfinished: u64,
+    /// Of those, the ones for which the client waited until its own timeout, or until the deadline of the call.
+    #[serde(default)]
+    pub timed_out: u64,
 }
 
 /// Responses that ended too early.

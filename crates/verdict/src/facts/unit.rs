@@ -49,6 +49,8 @@ pub struct UnitFacts {
 pub enum UnknownUnit {
     /// No connection carried several requests.
     NotKept,
+    /// Connections carried several requests, and no two of one got a response of the first backend that they were sent to.
+    NoneCounts,
     /// All those requests met the same backend.
     OneBackend,
     /// Each connection met one backend, while requests waited for each other: a balancer that looks at load does so too, request by

@@ -9,6 +9,7 @@ use crate::facts::account::{
 };
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::{Arrival, Entry};
+use crate::observation::ClientOutcome;
 use crate::outcome::Outcome;
 use crate::request::RequestPart;
 use crate::rules::case::{Case, Drill};
@@ -51,6 +52,8 @@ struct EntryCounts {
     unprocessed: BTreeMap<Outcome, u64>,
     /// Requests of each outcome that no backend finished, though some had begun.
     unfinished: BTreeMap<Outcome, u64>,
+    /// Requests of each outcome for which the client waited until its own timeout.
+    timed_out: BTreeMap<Outcome, u64>,
     statuses: BTreeMap<u16, u64>,
     statuses_excused: u64,
     by_backend: BTreeMap<String, u64>,
@@ -109,6 +112,9 @@ impl EntryCounts {
             *self.unprocessed.entry(entry.outcome).or_default() += 1;
         } else if entry.attempts.iter().all(|attempt| attempt.end != AttemptEnd::Completed) {
             *self.unfinished.entry(entry.outcome).or_default() += 1;
+        }
+        if entry.observation.outcome == ClientOutcome::TimedOut {
+            *self.timed_out.entry(entry.outcome).or_default() += 1;
         }
         self.see_outcome(case, entry);
         let by_backend = matches!(entry.outcome, Outcome::Delivered | Outcome::Retried | Outcome::Duplicated);
@@ -220,7 +226,8 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
     let unless_excused = if excused == requests { Level::Note } else { Level::Fail };
     let unprocessed = seen.unprocessed.get(&outcome).copied().unwrap_or_default();
     let unfinished = seen.unfinished.get(&outcome).copied().unwrap_or_default();
-    let losses = Losses { requests, excused, of, unprocessed, unfinished };
+    let timed_out = seen.timed_out.get(&outcome).copied().unwrap_or_default();
+    let losses = Losses { requests, excused, of, unprocessed, unfinished, timed_out };
     let plain = Requests { requests, of };
     let (level, facts) = match outcome {
         Outcome::Delivered | Outcome::Retried | Outcome::Mirrored => return None,

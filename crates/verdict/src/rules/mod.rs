@@ -47,7 +47,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     let expectations = without_mirrors(case);
     let case = &Case { expectations: &expectations, sample: case.sample.clone(), ..*case };
     if case.streams.is_some() {
-        return judge_streams(case);
+        return judge_streams(case, outage);
     }
     let (shares, share_findings) = shares::judge(case);
     let mut findings: Vec<Finding> = records::judge(case).into_iter().collect();
@@ -79,13 +79,14 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
 }
 
 /// Streams are held, not sent one after the other: what is said of the order and the shares of requests is not said of them.
-fn judge_streams(case: &Case) -> (Vec<Finding>, Option<Shares>, Verdict) {
+fn judge_streams(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shares>, Verdict) {
     let mut findings: Vec<Finding> = records::judge(case).into_iter().collect();
     findings.extend(fleets::judge(case));
     findings.extend(account::judge(case));
     findings.extend(copies::judge(case));
     findings.extend(requests::judge(case));
     findings.extend(streams::judge(case));
+    findings.extend(resilience::judge_steps(case, outage));
     findings.extend(connections::judge(case));
     // The handshake is what was refused.
     if findings.iter().any(|finding| matches!(finding.facts, Facts::Upgrade(_))) {

@@ -48,13 +48,36 @@ impl StreamSides<'_> {
         told.map_or(self.seen.ended, |lived| lived.ended.min(self.seen.ended))
     }
 
+    /// When it began to live: a balancer that holds back what a backend writes opens it for the client much later, or with its end.
+    fn began(&self, is_one_clock: bool) -> Option<Moment> {
+        let opened = self.seen.opened?;
+        Some(self.lived.filter(|_| is_one_clock).map_or(opened, |lived| lived.began.min(opened)))
+    }
+
+    fn is_alive(&self, at: Moment, is_one_clock: bool) -> bool {
+        self.began(is_one_clock).is_some_and(|began| began <= at && at < self.seen.ended)
+    }
+
     fn age(&self, is_one_clock: bool) -> f64 {
         let ended = self.cut_at(is_one_clock);
-        self.seen.opened.map_or(0.0, |opened| ended.since(opened).as_secs_f64())
+        self.began(is_one_clock).map_or(0.0, |began| ended.since(began).as_secs_f64())
     }
 
     fn idle(&self, is_one_clock: bool) -> f64 {
-        self.cut_at(is_one_clock).since(self.seen.last_came).as_secs_f64()
+        self.cut_at(is_one_clock).since(self.last_moved(is_one_clock)).as_secs_f64()
+    }
+
+    /// When something went over it at last. Where all that was written has come, that is when it was written, however long it was held
+    /// back.
+    fn last_moved(&self, is_one_clock: bool) -> Moment {
+        let StreamSides { seen, lived, .. } = self;
+        let is_one_way = seen.kind != StreamKind::Websocket;
+        let all_came = lived.is_some_and(|lived| lived.life.last_written() == Some(seen.events.last));
+        let written = seen.times.iter().map(|(written, _)| *written).max();
+        match written.filter(|_| is_one_clock && is_one_way && all_came && seen.times.len() == seen.events.distinct as usize) {
+            Some(written) => written.min(seen.last_came),
+            None => seen.last_came,
+        }
     }
 
     /// Both sides have sent their close frames, the client first: all that was written before has come, if it ever does.
@@ -424,13 +447,14 @@ fn close_codes(case: &Case, units: &[StreamSides]) -> Option<Finding> {
 fn alive(case: &Case, units: &[StreamSides]) -> Option<Finding> {
     let is_expected = case.expectations.required.contains(&Requirement::AliveEven);
     let backends = case.names.len().min(case.backends.max(1));
+    let is_one_clock = case.streams.is_some_and(|streams| !streams.other_clocks);
     // The first of each client.
     let mut clients = std::collections::BTreeSet::new();
-    let firsts: Vec<&StreamSides> = units.iter().filter(|unit| clients.insert(unit.entry.observation.client)).collect();
-    let opened = firsts.iter().filter_map(|unit| unit.seen.opened).max()?;
+    let firsts = units.iter().filter(|unit| clients.insert(unit.entry.observation.client));
+    let opened = firsts.filter_map(|unit| unit.began(is_one_clock)).max()?;
     let count = |at: Moment| -> Vec<u64> {
         let mut counts = vec![0; case.names.len()];
-        for unit in units.iter().filter(|unit| unit.seen.is_alive(at)) {
+        for unit in units.iter().filter(|unit| unit.is_alive(at, is_one_clock)) {
             if let Some(count) = counts.get_mut(usize::from(unit.entry.observation.backend.0)) {
                 *count += 1;
             }

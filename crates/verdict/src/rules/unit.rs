@@ -61,7 +61,11 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
 }
 
 /// The connections of the client, by number.
-struct ConnectionsSeen(BTreeMap<u32, ConnectionSeen>);
+struct ConnectionsSeen {
+    by_number: BTreeMap<u32, ConnectionSeen>,
+    /// Connections carried several requests, whatever came of these.
+    any_kept: bool,
+}
 
 /// What one connection carried, as far as it counts.
 #[derive(Clone, Debug, Default)]
@@ -140,12 +144,12 @@ impl ConnectionsSeen {
             let is_tried = entry.sequence < case.sample.start;
             seen.entry(connection).or_default().see(&entry, backend, is_tried);
         }
-        ConnectionsSeen(seen)
+        ConnectionsSeen { by_number: seen, any_kept: kept.contains(&true) }
     }
 
     /// Connections that carried several requests.
     fn kept(&self) -> impl Iterator<Item = &ConnectionSeen> {
-        self.0.values().filter(|it| it.requests > 1)
+        self.by_number.values().filter(|it| it.requests > 1)
     }
 
     fn backends(&self) -> usize {
@@ -173,7 +177,7 @@ impl ConnectionsSeen {
             return (Some(BalancingUnit::Request), None, None);
         }
         if self.kept().next().is_none() {
-            return unknown(UnknownUnit::NotKept);
+            return unknown(if self.any_kept { UnknownUnit::NoneCounts } else { UnknownUnit::NotKept });
         }
         if self.kept().any(ConnectionSeen::has_several) {
             return unknown(UnknownUnit::Moved);
@@ -195,7 +199,7 @@ impl ConnectionsSeen {
 
     /// Of all ways to deal the backends of the experiments out to their requests, at most that share leaves each connection at one.
     fn chance(&self) -> f64 {
-        let tried = self.0.values().filter(|it| it.tried > 1);
+        let tried = self.by_number.values().filter(|it| it.tried > 1);
         let rows: Vec<(Backend, u64)> = tried.filter_map(|it| Some((*it.met.first()?, it.tried))).collect();
         let mut counts: BTreeMap<Backend, u64> = BTreeMap::new();
         rows.iter().for_each(|(backend, requests)| *counts.entry(*backend).or_default() += requests);
@@ -205,19 +209,23 @@ impl ConnectionsSeen {
     }
 }
 
-/// Whether it was delivered by the first backend that it was sent to.
+/// Whether the first backend that it was sent to responded. Where its record says so, what the balancer made of the response does not
+/// matter: a call that lost its trailers was balanced all the same.
 fn is_plain(entry: &Entry, case: &Case) -> bool {
-    let is_one = match case.ledger.records() {
-        BackendRecords::Kept => entry.attempts.len() == 1,
-        BackendRecords::None => true,
+    let is_responded = match case.ledger.records() {
+        BackendRecords::Kept => {
+            entry.attempts.len() == 1 && matches!(entry.outcome, Outcome::Delivered | Outcome::Altered)
+        }
+        BackendRecords::None => entry.outcome == Outcome::Delivered,
     };
-    is_one && entry.outcome == Outcome::Delivered && entry.observation.status < 500
+    is_responded && entry.observation.status < 500
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::algorithm::Algorithm;
+    use crate::observation::ClientOutcome;
     use crate::rules::expectations::Expectations;
     use crate::rules::trial::RuleTrial;
 
@@ -322,6 +330,15 @@ mod tests {
         assert!(judged(&hash).is_none(), "nothing is required");
         hash.observations.iter_mut().for_each(|it| it.reused = false);
         assert_eq!(unit(&hash), Err(UnknownUnit::NotKept));
+    }
+
+    #[test]
+    fn calls_that_lose_their_trailers_show_the_unit_by_their_records() {
+        let mut spoilt = trial((0..9).map(|turn| (0, turn % 3)));
+        spoilt.observations.iter_mut().for_each(|it| it.outcome = ClientOutcome::Altered);
+        assert_eq!(unit(&spoilt), Ok(BalancingUnit::Request));
+        spoilt.observations.iter_mut().for_each(|it| it.status = 503);
+        assert_eq!(unit(&spoilt), Err(UnknownUnit::NoneCounts));
     }
 
     #[test]

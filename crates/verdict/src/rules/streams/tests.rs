@@ -3,7 +3,9 @@ use std::time::Duration;
 use super::*;
 use crate::AttemptEnd;
 use crate::life::Life;
+use crate::facts::resilience::DrillStep;
 use crate::observation::ClientOutcome;
+use crate::report::Outage;
 use crate::rules::trial::{MILLISECOND, RuleTrial};
 use crate::streams::Sequence;
 use crate::timeline::{OutageWindow, StepSpan};
@@ -323,4 +325,30 @@ fn a_stream_that_was_resumed_without_a_gap_is_counted() {
     (lived.life.first, lived.life.written) = (8, 3);
     let Facts::Streams(facts) = rig.judged().facts("streams") else { panic!() };
     assert_eq!(facts.resumed, 1);
+}
+
+#[test]
+fn a_stream_that_is_held_back_to_its_cut_was_silent_since_its_last_event() {
+    let mut rig = three(StreamKind::Events);
+    let (seen, lived) = rig.cut(0);
+    // All comes with the end, three seconds after the last event was written.
+    seen.ended = Moment(lived.began.0 + 4 * SECOND);
+    (seen.opened, seen.last_came, lived.ended) = (Some(seen.ended), seen.ended, seen.ended);
+    seen.times.iter_mut().for_each(|(_, came)| *came = seen.ended);
+    let trial = rig.judged();
+    let Facts::StreamCut(facts) = trial.facts("stream-cut") else { panic!("another rule") };
+    assert_eq!((facts.age.1.round(), facts.idle.1.round()), (4.0, 3.0));
+    let Facts::StreamAlive(alive) = trial.facts("stream-alive") else { panic!("another rule") };
+    assert!(alive.first.iter().any(|(_, count)| *count > 0), "{alive:?}");
+}
+
+#[test]
+fn a_step_that_was_not_carried_out_leaves_it_open() {
+    let step = |done| DrillStep { at: 1.0, what: "start 9002".to_owned(), done, result: None };
+    for (done, level) in [(true, None), (false, Some(Level::Inconclusive))] {
+        let mut trial = three(StreamKind::Events).judged();
+        let steps = vec![step(true), step(done)];
+        trial.outage = Some(Outage { steps, client_errors: 0, retries: 0, double_executions: 0, backends: Vec::new() });
+        assert_eq!(trial.level("resilience"), level);
+    }
 }
