@@ -79,11 +79,15 @@ fn naming_the_fleet(mut error: clap::Error) -> clap::Error {
         Some(ContextValue::String(typed)) if error.kind() == ErrorKind::UnknownArgument => typed.clone(),
         _ => return error,
     };
-    let is_of_fleet = |argument: &clap::Arg| !argument.is_hide_set() && typed == format!("--{}", argument.get_id().as_str().replace('_', "-"));
+    let is_of_fleet = |argument: &clap::Arg| {
+        !argument.is_hide_set() && typed == format!("--{}", argument.get_id().as_str().replace('_', "-"))
+    };
     if Args::command().get_arguments().any(is_of_fleet) {
         error.remove(ContextKind::SuggestedArg);
         error.remove(ContextKind::Usage);
-        let tip = format!("'{typed}' is an option of a fleet: start it by itself, 'uuid-generator {typed} …', and leave the option out here");
+        let tip = format!(
+            "'{typed}' is an option of a fleet: start it by itself, 'uuid-generator {typed} …', and leave the option out here"
+        );
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
     error

@@ -74,7 +74,9 @@ impl StreamSides<'_> {
         let is_one_way = seen.kind != StreamKind::Websocket;
         let all_came = lived.is_some_and(|lived| lived.life.last_written() == Some(seen.events.last));
         let written = seen.times.iter().map(|(written, _)| *written).max();
-        match written.filter(|_| is_one_clock && is_one_way && all_came && seen.times.len() == seen.events.distinct as usize) {
+        match written
+            .filter(|_| is_one_clock && is_one_way && all_came && seen.times.len() == seen.events.distinct as usize)
+        {
             Some(written) => written.min(seen.last_came),
             None => seen.last_came,
         }

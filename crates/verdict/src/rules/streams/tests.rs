@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::AttemptEnd;
-use crate::life::Life;
 use crate::facts::resilience::DrillStep;
+use crate::life::Life;
 use crate::observation::ClientOutcome;
 use crate::report::Outage;
 use crate::rules::trial::{MILLISECOND, RuleTrial};
