@@ -120,7 +120,7 @@ pub(super) async fn refuse_unmet(session: &mut CheckSession<'_>) -> Result<()> {
         | ClientOutcome::Closed
         | ClientOutcome::Reset
         | ClientOutcome::Malformed => {
-            let speaks_tls = should_have_tls(session, &seen).await?;
+            let speaks_tls = should_have_tls(session, &seen, SAME_END).await?;
             Err(unmet(session, &seen, speaks_tls).await.into())
         }
         ClientOutcome::Response
