@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, Result, ensure};
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{fstat, ftruncate};
+use slab::Slab;
 
 use crate::platform::means;
 use crate::wire::{AttemptEnd, Moment, RECORD_WORDS, ReceivedAttempt, Record, Revision};
@@ -134,6 +135,8 @@ pub(crate) struct Writer {
     /// Slots of the table that were used before and are free; taken from the end, so that the warm ones are used again.
     free: Vec<u32>,
     fresh: u32,
+    /// Words of attempts for which the table had no slot.
+    beyond: Slab<[u64; RECORD_WORDS]>,
 }
 
 /// An attempt that has been received: it must be [completed](Writer::complete). It is small, for it is moved about; its words stay where they are.
@@ -141,17 +144,17 @@ pub(crate) struct Writer {
 #[derive(Debug)]
 pub(crate) struct Claim {
     place: SlotPlace,
-    /// Words that say something.
-    used: usize,
     status: u16,
+    /// Words that say something.
+    used: u8,
 }
 
 /// Where the words of an attempt in flight are.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum SlotPlace {
     Slot(u32),
-    /// The table is full, and a reader does not see them.
-    Beyond(Box<[u64; RECORD_WORDS]>),
+    /// The table is full, and a reader does not see them: their number among those.
+    Beyond(u32),
 }
 
 impl Claim {
@@ -164,7 +167,7 @@ impl Claim {
 impl Writer {
     /// Maps the journal of this process.
     pub(crate) fn open(file: &impl AsFd) -> Result<Writer> {
-        Ok(Writer { layout: Layout::open(file)?, written: 0, claims: 0, free: Vec::new(), fresh: 0 })
+        Ok(Writer { layout: Layout::open(file)?, written: 0, claims: 0, free: Vec::new(), fresh: 0, beyond: Slab::new() })
     }
 
     /// Makes the attempt visible as received and gives it its number. The fields that tell its end are set by [`Writer::complete`].
@@ -186,21 +189,21 @@ impl Writer {
             }
             None => {
                 self.layout.words[UNCLAIMED].fetch_add(1, Ordering::Relaxed);
-                SlotPlace::Beyond(Box::new(words))
+                SlotPlace::Beyond(self.beyond.insert(words) as u32)
             }
         };
-        Claim { place, used, status: attempt.status }
+        Claim { place, status: attempt.status, used: used as u8 }
     }
 
     /// Notes what has become known of an attempt in flight. A reader may see some of these words before the others: they count
     /// when the attempt has ended.
     pub(crate) fn revise(&mut self, claim: &mut Claim, revision: &Revision) {
-        let words = match &claim.place {
+        let words = match claim.place {
             SlotPlace::Slot(slot) => {
-                let words = self.layout.claimed(*slot);
+                let words = self.layout.claimed(slot);
                 Record::revise(|word| words[word].load(Ordering::Relaxed), revision)
             }
-            SlotPlace::Beyond(words) => Record::revise(|word| words[word], revision),
+            SlotPlace::Beyond(number) => Record::revise(|word| self.beyond[number as usize][word], revision),
         };
         self.note(claim, words);
     }
@@ -217,18 +220,10 @@ impl Writer {
 
     fn note(&mut self, claim: &mut Claim, words: impl IntoIterator<Item = (usize, u64)>) {
         for (word, value) in words {
-            match &mut claim.place {
-                SlotPlace::Slot(slot) => self.layout.claimed(*slot)[word].store(value, Ordering::Relaxed),
-                SlotPlace::Beyond(words) => words[word] = value,
+            match claim.place {
+                SlotPlace::Slot(slot) => self.layout.claimed(slot)[word].store(value, Ordering::Relaxed),
+                SlotPlace::Beyond(number) => self.beyond[number as usize][word] = value,
             }
-        }
-    }
-
-    /// Those that say something; the others are 0.
-    fn words(&self, claim: &Claim) -> [u64; RECORD_WORDS] {
-        match &claim.place {
-            SlotPlace::Slot(slot) => order::load(&self.layout.claimed(*slot)[..claim.used]),
-            SlotPlace::Beyond(words) => **words,
         }
     }
 
@@ -239,20 +234,26 @@ impl Writer {
 
     /// Appends the record of an attempt that has ended.
     pub(crate) fn complete(&mut self, claim: Claim, answered: Moment, bytes: u64, outcome: AttemptEnd) {
-        let mut words = self.words(&claim);
-        Record::end(&mut words, claim.status, answered, bytes, outcome);
-        let slot = self.layout.ended(self.written);
-        order::append(slot, &words[..claim.used], self.layout.written(), self.written);
-        self.written += 1;
-        match claim.place {
+        let Claim { place, status, used } = claim;
+        let ended = self.layout.ended(self.written);
+        let count = self.layout.written();
+        match place {
             SlotPlace::Slot(slot) => {
+                let words = &self.layout.claimed(slot)[..usize::from(used)];
+                let of = |word: usize| words[word].load(Ordering::Relaxed);
+                let end = Record::end(of, status, answered, bytes, outcome);
+                order::append(ended, (0..words.len()).map(of), end, count, self.written);
                 order::free(self.layout.stamp(slot));
                 self.free.push(slot);
             }
-            SlotPlace::Beyond(_) => {
+            SlotPlace::Beyond(number) => {
+                let words = self.beyond.remove(number as usize);
+                let end = Record::end(|word| words[word], status, answered, bytes, outcome);
+                order::append(ended, words.into_iter().take(usize::from(used)), end, count, self.written);
                 self.layout.words[UNCLAIMED].fetch_sub(1, Ordering::Relaxed);
             }
         }
+        self.written += 1;
     }
 }
 
@@ -364,6 +365,10 @@ mod tests {
         }
     }
 
+    fn claim(writer: &mut Writer, record: &Record) -> Claim {
+        writer.claim(&record.as_received(&record.arrived_head()))
+    }
+
     fn drain(reader: &mut JournalReader) -> (Vec<u64>, u64) {
         let mut connections = Vec::new();
         let lost = reader.drain(|record| connections.push(record.connection));
@@ -373,7 +378,7 @@ mod tests {
     #[test]
     fn an_attempt_is_in_flight_until_it_has_ended_and_then_in_the_ring() {
         let (mut writer, mut reader) = journal(4, 8);
-        let claim = writer.claim(&attempt(7).as_received());
+        let claim = claim(&mut writer, &attempt(7));
         assert_eq!(drain(&mut reader), (vec![], 0));
         let [in_flight] = reader.in_flight().try_into().unwrap();
         assert_eq!((in_flight.connection, in_flight.outcome), (7, AttemptEnd::Received));
@@ -389,7 +394,7 @@ mod tests {
     #[test]
     fn a_record_whose_slot_was_not_yet_freed_when_the_backend_was_killed_counts_once() {
         let (mut writer, mut reader) = journal(4, 8);
-        let claim = writer.claim(&attempt(7).as_received());
+        let claim = claim(&mut writer, &attempt(7));
         let SlotPlace::Slot(slot) = claim.place else { panic!("the table has room") };
         writer.complete(claim, Moment(9), 12, AttemptEnd::Completed);
         writer.layout.stamp(slot).store(1, Ordering::Relaxed);
@@ -400,7 +405,7 @@ mod tests {
     #[test]
     fn beyond_the_table_an_attempt_is_recorded_when_it_ends_and_counted_before() {
         let (mut writer, mut reader) = journal(1, 8);
-        let (first, second) = (writer.claim(&attempt(1).as_received()), writer.claim(&attempt(2).as_received()));
+        let (first, second) = (claim(&mut writer, &attempt(1)), claim(&mut writer, &attempt(2)));
         assert_eq!((reader.in_flight().len(), reader.unclaimed()), (1, 1));
         writer.complete(second, Moment(1), 0, AttemptEnd::Completed);
         writer.complete(first, Moment(1), 0, AttemptEnd::Completed);
@@ -425,7 +430,7 @@ mod tests {
                 match step {
                     0..=4 => {
                         claimed += 1;
-                        open.push((claimed, writer.claim(&attempt(claimed).as_received())));
+                        open.push((claimed, claim(&mut writer, &attempt(claimed))));
                     }
                     5..=8 if !open.is_empty() => {
                         let (connection, claim) = open.swap_remove(usize::from(step) % open.len());
@@ -455,7 +460,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 for connection in 1..=ATTEMPTS {
-                    let claim = writer.claim(&attempt(connection).as_received());
+                    let claim = claim(&mut writer, &attempt(connection));
                     writer.complete(claim, Moment(connection), connection, AttemptEnd::Completed);
                 }
             });

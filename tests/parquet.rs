@@ -25,6 +25,18 @@ fn answers(place: &TemporaryDirectory, queries: &[&str]) -> Vec<Vec<Vec<Value>>>
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+const COLUMNS_OF_REQUESTS: &str = "check_name VARCHAR, request BIGINT, phase VARCHAR, client INTEGER, due TIMESTAMP WITH TIME ZONE, \
+    sent TIMESTAMP WITH TIME ZONE, ended TIMESTAMP WITH TIME ZONE, seconds DOUBLE, reused BOOLEAN, backend VARCHAR, status INTEGER, \
+    client_outcome VARCHAR, outcome VARCHAR, response UUID, attempts INTEGER, is_ordered BOOLEAN";
+const COLUMNS_OF_ATTEMPTS: &str = "check_name VARCHAR, request BIGINT, attempt INTEGER, backend VARCHAR, received TIMESTAMP WITH TIME ZONE, \
+    half_width DOUBLE, seconds DOUBLE, status INTEGER, attempt_end VARCHAR, is_delivered BOOLEAN, response UUID";
+
+/// Names and types, of the rows of DESCRIBE.
+fn describe(rows: &[Vec<Value>]) -> String {
+    let columns = rows.iter().map(|row| format!("{} {}", row[0].as_str().unwrap(), row[1].as_str().unwrap()));
+    columns.collect::<Vec<_>>().join(", ")
+}
+
 #[test]
 fn the_queries_of_the_docs_say_what_the_report_says() {
     let (fleet, ports) = Fleet::of(2, &[]);
@@ -35,7 +47,17 @@ fn the_queries_of_the_docs_say_what_the_report_says() {
     let [check]: [Check; 1] = report.checks.try_into().unwrap();
     let queries: Vec<&str> = PAGE.split("```sql\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert_eq!(queries.len(), 5);
-    let answers = answers(&fleet.place, &queries);
+    let read = "SELECT count(*), count(backend), count(DISTINCT response), count(*) FILTER (reused), epoch(max(ended)) - epoch(min(due)) < 600 \
+                FROM 'run.requests.parquet' SEMI JOIN 'run.attempts.parquet' USING (response)";
+    let types = ["requests", "attempts"].map(|it| format!("DESCRIBE FROM 'run.{it}.parquet'"));
+    let answers = answers(&fleet.place, &[&queries[..], &[read, &types[0], &types[1]]].concat());
+    let [columns_of_requests, columns_of_attempts] = [&answers[6], &answers[7]].map(|rows| describe(rows));
+    assert_eq!(columns_of_requests, COLUMNS_OF_REQUESTS);
+    assert_eq!(columns_of_attempts, COLUMNS_OF_ATTEMPTS);
+    let [all, with_backend, responses, reused, is_short] = &answers[5][0][..] else { panic!() };
+    assert!(all.as_u64() >= Some(2000) && all == with_backend && all == responses, "{:?}", answers[5]);
+    assert!(reused.as_u64() > Some(0) && reused.as_u64() < all.as_u64() && is_short == true, "{:?}", answers[5]);
+    let answers = &answers[..5];
     let [outcomes, firsts, retries, overhead, slices] = &answers[..] else { panic!() };
     let sum = |rows: &[Vec<Value>], column: usize| rows.iter().map(|row| row[column].as_u64().unwrap()).sum::<u64>();
     // Warm-up and experiments are in the file, and not all of them in the account.

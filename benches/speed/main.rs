@@ -13,6 +13,7 @@ mod watching;
 mod worlds;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Result;
 
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
+    let began = Instant::now();
     peers::check_programs()?;
     let place = Place::new()?;
     let mut measured = Measured::default();
@@ -110,6 +112,7 @@ fn run() -> Result<()> {
     measured.streams = streams::measure(&place)?;
     measured.streams.extend(secured::measure(&place)?);
     measured.streams.extend(measure_beside_h2load(&place)?);
+    measured.took = began.elapsed();
     let report = measured.report();
     print!("{report}");
     std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results/BENCHMARKS.md"), report)?;

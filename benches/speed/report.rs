@@ -68,6 +68,8 @@ pub struct Measured {
     pub watching: Vec<(f64, f64)>,
     /// In KiB.
     pub idle_memory: Vec<u64>,
+    /// The whole bench.
+    pub took: Duration,
     /// In KiB.
     pub added_memory: f64,
     /// In KiB.
@@ -146,9 +148,8 @@ impl Measured {
     }
 
     /// What is measured, the measure, what it may be at most, and digits after the point.
-    fn targets(&self) -> [(&'static str, f64, f64, usize); 13] {
+    fn targets(&self) -> [(&'static str, f64, f64, usize); 12] {
         let start = median(self.starts.iter().map(Duration::as_secs_f64).collect());
-        let idle = median(self.idle_memory.iter().map(|kib| *kib as f64 / 1024.0).collect());
         [
             ("64 connections: ours with everything on / bare epoll loop", self.ratio(Load::Kept(64), FLOOR), 1.08, 3),
             ("64 connections: ours / nginx `return`", self.ratio(Load::Kept(64), NGINX), 0.84, 3),
@@ -163,7 +164,6 @@ impl Measured {
                 0.35,
                 2,
             ),
-            ("resident memory of an idle backend without its journal (RSS), MiB", idle, 3.0, 2),
             ("300 backends started by exec until all have answered once, s", start, 0.6, 2),
             (
                 "a command run in a private copy of this machine, s",
@@ -190,7 +190,7 @@ impl Measured {
         let helping = median(self.of(Load::Kept(64), OURS).iter().map(|slice| slice.helping).collect());
         let mut text = format!(
             "# Benchmarks\n\n\
-             Written by `make bench`. Machine: {}.\n\n\
+             Written by `make bench` in {:.0} minutes. Machine: {}.\n\n\
              ## How it is measured\n\n\
              CPU time per request: what the answering process has run (`/proc/PID/task/*/schedstat`) divided by the requests that `wrk` saw\n\
              answered. Each server is one process on one core, `wrk -t1` has the other. Slices of one second in turn, {} rounds after a warm-up;\n\
@@ -202,6 +202,7 @@ impl Measured {
              - *Python original*: `http.server` with the behaviour of the program that this one began as; HTTP/1.0, so each request has its connection.\n\n\
              ## CPU time per request\n\n\
              | load | server | µs | ours / it |\n|---|---|---|---|\n",
+            self.took.as_secs_f64() / 60.0,
             machine(),
             self.of(Load::Kept(64), OURS).len(),
         );
@@ -218,9 +219,10 @@ impl Measured {
         text += &stream_rows(&self.streams);
         let _ = writeln!(
             text,
-            "\nResident memory of {} backends, MiB: {}. Most of it are pages of the program and of the C library that all processes\n\
-             share; how many of them the kernel maps around each one that is touched depends on where it puts them. With 256\n\
-             connections open: {:.2}; a connection that idles holds no buffer.",
+            "\nWhat a backend adds is its PSS, in which a page that several processes share counts once. It is no target how much is resident\n\
+             (RSS; of {} idle backends, without journals, MiB: {}): most of it are pages of the program and of the C library that\n\
+             all processes share, and how many of those the kernel maps around each one that is touched is the kernel's choice. With\n\
+             256 connections open it is {:.2}: a connection that idles holds no buffer.",
             self.idle_memory.len(),
             self.idle_memory.iter().map(|kib| format!("{:.2}", *kib as f64 / 1024.0)).collect::<Vec<_>>().join(", "),
             self.busy_memory as f64 / 1024.0

@@ -1,23 +1,29 @@
 //! PURE. What of a request's head goes into its record, and what its fields say to us.
 
+use std::borrow::Cow;
+
 use http::{Framing, HttpVersion, RequestHead, digest};
 use verdict::notes::{Note, Notes};
-use verdict::request::{Arrived, RequestComparison, SENT_HEADER, SentBody};
+use verdict::request::{Arrived, Differences, FieldMask, RequestComparison, SENT_HEADER, SentBody};
 
-use crate::wire::{AsArrived, Clipped, REQUEST_HEADER, RequestId};
+use crate::wire::{ArrivedHead, ClippedText, REQUEST_HEADER, RequestId};
 
 /// The request's own words to this program.
-pub(super) struct CheckHeaders {
+pub(super) struct CheckHeaders<'b> {
     pub(super) request: Option<RequestId>,
-    pub(super) as_arrived: AsArrived,
+    pub(super) notes: Notes,
+    host: &'b [u8],
+    /// X-Forwarded-For, several lines joined.
+    forwarded_for: Cow<'b, [u8]>,
+    target: u64,
     /// What is left to compare when the body has come; none if the client did not say what it sent.
     pub(super) comparison: Option<RequestComparison>,
     /// Whether an Accept field asks for more than `*/*`.
     pub(super) states_preference: bool,
 }
 
-impl CheckHeaders {
-    pub(super) fn of(head: &RequestHead) -> CheckHeaders {
+impl<'b> CheckHeaders<'b> {
+    pub(super) fn of(head: &RequestHead<'_, 'b>) -> CheckHeaders<'b> {
         let (mut request, mut sent, mut forwarded_for) = (None, None, None);
         let mut states_preference = false;
         let mut notes = Notes::default();
@@ -58,27 +64,42 @@ impl CheckHeaders {
         if let (Some(comparison), Framing::None) = (&mut comparison, head.framing) {
             comparison.see_body(SentBody::of(b""));
         }
-        let known = comparison.unwrap_or_default();
-        let as_arrived = AsArrived {
-            differences: known.differences,
-            fields: known.fields,
+        CheckHeaders {
+            request,
             notes,
-            host: Clipped::new(head.host.unwrap_or_default()),
+            host: head.host.unwrap_or_default(),
             forwarded_for: forwarded(head, forwarded_for),
             target: digest(head.target.as_bytes()),
-            body: SentBody::default(),
-        };
-        CheckHeaders { request, as_arrived, comparison, states_preference }
+            comparison,
+            states_preference,
+        }
+    }
+
+    /// How the head differs from what the client sent.
+    pub(super) fn differences(&self) -> Differences {
+        self.comparison.map_or(Differences::NONE, |known| known.differences)
+    }
+
+    /// What goes into the record.
+    pub(super) fn arrived(&self) -> ArrivedHead<'_> {
+        ArrivedHead {
+            differences: self.differences(),
+            fields: self.comparison.map_or(FieldMask(0), |known| known.fields),
+            notes: self.notes,
+            host: ClippedText::new(self.host),
+            forwarded_for: ClippedText::new(&self.forwarded_for),
+            target: self.target,
+        }
     }
 }
 
 /// X-Forwarded-For: several lines are one list.
-fn forwarded<const N: usize>(head: &RequestHead, first: Option<&[u8]>) -> Clipped<N> {
-    let Some(first) = first else { return Clipped::default() };
+fn forwarded<'b>(head: &RequestHead<'_, 'b>, first: Option<&'b [u8]>) -> Cow<'b, [u8]> {
+    let Some(first) = first else { return Cow::default() };
     let name = Note::ForwardedFor.name();
     match head.fields.all(name).count() {
-        1 => Clipped::new(first),
-        _ => Clipped::new(&head.fields.all(name).collect::<Vec<_>>().join(&b", "[..])),
+        1 => Cow::Borrowed(first),
+        _ => Cow::Owned(head.fields.all(name).collect::<Vec<_>>().join(&b", "[..])),
     }
 }
 
@@ -105,25 +126,25 @@ mod tests {
     use http::{Room, Strictness};
     use verdict::request::Sent;
 
-    fn of(head: &str) -> CheckHeaders {
+    fn of<T>(head: &str, see: impl FnOnce(CheckHeaders) -> T) -> T {
         let head = format!("{}\r\n\r\n", head.replace('\n', "\r\n"));
         let mut room = Room::<100>::new();
-        CheckHeaders::of(&RequestHead::parse(head.as_bytes(), &mut room, 9999, Strictness::Strict).unwrap().unwrap())
+        let head = RequestHead::parse(head.as_bytes(), &mut room, 9999, Strictness::Strict).unwrap().unwrap();
+        see(CheckHeaders::of(&head))
     }
 
     #[test]
     fn what_others_added_is_noted() {
-        let arrival = of(
-            "GET /x?y HTTP/1.1\nHost: a:1\nX-Forwarded-For: 1.2.3.4\nx-forwarded-for: 5.6.7.8\nVia: 1.1 x\nKeep-Alive: 5\n\
-             TE: trailers\nAccept: text/plain\nCheck-Request-Id: 00000000000004d2-000000000000002a",
-        );
-        let notes: Vec<&str> = arrival.as_arrived.notes.iter().map(Note::name).collect();
-        assert_eq!(notes, ["via", "x-forwarded-for", "keep-alive", "te"]);
-        assert_eq!(arrival.as_arrived.host.as_bytes(), b"a:1");
-        assert_eq!(arrival.as_arrived.forwarded_for.as_bytes(), b"1.2.3.4, 5.6.7.8");
-        assert_eq!(arrival.as_arrived.target, digest(b"/x?y"));
-        assert_eq!(arrival.request, Some(RequestId { run: 1234, sequence: 42 }));
-        assert!(arrival.states_preference && arrival.comparison.is_none());
+        let head = "GET /x?y HTTP/1.1\nHost: a:1\nX-Forwarded-For: 1.2.3.4\nx-forwarded-for: 5.6.7.8\nVia: 1.1 x\nKeep-Alive: 5\n\
+                    TE: trailers\nAccept: text/plain\nCheck-Request-Id: 00000000000004d2-000000000000002a";
+        of(head, |arrival| {
+            let notes: Vec<&str> = arrival.notes.iter().map(Note::name).collect();
+            assert_eq!(notes, ["via", "x-forwarded-for", "keep-alive", "te"]);
+            assert_eq!((arrival.host, &arrival.forwarded_for[..]), (&b"a:1"[..], &b"1.2.3.4, 5.6.7.8"[..]));
+            assert_eq!(arrival.arrived().target, digest(b"/x?y"));
+            assert_eq!(arrival.request, Some(RequestId { run: 1234, sequence: 42 }));
+            assert!(arrival.states_preference && arrival.comparison.is_none());
+        });
     }
 
     #[test]
@@ -132,11 +153,13 @@ mod tests {
         let body = Some(SentBody::of(b"abc"));
         Sent { method: "POST", target: "/", host: Some("h"), body, fields: &[] }.write(&mut value);
         let value = String::from_utf8(value).unwrap();
-        let arrival = of(&format!("POST / HTTP/1.1\nHost: h\nCheck-Request-Sent: {value}"));
-        assert_eq!(arrival.as_arrived.differences.to_string(), "body-length");
-        let arrival = of(&format!("POST / HTTP/1.1\nHost: h\nContent-Length: 3\nCheck-Request-Sent: {value}"));
-        assert!(arrival.as_arrived.differences.is_empty());
-        assert_eq!(arrival.comparison.unwrap().body, body);
+        of(&format!("POST / HTTP/1.1\nHost: h\nCheck-Request-Sent: {value}"), |arrival| {
+            assert_eq!(arrival.differences().to_string(), "body-length");
+        });
+        of(&format!("POST / HTTP/1.1\nHost: h\nContent-Length: 3\nCheck-Request-Sent: {value}"), |arrival| {
+            assert!(arrival.differences().is_empty());
+            assert_eq!(arrival.comparison.unwrap().body, body);
+        });
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::backend::websocket::{BadSocket, SocketAsk};
 use crate::wire::Time;
 
 /// What a request asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct RequestedResponse {
     /// How long the response is held back: `?delay=200ms`.
     pub(crate) delay: Duration,
@@ -19,7 +19,7 @@ pub(crate) struct RequestedResponse {
 }
 
 /// The content that a path names.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum RequestedContent {
     /// The page with number and UUID.
     Page,
@@ -30,7 +30,7 @@ pub(crate) enum RequestedContent {
     /// `/events`, `/chunks`, `/download`: numbered events, written at their times.
     Paced(EventPace),
     /// `/ws`: a WebSocket that echoes.
-    Socket(SocketAsk),
+    Socket(Box<SocketAsk>),
     /// `/session`: the page, and a session.
     Session,
 }
@@ -98,7 +98,9 @@ impl RequestedContent {
         let segment = path.rsplit_once('/').map_or("", |(_, segment)| segment);
         match StreamKind::ALL.into_iter().find(|kind| kind.segment() == segment) {
             None => Ok(RequestedContent::Page),
-            Some(StreamKind::Websocket) => SocketAsk::of(query).map(RequestedContent::Socket).map_err(BadAsk::Socket),
+            Some(StreamKind::Websocket) => {
+                SocketAsk::of(query).map(|ask| RequestedContent::Socket(Box::new(ask))).map_err(BadAsk::Socket)
+            },
             Some(kind) => EventPace::of(kind, query).map(RequestedContent::Paced).map_err(BadAsk::Pace),
         }
     }
@@ -164,7 +166,7 @@ mod tests {
             ("/x?/status/503", none, RequestedContent::Page),
             ("/events/x", none, RequestedContent::Page),
             ("/myevents", none, RequestedContent::Page),
-            ("/uuid/ws", none, RequestedContent::Socket(SocketAsk::default())),
+            ("/uuid/ws", none, RequestedContent::Socket(Box::default())),
             ("/events", none, RequestedContent::Paced(EventPace::of(StreamKind::Events, None).unwrap())),
             (
                 "/a//chunks?count=3",

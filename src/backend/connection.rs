@@ -573,7 +573,7 @@ impl Connection {
             ResponseBody::Paced { .. } | ResponseBody::Messages { .. } => {}
             ResponseBody::Socket { ask, .. } if !is_cut => {
                 let answer = response.answer.unwrap_or(ResponseId(uuid::Uuid::nil()));
-                let socket = Box::new(Socket::new(ask, answer, now));
+                let socket = Box::new(Socket::new(*ask, answer, now));
                 return self.on_socket(socket, state, out, |socket, out| socket.advance(now, out));
             }
             ResponseBody::Socket { .. } => {}

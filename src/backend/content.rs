@@ -70,12 +70,15 @@ impl PageFormat {
     }
 }
 
-/// What is the same on all pages of a backend, written once.
+/// What is the same on all pages of a backend, written once; and what is the same on those that one host is asked for, as most are.
 #[derive(Debug)]
 pub(super) struct PageText {
     before_title: Box<[u8]>,
     /// From the title on.
     before_uuid: Box<[u8]>,
+    /// The title of the last page before it is escaped, and that page up to its UUID.
+    title: Vec<u8>,
+    titled: Vec<u8>,
 }
 
 impl PageText {
@@ -94,7 +97,21 @@ impl PageText {
             }
         }
         before_uuid.extend_from_slice(page::UUID.as_bytes());
-        PageText { before_title: before_title.into(), before_uuid: before_uuid.into() }
+        let (before_title, before_uuid) = (before_title.into(), before_uuid.into());
+        PageText { before_title, before_uuid, title: Vec::new(), titled: Vec::new() }
+    }
+
+    /// A page with that title, up to its UUID.
+    fn until_uuid(&mut self, title: &[u8]) -> &[u8] {
+        if self.titled.is_empty() || self.title != title {
+            self.title.clear();
+            self.title.extend_from_slice(title);
+            self.titled.clear();
+            self.titled.extend_from_slice(&self.before_title);
+            escape(&mut self.titled, title);
+            self.titled.extend_from_slice(&self.before_uuid);
+        }
+        &self.titled
     }
 }
 
@@ -104,8 +121,6 @@ pub(super) struct PageFacts<'a> {
     /// The session that it belongs to, where one was asked for.
     pub(crate) session: Option<&'a str>,
     pub(crate) request: &'a RequestHead<'a, 'a>,
-    /// What of the page is the same for all requests.
-    pub(crate) page: &'a PageText,
     pub(crate) identity: &'a BackendIdentity,
     /// The fresh UUID, which is the id of this response.
     pub(crate) answer: ResponseId,
@@ -124,15 +139,15 @@ pub(super) struct PageFacts<'a> {
 }
 
 /// Appends the facts in that form.
-pub(super) fn write(out: &mut Vec<u8>, format: PageFormat, facts: &PageFacts) {
+pub(super) fn write(out: &mut Vec<u8>, format: PageFormat, facts: &PageFacts, page: &mut PageText) {
     match format {
-        PageFormat::Html => page(out, facts),
+        PageFormat::Html => write_page(out, facts, page),
         PageFormat::Json => out.extend_from_slice(&facts.json()),
         PageFormat::Text => out.extend_from_slice(facts.text().as_bytes()),
     }
 }
 
-fn page(out: &mut Vec<u8>, facts: &PageFacts) {
+fn write_page(out: &mut Vec<u8>, facts: &PageFacts, page: &mut PageText) {
     let own_address;
     let title = match facts.request.host {
         Some(host) => host,
@@ -145,9 +160,7 @@ fn page(out: &mut Vec<u8>, facts: &PageFacts) {
         }
     };
     let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
-    out.extend_from_slice(&facts.page.before_title);
-    escape(out, title);
-    out.extend_from_slice(&facts.page.before_uuid);
+    out.extend_from_slice(page.until_uuid(title));
     out.extend_from_slice(facts.answer.0.hyphenated().encode_lower(&mut uuid).as_bytes());
     out.extend_from_slice(page::END.as_bytes());
 }
@@ -283,7 +296,6 @@ mod tests {
     fn body_of(identity: &BackendIdentity, head: &str) -> String {
         with(head, |request| {
             let facts = PageFacts {
-                page: &PageText::new("0072b2", identity),
                 request,
                 identity,
                 answer: ResponseId("550e8400-e29b-41d4-a716-446655440000".parse().unwrap()),
@@ -296,7 +308,8 @@ mod tests {
                 session: None,
             };
             let mut out = Vec::new();
-            write(&mut out, PageFormat::wanted(request, true).unwrap(), &facts);
+            let mut page = PageText::new("0072b2", identity);
+            write(&mut out, PageFormat::wanted(request, true).unwrap(), &facts, &mut page);
             String::from_utf8(out).unwrap()
         })
     }
@@ -309,6 +322,17 @@ mod tests {
         assert!(page.contains("<title>localhost:9001</title>"));
         assert!(page.contains("border-top: 24px solid #0072b2 }"));
         assert!(page.contains("<h1>Generator #9001</h1>\n<h1>UUID=550e8400-e29b-41d4-a716-446655440000</h1>"));
+    }
+
+    #[test]
+    fn each_page_has_the_title_of_its_own_request() {
+        let identity = BackendIdentity { name: "9001".to_owned(), number: Some(Generator(9001)), instance: INSTANCE };
+        let mut page = PageText::new("0072b2", &identity);
+        for title in ["", "a", "a", "<b>", "a", ""] {
+            let alone = PageText::new("0072b2", &identity).until_uuid(title.as_bytes()).to_vec();
+            assert_eq!(page.until_uuid(title.as_bytes()), alone);
+        }
+        assert!(str::from_utf8(page.until_uuid(b"<b>")).unwrap().contains("<title>&lt;b&gt;</title>"));
     }
 
     #[test]

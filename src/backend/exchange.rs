@@ -19,7 +19,7 @@ use crate::backend::session::Session;
 use crate::backend::state::ProcessState;
 use crate::journal::Claim;
 use crate::wire::{
-    AsArrived, AttemptConnection, ClippedText, End, Generator, Moment, ReceivedAttempt, Refusal, RequestId, ResponseId,
+    ArrivedHead, AttemptConnection, ClippedText, End, Generator, Moment, ReceivedAttempt, Refusal, RequestId, ResponseId,
     Revision, Secured,
 };
 
@@ -72,7 +72,7 @@ impl Exchange {
         let mut arrival = CheckHeaders::of(head);
         // A header may name nobody: health checks of the balancer's own.
         if at.via.is_some_and(|via| via != at.peer) {
-            arrival.as_arrived.notes.add(Note::Proxied);
+            arrival.notes.add(Note::Proxied);
         }
         let (mut response, treatment, call) = match GrpcCall::of(head, now, || ResponseId(Uuid::new_v4())) {
             Some(call) => respond_to_call(call, head, &arrival, at, now, state),
@@ -85,9 +85,9 @@ impl Exchange {
         let claim = state.journal.claim(&ReceivedAttempt {
             method: ClippedText::new(head.method.as_bytes()),
             path: ClippedText::new(head.target.as_bytes()),
-            arrived: &arrival.as_arrived,
-            life: response.life(),
-            call: call.as_ref().map(|call| call.record),
+            arrived: &arrival.arrived(),
+            life: response.life().as_ref(),
+            call: call.as_ref().map(|call| &call.record),
             ..received(&response, at, now, state.generator)
         });
         let body = (head.framing != Framing::None).then(|| {
@@ -96,7 +96,7 @@ impl Exchange {
                 length: 0,
                 digest: Sum::Nothing,
                 comparison: arrival.comparison,
-                differences: arrival.as_arrived.differences,
+                differences: arrival.differences(),
             })
         });
         Exchange { claim, response, treatment, call, body }
@@ -184,7 +184,7 @@ fn received<'a>(response: &Response, at: &Arriving<'a>, now: Moment, generator: 
         method: ClippedText::new(b""),
         path: ClippedText::new(b""),
         status: response.status,
-        arrived: &AsArrived::NOTHING,
+        arrived: &ArrivedHead::NOTHING,
         refusal: None,
         life: None,
         call: None,
@@ -228,6 +228,7 @@ fn respond(
     };
     let answer = ResponseId(Uuid::new_v4());
     let asked = RequestedResponse::of(head);
+    treatment.delay += asked.as_ref().map_or(Duration::ZERO, |asked| asked.delay);
     let mut response = match (treatment.effect, asked) {
         (Effect::Status(status), _) => {
             Response::line(status, &format!("status {status}, a fault that is switched on"), buffer)
@@ -246,14 +247,13 @@ fn respond(
     if state.show.wants(now) {
         state.show.add(head, arrival.request, at.peer.to_string(), answer, response.status, now);
     }
-    treatment.delay += asked.map_or(Duration::ZERO, |ask| ask.delay);
     (response, treatment)
 }
 
 /// A request that gets what it asks for.
 struct ContentRequest<'a> {
     head: &'a RequestHead<'a, 'a>,
-    arrival: &'a CheckHeaders,
+    arrival: &'a CheckHeaders<'a>,
     at: &'a Arriving<'a>,
     answer: ResponseId,
     now: Moment,
@@ -284,7 +284,7 @@ fn fulfil(what: RequestedContent, asked: &ContentRequest, buffer: Vec<u8>, state
 }
 
 /// The page with number and UUID, in the format that the request prefers.
-fn page(session: Option<Session>, asked: &ContentRequest, mut body: Vec<u8>, state: &ProcessState) -> Response {
+fn page(session: Option<Session>, asked: &ContentRequest, mut body: Vec<u8>, state: &mut ProcessState) -> Response {
     let ContentRequest { head, arrival, at, answer, now } = *asked;
     let Ok(format) = PageFormat::wanted(head, arrival.states_preference) else {
         return Response::line(400, "unknown format: expected html, json or text", body);
@@ -292,7 +292,6 @@ fn page(session: Option<Session>, asked: &ContentRequest, mut body: Vec<u8>, sta
     let facts = PageFacts {
         session: session.as_ref().map(Session::id),
         request: head,
-        page: &state.page,
         identity: &state.identity,
         answer,
         unix: state.calendar.unix(now),
@@ -302,8 +301,8 @@ fn page(session: Option<Session>, asked: &ContentRequest, mut body: Vec<u8>, sta
         connection: at.connection,
         request_number: at.request_number,
     };
-    content::write(&mut body, format, &facts);
-    Response { session, ..Response::of(200, format.content(), ResponseBody::Bytes(body)) }
+    content::write(&mut body, format, &facts, &mut state.page);
+    Response { session: session.map(Box::new), ..Response::of(200, format.content(), ResponseBody::Bytes(body)) }
 }
 
 /// What a call gets: its head; what follows is up to the call.

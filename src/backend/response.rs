@@ -28,7 +28,7 @@ pub(super) struct Response {
     /// The id of the request, which the response repeats.
     pub(super) request: Option<RequestId>,
     /// What it opens, or belongs to.
-    pub(super) session: Option<Session>,
+    pub(super) session: Option<Box<Session>>,
 }
 
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(super) enum ResponseBody {
     /// A WebSocket, with the proof that its handshake was read.
     Socket {
         accept: AcceptKey,
-        ask: SocketAsk,
+        ask: Box<SocketAsk>,
     },
 }
 

@@ -32,18 +32,27 @@ pub(super) fn load<W: Word, const N: usize>(words: &[W]) -> [u64; N] {
     values
 }
 
-fn store<W: Word>(words: &[W], values: &[u64]) {
+fn store<W: Word>(words: &[W], values: impl Iterator<Item = u64>) {
     for (word, value) in words.iter().zip(values) {
-        word.set(*value, Ordering::Relaxed);
+        word.set(value, Ordering::Relaxed);
     }
 }
 
-/// Writes the record after the first `written` into its slot of the ring, and counts it.
-pub(super) fn append<W: Word>(slot: &[W], values: &[u64], count: &W, written: u64) {
+/// Writes the record after the first `written` into its slot of the ring, its words and then those that are other by now, and counts it.
+pub(super) fn append<W: Word>(
+    slot: &[W],
+    values: impl Iterator<Item = u64>,
+    others: impl IntoIterator<Item = (usize, u64)>,
+    count: &W,
+    written: u64,
+) {
     // After the count that was stored last time: a reader that sees these words sees that count too, and knows that
     // the record which stood here is gone.
     W::fence(Ordering::Release);
     store(slot, values);
+    for (word, value) in others {
+        slot[word].set(value, Ordering::Relaxed);
+    }
     count.set(written + 1, Ordering::Release);
 }
 
@@ -66,7 +75,7 @@ pub(super) fn read_appended<W: Word, const N: usize>(
 pub(super) fn claim<W: Word>(slot: &[W], values: &[u64], stamp: &W, number: u64) {
     // After the stamp of 0 that freed the slot: a reader that sees these words cannot still believe the old stamp.
     W::fence(Ordering::Release);
-    store(slot, values);
+    store(slot, values.iter().copied());
     stamp.set(number, Ordering::Release);
 }
 
@@ -133,7 +142,7 @@ mod tests {
                 thread::spawn(move || {
                     for written in 0..RECORDS {
                         let slot = &shared.ring[written as usize % RING];
-                        append(slot, &[written + 1; 2], &shared.count, written);
+                        append(slot, [written + 1, 0].into_iter(), [(1, written + 1)], &shared.count, written);
                     }
                 })
             };
@@ -183,7 +192,7 @@ mod tests {
                 let shared = shared.clone();
                 thread::spawn(move || {
                     claim(&shared.claimed, &[1; 2], &shared.stamp, 1);
-                    append(&shared.ring[0], &[1; 2], &shared.count, 0);
+                    append(&shared.ring[0], [1, 0].into_iter(), [(1, 1)], &shared.count, 0);
                     free(&shared.stamp);
                 })
             };

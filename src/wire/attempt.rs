@@ -7,12 +7,14 @@ use crate::wire::call::{self, CALL_WORDS};
 use crate::wire::clipped::ClippedText;
 use crate::wire::life::{self, LIFE_WORDS};
 use crate::wire::record::{
-    AsArrived, BODY_DIGEST_WORD, BODY_LENGTH_WORD, End, FLAGS_WORD, HAS_CALL, HAS_LIFE, HAS_TLS, LONGEST_PATH,
-    METHOD_BYTES, METHOD_WORD, PATH_BYTES, RECORD_WORDS, Record, Refusal, TARGET_WORD, TEXT_WORD,
+    AsArrived, BODY_DIGEST_WORD, BODY_LENGTH_WORD, End, FLAGS_WORD, FORWARDED_BYTES, HAS_CALL, HAS_LIFE, HAS_TLS,
+    HOST_BYTES, LONGEST_PATH, METHOD_BYTES, METHOD_WORD, PATH_BYTES, RECORD_WORDS, Record, Refusal, TARGET_WORD, TEXT_WORD,
 };
 use crate::wire::{AttemptEnd, Generator, Moment, RequestId, ResponseId, Secured};
 use verdict::Call;
 use verdict::life::Life;
+use verdict::notes::Notes;
+use verdict::request::{Differences, FieldMask, SentBody};
 
 /// An attempt that has not ended. What its fields mean, [`Record`] says.
 pub(crate) struct ReceivedAttempt<'a> {
@@ -24,10 +26,33 @@ pub(crate) struct ReceivedAttempt<'a> {
     pub(crate) method: ClippedText<'a, METHOD_BYTES>,
     pub(crate) path: ClippedText<'a, PATH_BYTES>,
     pub(crate) status: u16,
-    pub(crate) arrived: &'a AsArrived,
+    pub(crate) arrived: &'a ArrivedHead<'a>,
     pub(crate) refusal: Option<Refusal>,
-    pub(crate) life: Option<Life>,
-    pub(crate) call: Option<Call>,
+    pub(crate) life: Option<&'a Life>,
+    pub(crate) call: Option<&'a Call>,
+}
+
+/// What of [`AsArrived`] is known when the head has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ArrivedHead<'a> {
+    pub(crate) differences: Differences,
+    pub(crate) fields: FieldMask,
+    pub(crate) notes: Notes,
+    pub(crate) host: ClippedText<'a, HOST_BYTES>,
+    pub(crate) forwarded_for: ClippedText<'a, FORWARDED_BYTES>,
+    pub(crate) target: u64,
+}
+
+impl ArrivedHead<'_> {
+    /// Of a request that could not be read.
+    pub(crate) const NOTHING: ArrivedHead<'static> = ArrivedHead {
+        differences: Differences::NONE,
+        fields: FieldMask(0),
+        notes: Notes::NONE,
+        host: ClippedText::EMPTY,
+        forwarded_for: ClippedText::EMPTY,
+        target: 0,
+    };
 }
 
 /// The connection on which it came, and its place there.
@@ -66,19 +91,19 @@ impl ReceivedAttempt<'_> {
             | if tls.is_some() { HAS_TLS } else { 0 }
             | AttemptEnd::Received.word();
         self.method.write(&mut words[METHOD_WORD..BODY_LENGTH_WORD]);
-        let AsArrived { differences, fields, notes, host, forwarded_for, target, body } = self.arrived;
-        (words[BODY_LENGTH_WORD], words[BODY_DIGEST_WORD], words[TARGET_WORD]) = (body.length, body.digest, *target);
+        let ArrivedHead { differences, fields, notes, host, forwarded_for, target } = self.arrived;
+        words[TARGET_WORD] = *target;
         words[FLAGS_WORD] = u64::from(differences.bits())
             | u64::from(fields.0) << 16
             | u64::from(notes.bits()) << 32
             | u64::from(host.length.min(255)) << 48
             | u64::from(forwarded_for.length.min(255)) << 56;
         let mut used = TEXT_WORD;
-        if let Some(life) = &self.life {
+        if let Some(life) = self.life {
             words[used..][..LIFE_WORDS].copy_from_slice(&life::to_words(life));
             used += LIFE_WORDS;
         }
-        if let Some(call) = &self.call {
+        if let Some(call) = self.call {
             words[used..][..CALL_WORDS].copy_from_slice(&call::to_words(call));
             used += CALL_WORDS;
         }
@@ -88,8 +113,8 @@ impl ReceivedAttempt<'_> {
             used += tls.name.as_ref().map_or(0, |name| name.text().write(&mut words[used..]));
             used += tls.client.as_ref().map_or(0, |client| client.text().write(&mut words[used..]));
         }
-        used += host.text().write(&mut words[used..]);
-        used += forwarded_for.text().write(&mut words[used..]);
+        used += host.write(&mut words[used..]);
+        used += forwarded_for.write(&mut words[used..]);
         used += self.path.write(&mut words[used..]);
         used
     }
@@ -97,7 +122,7 @@ impl ReceivedAttempt<'_> {
 
 impl Record {
     /// Of what had been received of it.
-    pub(crate) fn as_received(&self) -> ReceivedAttempt<'_> {
+    pub(crate) fn as_received<'a>(&'a self, arrived: &'a ArrivedHead<'a>) -> ReceivedAttempt<'a> {
         ReceivedAttempt {
             received: self.received,
             generator: self.generator,
@@ -112,18 +137,30 @@ impl Record {
             method: self.method.text(),
             path: self.path.text(),
             status: self.status,
-            arrived: &self.arrived,
+            arrived,
             refusal: self.refusal,
-            life: self.life,
-            call: self.call,
+            life: self.life.as_ref(),
+            call: self.call.as_ref(),
         }
+    }
+
+    /// Of its head.
+    pub(crate) fn arrived_head(&self) -> ArrivedHead<'_> {
+        let AsArrived { differences, fields, notes, host, forwarded_for, target, body: _ } = &self.arrived;
+        let (differences, fields, notes, target) = (*differences, *fields, *notes, *target);
+        ArrivedHead { differences, fields, notes, host: host.text(), forwarded_for: forwarded_for.text(), target }
     }
 
     /// The words of the journal, and how many of them say something.
     pub(crate) fn to_words(&self) -> ([u64; RECORD_WORDS], usize) {
         let mut words = [0; RECORD_WORDS];
-        let used = self.as_received().write(self.number, &mut words);
-        Record::end(&mut words, self.status, self.responded, self.bytes, self.outcome);
+        let used = self.as_received(&self.arrived_head()).write(self.number, &mut words);
+        let SentBody { length, digest } = self.arrived.body;
+        (words[BODY_LENGTH_WORD], words[BODY_DIGEST_WORD]) = (length, digest);
+        let end = Record::end(|word| words[word], self.status, self.responded, self.bytes, self.outcome);
+        for (word, value) in end {
+            words[word] = value;
+        }
         (words, used)
     }
 }

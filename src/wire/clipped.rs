@@ -19,6 +19,8 @@ pub(crate) struct ClippedText<'t, const N: usize> {
 }
 
 impl<'t, const N: usize> ClippedText<'t, N> {
+    pub(crate) const EMPTY: Self = ClippedText { kept: &[], length: 0 };
+
     pub(crate) fn new(text: &'t [u8]) -> Self {
         ClippedText { kept: &text[..text.len().min(N)], length: u32::try_from(text.len()).unwrap_or(u32::MAX) }
     }
@@ -28,14 +30,16 @@ impl<'t, const N: usize> ClippedText<'t, N> {
         let used = self.kept.len().div_ceil(8).min(words.len());
         let (whole, rest) = self.kept.as_chunks::<8>();
         for (word, bytes) in words.iter_mut().zip(whole) {
-            *word = u64::from_ne_bytes(*bytes);
+            *word = u64::from_le_bytes(*bytes);
         }
         if !rest.is_empty()
             && let Some(word) = words.get_mut(whole.len())
         {
-            let mut bytes = [0; 8];
-            bytes[..rest.len()].copy_from_slice(rest);
-            *word = u64::from_ne_bytes(bytes);
+            // By shifts: a word that is read where bytes were just written waits until they have left the store buffer.
+            *word = match self.kept.last_chunk::<8>() {
+                Some(last) => u64::from_le_bytes(*last) >> (8 * (8 - rest.len())),
+                None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+            };
         }
         used
     }
@@ -80,7 +84,7 @@ impl<const N: usize> Clipped<N> {
     pub(super) fn read(words: &[u64], length: u32) -> Self {
         let mut bytes = [0; N];
         for (word, bytes) in words.iter().zip(bytes.as_chunks_mut::<8>().0) {
-            *bytes = word.to_ne_bytes();
+            *bytes = word.to_le_bytes();
         }
         let kept = (length as usize).min(N).min(words.len() * 8);
         bytes[kept..].fill(0);

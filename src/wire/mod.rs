@@ -22,14 +22,14 @@ pub(crate) use api::{
     Frame, History, LatencyPercentiles, MarkKind, ReceivedRequest, RecordView, Second, SeenRequest, Snapshot, Time,
     TimelineMark, TlsStatus, TlsView,
 };
-pub(crate) use attempt::{AttemptConnection, ReceivedAttempt};
+pub(crate) use attempt::{ArrivedHead, AttemptConnection, ReceivedAttempt};
 pub(crate) use batch::{BatchHead, read_batch, write_batch};
 pub(crate) use channel::{Assignment, BackendCommand, BackendIdentity, BackendReport, ConnectionLimits, Starvation};
 pub(crate) use clipped::{Clipped, ClippedText};
 pub(crate) use event::{BackendChange, Cause, Departure, FleetEvent};
 pub(crate) use names::FleetNames;
 pub(crate) use protocols::Protocols;
-pub(crate) use record::{AsArrived, End, FORWARDED_BYTES, HOST_BYTES, RECORD_WORDS, Record, Refusal, Revision};
+pub(crate) use record::{End, FORWARDED_BYTES, HOST_BYTES, RECORD_WORDS, Record, Refusal, Revision};
 pub(crate) use secured::{Credentials, Handshakes, Protocol, Secured, TlsAssignment, TlsVersion};
 pub(crate) use token::{NotAToken, Token};
 pub(crate) use verdict::{

@@ -147,19 +147,6 @@ pub(crate) struct AsArrived {
     pub(crate) body: SentBody,
 }
 
-impl AsArrived {
-    /// What is known of a request that could not be read.
-    pub(crate) const NOTHING: AsArrived = AsArrived {
-        differences: Differences::NONE,
-        fields: FieldMask(0),
-        notes: Notes::NONE,
-        host: Clipped::EMPTY,
-        forwarded_for: Clipped::EMPTY,
-        target: 0,
-        body: SentBody { length: 0, digest: 0 },
-    };
-}
-
 /// What becomes known of an attempt between its head and its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Revision {
@@ -248,12 +235,16 @@ impl Record {
         (TEXT_WORD..).zip(call::to_words(call))
     }
 
-    /// Writes into the words of an attempt that was received how it ended.
-    pub(crate) fn end(words: &mut [u64; RECORD_WORDS], status: u16, answered: Moment, bytes: u64, outcome: AttemptEnd) {
-        words[2] = answered.0;
-        words[8] = words[8] & !0xffff | u64::from(status);
-        words[9] = bytes;
-        words[12] = words[12] & !OUTCOME | outcome.word();
+    /// How an attempt that was received has ended, to be written into its words: where, and what.
+    pub(crate) fn end(
+        word: impl Fn(usize) -> u64,
+        status: u16,
+        answered: Moment,
+        bytes: u64,
+        outcome: AttemptEnd,
+    ) -> [(usize, u64); 4] {
+        let (status, outcome) = (word(8) & !0xffff | u64::from(status), word(12) & !OUTCOME | outcome.word());
+        [(2, answered.0), (8, status), (9, bytes), (12, outcome)]
     }
 
     /// The inverse of `Record::to_words`, which stands beside what is written of an attempt when it is received.

@@ -58,6 +58,9 @@ impl StreamTable {
         let place = match self.found.get() {
             found if is_at(found) => return Some(found),
             _ if is_at(self.open.len().wrapping_sub(1)) => self.open.len() - 1,
+            _ if is_at(0) => 0,
+            // It has ended, as streams do most often in the order in which they opened.
+            _ if self.open.front().is_none_or(|first| id < first.id) => return None,
             _ => self.open.binary_search_by_key(&id, |stream| stream.id).ok()?,
         };
         self.found.set(place);

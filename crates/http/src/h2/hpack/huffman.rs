@@ -84,12 +84,16 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), BadHuffman> 
     let (mut bits, mut count) = (0u64, 0u32);
     let mut rest = input;
     loop {
-        // The bits that are known stand at the left of 64.
-        while count <= 56 {
-            let Some((byte, after)) = rest.split_first() else { break };
-            bits |= u64::from(*byte) << (56 - count);
-            count += 8;
-            rest = after;
+        // The bits that are known stand at the left of 64: at least those of the longest code, as long as there are as many.
+        if count < 32 {
+            if let Some((bytes, after)) = rest.split_first_chunk::<4>() {
+                bits |= u64::from(u32::from_be_bytes(*bytes)) << (32 - count);
+                (count, rest) = (count + 32, after);
+            } else if let Some((byte, after)) = rest.split_first() {
+                bits |= u64::from(*byte) << (56 - count);
+                (count, rest) = (count + 8, after);
+                continue;
+            }
         }
         let (symbol, length) = FAST[(bits >> (64 - FAST_BITS)) as usize];
         if length != 0 && u32::from(length) <= count {
