@@ -167,7 +167,14 @@ impl Claim {
 impl Writer {
     /// Maps the journal of this process.
     pub(crate) fn open(file: &impl AsFd) -> Result<Writer> {
-        Ok(Writer { layout: Layout::open(file)?, written: 0, claims: 0, free: Vec::new(), fresh: 0, beyond: Slab::new() })
+        Ok(Writer {
+            layout: Layout::open(file)?,
+            written: 0,
+            claims: 0,
+            free: Vec::new(),
+            fresh: 0,
+            beyond: Slab::new(),
+        })
     }
 
     /// Makes the attempt visible as received and gives it its number. The fields that tell its end are set by [`Writer::complete`].

@@ -47,8 +47,8 @@ fn the_queries_of_the_docs_say_what_the_report_says() {
     let [check]: [Check; 1] = report.checks.try_into().unwrap();
     let queries: Vec<&str> = PAGE.split("```sql\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert_eq!(queries.len(), 5);
-    let read = "SELECT count(*), count(backend), count(DISTINCT response), count(*) FILTER (reused), epoch(max(ended)) - epoch(min(due)) < 600 \
-                FROM 'run.requests.parquet' SEMI JOIN 'run.attempts.parquet' USING (response)";
+    let read = "SELECT count(*), count(r.backend), count(DISTINCT response), count(*) FILTER (WHERE reused), epoch(max(ended)) - epoch(min(due)) < 600 \
+                FROM 'run.requests.parquet' r JOIN 'run.attempts.parquet' a USING (response)";
     let types = ["requests", "attempts"].map(|it| format!("DESCRIBE FROM 'run.{it}.parquet'"));
     let answers = answers(&fleet.place, &[&queries[..], &[read, &types[0], &types[1]]].concat());
     let [columns_of_requests, columns_of_attempts] = [&answers[6], &answers[7]].map(|rows| describe(rows));

@@ -100,7 +100,7 @@ impl RequestedContent {
             None => Ok(RequestedContent::Page),
             Some(StreamKind::Websocket) => {
                 SocketAsk::of(query).map(|ask| RequestedContent::Socket(Box::new(ask))).map_err(BadAsk::Socket)
-            },
+            }
             Some(kind) => EventPace::of(kind, query).map(RequestedContent::Paced).map_err(BadAsk::Pace),
         }
     }

@@ -19,8 +19,8 @@ use crate::backend::session::Session;
 use crate::backend::state::ProcessState;
 use crate::journal::Claim;
 use crate::wire::{
-    ArrivedHead, AttemptConnection, ClippedText, End, Generator, Moment, ReceivedAttempt, Refusal, RequestId, ResponseId,
-    Revision, Secured,
+    ArrivedHead, AttemptConnection, ClippedText, End, Generator, Moment, ReceivedAttempt, Refusal, RequestId,
+    ResponseId, Revision, Secured,
 };
 
 /// Where a request came: the connection, and its place on it.

@@ -87,7 +87,7 @@ impl Table {
     fn create<R: Row>(path: PathBuf) -> Result<Table> {
         let create = || TableWriter::begin::<R>(File::create(&path)?);
         let writer = create().with_context(|| format!("failed to write {}", path.display()))?;
-        Ok(Table { writer, path })
+        Ok(Table { path, writer })
     }
 
     fn append<R: Row>(&mut self, rows: impl Iterator<Item = R>) -> Result<()> {

@@ -8,7 +8,8 @@ use crate::wire::clipped::ClippedText;
 use crate::wire::life::{self, LIFE_WORDS};
 use crate::wire::record::{
     AsArrived, BODY_DIGEST_WORD, BODY_LENGTH_WORD, End, FLAGS_WORD, FORWARDED_BYTES, HAS_CALL, HAS_LIFE, HAS_TLS,
-    HOST_BYTES, LONGEST_PATH, METHOD_BYTES, METHOD_WORD, PATH_BYTES, RECORD_WORDS, Record, Refusal, TARGET_WORD, TEXT_WORD,
+    HOST_BYTES, LONGEST_PATH, METHOD_BYTES, METHOD_WORD, PATH_BYTES, RECORD_WORDS, Record, Refusal, TARGET_WORD,
+    TEXT_WORD,
 };
 use crate::wire::{AttemptEnd, Generator, Moment, RequestId, ResponseId, Secured};
 use verdict::Call;
