@@ -114,7 +114,10 @@ pub(super) fn lost_syns(facts: &LostSyns) -> Phrase {
 }
 
 pub(super) fn cookies(facts: &TextWitness) -> Phrase {
-    Phrase::of("browsers do not keep a cookie that was set, or never send it back".to_owned())
+    // Without the attribute nobody knows what to change.
+    let (first, more) = facts.words.split_first().map_or(("", 0), |(first, more)| (first.as_str(), more.len()));
+    let others = if more > 0 { format!(" (and {} more)", grouped(more as u64)) } else { String::new() };
+    Phrase::of(format!("browsers do not keep a cookie that was set, or never send it back: {first}{others}"))
         .because(facts.words.clone())
         .try_this("change the attribute in the balancer's configuration, or use https:// where it is Secure")
 }

@@ -4,7 +4,7 @@ use super::Algorithm;
 use super::evidence::{Evidence, Key, Missing, SkipReason, backends};
 use super::inference::Inference;
 use super::load::LoadEffect;
-use super::order::{OrderPattern, is_clumped};
+use super::order::{OrderPattern, evenness, is_clumped};
 use super::result::{ExperimentFacts, OrderFacts, SPREADING, name};
 use crate::observation::Backend;
 
@@ -115,7 +115,13 @@ impl Evidence {
     /// Without experiments the sample says what it can: many requests at once, in the order in which they were sent.
     fn infer_sample(&self, names: &[String], inference: &mut Inference) {
         let head = &self.sample[..self.sample.len().min(2_000)];
-        let order = OrderPattern::of(head);
+        let order = match (OrderPattern::of(head), evenness(head)) {
+            // Requests that overtake each other hide a rotation in short blocks.
+            (OrderPattern::Chance | OrderPattern::Unclear | OrderPattern::Clumped, OrderPattern::Even(ratio)) => {
+                OrderPattern::Even(ratio)
+            }
+            (order, _) => order,
+        };
         let facts = OrderFacts::of(&order, head, names);
         inference.note(ExperimentFacts::Sample { requests: head.len() as u64, order: facts });
         inference.or = Algorithm::ALL.to_vec();

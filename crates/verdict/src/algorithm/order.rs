@@ -103,7 +103,7 @@ impl OrderPattern {
 
 /// Looks at how evenly a sequence is filled in short blocks, and in longer ones: a rotation whose requests overtake each other is even in the
 /// long run alone.
-pub(super) fn evenness(sequence: &[Backend]) -> OrderPattern {
+pub(crate) fn evenness(sequence: &[Backend]) -> OrderPattern {
     let blocks = in_blocks(sequence);
     let joined = |length: usize| -> Vec<Vec<u64>> {
         let sum =

@@ -1,6 +1,7 @@
 //! How shares are tested: by what a rotation allows, or by chance.
 
 use crate::algorithm::Algorithm;
+use crate::algorithm::order::{OrderPattern, evenness};
 use crate::facts::shares::{ShareTest, Test, Unit};
 use crate::finding::Level;
 use crate::observation::Backend;
@@ -22,7 +23,7 @@ pub(super) fn test(case: &Case, counts: &[u64], expected: &[f64], unit: Unit) ->
     let (test, level) = if rotates(case, unit) {
         by_discrepancy(case, counts, expected, total)
     } else {
-        by_chance(case, counts, expected, total)
+        by_evenness(case, counts, expected, unit).unwrap_or_else(|| by_chance(case, counts, expected, total))
     };
     (Test { detects: test.detects.min(1.0), ..test }, level)
 }
@@ -75,6 +76,44 @@ fn in_turn(case: &Case, expected: &[f64]) -> u64 {
     let are_these = expected.iter().enumerate().all(|(place, expected)| (share(place) - expected).abs() < 1e-9);
     if are_these && case.drill == Drill::None { case.inference.in_turn() } else { 0 }
 }
+
+/// What is far more even than draws, whatever selects: its shares are as certain as they kept to the expected ones from the first request
+/// to the last. Passes or says nothing.
+fn by_evenness(case: &Case, counts: &[u64], expected: &[f64], unit: Unit) -> Option<(Test, Level)> {
+    let (picks, total) = (&case.tally.picks, counts.iter().sum::<u64>());
+    let is_even = |order: OrderPattern| match order {
+        OrderPattern::Turns { .. } | OrderPattern::Blocks(_) | OrderPattern::Even(_) => true,
+        OrderPattern::TooFew | OrderPattern::One(_) | OrderPattern::Chance => false,
+        OrderPattern::Unclear | OrderPattern::Clumped => false,
+    };
+    let is_all = unit == Unit::Requests && case.drill == Drill::None && picks.len() as u64 == total;
+    let head = &picks[..picks.len().min(LOOKED_AT)];
+    if !is_all || !(is_even(evenness(head)) || is_even(OrderPattern::of(head))) {
+        return None;
+    }
+    let mut got = vec![0.0; counts.len()];
+    let mut farthest: f64 = 0.0;
+    for (at, pick) in (1u32..).zip(picks) {
+        *got.get_mut(usize::from(pick.0))? += 1.0;
+        let lead = |(got, share): (&f64, &f64)| (got - share * f64::from(at)).abs();
+        farthest = got.iter().zip(expected).map(lead).fold(farthest, f64::max);
+    }
+    let bound = 2.0 * farthest + 2.0;
+    let test = Test {
+        method: ShareTest::BoundedDiscrepancy,
+        deviation: deviation(counts, expected, total),
+        bound: Some(bound),
+        chi_square: None,
+        p: None,
+        ln_e: None,
+        false_alarm: FALSE_ALARM,
+        detects: bound / total as f64,
+    };
+    (bound <= case.expectations.tolerance_of(expected) * total as f64).then_some((test, Level::Pass))
+}
+
+/// Requests of which the order is looked at.
+const LOOKED_AT: usize = 20_000;
 
 /// How many detect the deviation that must be detected.
 pub(super) fn needed(case: &Case, test: &Test, expected: &[f64]) -> Option<u64> {

@@ -235,6 +235,20 @@ fn what_the_only_rotation_showed_in_experiments_counts_as_well_where_it_has_the_
 }
 
 #[test]
+fn what_is_far_more_even_than_draws_passes_whatever_selects_and_a_slight_bias_does_not() {
+    // Turns that overtake each other, as many requests at once do.
+    let jittered = |backend: fn(usize) -> u16| {
+        let mut turns: Vec<(usize, u16)> = (0..900).map(|turn| (turn + turn * 7 % 23, backend(turn))).collect();
+        turns.sort();
+        requiring("even", RuleTrial::of(3, None).sends(turns.into_iter().map(|(_, backend)| backend)))
+    };
+    assert_eq!(level(&jittered(|turn| (turn % 3) as u16)), Level::Pass);
+    assert_eq!(level(&jittered(|turn| if turn % 25 == 0 { 0 } else { (turn % 3) as u16 })), Level::Inconclusive);
+    let drawn = requiring("even", RuleTrial::of(3, None).sends(draws(&[1, 1, 1], 900, 3)));
+    assert_eq!(level(&drawn), Level::Inconclusive);
+}
+
+#[test]
 fn few_requests_suffice_where_all_is_wrong() {
     let trial = requiring("even", RuleTrial::of(3, None).sends([0; 25]));
     assert_eq!(level(&trial), Level::Fail);
