@@ -203,7 +203,7 @@ fn a_fleet_whose_token_is_another_is_an_error_and_one_that_is_not_there_is_a_gap
     let known = hosts.fleets.iter().map(|fleet| fleet.control.clone());
     let check = check(&hosts.balancer, known.chain([nobody.clone()]), &["-n", "500", "--no-experiments"]);
     assert_eq!(check.verdict, Verdict::Inconclusive);
-    assert_eq!(check.account.gaps, [format!("no fleet responds at {nobody}")]);
+    assert_eq!(check.account.gaps, [format!("no fleet responds at {nobody}: start it, or leave its --fleet out")]);
 }
 
 #[test]

@@ -409,7 +409,7 @@ impl Collector {
         let mut gone = Vec::new();
         let mut clocks = Vec::new();
         for control in self.fleets.missing().await {
-            gaps.push(format!("no fleet responds at {control}"));
+            gaps.push(format!("no fleet responds at {control}: start it, or leave its --fleet out"));
         }
         let several = self.sources.len() > 1;
         for (host, source) in self.sources.into_iter().enumerate() {

@@ -164,6 +164,7 @@ async fn experiment(
         // Another path is another method, of which nobody knows whether it exists.
         keeps_path: !ours || is_call,
         can_hold: ours && (!is_call || session.client.target().path == grpc::METHOD),
+        patience: session.plan.environment.patience,
         headers: affinity.headers.clone(),
         cookies: affinity.cookies.clone(),
         own_headers: request.headers.iter().map(|(name, _)| name.clone()).filter(|it| is_varied(it)).collect(),

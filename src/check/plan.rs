@@ -65,6 +65,8 @@ pub(crate) struct CheckEnvironment {
     pub(crate) balancer: Option<String>,
     /// How long it may keep away from a backend that failed, if that is known.
     pub(crate) detection: Option<Duration>,
+    /// How long it waits for a response, if that is known.
+    pub(crate) patience: Option<Duration>,
     /// In a rehearsal: what differs from production, for people.
     pub(crate) surroundings: Vec<String>,
     /// In a rehearsal: changes how the backends' hosts are reached.

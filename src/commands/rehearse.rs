@@ -12,10 +12,10 @@ use super::check::{self as checking, expect, interrupt};
 use super::print::print;
 use super::private::{DATA, Private};
 use crate::args::rehearse::{CertificateChoice, RehearseArgs};
-use crate::balancer::Program;
 use crate::balancer::expected::Expected;
 use crate::balancer::path::quoted;
 use crate::balancer::read::{Configuration, Upstream};
+use crate::balancer::{Balancer, Program};
 use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::scenario::{HostControl, Reach, Scenario};
 use crate::check::{CheckWatch, is_secure};
@@ -51,7 +51,15 @@ fn absolute(file: &Path) -> Result<PathBuf, Problem> {
         problem.hint("name the file of the balancer that is to be rehearsed, such as /etc/nginx/nginx.conf")
     };
     let found = std::fs::canonicalize(file).map_err(|why| refused(why.to_string()))?;
-    if found.is_dir() { Err(refused("it is a folder".to_owned())) } else { Ok(found) }
+    if found.is_dir() {
+        return Err(refused("it is a folder".to_owned()));
+    }
+    match std::fs::File::open(&found) {
+        Err(why) if why.kind() == std::io::ErrorKind::PermissionDenied => Err(refused(why.to_string())
+            .hint("use sudo, or a copy that this user may read, with --at where production has it")),
+        Err(why) => Err(refused(why.to_string())),
+        Ok(_) => Ok(found),
+    }
 }
 
 /// Where the balancer's file is to be found.
@@ -86,11 +94,7 @@ fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
         UrlTarget::of(url)?;
     }
     // What the balancer itself refuses it says best; where it says nothing, its own tool may.
-    let (read, refused) = match args.balancer.read.map(|read| read(&file)) {
-        None => (None, None),
-        Some(Ok(read)) => (Some(read), None),
-        Some(Err(why)) => (None, Some(format!("{why:#}"))),
-    };
+    let (understood, refused) = read(args.balancer, &file);
     let then = match &args.then {
         Some(then) => Some(absolute(then)?),
         None => None,
@@ -99,11 +103,11 @@ fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
         let what = format!("{} does not read this file anew while it runs", args.balancer.title);
         return Err(Problem::new(what).on("--then").hint("change what it watches with --during"));
     }
-    let then_read = then.as_ref().and_then(|then| args.balancer.read.and_then(|read| read(then).ok()));
+    let (then_read, then_refused) = then.as_ref().map_or((None, None), |then| read(args.balancer, then));
     let check = plan(args, &Backing::Any)?;
     Ok(RehearsalPlan {
         balancer: args.balancer,
-        read,
+        read: understood,
         refused,
         file,
         urls: check.target.urls().map(str::to_owned).collect(),
@@ -121,9 +125,19 @@ fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
         },
         then,
         then_read,
+        then_refused,
         clients: args.client,
         upstream: args.upstream.clone(),
     })
+}
+
+/// What our reader makes of a file, or why it makes nothing of it.
+fn read(balancer: Balancer, file: &Path) -> (Option<Configuration>, Option<String>) {
+    match balancer.read.map(|read| read(file)) {
+        None => (None, None),
+        Some(Ok(read)) => (Some(read), None),
+        Some(Err(why)) => (None, Some(format!("{why:#}"))),
+    }
 }
 
 fn is_installed(program: &str) -> bool {
@@ -198,6 +212,7 @@ fn plan_of(args: &RehearseArgs, order: &RehearsalPlan, rehearsal: &rehearse::Reh
     }
     plan.environment.hosts = Some(hosts(&plan.scenario, rehearsal.hosts.clone())?);
     plan.environment.balancer.get_or_insert_with(|| order.balancer.title.to_owned());
+    plan.environment.patience = order.read.iter().chain(&order.then_read).filter_map(|read| read.patience).min();
     let file = order.file.display().to_string();
     let expected = rehearsal.expected.clone().unwrap_or_default().under(plan.requests_at_once());
     let unknown = [rehearsal.unknown.clone(), expected.unknown.clone()].concat();

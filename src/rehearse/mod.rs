@@ -332,7 +332,10 @@ impl Surroundings {
     fn look_ahead(&mut self, order: &RehearsalPlan, content: &[u8], scouted: &mut Scouted) -> Result<Option<Group>> {
         let Some(after) = order.after() else { return Ok(None) };
         self.take_place(order, &after.file)?;
-        let (group, _) = self.look_behind(&after, scouted)?;
+        let own = std::mem::replace(&mut self.recipe.refused, after.refused.clone());
+        let behind = self.look_behind(&after, scouted);
+        let (group, _) = behind.with_context(|| format!("--then {}", after.file.display()))?;
+        self.recipe.refused = own;
         lay(&order.file, content)?;
         Ok(Some(group))
     }
@@ -389,6 +392,9 @@ impl Surroundings {
     /// The balancer finds clients of that network.
     fn bring_clients(&mut self, order: &RehearsalPlan) -> Result<()> {
         let Some(clients) = order.clients else { return Ok(()) };
+        let named: Vec<SocketAddr> = group::all_of(order, &self.names).iter().filter_map(Listens::address).collect();
+        // Before the balancer waits for them in vain.
+        refuse_clients_among(order, &named)?;
         let (network, prefix) = clients.route();
         world::add_network(network, prefix).with_context(|| format!("failed to add {clients} to this world"))?;
         self.remedied.note(format!("clients: addresses of {clients}"));

@@ -35,6 +35,8 @@ pub(crate) struct RehearsalPlan {
     pub(crate) then: Option<PathBuf>,
     /// What our reader made of that one.
     pub(crate) then_read: Option<Configuration>,
+    /// Why that one was not read.
+    pub(crate) then_refused: Option<String>,
     /// Where clients are, if not on this machine.
     pub(crate) clients: Option<ClientNetwork>,
     /// The block behind the URLs, if the user names it.
@@ -45,7 +47,8 @@ impl RehearsalPlan {
     /// The rehearsal of the file that takes the place of this one.
     pub(super) fn after(&self) -> Option<RehearsalPlan> {
         let file = self.then.clone()?;
-        Some(RehearsalPlan { file, read: self.then_read.clone(), then: None, then_read: None, ..self.clone() })
+        let (read, refused) = (self.then_read.clone(), self.then_refused.clone());
+        Some(RehearsalPlan { file, read, refused, then: None, then_read: None, then_refused: None, ..self.clone() })
     }
 }
 

@@ -193,6 +193,8 @@ fn failure(recipe: &RehearsalRecipe, found: &StartOutcome, elsewhere: &[SocketAd
             };
             Problem::new(format!("it does not start; its own words:\n{said}")).hint(if said.contains("FD limit") {
                 "raise the limit of open files (ulimit -Hn), or use sudo"
+            } else if said.contains("Permission denied") || said.contains("permission denied") {
+                "what the file includes and loads must be readable for this user: use sudo"
             } else {
                 "the file is used as it is, on this machine: what it includes and loads must be here"
             })

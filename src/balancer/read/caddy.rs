@@ -7,6 +7,7 @@ use crate::balancer::read::configuration::{Configuration, Takes, Upstream, Upstr
 use crate::balancer::read::document::{at, get, items, keys, number, objects, text};
 use crate::balancer::read::endpoint::{Endpoint, endpoint_of_url};
 use crate::balancer::read::reported::ReportedServers;
+use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
 
 /// Keys of a handler that decide nothing about who gets a request, or are read here.
@@ -41,6 +42,15 @@ pub(crate) fn read(file: &str, json: &Value) -> Configuration {
             continue;
         }
         known.push(handler);
+        let limits = [
+            at(handler, &["transport", "response_header_timeout"]),
+            at(handler, &["transport", "read_timeout"]),
+            // Then it is taken for ill.
+            at(handler, &["health_checks", "passive", "unhealthy_latency"]),
+        ];
+        for limit in limits.into_iter().flatten() {
+            time::shorten(&mut configuration.patience, time::of(limit, LoneNumber::Nanoseconds));
+        }
         let name = format!("reverse_proxy-{}", known.len());
         configuration.upstreams.push(upstream(file, &name, handler));
     }

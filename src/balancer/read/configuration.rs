@@ -117,6 +117,8 @@ pub(crate) struct Configuration {
     pub(crate) storages: Vec<(String, String)>,
     /// Whom the balancer itself speaks to, such as its peers, mailers and log servers: no request of a client goes there.
     pub(crate) companions: Vec<Endpoint>,
+    /// The shortest time for which it waits for a response anywhere, if it says so.
+    pub(crate) patience: Option<Duration>,
     /// What should be included and could not be read, with the place that says so.
     pub(crate) not_read: Vec<String>,
 }

@@ -9,6 +9,7 @@ use crate::balancer::read::configuration::{Configuration, Takes, Upstream, Upstr
 use crate::balancer::read::document::{at, get, items, keys, number, objects, text};
 use crate::balancer::read::endpoint::Endpoint;
 use crate::balancer::read::reported::ReportedServers;
+use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
 
 /// Fields of a cluster that decide nothing about who gets a request, or are read here.
@@ -101,6 +102,13 @@ pub(crate) fn read(file: &str, bootstrap: &Value, load: NamedFiles) -> Configura
         }
     }
     configuration.companions = companions(&all, &configuration.upstreams);
+    for route in &all {
+        let is_route = ["cluster", "weighted_clusters", "cluster_header"].iter().any(|key| get(route, key).is_some());
+        let limits = [get(route, "timeout").filter(|_| is_route), get(route, "per_try_timeout")];
+        for limit in limits.into_iter().flatten() {
+            time::shorten(&mut configuration.patience, time::of(limit, LoneNumber::Seconds));
+        }
+    }
     configuration.authorities =
         all.iter().filter_map(|it| at(it, &["trusted_ca", "filename"]).and_then(text)).collect();
     configuration.certificates = all.iter().filter_map(|it| certificate(it)).collect();

@@ -9,6 +9,7 @@ use crate::balancer::read::configuration::{
 };
 use crate::balancer::read::endpoint::Endpoint;
 use crate::balancer::read::reported::ReportedServers;
+use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
 
 const SECTIONS: [&str; 19] = [
@@ -137,6 +138,12 @@ pub(crate) fn read(source: &ConfigFile, environment: Environment) -> Configurati
             continue;
         }
         match &mut open {
+            Open::Defaults(_) | Open::Proxy(_)
+                if first == "timeout" && words.get(1).is_some_and(|it| it == "server") =>
+            {
+                let time = words.get(2).and_then(|time| time::parse(time, LoneNumber::Milliseconds));
+                time::shorten(&mut configuration.patience, time);
+            }
             Open::Other if first == "ca-base" => ca_base = words.get(1).cloned(),
             Open::Other => variables.note(&words),
             Open::Companions => configuration.companions.extend(companion(&words)),
@@ -212,8 +219,9 @@ fn setting(settings: &mut SectionSettings, words: &[String], place: &str) {
         ["default-server", parameters @ ..] => {
             settings.server.extend(parameters.iter().map(|word| (*word).to_owned()));
         }
-        // They choose a server before the algorithm does.
-        ["stick" | "use-server" | "persist" | "dispatch" | "force-persist" | "ignore-persist", ..]
+        // They choose a server before the algorithm does, or change its weight.
+        ["load-server-state-from-file", "global" | "local"]
+        | ["stick" | "use-server" | "persist" | "dispatch" | "force-persist" | "ignore-persist", ..]
         | ["option", "transparent" | "prefer-last-server", ..]
         | ["http-request" | "tcp-request", "set-dst" | "set-dst-port", ..] => {
             settings.unknown.push(format!("{place}: {}", words.join(" ")));
@@ -512,7 +520,14 @@ mod tests {
 
     #[test]
     fn what_chooses_before_the_algorithm_is_not_understood() {
-        for line in ["stick on src", "use-server a if x", "balance first", "balance uri", "balance url_param id"] {
+        for line in [
+            "stick on src",
+            "load-server-state-from-file global",
+            "use-server a if x",
+            "balance first",
+            "balance uri",
+            "balance url_param id",
+        ] {
             let all = of(&format!("backend a\n balance roundrobin\n {line}\n server x 10.0.0.1:80\n"));
             assert!(
                 matches!(&all[0].method, UpstreamMethod::Unknown(why) if why.contains("line 3")),

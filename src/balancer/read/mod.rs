@@ -12,6 +12,7 @@ mod kubernetes;
 pub(crate) mod messages;
 pub(crate) mod nginx;
 pub(crate) mod reported;
+mod time;
 pub(super) mod traefik;
 
 pub(crate) use configuration::{AtOnce, Configuration, SplitPart, Takes, Upstream, UpstreamMethod, UpstreamServer};

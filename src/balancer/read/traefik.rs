@@ -9,6 +9,7 @@ use crate::balancer::read::configuration::{Configuration, Upstream, UpstreamMeth
 use crate::balancer::read::document::{at, entries, get, items, keys, number, text};
 use crate::balancer::read::endpoint::{Endpoint, endpoint_of_url};
 use crate::balancer::read::reported::ReportedServers;
+use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
 
 /// Keys of a load balancer that decide nothing about who gets a request, or are read here.
@@ -59,6 +60,8 @@ pub(crate) fn read(documents: &[(String, Value)]) -> Configuration {
             let files = items(transport.get("rootCAs")).filter_map(text).filter(|it| !it.contains("BEGIN"));
             configuration.authorities.extend(files);
             configuration.names.extend(get(transport, "server_name").and_then(text));
+            let limit = at(transport, &["forwarding_timeouts", "response_header_timeout"]);
+            time::shorten(&mut configuration.patience, limit.and_then(|it| time::of(it, LoneNumber::Seconds)));
         }
         for pair in items(at(document, &["tls", "certificates"])) {
             let file = |key| get(pair, key).and_then(text);

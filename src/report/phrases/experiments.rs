@@ -189,6 +189,7 @@ fn because(why: SkipReason) -> &'static str {
         SkipReason::NoRequests => "more than the requests that are allowed",
         SkipReason::Cached => "a cache, or the balancer itself, gave the responses",
         SkipReason::Impossible => "this client has no addresses of several networks",
+        SkipReason::Impatient => "the balancer waits for a response for less than 100 ms",
         SkipReason::NotOurs => "the backends are not ours and cannot be asked to take their time",
         SkipReason::Own => "your own credentials, cookies and Host are left as they are",
         SkipReason::NotKept => "the balancer does not keep connections",

@@ -16,8 +16,10 @@ const MIXED_ROUNDS: usize = 10;
 const MEMORIES: usize = 3;
 /// Of slower services one after the other would take too long.
 const SLOWEST_TO_REMEMBER: Duration = Duration::from_millis(250);
-/// A request is held that long: less than any time that a balancer waits for a response, lest it take the backend for dead.
+/// A request is held that long where the balancer waits longer for a response.
 const HOLD: Duration = Duration::from_millis(400);
+/// Shorter holds are none beside what a busy machine delays.
+const LEAST_HOLD: Duration = Duration::from_millis(50);
 /// From one to the next, where some take much longer.
 const LEAST_GAP: Duration = Duration::from_millis(4);
 /// With one in flight at each backend another is sent so often, while it has to wait.
@@ -35,12 +37,19 @@ impl Lab<'_> {
         self.evidence.usual = self.usual;
         if !self.setting.can_hold {
             self.evidence.missing.push(Missing::Load(SkipReason::NotOurs));
+        } else if self.longest_delay() < LEAST_HOLD {
+            self.evidence.missing.push(Missing::Load(SkipReason::Impatient));
         } else if self.is_serial() {
             self.hold();
         } else {
             self.remember();
             self.mixed();
         }
+    }
+
+    /// How long a request is held.
+    fn hold_time(&self) -> Duration {
+        HOLD.min(self.longest_delay())
     }
 
     /// Where requests go one after the other once a response was slow: whoever selects by time gives that backend nothing.
@@ -51,7 +60,7 @@ impl Lab<'_> {
         }
         let each = self.setting.rate.map_or(self.usual, |_| self.usual.max(self.gap())).as_secs_f64().max(1e-3);
         let count = ((4.0 / each) as usize).clamp(24, 100);
-        let delay = (self.usual * 4).clamp(HOLD, Duration::from_secs(1));
+        let delay = (self.usual * 4).max(HOLD).min(self.longest_delay());
         for _ in 0..MEMORIES.min(size) {
             let left = self.setting.budget.mul_f64(0.5).saturating_sub(self.subject.elapsed() + delay);
             let fits = each * count as f64 <= left.as_secs_f64() && self.requests_left() > count;
@@ -83,7 +92,7 @@ impl Lab<'_> {
             // A rotation must come round while a backend is busy, or it looks as if it avoided that one.
             let rounds = self.gap().max(LEAST_GAP) * (3 * size) as u32;
             let long = self.usual.max(self.varies * 6).max(rounds);
-            let delay = long.clamp(Duration::from_millis(100), Duration::from_secs(1));
+            let delay = long.max(Duration::from_millis(100)).min(self.longest_delay());
             let each = self.usual + delay / 3;
             // A slow service that varies by its own is no reason to wait.
             let apart = if self.varies * 3 > self.usual { (self.varies / 2).min(each / 8) } else { Duration::ZERO };
@@ -190,17 +199,17 @@ impl Lab<'_> {
         let Some(size) = self.evidence.size_of_rotations().filter(|size| *size <= MOST_BUSY) else { return };
         for round in 0..BESIDE_ROUNDS {
             let needed = BESIDE * (3 + 4 * size);
-            if self.left() < HOLD * 3 || self.requests_left() < needed {
+            if self.left() < self.hold_time() * 3 || self.requests_left() < needed {
                 return;
             }
             // Of their own: a balancer gives new connections to the workers that have taken others a moment ago.
             let slots: Vec<usize> = (0..BESIDE).map(|place| CURSOR_CONNECTIONS + round * BESIDE + place).collect();
-            let until = self.subject.elapsed() + HOLD.mul_f64(0.8);
+            let until = self.subject.elapsed() + self.hold_time().mul_f64(0.8);
             let mut rows: Vec<Vec<Pick>> = Vec::new();
             for slot in &slots {
                 let mut row = self.row(*slot, 1);
                 // One that takes a turn between two of this connection is at the same worker.
-                if !self.subject.hold(HOLD) {
+                if !self.subject.hold(self.hold_time()) {
                     break;
                 }
                 row.extend(self.row(*slot, 1));
@@ -237,7 +246,8 @@ impl Lab<'_> {
     fn fill(&mut self, size: usize) -> Full {
         let mut full = Full::default();
         while full.waited == full.sent && full.sent < WAITS && !self.left().is_zero() && self.requests_left() > size {
-            let holding = (0..size).all(|_| self.subject.hold(HOLD));
+            let time = self.hold_time();
+            let holding = (0..size).all(|_| self.subject.hold(time));
             // What may be refused for our sake is no request of the user's.
             let ours = ProbeRequest { delay: Some(Duration::from_millis(1)), ..ProbeRequest::default() };
             let other = holding.then(|| self.one(&ours));
@@ -246,7 +256,7 @@ impl Lab<'_> {
             let Some(other) = other else { break };
             full.sent += 1;
             let is_refused = other.pick.is_none_or(|pick| !pick.backend.is_known());
-            full.waited += u32::from(is_refused || other.took > HOLD / 2);
+            full.waited += u32::from(is_refused || other.took > time / 2);
         }
         full
     }
@@ -255,15 +265,16 @@ impl Lab<'_> {
     fn hold_at(&mut self, count: usize, wanted: usize) -> Vec<Hold> {
         let mut holds: Vec<Hold> = Vec::new();
         let mut sent = 0;
+        let time = self.hold_time();
         // Half of the time is for the unforeseen.
         let mut share = 0.5;
         for _ in 0..ROUNDS {
             if sent >= wanted || self.left().is_zero() || self.requests_left() == 0 {
                 break;
             }
-            let fitting = (HOLD.as_secs_f64() * share / self.usual.as_secs_f64().max(5e-5)) as usize;
-            let holding = (0..count).all(|_| self.subject.hold(HOLD));
-            let until = self.subject.elapsed() + HOLD.mul_f64(0.9);
+            let fitting = (time.as_secs_f64() * share / self.usual.as_secs_f64().max(5e-5)) as usize;
+            let holding = (0..count).all(|_| self.subject.hold(time));
+            let until = self.subject.elapsed() + time.mul_f64(0.9);
             let mut others: Vec<Pick> = Vec::new();
             for _ in 0..if holding { fitting.min(wanted) } else { 0 } {
                 others.extend(self.one(&ProbeRequest::default()).pick);

@@ -20,7 +20,7 @@ impl Lab<'_> {
     pub(super) fn crowd(&mut self) {
         let decisive = self.evidence.keys.iter().find(|(_, trial)| trial.decides());
         let Some((key, trial)) = decisive.cloned() else { return };
-        if !self.setting.can_hold {
+        if !self.setting.can_hold || self.longest_delay() < DELAY {
             return;
         }
         let homes = (1u32..).zip(&trial.rows).filter_map(|(value, row)| Some((value, row.first()?.backend)));

@@ -163,6 +163,8 @@ pub enum SkipReason {
     Impossible,
     /// Backends are not ours and cannot be asked to take their time.
     NotOurs,
+    /// The balancer waits for responses too shortly for any to be held back.
+    Impatient,
     /// The user's own credentials, cookies and Host are left as they are.
     Own,
     /// The balancer closes each connection after its request, so both are the same.

@@ -11,6 +11,8 @@ const SERIAL: f64 = 2_000.0;
 const WIDTH: usize = 96;
 /// From one to the next: a balancer that is not starved has picked by then.
 const GAP: Duration = Duration::from_millis(2);
+/// No backend is asked to wait longer, whatever is known of the balancer.
+const LONGEST_DELAY: Duration = Duration::from_secs(1);
 pub(super) const VALUES: u32 = 24;
 pub(super) const TIMES: usize = 3;
 
@@ -30,6 +32,11 @@ impl<'a> Lab<'a> {
     pub(super) fn new(subject: &'a mut dyn Subject, setting: &'a Setting, evidence: Evidence) -> Lab<'a> {
         let (usual, varies) = (Duration::ZERO, Duration::ZERO);
         Lab { subject, setting, evidence, chance: 0x2545_f491_4f6c_dd1d, usual, varies, sent: 0 }
+    }
+
+    /// The longest time for which a backend is asked to wait: no balancer may take it for dead.
+    pub(super) fn longest_delay(&self) -> Duration {
+        self.setting.patience.map_or(LONGEST_DELAY, |patience| LONGEST_DELAY.min(patience / 2))
     }
 
     /// Whether the rest fits into the time one request after the other.

@@ -79,6 +79,8 @@ pub struct Setting {
     pub backends: Option<usize>,
     /// Whether backends can be asked to take their time.
     pub can_hold: bool,
+    /// How long the balancer waits for a response, if that is known: one that takes longer may have it take the backend for dead.
+    pub patience: Option<Duration>,
     /// Whether requests keep the user's path: backends that are not ours may do anything at another one.
     pub keeps_path: bool,
     /// Headers that the balancer might key on, besides the usual ones.

@@ -12,6 +12,7 @@ use crate::balancer::read::configuration::{
     ConfigFile, Configuration, ServerBlock, Takes, Upstream, UpstreamMethod, UpstreamServer,
 };
 use crate::balancer::read::endpoint::{endpoint, server_of_url};
+use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
 
 use tokens::{ConfigToken, Tokens, Wrong};
@@ -61,6 +62,11 @@ impl Configuration {
                 }
                 (ConfigToken::End, [pass, url]) if matches!(pass.as_str(), "proxy_pass" | "grpc_pass") => {
                     self.pass_to(implied(url, &tokens.place()));
+                }
+                (ConfigToken::End, [limit, time])
+                    if matches!(limit.as_str(), "proxy_read_timeout" | "grpc_read_timeout" | "proxy_timeout") =>
+                {
+                    time::shorten(&mut self.patience, time::parse(time, LoneNumber::Seconds));
                 }
                 (ConfigToken::End, [directive, words @ ..])
                     if matches!(directive.as_str(), "listen" | "server_name") =>
@@ -226,7 +232,7 @@ impl Upstream {
                         number.ok_or_else(|| tokens.wrong(&format!("weight={weight}: expected a number above 0")))?;
                 }
                 Some(("fail_timeout", time)) => {
-                    fail_timeout = nginx_time(time)
+                    fail_timeout = time::parse(time, LoneNumber::Seconds)
                         .ok_or_else(|| tokens.wrong(&format!("fail_timeout={time}: expected a time such as 30s")))?;
                 }
                 Some(("max_fails", fails)) => is_left_out = fails != "0",
@@ -246,28 +252,6 @@ impl Upstream {
         }
         Ok(server)
     }
-}
-
-/// A time as NGINX writes it where a number alone is seconds: `30`, `1m30s`.
-fn nginx_time(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut seconds: u64 = 0;
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let number: u64 = rest[..digits].parse().ok()?;
-        let unit = rest[digits..].chars().next();
-        let factor = match unit {
-            None | Some('s') => 1,
-            Some('m') => 60,
-            Some('h') => 3_600,
-            Some('d') => 86_400,
-            Some('w') => 7 * 86_400,
-            Some(_) => return None,
-        };
-        seconds = seconds.checked_add(number.checked_mul(factor)?)?;
-        rest = &rest[digits + unit.map_or(0, char::len_utf8)..];
-    }
-    (!text.is_empty()).then_some(Duration::from_secs(seconds))
 }
 
 /// The group that NGINX makes for a URL in which no variable stands: the addresses of its host, in turn.
@@ -353,6 +337,14 @@ mod tests {
         let limits: Vec<_> =
             found[0].servers.iter().map(|it| it.at_once.as_ref().map(|it| (it.most, it.written.as_str()))).collect();
         assert_eq!(limits, [Some((20, "max_conns=20")), None, None]);
+    }
+
+    #[test]
+    fn the_shortest_time_for_a_response_counts() {
+        let text = "http { proxy_read_timeout 30; upstream a { server b:1; } server { location / { proxy_read_timeout 250ms; } \
+            location /slow { proxy_read_timeout 1h; } } }";
+        let read = read(&source("a.conf", text), &|_| Ok(Vec::new())).unwrap();
+        assert_eq!(read.patience, Some(Duration::from_millis(250)));
     }
 
     #[test]
