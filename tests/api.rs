@@ -428,7 +428,7 @@ fn the_dashboard_asks_for_figures_that_there_are() {
     let answer = fleet.call("GET", "/metrics", HOST, "");
     assert!(answer.header("Content-Type").unwrap().starts_with("application/openmetrics-text"));
     assert!(answer.body.ends_with("# EOF\n"));
-    let dashboard: Value = serde_json::from_str(include_str!("../grafana/dashboard.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(include_str!("../examples/grafana/dashboard.json")).unwrap();
     let mut asked = 0;
     for panel in dashboard["panels"].as_array().unwrap() {
         for target in panel["targets"].as_array().unwrap() {
