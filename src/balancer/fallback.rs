@@ -12,10 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use http::h1::client::{Receiver, ResponseEvent, ResponseProgress, TransportEnd};
-use http::{
-    BodyDecoder, Fields, Framing, HttpVersion, Malformed, RequestContext, RequestHead, Room, Strictness, encode,
-    is_hop_by_hop, list,
-};
+use http::h1::server::{Length, RequestEvent, ServerConnection};
+use http::{Fields, Framing, Malformed, RequestContext, RequestHead, Room, encode, is_hop_by_hop, list};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -172,7 +170,14 @@ pub(crate) fn run(file: &Path) -> anyhow::Result<()> {
             let Ok((stream, peer)) = listener.accept().await else { continue };
             let _ = stream.set_nodelay(true);
             let worker = uuid::Uuid::new_v4().as_u64_pair().1 as usize % proxy.choosers.len();
-            let client = FallbackClient { proxy: proxy.clone(), stream, peer: peer.ip(), worker, unread: Vec::new() };
+            let client = FallbackClient {
+                proxy: proxy.clone(),
+                stream,
+                peer: peer.ip(),
+                worker,
+                http: ServerConnection::new(),
+                unread: Vec::new(),
+            };
             spawn_local(client.serve());
         }
     })
@@ -185,13 +190,12 @@ struct FallbackProxy {
     pools: Vec<RefCell<Vec<TcpStream>>>,
 }
 
-/// A request that has been read to its end, as it goes to backends.
+/// A request as it goes to backends.
 struct FallbackRequest {
     bytes: Vec<u8>,
+    has_body: bool,
     idempotent: bool,
     head: bool,
-    version: HttpVersion,
-    persistent: bool,
     key: u64,
 }
 
@@ -213,10 +217,16 @@ enum ForwardRefusal {
     NotFound,
 }
 
-impl From<Malformed> for ForwardRefusal {
-    fn from(why: Malformed) -> ForwardRefusal {
-        ForwardRefusal::Malformed(why)
-    }
+/// What has become of the request that is being read.
+enum RequestStep {
+    /// More bytes must come.
+    More,
+    /// There may be more in what has come.
+    Next,
+    /// The client waits for leave to send the body.
+    Waits,
+    Whole,
+    Refused(ForwardRefusal),
 }
 
 struct FallbackClient {
@@ -224,30 +234,28 @@ struct FallbackClient {
     stream: TcpStream,
     peer: IpAddr,
     worker: usize,
+    http: ServerConnection,
     unread: Vec<u8>,
 }
 
 impl FallbackClient {
     async fn serve(mut self) {
-        loop {
-            let request = match self.request().await {
-                Ok(Some(Ok(request))) => request,
-                Ok(Some(Err(refusal))) => {
-                    let (status, why) = match refusal {
-                        ForwardRefusal::Malformed(why) => (400, why.to_string()),
-                        ForwardRefusal::TooLarge => (413, format!("a request has {BODY} bytes at most here")),
-                        ForwardRefusal::NotFound => (404, format!("only {} is balanced", self.proxy.config.path)),
-                    };
-                    let _ = self.stream.write_all(&own_response(status, &why, true, false)).await;
-                    return self.close().await;
+        while let Ok(Some(request)) = self.request().await {
+            let responded = match request {
+                Ok(request) => self.forward(&request).await,
+                Err(ForwardRefusal::Malformed(why)) => self.respond(400, &why.to_string()).await,
+                Err(ForwardRefusal::TooLarge) => {
+                    self.respond(413, &format!("a request has {BODY} bytes at most here")).await
                 }
-                Ok(None) | Err(_) => return,
+                Err(ForwardRefusal::NotFound) => {
+                    let why = format!("only {} is balanced", self.proxy.config.path);
+                    self.respond(404, &why).await
+                }
             };
-            let persistent = match self.forward(&request).await {
-                Ok(persistent) => persistent && request.persistent,
-                Err(_) => return,
-            };
-            if !persistent {
+            if responded.is_err() {
+                return;
+            }
+            if self.http.is_over() {
                 return self.close().await;
             }
         }
@@ -266,94 +274,89 @@ impl FallbackClient {
         Ok(timeout(IDLE, self.stream.read_buf(&mut self.unread)).await?? > 0)
     }
 
+    async fn send(&mut self, out: &mut Vec<u8>) -> Io<()> {
+        self.stream.write_all(out).await?;
+        self.http.wrote(out.len()).for_each(drop);
+        out.clear();
+        Ok(())
+    }
+
+    /// A response of its own.
+    async fn respond(&mut self, status: u16, why: &str) -> Io<()> {
+        let body = format!("<h1>{status} {}</h1>\n<p>{why}</p>\n", http::reason(status));
+        let mut out = Vec::new();
+        self.http.respond(status, Length::Known(body.len() as u64), true, &mut out, |out| {
+            encode::field(out, "Server", SERVER.as_bytes());
+            encode::field(out, "Content-Type", b"text/html");
+        });
+        self.http.data(body.as_bytes(), &mut out);
+        self.http.end(&mut out);
+        self.send(&mut out).await
+    }
+
     /// The next whole request; none if the client has closed.
     async fn request(&mut self) -> Io<Option<Result<FallbackRequest, ForwardRefusal>>> {
+        let (mut request, mut content) = (None, Vec::new());
         loop {
-            match self.head() {
-                Err(refusal) => return Ok(Some(Err(refusal))),
-                Ok(None) if !self.read().await? => return Ok(None),
-                Ok(None) => {}
-                Ok(Some((mut request, framing, length, waits))) => {
-                    self.unread.drain(..length);
-                    let mut body = BodyDecoder::new(framing);
-                    if waits && !body.is_done() && self.unread.is_empty() {
-                        self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
-                    }
-                    let mut content = Vec::new();
-                    while !body.is_done() {
-                        if self.unread.is_empty() && !self.read().await? {
-                            return Err(ErrorKind::UnexpectedEof.into());
-                        }
-                        let (data, rest) = match body.take(&self.unread) {
-                            Ok(taken) => taken,
-                            Err(why) => return Ok(Some(Err(why.into()))),
-                        };
-                        content.extend_from_slice(data);
-                        let taken = self.unread.len() - rest.len();
-                        self.unread.drain(..taken);
-                        if content.len() > BODY {
-                            return Ok(Some(Err(ForwardRefusal::TooLarge)));
-                        }
-                    }
-                    if framing != Framing::None || !content.is_empty() {
-                        encode::number_field(&mut request.bytes, "Content-Length", content.len() as u64);
-                    }
-                    encode::end_of_head(&mut request.bytes);
-                    request.bytes.extend_from_slice(&content);
-                    return Ok(Some(Ok(request)));
+            match self.next_step(&mut request, &mut content) {
+                RequestStep::Next => {}
+                RequestStep::More if self.read().await? => {}
+                RequestStep::More => return Ok(None),
+                RequestStep::Waits => {
+                    let mut out = Vec::new();
+                    self.http.write_continue(&mut out);
+                    self.send(&mut out).await?;
                 }
+                RequestStep::Refused(refusal) => return Ok(Some(Err(refusal))),
+                RequestStep::Whole => break,
             }
         }
+        let request = request.map(|mut request: FallbackRequest| {
+            if request.has_body {
+                encode::number_field(&mut request.bytes, "Content-Length", content.len() as u64);
+            }
+            encode::end_of_head(&mut request.bytes);
+            request.bytes.extend_from_slice(&content);
+            Ok(request)
+        });
+        Ok(request)
     }
 
-    /// The head of the next request, written anew but for its end; how its body comes, how long its head was, and whether the client
-    /// waits before it sends the body.
-    fn head(&self) -> Result<Option<(FallbackRequest, Framing, usize, bool)>, ForwardRefusal> {
-        let config = &self.proxy.config;
+    /// Takes what comes next from the bytes that have come: a head, or a piece of the body.
+    fn next_step(&mut self, request: &mut Option<FallbackRequest>, content: &mut Vec<u8>) -> RequestStep {
+        let mut rest = &self.unread[..];
         let mut room: Room = Room::new();
-        let Some(head) = RequestHead::parse(&self.unread, &mut room, HEAD, Strictness::Strict)? else {
-            return Ok(None);
+        let step = match self.http.receive(&mut rest, &mut room, HEAD) {
+            None => RequestStep::More,
+            Some((_, RequestEvent::Head(head))) => match rewrite(&head, self.peer, &self.proxy.config) {
+                Err(refusal) => RequestStep::Refused(refusal),
+                Ok(rewritten) => {
+                    *request = Some(rewritten);
+                    match head.framing {
+                        Framing::None => RequestStep::Whole,
+                        _ if head.expects_continue && rest.is_empty() => RequestStep::Waits,
+                        _ => RequestStep::Next,
+                    }
+                }
+            },
+            Some((_, RequestEvent::Data(data))) if content.len() + data.len() > BODY => {
+                RequestStep::Refused(ForwardRefusal::TooLarge)
+            }
+            Some((_, RequestEvent::Data(data))) => {
+                content.extend_from_slice(data);
+                RequestStep::Next
+            }
+            Some((_, RequestEvent::Trailers(_))) => RequestStep::Next,
+            Some((_, RequestEvent::End)) => RequestStep::Whole,
+            Some((_, RequestEvent::Malformed(why))) => RequestStep::Refused(ForwardRefusal::Malformed(why)),
         };
-        let below = if config.path == "/" { Some(head.path()) } else { head.path().strip_prefix(&config.path) };
-        let path = below.filter(|rest| rest.is_empty() || rest.starts_with('/')).ok_or(ForwardRefusal::NotFound)?;
-        let query = head.query().map_or(String::new(), |query| format!("?{query}"));
-        let target = format!("{}{query}", if path.is_empty() { "/" } else { path });
-        let mut bytes = Vec::with_capacity(self.unread.len() + 256);
-        encode::request_line(&mut bytes, head.method, &target);
-        let host = head.host.unwrap_or_default();
-        encode::field(&mut bytes, "Host", host);
-        let rewritten =
-            ["Host", "Content-Length", "Expect", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"];
-        end_to_end(head.fields, &rewritten, &mut bytes);
-        let mut clients: Vec<u8> = head.fields.all("X-Forwarded-For").collect::<Vec<_>>().join(&b", "[..]);
-        if !clients.is_empty() {
-            clients.extend_from_slice(b", ");
-        }
-        clients.extend_from_slice(self.peer.to_string().as_bytes());
-        encode::field(&mut bytes, "X-Forwarded-For", &clients);
-        encode::field(&mut bytes, "X-Forwarded-Proto", b"http");
-        encode::field(&mut bytes, "X-Forwarded-Host", host);
-        encode::field(&mut bytes, "Via", b"1.1 uuid-generator");
-        if !config.keeps_connections {
-            encode::field(&mut bytes, "Connection", b"close");
-        }
-        let key = match config.selection {
-            SelectionMethod::Source => self.peer.to_string(),
-            _ => target,
-        };
-        let request = FallbackRequest {
-            bytes,
-            idempotent: !matches!(head.method, "POST" | "PATCH"),
-            head: head.method == "HEAD",
-            version: head.version,
-            persistent: head.persistent,
-            key: http::digest(key.as_bytes()),
-        };
-        Ok(Some((request, head.framing, head.length, head.expects_continue)))
+        let taken = self.unread.len() - rest.len();
+        self.unread.drain(..taken);
+        step
     }
 
-    /// To one backend after another until one responds. Whether the client's connection can be used again.
-    async fn forward(&mut self, request: &FallbackRequest) -> Io<bool> {
+    /// To one backend after another until one responds.
+    async fn forward(&mut self, request: &FallbackRequest) -> Io<()> {
         let proxy = self.proxy.clone();
         let chooser = &proxy.choosers[self.worker];
         let mut tried = vec![false; proxy.pools.len()];
@@ -364,9 +367,9 @@ impl FallbackClient {
             let result = self.exchange(index, request).await;
             drop(in_flight);
             match result {
-                Ok(persistent) => {
+                Ok(()) => {
                     chooser.borrow_mut().succeeded(index);
-                    return Ok(persistent);
+                    return Ok(());
                 }
                 Err(ForwardFailure::Cut) => return Err(ErrorKind::ConnectionAborted.into()),
                 Err(failure) => {
@@ -384,12 +387,11 @@ impl FallbackClient {
             ForwardFailure::Unreachable => (502, "no backend accepts connections"),
             ForwardFailure::Closed | ForwardFailure::Cut => (502, "a backend closed without a response"),
         };
-        self.stream.write_all(&own_response(status, why, !request.persistent, request.head)).await?;
-        Ok(true)
+        self.respond(status, why).await
     }
 
     /// One backend's response, handed on as it comes.
-    async fn exchange(&mut self, index: usize, request: &FallbackRequest) -> Result<bool, ForwardFailure> {
+    async fn exchange(&mut self, index: usize, request: &FallbackRequest) -> Result<(), ForwardFailure> {
         let proxy = self.proxy.clone();
         let patience = proxy.config.answer_timeout.unwrap_or(Duration::MAX);
         let mut backend = proxy.connect(index).await?;
@@ -397,37 +399,39 @@ impl FallbackClient {
         let mut receiver = Receiver::new(HEAD);
         receiver.begin(if request.head { RequestContext::Head } else { RequestContext::Other });
         let (mut read, mut out) = (Vec::with_capacity(16 << 10), Vec::new());
-        let mut response = FallbackResponse { chunked: false, persistent: true, begun: false };
+        let mut has_begun = false;
         loop {
             read.clear();
             let length = match timeout(patience, backend.read_buf(&mut read)).await {
-                Err(_) => return Err(if response.begun { ForwardFailure::Cut } else { ForwardFailure::TimedOut }),
+                Err(_) => return Err(if has_begun { ForwardFailure::Cut } else { ForwardFailure::TimedOut }),
                 Ok(result) => result.unwrap_or(0),
             };
             let progress = match length {
                 0 => match receiver.end(TransportEnd::InOrder) {
                     http::h1::client::Ended::Whole => ResponseProgress::Whole,
-                    _ if response.begun => return Err(ForwardFailure::Cut),
+                    _ if has_begun => return Err(ForwardFailure::Cut),
                     _ => return Err(ForwardFailure::Closed),
                 },
-                _ => receiver.receive(&read, &mut |event| response.hand_on(event, request, &mut out)),
+                _ => receiver.receive(&read, &mut |event| {
+                    has_begun |= matches!(event, ResponseEvent::Head(_));
+                    hand_on(&mut self.http, event, &mut out);
+                }),
             };
             let whole = match progress {
                 ResponseProgress::More => false,
                 ResponseProgress::Whole | ResponseProgress::WholeAndMore(_) => true,
-                ResponseProgress::Malformed(_) if response.begun => return Err(ForwardFailure::Cut),
+                ResponseProgress::Malformed(_) if has_begun => return Err(ForwardFailure::Cut),
                 ResponseProgress::Malformed(_) => return Err(ForwardFailure::Closed),
             };
-            if whole && response.chunked {
-                encode::last_chunk(&mut out);
+            if whole {
+                self.http.end(&mut out);
             }
-            self.stream.write_all(&out).await.map_err(|_| ForwardFailure::Cut)?;
-            out.clear();
+            self.send(&mut out).await.map_err(|_| ForwardFailure::Cut)?;
             if whole {
                 if receiver.is_reusable() && proxy.config.keeps_connections {
                     proxy.pools[index].borrow_mut().push(backend);
                 }
-                return Ok(response.persistent);
+                return Ok(());
             }
         }
     }
@@ -453,47 +457,60 @@ impl FallbackProxy {
     }
 }
 
-/// A response on its way to the client.
-struct FallbackResponse {
-    /// It has no length, so it goes on in chunks.
-    chunked: bool,
-    persistent: bool,
-    begun: bool,
+/// The head of a request written anew, but for its end and the length of its body.
+fn rewrite(head: &RequestHead, peer: IpAddr, config: &Config) -> Result<FallbackRequest, ForwardRefusal> {
+    let below = if config.path == "/" { Some(head.path()) } else { head.path().strip_prefix(&config.path) };
+    let path = below.filter(|rest| rest.is_empty() || rest.starts_with('/')).ok_or(ForwardRefusal::NotFound)?;
+    let query = head.query().map_or(String::new(), |query| format!("?{query}"));
+    let target = format!("{}{query}", if path.is_empty() { "/" } else { path });
+    let mut bytes = Vec::with_capacity(head.length + 256);
+    encode::request_line(&mut bytes, head.method, &target);
+    let host = head.host.unwrap_or_default();
+    encode::field(&mut bytes, "Host", host);
+    let rewritten = ["Host", "Content-Length", "Expect", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"];
+    end_to_end(head.fields, &rewritten, &mut bytes);
+    let mut clients: Vec<u8> = head.fields.all("X-Forwarded-For").collect::<Vec<_>>().join(&b", "[..]);
+    if !clients.is_empty() {
+        clients.extend_from_slice(b", ");
+    }
+    clients.extend_from_slice(peer.to_string().as_bytes());
+    encode::field(&mut bytes, "X-Forwarded-For", &clients);
+    encode::field(&mut bytes, "X-Forwarded-Proto", b"http");
+    encode::field(&mut bytes, "X-Forwarded-Host", host);
+    encode::field(&mut bytes, "Via", b"1.1 uuid-generator");
+    if !config.keeps_connections {
+        encode::field(&mut bytes, "Connection", b"close");
+    }
+    let key = match config.selection {
+        SelectionMethod::Source => peer.to_string(),
+        _ => target,
+    };
+    Ok(FallbackRequest {
+        bytes,
+        has_body: head.framing != Framing::None,
+        idempotent: !matches!(head.method, "POST" | "PATCH"),
+        head: head.method == "HEAD",
+        key: http::digest(key.as_bytes()),
+    })
 }
 
-impl FallbackResponse {
-    fn hand_on(&mut self, event: ResponseEvent, request: &FallbackRequest, out: &mut Vec<u8>) {
-        match event {
-            ResponseEvent::Head(head) => {
-                self.begun = true;
-                encode::status_line(out, head.status);
-                let unknown = matches!(head.framing, Framing::Chunked | Framing::UntilClose | Framing::Stream);
-                end_to_end(head.fields, &["Content-Length"], out);
-                match (head.framing, head.fields.first("Content-Length")) {
-                    (Framing::Length(length), _) => encode::number_field(out, "Content-Length", length),
-                    // Of the body that is not there: what GET would have got, or nothing.
-                    (Framing::None, Some(length)) if length.iter().all(u8::is_ascii_digit) => {
-                        encode::field(out, "Content-Length", length);
-                    }
-                    (Framing::None | Framing::Chunked | Framing::UntilClose | Framing::Stream, _) => {}
-                }
-                // A client of HTTP/1.0 knows no chunks: the end of its connection ends the body.
-                self.chunked = unknown && request.version == HttpVersion::Http11;
-                self.persistent = self.chunked || !unknown;
-                if self.chunked {
-                    encode::field(out, "Transfer-Encoding", b"chunked");
-                }
-                match (self.persistent && request.persistent, request.version) {
-                    (false, _) => encode::field(out, "Connection", b"close"),
-                    (true, HttpVersion::Http10) => encode::field(out, "Connection", b"keep-alive"),
-                    (true, HttpVersion::Http11 | HttpVersion::Http2) => {}
-                }
-                encode::end_of_head(out);
-            }
-            ResponseEvent::Data(data) if self.chunked => encode::chunk(out, data),
-            ResponseEvent::Data(data) => out.extend_from_slice(data),
-            ResponseEvent::Interim(_) | ResponseEvent::Trailers(_) => {}
+/// Passes a part of a backend's response on to the client.
+fn hand_on(client: &mut ServerConnection, event: ResponseEvent, out: &mut Vec<u8>) {
+    match event {
+        ResponseEvent::Head(head) => {
+            let stated = head.fields.first("Content-Length").filter(|length| length.iter().all(u8::is_ascii_digit));
+            let length = match head.framing {
+                Framing::Length(length) => Length::Known(length),
+                // Of the body that is not there: what GET would have got, or nothing.
+                Framing::None => stated
+                    .and_then(|length| str::from_utf8(length).ok()?.parse().ok())
+                    .map_or(Length::Absent, Length::Known),
+                Framing::Chunked | Framing::UntilClose | Framing::Stream => Length::Unknown,
+            };
+            client.respond(head.status, length, true, out, |out| end_to_end(head.fields, &["Content-Length"], out));
         }
+        ResponseEvent::Data(data) => client.data(data, out),
+        ResponseEvent::Interim(_) | ResponseEvent::Trailers(_) => {}
     }
 }
 
@@ -508,23 +525,6 @@ fn end_to_end(fields: Fields, but: &[&str], out: &mut Vec<u8>) {
             encode::field(out, field.name, field.value);
         }
     }
-}
-
-fn own_response(status: u16, why: &str, close: bool, head: bool) -> Vec<u8> {
-    let body = format!("<h1>{status} {}</h1>\n<p>{why}</p>\n", http::reason(status));
-    let mut out = Vec::new();
-    encode::status_line(&mut out, status);
-    encode::field(&mut out, "Server", SERVER.as_bytes());
-    encode::field(&mut out, "Content-Type", b"text/html");
-    encode::number_field(&mut out, "Content-Length", body.len() as u64);
-    if close {
-        encode::field(&mut out, "Connection", b"close");
-    }
-    encode::end_of_head(&mut out);
-    if !head {
-        out.extend_from_slice(body.as_bytes());
-    }
-    out
 }
 
 /// A backend has a request in flight as long as this lives.
