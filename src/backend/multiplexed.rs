@@ -17,7 +17,7 @@ use crate::backend::exchange::{Arriving, Exchange};
 use crate::backend::fault::{Effect, Treatment};
 use crate::backend::multiplexed::calling::{CallProgress, Calling};
 use crate::backend::multiplexed::pacing::{PacingProgress, StreamPacing};
-use crate::backend::multiplexed::sending::{Sending, SendingProgress};
+use crate::backend::multiplexed::sending::{BodyPart, Sending, SendingProgress};
 use crate::backend::multiplexed::turn::StreamTurn;
 use crate::backend::paced::Paced;
 use crate::backend::response::{Response, ResponseBody};
@@ -390,16 +390,17 @@ impl StreamConnection {
             Effect::Hang | Effect::RefuseStream | Effect::GoAway => {}
             // What is done to calls is done where there is one.
             Effect::HalfMessage | Effect::GrpcStatus(_) | Effect::TrailersOnly(_) => {
-                return self.respond(stream, claim, response, false, turn);
+                return self.respond(stream, claim, response, BodyPart::Whole, turn);
             }
-            Effect::Answer | Effect::Status(_) | Effect::FirstFailed | Effect::CloseMidway => {
-                return self.respond(stream, claim, response, effect == Effect::CloseMidway, turn);
+            Effect::CloseMidway => return self.respond(stream, claim, response, BodyPart::Half, turn),
+            Effect::Answer | Effect::Status(_) | Effect::FirstFailed => {
+                return self.respond(stream, claim, response, BodyPart::Whole, turn);
             }
         }
         self.active.push(Active { stream, phase: StreamPhase::Hanging(claim) });
     }
 
-    fn respond(&mut self, stream: StreamId, claim: Claim, response: Response, is_cut: bool, turn: &mut StreamTurn) {
+    fn respond(&mut self, stream: StreamId, claim: Claim, response: Response, part: BodyPart, turn: &mut StreamTurn) {
         if matches!(response.body, ResponseBody::Socket { .. }) {
             // No request of HTTP/2 can ask for one in the way of HTTP/1.
             self.http.reset(stream, HTTP_1_1_REQUIRED, turn.out);
@@ -408,6 +409,7 @@ impl StreamConnection {
         let head_only = self.http.is_head_only(stream);
         let length = if head_only { 0 } else { response.known_length().unwrap_or_default() };
         let is_paced = matches!(response.body, ResponseBody::Paced { .. }) && !head_only;
+        let is_cut = part == BodyPart::Half;
         let ends = length == 0 && !is_cut && !is_paced;
         let stamp = turn.state.stamp(turn.now);
         self.http.respond(stream, response.status, ends, turn.out, |out| response.write_block(&stamp, out));
@@ -429,7 +431,7 @@ impl StreamConnection {
                 turn.state.recycle_body(body);
                 return self.leaving.push_back((stream, claim));
             }
-            body => StreamPhase::Sending(claim, Sending::new(body, end, is_cut)),
+            body => StreamPhase::Sending(claim, Sending::new(body, end, part)),
         };
         self.active.push(Active { stream, phase });
     }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use http::encode;
 use http::h2::server::{Server, ServerEvent};
 use http::h2::{AnnouncedSettings, Block, PREFACE, literal};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -273,10 +274,17 @@ impl ResponderService {
         }
         let is_of_the_check = String::from_utf8_lossy(&head).to_ascii_lowercase().contains(&format!("{REQUEST_ID}:"));
         self.count(is_of_the_check);
-        let (status, name) = (self.status_for(is_of_the_check), &self.name);
-        let length = if status == NO_CONTENT { "" } else { "Content-Length: 0\r\n" };
-        let head = format!("HTTP/1.1 {status} -\r\n{length}{RESPONDER}: {name}\r\nCache-Control: no-store\r\n");
-        stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
+        let status = self.status_for(is_of_the_check);
+        let mut out = Vec::new();
+        encode::status_line(&mut out, status);
+        if status != NO_CONTENT {
+            encode::number_field(&mut out, "Content-Length", 0);
+        }
+        encode::field(&mut out, RESPONDER, self.name.as_bytes());
+        encode::field(&mut out, "Cache-Control", b"no-store");
+        encode::field(&mut out, "Connection", b"close");
+        encode::end_of_head(&mut out);
+        stream.write_all(&out)?;
         stream.flush()
     }
 

@@ -60,8 +60,6 @@ pub struct Multinomial {
     pub chi_square: f64,
     /// P(as uneven or more), by χ² or by the worst cell, whichever is smaller, corrected for looking at all of them.
     pub p: f64,
-    /// The cell that deviates most.
-    pub worst: usize,
 }
 
 /// Two tests at half the level each: Pearson's χ² over all cells, which finds many small deviations, and the exact binomial test of each
@@ -81,15 +79,13 @@ pub fn multinomial(counts: &[u64], probabilities: &[f64], margin: f64) -> Multin
             binomial_at_least(*count, n, most).min(binomial_at_most(*count, n, least))
         }
     };
-    let (worst, tail) =
-        cells().map(by_cell).enumerate().fold((0, 1.0), |best, next| if next.1 < best.1 { next } else { best });
-    let exact = tail * 2.0 * counts.len() as f64;
+    let exact = cells().map(by_cell).fold(1.0, f64::min) * 2.0 * counts.len() as f64;
     let approximate = if margin == 0.0 && probabilities.iter().all(|p| *p == 0.0 || expected(p) >= 20.0) {
         chi_square_at_least(chi_square, counts.len() as f64 - 1.0)
     } else {
         1.0
     };
-    Multinomial { chi_square, p: (2.0 * exact.min(approximate)).min(1.0), worst }
+    Multinomial { chi_square, p: (2.0 * exact.min(approximate)).min(1.0) }
 }
 
 /// With so high a probability a deviation of the size that is claimed to be detected is detected.

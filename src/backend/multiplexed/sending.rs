@@ -6,12 +6,20 @@ use http::h2::server::Server;
 use crate::backend::multiplexed::turn::{PIECE, StreamTurn};
 use crate::backend::response::{ResponseBody, pattern};
 
+/// How much of a body is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum BodyPart {
+    Whole,
+    /// A fault breaks it off; then the connection ends.
+    Half,
+}
+
 pub(super) struct Sending {
     body: ResponseBody,
     position: u64,
     /// Where a fault breaks it off, or its length.
     end: u64,
-    is_cut: bool,
+    part: BodyPart,
 }
 
 /// What has become of it.
@@ -26,8 +34,8 @@ pub(super) enum SendingProgress {
 }
 
 impl Sending {
-    pub(super) fn new(body: ResponseBody, end: u64, is_cut: bool) -> Sending {
-        Sending { body, position: 0, end, is_cut }
+    pub(super) fn new(body: ResponseBody, end: u64, part: BodyPart) -> Sending {
+        Sending { body, position: 0, end, part }
     }
 
     pub(super) fn into_body(self) -> ResponseBody {
@@ -43,7 +51,7 @@ impl Sending {
     pub(super) fn send(&mut self, stream: StreamId, http: &mut Server, turn: &mut StreamTurn) -> SendingProgress {
         let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
         let piece = left.min(PIECE).min(http.capacity(stream));
-        let ends = piece == left && !self.is_cut;
+        let ends = piece == left && self.part == BodyPart::Whole;
         match &self.body {
             ResponseBody::Bytes(bytes) => {
                 let start = self.position as usize;
@@ -61,10 +69,10 @@ impl Sending {
             }
         }
         self.position += piece as u64;
-        match (piece < left, self.is_cut) {
-            (true, _) => SendingProgress::Open,
-            (false, true) => SendingProgress::Cut,
-            (false, false) => SendingProgress::Written,
+        match self.part {
+            _ if piece < left => SendingProgress::Open,
+            BodyPart::Whole => SendingProgress::Written,
+            BodyPart::Half => SendingProgress::Cut,
         }
     }
 }
