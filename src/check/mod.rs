@@ -8,6 +8,7 @@ mod collector;
 mod counters;
 mod figures;
 pub(crate) mod grpc;
+mod handshakes;
 mod identities;
 mod joined;
 mod ledger_file;

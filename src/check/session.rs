@@ -9,6 +9,7 @@ use anyhow::Result;
 use crate::check::backing::FoundFleet;
 use crate::check::client::ClientHandle;
 use crate::check::collector::{Collected, Collector};
+use crate::check::handshakes::HandshakesBefore;
 use crate::check::identities;
 use crate::check::load::{Identity, Load, LoadTarget, Prober};
 use crate::check::plan::CheckPlan;
@@ -45,6 +46,8 @@ pub(crate) struct CheckSession<'a> {
     pub(crate) client: ClientHandle,
     /// Of the fleet's records, if the backends are ours.
     pub(crate) collector: Option<Collector>,
+    /// Failed handshakes that are not of this check.
+    pub(crate) handshakes_before: HandshakesBefore,
 }
 
 /// All that was sent and recorded, and what was learnt on the way.
@@ -120,6 +123,10 @@ impl<'a> CheckSession<'a> {
             young: fleet.map_or_else(Vec::new, |fleet| fleet.young.clone()),
             client,
             collector,
+            handshakes_before: match fleet {
+                Some(fleet) => HandshakesBefore::of(&fleet.fleets).await,
+                None => HandshakesBefore::default(),
+            },
         })
     }
 

@@ -49,7 +49,7 @@ pub(crate) async fn of_session(
         Some(fleets) => {
             let arrived = records.map(|records| records.tls.clone()).unwrap_or_default();
             if arrived.secured > 0 || !required.is_empty() {
-                connections = ArrivedConnections { arrived, ..connections_of(fleets).await };
+                connections = ArrivedConnections { arrived, ..connections_of(session, fleets).await };
             }
             if required.iter().any(|required| required.is_about_certificates()) {
                 verification = examine(session, fleets, &required).await;
@@ -86,13 +86,15 @@ async fn examine(session: &CheckSession<'_>, fleets: &Fleets, required: &[TlsReq
 }
 
 /// What backends know of their clients' handshakes.
-async fn connections_of(fleets: &Fleets) -> ArrivedConnections {
+async fn connections_of(session: &CheckSession<'_>, fleets: &Fleets) -> ArrivedConnections {
     let mut known = ArrivedConnections::default();
     for backend in &fleets.backends {
-        let Ok(BackendStatus { tls: Some(tls), .. }) = fleets.status_of(&backend.name).await else { continue };
+        let Ok(status) = fleets.status_of(&backend.name).await else { continue };
+        let Some(tls) = &status.tls else { continue };
         known.asks_clients = Some(known.asks_clients.unwrap_or(true) && tls.asks_clients);
-        let refused = tls.failed.iter().filter(|failed| failed.reason.is_of_client_certificate());
-        known.clients_refused += refused.map(|failed| failed.count).sum::<u64>();
+        let failed = session.handshakes_before.since(&status).into_iter();
+        known.clients_refused +=
+            failed.filter(|(reason, _)| reason.is_of_client_certificate()).map(|(_, count)| count).sum::<u64>();
     }
     known
 }

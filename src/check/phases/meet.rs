@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 use crate::check::backing;
 use crate::check::collector::{Collector, Recorded};
 use crate::check::counters;
+use crate::check::handshakes::HandshakesBefore;
 use crate::check::identities::{self, Candidate, TextResponse};
 use crate::check::load::{Identity, Probe, ProbeResult};
 use crate::check::phases::diagnosis::{self, Unmet};
@@ -17,7 +18,7 @@ use crate::check::subject::LiveSubject;
 use crate::error::Problem;
 use crate::fleets::Fleets;
 use crate::io::tls;
-use crate::wire::{BackendStatus, INSTANCE_HEADER, Instance};
+use crate::wire::{INSTANCE_HEADER, Instance};
 use verdict::HandshakeFailure;
 use verdict::observation::ClientOutcome;
 use verdict::rules::IdentitySource;
@@ -132,13 +133,18 @@ pub(super) async fn refuse_unmet(session: &mut CheckSession<'_>) -> Result<()> {
     }
 }
 
-/// Why most handshakes failed that the fleet's backends count.
+/// Why most handshakes failed that the fleet's backends count: during this check, or else before it.
 async fn failed_handshake(session: &CheckSession<'_>) -> Option<HandshakeFailure> {
     let fleets = session.fleets()?;
-    let mut counts: BTreeMap<HandshakeFailure, u64> = BTreeMap::new();
+    let mut counts: BTreeMap<HandshakeFailure, (u64, u64)> = BTreeMap::new();
     for backend in &fleets.backends {
-        let Ok(BackendStatus { tls: Some(tls), .. }) = fleets.status_of(&backend.name).await else { continue };
-        tls.failed.into_iter().for_each(|failed| *counts.entry(failed.reason).or_default() += failed.count);
+        let Ok(status) = fleets.status_of(&backend.name).await else { continue };
+        for (reason, count) in session.handshakes_before.since(&status) {
+            counts.entry(reason).or_default().0 += count;
+        }
+        for (reason, count) in HandshakesBefore::default().since(&status) {
+            counts.entry(reason).or_default().1 += count;
+        }
     }
     counts.into_iter().max_by_key(|(_, count)| *count).map(|(reason, _)| reason)
 }

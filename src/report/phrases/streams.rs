@@ -139,7 +139,7 @@ pub(super) fn cuts(facts: &Cuts, level: Level, product: Option<Balancer>) -> Phr
         (0, backend) if backend == facts.streams => "by the backends themselves".to_owned(),
         (balancer, backend) => format!("{balancer} by the balancer, {backend} by backends"),
     };
-    let idle = facts.idle.0 >= 1.0 && facts.idle.0 >= 0.5 * facts.age.1;
+    let idle = was_silent(facts.age, facts.idle);
     let when = match (facts.at_step == facts.streams, idle) {
         (true, _) => "right after a step of the scenario".to_owned(),
         (_, true) => format!("after {} idle", span(facts.idle)),
@@ -168,6 +168,11 @@ pub(super) fn cuts(facts: &Cuts, level: Level, product: Option<Balancer>) -> Phr
     }
 }
 
+/// Whether silence explains the end of all of them.
+fn was_silent(age: (f64, f64), idle: (f64, f64)) -> bool {
+    idle.0 >= 1.0 && idle.0 >= 0.5 * age.1
+}
+
 fn code_name(code: u16) -> String {
     match code {
         NO_CODE => "no code".to_owned(),
@@ -187,7 +192,10 @@ pub(super) fn truncated(facts: &Truncations, product: Option<Balancer>) -> Phras
         count_of(facts.of, "stream"),
     ))
     .because(vec![format!("alive {}, silent {}", span(facts.age), span(facts.idle))])
-    .try_this(hints::of_cut(hints::Cut::Idle, product))
+    .try_this(hints::of_cut(
+        if was_silent(facts.age, facts.idle) { hints::Cut::Idle } else { hints::Cut::Age },
+        product,
+    ))
 }
 
 pub(super) fn close_codes(facts: &CloseCodes) -> Phrase {
