@@ -125,11 +125,19 @@ pub(crate) fn outage(
     Some(outage)
 }
 
-/// From each break of a backend to its mend; what was not done broke and mended nothing.
+/// What is refused is refused at once. A step that failed later may have been carried out all the same, such as one whose fleet answered too
+/// late: it excuses errors, and mends nothing.
+const LATE: Duration = Duration::from_secs(1);
+
+/// From each break of a backend to its mend; what was refused broke and mended nothing.
 pub(crate) fn windows(steps: &[StepResult], names: &[String]) -> Vec<OutageWindow> {
     let mut windows: Vec<OutageWindow> = Vec::new();
-    for result in steps.iter().filter(|result| result.is_done) {
+    for result in steps {
         let Some(breaks) = result.step.action.breaks() else { continue };
+        let is_late = result.ended.since(result.at) >= LATE;
+        if !(result.is_done || breaks && is_late) {
+            continue;
+        }
         let touched = (0..names.len()).filter(|place| match &result.step.backend {
             Some(backend) => names[*place] == *backend,
             None => true,
@@ -192,5 +200,8 @@ mod tests {
         let half = [result("kill:9002@1s", 1, true), result("start:9002@3s", 3, false)];
         assert_eq!(windows(&half, &names), [window(1, None)]);
         assert_eq!(windows(&[result("kill:9002@1s", 1, false)], &names), []);
+        let late = |step| StepResult { ended: Moment(5_000_000_001), ..result(step, 1, false) };
+        assert_eq!(windows(&[late("reset:9002@1s")], &names), [window(1, None)]);
+        assert_eq!(windows(&[result("kill:9002@1s", 1, true), late("start:9002@1s")], &names), [window(1, None)]);
     }
 }
