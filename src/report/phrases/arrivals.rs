@@ -3,7 +3,7 @@
 use verdict::facts::requests::{ClientAddress, ClientAddressConclusion, Extent, Intact, PathChange, RequestChange};
 use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped};
-use verdict::report::{Forwarding, HeldConnections, Rewrite};
+use verdict::report::{Forwarding, Rewrite};
 
 use super::phrase::{Phrase, listed};
 use crate::balancer::Balancer;
@@ -204,15 +204,18 @@ pub(super) fn intact(facts: &Intact, level: Level) -> Phrase {
         .try_this("let the balancer pass Check-Request-Sent to the backends of a fleet of this program")
 }
 
-/// What it holds to backends, where requests share connections: `3 connections to 3 backends, up to 11 requests at once on one`.
-fn held(upstream: &[HeldConnections]) -> Option<String> {
-    let most = upstream.iter().map(|it| it.at_once).max().filter(|most| *most > 1)?;
-    let connections = upstream.iter().map(|it| it.connections).sum();
-    Some(format!(
-        "{} to {}, up to {most} requests at once on one",
-        count_of(connections, "connection"),
-        count_of(upstream.len() as u64, "backend")
-    ))
+/// What it holds to backends, where requests may share connections: `3 connections to 3 backends, up to 11 requests at once on one`.
+fn held(it: &Forwarding) -> Option<String> {
+    let most = it.upstream.iter().map(|it| it.at_once).max()?;
+    let at_once = match most {
+        ..=1 if it.http_2 == 0 => return None,
+        // NGINX multiplexes nothing, whatever its clients do.
+        ..=1 => "one request at a time on each".to_owned(),
+        most => format!("up to {most} requests at once on one"),
+    };
+    let connections = it.upstream.iter().map(|it| it.connections).sum();
+    let backends = count_of(it.upstream.len() as u64, "backend");
+    Some(format!("{} to {backends}, {at_once}", count_of(connections, "connection")))
 }
 
 /// The version of HTTP that backends get, where it is another than the client's or not always the same.
@@ -251,7 +254,7 @@ pub(crate) fn forwarding(it: &Forwarding) -> Vec<String> {
             _ => format!("PROXY header: {first} and other clients"),
         });
     }
-    clauses.extend(held(&it.upstream));
+    clauses.extend(held(it));
     clauses.extend(it.vias.iter().map(|via| format!("Via: {via} in responses")));
     clauses.extend(it.servers.iter().map(|server| format!("Server: {server} in responses")));
     if it.compared < it.attempts {
