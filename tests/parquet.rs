@@ -58,7 +58,7 @@ fn the_queries_of_the_docs_say_what_the_report_says() {
     assert!(all.as_u64() >= Some(2000) && all == with_backend && all == responses, "{:?}", answers[5]);
     assert!(reused.as_u64() > Some(0) && reused.as_u64() < all.as_u64() && is_short == true, "{:?}", answers[5]);
     let answers = &answers[..5];
-    let [outcomes, firsts, retries, overhead, slices] = &answers[..] else { panic!() };
+    let [outcomes, firsts, retries, overhead, slices] = answers else { panic!() };
     let sum = |rows: &[Vec<Value>], column: usize| rows.iter().map(|row| row[column].as_u64().unwrap()).sum::<u64>();
     // Warm-up and experiments are in the file, and not all of them in the account.
     assert!(outcomes[0][0] == "delivered" && sum(outcomes, 1) >= check.account.sent, "{outcomes:?}");
