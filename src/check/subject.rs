@@ -9,7 +9,7 @@ use crate::check::load::{BackendNames, DriveError, Held, Probe, ProbeConnection,
 use crate::io::clock;
 use crate::wire::{Moment, ResponseId};
 use verdict::algorithm::Pick;
-use verdict::algorithm::experiments::{Pace, ProbeReply, ProbeRequest, Subject};
+use verdict::algorithm::experiments::{Pace, ProbeReply, ProbeRequest, Released, Subject};
 use verdict::observation::{Backend, ClientOutcome};
 
 /// A balancer that is reached by a prober.
@@ -199,7 +199,8 @@ impl Subject for LiveSubject<'_> {
         let mut in_flight: VecDeque<Held> = VecDeque::new();
         let mut due = clock::now();
         let is_slowed = requests.iter().any(|request| request.delay.is_some_and(|delay| !delay.is_zero()));
-        self.is_loaded = is_slowed || pace.width.min(requests.len()) > self.connections;
+        let was_loaded = self.is_loaded;
+        self.is_loaded = was_loaded || is_slowed || pace.width.min(requests.len()) > self.connections;
         for request in requests {
             if self.elapsed() > pace.until || self.failure.is_some() {
                 break;
@@ -225,7 +226,7 @@ impl Subject for LiveSubject<'_> {
         while let Some(seen) = self.prober.finish_first(&mut in_flight, self.backends) {
             replies.push(self.reply(seen));
         }
-        self.is_loaded = false;
+        self.is_loaded = was_loaded;
         replies
     }
 
@@ -251,15 +252,16 @@ impl Subject for LiveSubject<'_> {
         }
     }
 
-    fn release(&mut self) -> Vec<(Option<Backend>, bool)> {
+    fn release(&mut self) -> Vec<Released> {
         let now = clock::now();
         let finish = |(held, delay): (Held, Duration)| {
-            let seen = held.finish(self.prober, self.backends).observation;
-            let backend = Some(seen.backend).filter(|backend| backend.is_known());
-            self.is_delay_refused |= backend.is_none();
+            let seen = held.finish(self.prober, self.backends);
+            let (due, took) = (seen.observation.due, seen.observation.ended.since(seen.observation.due));
+            self.is_delay_refused |= !seen.observation.backend.is_known();
+            let pick = Pick { sequence: seen.sequence as u32, backend: seen.observation.backend };
+            let reply = ProbeReply { pick: Some(pick), sent: due, took, ..ProbeReply::default() };
             // No backend answers before the delay is over; one that did had not heard of it.
-            let delayed = seen.ended.since(seen.due) >= delay;
-            (backend, delayed && now < seen.due.after(delay))
+            Released { reply, outlasted: took >= delay && now < due.after(delay) }
         };
         let released = std::mem::take(&mut self.held).into_iter().map(finish).collect();
         self.is_loaded = false;

@@ -15,7 +15,7 @@ fn infer(backends: usize, picks: Picks, rotations: usize, seed: u64, sample: usi
 
 fn infer_of(mut subject: Simulated, seed: u64, sample: usize) -> Inference {
     let (backends, rotations) = (subject.backends, subject.rotations);
-    let (known, budget) = (Some(backends), Duration::from_secs(5));
+    let (known, budget) = (Some(backends), Duration::from_secs(20));
     let setting = Setting { backends: known, can_hold: true, is_followed: sample > 0, budget, ..Setting::default() };
     let mut evidence = experiments::run(&mut subject, &setting);
     let mut chance = Chance::of(seed ^ 77);

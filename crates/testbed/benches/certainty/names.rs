@@ -114,12 +114,18 @@ impl Condition {
     }
 }
 
+/// A request may count as in flight a little longer than its client waits: a thread of the balancer is not scheduled.
+const LINGERING: Stalls = Stalls { share: 0.1, mean: 10.0 };
 /// A machine on which other programs want each core three times over.
 const STARVED: Stalls = Stalls { share: 0.2, mean: 8.0 };
 
 const CONDITIONS: &[Condition] = &[
     Condition::of("all is well", |_| {}),
     Condition::of("starved CPU", |it| it.stalls = Some(STARVED)),
+    Condition::of("starved CPU, in flight a little longer", |it| {
+        it.stalls = Some(STARVED);
+        it.lingers = Some(LINGERING);
+    }),
     Condition {
         rate: Some(300.0),
         cost: 2,

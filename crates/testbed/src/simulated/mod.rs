@@ -8,7 +8,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use verdict::Moment;
-use verdict::algorithm::experiments::{Pace, ProbeReply, ProbeRequest, Subject};
+use verdict::algorithm::experiments::{Pace, ProbeReply, ProbeRequest, Released, Subject};
 use verdict::algorithm::{Evidence, Flight, Pick};
 use verdict::observation::Backend;
 
@@ -68,6 +68,19 @@ struct InFlight {
     end: f64,
 }
 
+/// A request that is held: sent, and selected for when it comes to the balancer.
+#[derive(Clone, Copy, Debug)]
+struct HeldRequest {
+    sequence: u32,
+    /// In milliseconds, as are the others.
+    sent: f64,
+    comes: f64,
+    delay: f64,
+    rotation: usize,
+    /// Who was selected, and when the response has come.
+    at: Option<(usize, f64)>,
+}
+
 /// When the backend had a request and had answered it, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct RecordedSpan {
@@ -104,6 +117,9 @@ impl Batch<'_> {
     }
 }
 
+/// What the client waits after it has sent a request that is held, in milliseconds.
+const ON_ITS_WAY: f64 = 3.0;
+
 fn nanoseconds(milliseconds: f64) -> u64 {
     (milliseconds * 1e6) as u64
 }
@@ -124,8 +140,7 @@ pub struct Simulated {
     queue: Vec<Vec<usize>>,
     next: Vec<usize>,
     kept: Vec<Option<(usize, Option<usize>)>>,
-    /// Backend and rotation.
-    held: Vec<(usize, usize)>,
+    held: Vec<HeldRequest>,
     /// Milliseconds, smoothed, of each backend.
     took: Vec<f64>,
     /// Milliseconds since the experiments began.
@@ -154,6 +169,8 @@ pub struct Simulated {
     /// By how many milliseconds the order of requests side by side is disturbed.
     pub jitter: f64,
     pub stalls: Option<Stalls>,
+    /// A request counts as in flight a moment longer than its client waits: threads that are not scheduled.
+    pub lingers: Option<Stalls>,
     /// Requests of others for each of ours.
     pub others: f64,
     pub foreign: u64,
@@ -195,6 +212,7 @@ impl Simulated {
             is_apart: false,
             jitter: 0.0,
             stalls: None,
+            lingers: None,
             others: 0.0,
             foreign: 0,
             failing: vec![false; backends],
@@ -239,7 +257,11 @@ impl Simulated {
 
     /// What a step waits for the machine, in milliseconds.
     fn stall(&mut self) -> f64 {
-        let Some(Stalls { share, mean }) = self.stalls else { return 0.0 };
+        self.wait(self.stalls)
+    }
+
+    fn wait(&mut self, stalls: Option<Stalls>) -> f64 {
+        let Some(Stalls { share, mean }) = stalls else { return 0.0 };
         if self.chance.unit() < share { -(1.0 - self.chance.unit()).ln() * mean } else { 0.0 }
     }
 
@@ -312,7 +334,8 @@ impl Simulated {
         let from = self.now + after + there;
         self.recorded.insert(sequence, RecordedSpan { from, to: from + took });
         let took = after + there + took + back;
-        self.in_flight.push(InFlight { backend, rotation, end: self.now + took });
+        let lingers = self.wait(self.lingers);
+        self.in_flight.push(InFlight { backend, rotation, end: self.now + took + lingers });
         match self.picks {
             // Quick ones all count alike, as where times are kept in whole milliseconds.
             Picks::LeastTime { .. } if took > 5.0 => self.took[backend] += (took - self.took[backend]) * 0.05,
@@ -323,6 +346,11 @@ impl Simulated {
             _ => {}
         }
         took
+    }
+
+    /// Whether it answers nobody.
+    fn is_down(&self, backend: usize) -> bool {
+        matches!(self.health[backend], SimulatedHealth::Dead | SimulatedHealth::Paused(_))
     }
 
     fn is_out(&self, backend: usize) -> bool {
@@ -354,7 +382,7 @@ impl Simulated {
             return (selected, 0.0);
         }
         let free = |place: usize| {
-            let held = self.held.iter().filter(|(held, _)| *held == place).count();
+            let held = self.held_at(place, |_| true);
             let mut ends: Vec<f64> =
                 self.in_flight.iter().filter(|it| it.backend == place).map(|it| it.end - self.now).collect();
             ends.sort_by(|a, b| b.total_cmp(a));
@@ -366,6 +394,7 @@ impl Simulated {
 
     /// A request that was sent then and is selected for now: what came back, and until when it was under way.
     fn on_connection(&mut self, request: &ProbeRequest, sequence: u32, sent: f64) -> (ProbeReply, f64) {
+        self.take_in_held();
         let fresh = match self.batches {
             None => (self.chance.below(self.rotations), None),
             Some(batch) => (self.connections / batch % self.rotations, None),
@@ -416,13 +445,36 @@ impl Simulated {
     fn load(&self, rotation: usize, backend: usize) -> usize {
         let sees = |of: usize| !self.is_apart || of == rotation;
         let in_flight = self.in_flight.iter().filter(|it| it.backend == backend && it.end > self.now);
-        let held = self.held.iter().filter(|(held, of)| *held == backend && sees(*of)).count();
-        held + in_flight.filter(|it| sees(it.rotation)).count()
+        self.held_at(backend, sees) + in_flight.filter(|it| sees(it.rotation)).count()
+    }
+
+    /// Requests that are held at a backend by those rotations.
+    fn held_at(&self, backend: usize, sees: impl Fn(usize) -> bool) -> usize {
+        let is_there = |held: &&HeldRequest| held.at.is_some_and(|(at, _)| at == backend) && sees(held.rotation);
+        self.held.iter().filter(is_there).count()
+    }
+
+    /// Selects for those that are held and have come to the balancer by now.
+    fn take_in_held(&mut self) {
+        for place in 0..self.held.len() {
+            let held = self.held[place];
+            if held.at.is_some() || held.comes > self.now {
+                continue;
+            }
+            let request =
+                ProbeRequest { delay: Some(Duration::from_secs_f64(held.delay / 1000.0)), ..ProbeRequest::default() };
+            let (backend, _) = self.pick(held.rotation, &request);
+            let (backend, _) = self.with_place(backend, held.rotation, &request);
+            let backend = self.in_use(backend);
+            let (there, back) = (self.stall(), self.stall());
+            let took = self.speed[backend] + held.delay;
+            self.held[place].at = Some((backend, held.comes + there + took + back));
+        }
     }
 
     fn load_of_all(&self, backend: usize) -> usize {
-        let held = self.held.iter().filter(|(held, _)| *held == backend).count();
-        held + self.in_flight.iter().filter(|it| it.backend == backend && it.end > self.now).count()
+        self.held_at(backend, |_| true)
+            + self.in_flight.iter().filter(|it| it.backend == backend && it.end > self.now).count()
     }
 }
 
@@ -467,22 +519,41 @@ impl Subject for Simulated {
     }
 
     fn hold(&mut self, delay: Duration) -> bool {
-        let rotation = self.chance.below(self.rotations);
-        let request = ProbeRequest { delay: Some(delay), ..ProbeRequest::default() };
-        let (backend, _) = self.pick(rotation, &request);
-        let (backend, _) = self.with_place(backend, rotation, &request);
-        let backend = self.in_use(backend);
-        if matches!(self.health[backend], SimulatedHealth::Dead | SimulatedHealth::Paused(_)) {
-            return false;
+        let rotation = match self.batches {
+            None => self.chance.below(self.rotations),
+            Some(batch) => self.connections / batch % self.rotations,
+        };
+        self.connections += 1;
+        self.sequence += 1;
+        let (sent, delay) = (self.now, delay.as_secs_f64() * 1000.0);
+        let comes = self.now + self.stall();
+        self.held.push(HeldRequest { sequence: self.sequence, sent, comes, delay, rotation, at: None });
+        // The client waits a little, until it is surely on its way.
+        self.now += ON_ITS_WAY;
+        self.take_in_held();
+        let is_refused = self.held.last().is_some_and(|held| held.at.is_some_and(|(at, _)| self.is_down(at)));
+        if is_refused {
+            self.held.pop();
         }
-        self.held.push((backend, rotation));
-        true
+        !is_refused
     }
 
-    fn release(&mut self) -> Vec<(Option<Backend>, bool)> {
-        let held = std::mem::take(&mut self.held);
-        held.iter().for_each(|(backend, _)| self.took[*backend] += 20.0);
-        held.into_iter().map(|(backend, _)| (Some(Backend(backend as u16)), true)).collect()
+    fn release(&mut self) -> Vec<Released> {
+        let now = self.now;
+        let last = self.held.iter().map(|held| held.comes).fold(now, f64::max);
+        self.now = last;
+        self.take_in_held();
+        let mut released = Vec::new();
+        for held in std::mem::take(&mut self.held) {
+            let Some((backend, end)) = held.at.filter(|(at, _)| !self.is_down(*at)) else { continue };
+            self.took[backend] += 20.0;
+            self.now = self.now.max(end);
+            let pick = Some(Pick { sequence: held.sequence, backend: Backend(backend as u16) });
+            let (sent, took) = (Moment(nanoseconds(held.sent)), Duration::from_secs_f64((end - held.sent) / 1000.0));
+            let reply = ProbeReply { pick, sent, took, ..ProbeReply::default() };
+            released.push(Released { reply, outlasted: now < held.sent + held.delay });
+        }
+        released
     }
 
     fn has_sources(&self) -> bool {

@@ -6,7 +6,7 @@ use super::evidence::{Flight, Full, Hold, Missing, Pick, SkipReason, backends};
 use super::experiments::CURSOR_CONNECTIONS;
 use super::lab::{Lab, variation};
 use super::order::counts;
-use super::subject::{Pace, ProbeRequest};
+use super::subject::{Pace, ProbeReply, ProbeRequest, Released};
 use crate::observation::Backend;
 
 const OTHERS: usize = 400;
@@ -17,7 +17,11 @@ const MEMORIES: usize = 3;
 /// Of slower services one after the other would take too long.
 const SLOWEST_TO_REMEMBER: Duration = Duration::from_millis(250);
 /// A request is held that long where the balancer waits longer for a response.
-const HOLD: Duration = Duration::from_millis(400);
+pub(super) const HOLD: Duration = Duration::from_millis(400);
+/// Where requests are slow, it is held up to that long.
+pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(1);
+/// Of the time of a hold, what is planned to be used.
+pub(super) const USED: f64 = 0.8;
 /// Shorter holds are none beside what a busy machine delays.
 const LEAST_HOLD: Duration = Duration::from_millis(50);
 /// From one to the next, where some take much longer.
@@ -29,8 +33,16 @@ const MOST_BUSY: usize = 24;
 /// Connections that are tried beside as many requests that are held, and how often.
 const BESIDE: usize = 10;
 const BESIDE_ROUNDS: usize = 6;
+/// What a request needs until it is held.
+const ON_ITS_WAY: Duration = Duration::from_millis(3);
 /// Rounds after which the experiment gives up.
 const ROUNDS: usize = 24;
+/// Of what a request takes, what is waited beside many that are held.
+const PAUSE: u32 = 5;
+/// What is held for what it is beside alone, and not to be remembered as slow.
+const SHORT_HOLD: Duration = Duration::from_millis(100);
+/// A round that a busy machine had no time for is tried again.
+const TRIES: usize = 4;
 
 impl Lab<'_> {
     pub(super) fn load(&mut self) {
@@ -39,6 +51,8 @@ impl Lab<'_> {
             self.evidence.missing.push(Missing::Load(SkipReason::NotOurs));
         } else if self.longest_delay() < LEAST_HOLD {
             self.evidence.missing.push(Missing::Load(SkipReason::Impatient));
+        } else if self.turns() {
+            // Nothing more is to be known of it.
         } else if self.is_serial() {
             self.hold();
         } else {
@@ -61,7 +75,14 @@ impl Lab<'_> {
         let each = self.setting.rate.map_or(self.usual, |_| self.usual.max(self.gap())).as_secs_f64().max(1e-3);
         let count = ((4.0 / each) as usize).clamp(24, 100);
         let delay = (self.usual * 4).max(HOLD).min(self.longest_delay());
-        for _ in 0..MEMORIES.min(size) {
+        for round in 0..MEMORIES.min(size) {
+            // Where turns are strict the first is known already.
+            if let Some(last) = self.evidence.after.len().checked_sub(1).filter(|last| *last >= round) {
+                if self.evidence.is_avoided(last) {
+                    continue;
+                }
+                return;
+            }
             let left = self.setting.budget.mul_f64(0.5).saturating_sub(self.subject.elapsed() + delay);
             let fits = each * count as f64 <= left.as_secs_f64() && self.requests_left() > count;
             if !fits || !self.subject.hold(delay) {
@@ -69,8 +90,7 @@ impl Lab<'_> {
             }
             let held = self.subject.release();
             self.sent += held.len() as u64;
-            let busy: Vec<Backend> =
-                held.iter().filter_map(|(backend, outlasted)| backend.filter(|_| *outlasted)).collect();
+            let busy: Vec<Backend> = held.iter().filter_map(Released::busy).collect();
             if busy.is_empty() {
                 return;
             }
@@ -150,15 +170,14 @@ impl Lab<'_> {
         // Enough that the backend where one is held would usually get 260 of them.
         let others = (260 * fresh.len() / rarest.max(1)).clamp(OTHERS, OTHERS * 8);
         let size = self.setting.backends.unwrap_or(seen.len());
-        let mut avoided = true;
+        // Where turns are strict the first is known already.
+        let mut avoided = self.evidence.after.len().checked_sub(1).is_none_or(|last| self.evidence.is_avoided(last));
         while avoided && self.evidence.after.len() < MEMORIES.min(size) {
-            let held = self.hold_at(1, OTHERS / 10);
-            let Some(busy) = held.first().map(|hold| hold.busy.clone()) else { break };
-            self.evidence.held_one.extend(held);
-            let idle = self.affordable(others, 0.9);
-            let after = self.series(&vec![ProbeRequest::default(); idle], 0.9);
-            let after = Hold { busy, others: after.into_iter().filter_map(|reply| reply.pick).collect() };
-            self.evidence.after.push(after);
+            let Some(held) = self.hold_once(1, OTHERS / 10, HOLD) else { break };
+            let busy = held.busy.clone();
+            self.evidence.held_one.push(held);
+            self.evidence.after.push(Hold { busy, others: Vec::new() });
+            self.look_after(OTHERS / 3, others);
             avoided = self.evidence.is_avoided(self.evidence.after.len() - 1);
         }
         if self.evidence.held_one.is_empty() {
@@ -167,49 +186,82 @@ impl Lab<'_> {
         }
         if avoided {
             // What was done to some is done to all, or they would get nothing in the sample either.
-            self.hold_at(size.saturating_sub(self.evidence.after.len()), 1);
+            for _ in self.evidence.after.len()..size {
+                self.hold_once(1, 1, HOLD);
+            }
             return;
         }
-        let more = self.hold_at(1, others);
-        self.evidence.held_one.extend(more);
+        self.beside();
+        self.hold_one(others);
         // Others than the usual ones were asked meanwhile.
         self.evidence.usual = self.evidence.usual.max(self.usual);
-        self.beside();
         // Where ties are no draws, some get nothing while nothing is in flight.
         let others_too = self.evidence.held_one.iter().flat_map(|hold| backends(&hold.others));
         let backends = counts(&fresh.iter().copied().chain(others_too).collect::<Vec<Backend>>()).len();
         let there: usize = self.evidence.held_one.iter().map(Hold::to_busy).sum();
         let sent: usize = self.evidence.held_one.iter().map(|hold| hold.others.len()).sum();
         if there * backends * 2 < sent && (3..=9).contains(&backends) {
-            self.evidence.held_most = self.hold_at(backends - 1, OTHERS / 4);
+            self.evidence.held_most = self.hold_most(backends - 1);
         }
         // The smaller the part of one worker is, the more it takes to see that load counts there.
         if self.evidence.may_count_apart() {
-            let more = self.hold_at(1, others * 2);
-            self.evidence.held_one.extend(more);
+            self.hold_one(others * 5);
         }
         if there * backends * 2 < sent && size <= MOST_BUSY {
             self.evidence.full = self.fill(size);
         }
     }
 
+    /// Keeps one busy round after round, until it is clear whether load counts, or this number of others was sent.
+    fn hold_one(&mut self, wanted: usize) {
+        // What is usual is known of all backends together better than of each: they take it in turns to be busy.
+        let each = (OTHERS / 2).max(wanted / ROUNDS);
+        for _ in 0..ROUNDS * 2 {
+            let sent: usize = self.evidence.held_one.iter().map(|hold| hold.others.len()).sum();
+            if sent >= wanted || self.evidence.is_held_settled() {
+                return;
+            }
+            let Some(hold) = self.hold_once(1, (wanted - sent).min(each), SHORT_HOLD) else { return };
+            self.evidence.held_one.push(hold);
+        }
+    }
+
+    /// Keeps that many busy, round after round.
+    fn hold_most(&mut self, count: usize) -> Vec<Hold> {
+        let mut holds: Vec<Hold> = Vec::new();
+        for _ in 0..ROUNDS {
+            let sent: usize = holds.iter().map(|hold| hold.others.len()).sum();
+            let there: usize = holds.iter().map(Hold::to_busy).sum();
+            // What goes to busy ones now and then: as often as two draws, or because the idle one seemed busy a moment longer?
+            let wanted = if there * 20 > sent { OTHERS / 2 } else { OTHERS / 4 };
+            if sent >= wanted {
+                break;
+            }
+            let Some(hold) = self.hold_once(count, wanted - sent, SHORT_HOLD) else { break };
+            holds.push(hold);
+        }
+        holds
+    }
+
     /// Workers that count what is in flight each for itself know little of one request that is held. Beside several, each on a worker by
     /// chance, what looks at load leaves its rotation on the connections of those workers.
     fn beside(&mut self) {
         let Some(size) = self.evidence.size_of_rotations().filter(|size| *size <= MOST_BUSY) else { return };
+        let takes = (self.usual * (2 + 2 * size) as u32 + ON_ITS_WAY) * BESIDE as u32;
+        let delay = takes.mul_f64(1.0 / USED).clamp(HOLD, LONGEST_HOLD).min(self.longest_delay());
         for round in 0..BESIDE_ROUNDS {
             let needed = BESIDE * (3 + 4 * size);
-            if self.left() < self.hold_time() * 3 || self.requests_left() < needed {
+            if self.left() < delay * 3 || self.requests_left() < needed {
                 return;
             }
             // Of their own: a balancer gives new connections to the workers that have taken others a moment ago.
             let slots: Vec<usize> = (0..BESIDE).map(|place| CURSOR_CONNECTIONS + round * BESIDE + place).collect();
-            let until = self.subject.elapsed() + self.hold_time().mul_f64(0.8);
+            let until = self.subject.elapsed() + delay.mul_f64(USED);
             let mut rows: Vec<Vec<Pick>> = Vec::new();
             for slot in &slots {
                 let mut row = self.row(*slot, 1);
                 // One that takes a turn between two of this connection is at the same worker.
-                if !self.subject.hold(self.hold_time()) {
+                if !self.subject.hold(delay) {
                     break;
                 }
                 row.extend(self.row(*slot, 1));
@@ -223,7 +275,7 @@ impl Lab<'_> {
             }
             let held = self.subject.release();
             self.sent += held.len() as u64;
-            if held.iter().all(|(backend, outlasted)| backend.is_some() && *outlasted) {
+            if held.iter().all(|held| held.busy().is_some()) {
                 self.evidence.beside.extend(rows);
             }
             for slot in slots {
@@ -261,42 +313,43 @@ impl Lab<'_> {
         full
     }
 
-    /// Round after round, until this number of others was sent while requests were held.
-    fn hold_at(&mut self, count: usize, wanted: usize) -> Vec<Hold> {
-        let mut holds: Vec<Hold> = Vec::new();
-        let mut sent = 0;
-        let time = self.hold_time();
-        // Half of the time is for the unforeseen.
-        let mut share = 0.5;
-        for _ in 0..ROUNDS {
-            if sent >= wanted || self.left().is_zero() || self.requests_left() == 0 {
-                break;
+    /// Holds that many requests for a time, at the least, and sends others meanwhile. Again if a busy machine had no time for any; none if
+    /// nothing is held, or the time is over.
+    fn hold_once(&mut self, count: usize, wanted: usize, least: Duration) -> Option<Hold> {
+        for _ in 0..TRIES {
+            if self.left().is_zero() || self.requests_left() <= count {
+                return None;
             }
-            let fitting = (time.as_secs_f64() * share / self.usual.as_secs_f64().max(5e-5)) as usize;
-            let holding = (0..count).all(|_| self.subject.hold(time));
-            let until = self.subject.elapsed() + time.mul_f64(0.9);
-            let mut others: Vec<Pick> = Vec::new();
-            for _ in 0..if holding { fitting.min(wanted) } else { 0 } {
-                others.extend(self.one(&ProbeRequest::default()).pick);
-                if self.subject.elapsed() > until {
-                    break;
-                }
+            let usual = self.usual.max(Duration::from_micros(50));
+            // Beside many the next waits until the one before it is surely over, also for a thread that was not scheduled.
+            let pause = if count > 1 { usual * PAUSE } else { Duration::ZERO };
+            let delay =
+                (usual + pause).mul_f64(wanted as f64 / USED).clamp(least, LONGEST_HOLD).min(self.longest_delay());
+            if !(0..count).all(|_| self.subject.hold(delay)) {
+                self.sent += self.subject.release().len() as u64;
+                return None;
+            }
+            let until = self.subject.elapsed() + delay.mul_f64(USED);
+            let mut replies: Vec<ProbeReply> = Vec::new();
+            if count > 1 {
+                let pace = Pace { width: 1, gap: usual + pause, until };
+                replies = self.subject.send_all(&vec![ProbeRequest::default(); wanted], &pace);
+                self.sent += replies.len() as u64;
+            }
+            while count == 1 && replies.len() < wanted && (replies.is_empty() || self.subject.elapsed() < until) {
+                replies.push(self.one(&ProbeRequest::default()));
             }
             let held = self.subject.release();
             self.sent += held.len() as u64;
-            let busy: Vec<Backend> =
-                held.iter().filter_map(|(backend, outlasted)| backend.filter(|_| *outlasted)).collect();
-            if holding && busy.len() == count && !others.is_empty() {
-                sent += others.len();
-                holds.push(Hold { busy, others });
-            } else {
-                share *= 0.6;
-            }
-            // Answers come at once: nobody holds them.
-            if holds.is_empty() && share < 0.1 {
-                break;
+            let busy: Vec<Backend> = held.iter().filter_map(|held| held.busy_with(delay)).collect();
+            let windows = || held.iter().map(|held| held.window(delay));
+            let (since, to) = (windows().map(|it| it.0).max()?, windows().map(|it| it.1).min()?);
+            let is_beside = |reply: &ProbeReply| reply.sent >= since && reply.sent.after(reply.took) <= to;
+            let others: Vec<Pick> = replies.into_iter().filter(is_beside).filter_map(|reply| reply.pick).collect();
+            if busy.len() == count && !others.is_empty() {
+                return Some(Hold { busy, others });
             }
         }
-        holds
+        None
     }
 }

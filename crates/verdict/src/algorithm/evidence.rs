@@ -13,6 +13,7 @@ use crate::statistics::{binomial_at_most, ln_multinomial, lower_bound};
 
 use super::Algorithm;
 use super::order::{OrderPattern, counts};
+use super::turns::HeldTurn;
 
 /// A request of an experiment, and the backend that the balancer selected for it: at first the one that responded, and once the records
 /// are there the one that received it first. [`Backend::UNKNOWN`] is nobody: it reached none.
@@ -235,6 +236,8 @@ pub struct Evidence {
     pub givers: Vec<Option<Pick>>,
     /// One thing varied, all else alike.
     pub keys: Vec<(Key, KeyTrial)>,
+    /// Where turns are strict: one request in flight after the other, and those beside them.
+    pub held_turns: Vec<HeldTurn>,
     /// With one request in flight, in rounds.
     pub held_one: Vec<Hold>,
     /// With nothing in flight any more, after one request took its time; again while where it was is avoided.
@@ -305,6 +308,12 @@ impl Evidence {
             if giver.as_mut().is_some_and(|pick| !correct(pick)) {
                 *giver = None;
             }
+        }
+        for round in &mut self.held_turns {
+            correct(&mut round.held);
+            round.others.iter_mut().for_each(|other| {
+                correct(other);
+            });
         }
         for hold in self.held_one.iter_mut().chain(&mut self.after).chain(&mut self.held_most).chain(&mut self.crowded)
         {
@@ -412,7 +421,7 @@ impl Evidence {
             return None;
         }
         let usual = match round.checked_sub(1) {
-            None => backends(&[self.fresh.as_slice(), &self.kept].concat()),
+            None => backends(&self.fresh),
             Some(before) => backends(&self.after[before].others),
         };
         let usually = usual.iter().filter(|backend| **backend == slow).count() as u64;
@@ -462,7 +471,7 @@ impl Evidence {
 
     /// Whether a slow response does not matter: its backend got requests afterwards, one after the other, about as usual, and at once.
     pub(super) fn forgets(&self) -> bool {
-        let usual = backends(&[self.fresh.as_slice(), &self.kept].concat());
+        let usual = backends(&self.fresh);
         let all = counts(&usual).len();
         self.after.iter().any(|hold| {
             let Some(slow) = hold.busy.first() else { return false };

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use crate::algorithm::evidence::{Evidence, Key, KeyTrial, Missing, Pick, SkipReason, backends};
 use crate::algorithm::lab::{Lab, TIMES, VALUES, variation};
-use crate::algorithm::order::{OrderPattern, counts};
-pub use crate::algorithm::subject::{Pace, ProbeReply, ProbeRequest, Setting, Subject};
+use crate::algorithm::order::{OrderPattern, counts, needed_to_repeat};
+pub use crate::algorithm::subject::{Pace, ProbeReply, ProbeRequest, Released, Setting, Subject};
 use crate::observation::Backend;
 
 const FRESH: usize = 600;
 const KEPT: usize = 150;
+/// Requests for each backend in which strict turns show, the first of which tell whether there are any.
+const FEW_TURNS: usize = 20;
+const FIRST_TURNS: usize = 8;
 /// Where a rotation is left now and then.
 const LONG_KEPT: usize = 300;
 /// Requests on kept connections where the service is slow.
@@ -25,6 +28,8 @@ const CONNECTIONS: usize = 16;
 /// Requests on each of these.
 const ROUNDS_ON_CONNECTION: usize = 3;
 pub(super) const CURSOR_CONNECTIONS: usize = 32;
+/// Of these, the ones that are compared however long it takes.
+const LEAST_COMPARED: usize = 12;
 const HEADERS: [&str; 8] =
     ["X-User", "X-User-Id", "X-Session-Id", "X-Api-Key", "X-Forwarded-For", "X-Real-IP", "Authorization", "User-Agent"];
 const COOKIES: [&str; 9] =
@@ -52,8 +57,14 @@ impl Lab<'_> {
             return;
         }
         self.connections();
-        let wanted = if self.is_serial() { FRESH.max(12 * size) } else { 200.max(20 * size) };
-        let in_turn = self.is_serial() || self.fits_in_turn(wanted);
+        let mut wanted = if self.is_serial() { FRESH.max(12 * size) } else { 200.max(20 * size) };
+        let mut in_turn = self.is_serial() || self.fits_in_turn(wanted);
+        // Strict turns show in fewer requests, where there is time for these one after the other.
+        let is_short = !in_turn && self.fits_in_turn(FEW_TURNS * size);
+        let few = if is_short { self.begins_in_turns(size) } else { None };
+        if let Some(few) = few {
+            (wanted, in_turn) = (few, true);
+        }
         self.fresh(wanted, size, in_turn);
         let is_one = matches!(self.evidence.order_so_far(), OrderPattern::One(_));
         if is_one && self.setting.backends == Some(1) {
@@ -61,7 +72,7 @@ impl Lab<'_> {
         }
         if !is_one && in_turn {
             let kept = ProbeRequest { connection: Some(0), ..ProbeRequest::default() };
-            let wanted = if self.is_serial() { KEPT } else { LEAST_KEPT };
+            let wanted = if self.is_serial() { KEPT } else { few.unwrap_or(LEAST_KEPT) };
             // Whether turns are skipped on one connection too needs a longer look.
             let is_left = matches!(
                 self.evidence.order_so_far(), OrderPattern::Turns { exceptions, .. } if exceptions >= 3
@@ -142,11 +153,24 @@ impl Lab<'_> {
         replies.into_iter().map(given).find(|given| !given.is_empty()).unwrap_or_default()
     }
 
+    /// The number of requests that prove strict turns, if the first that are sent one after the other have any, and there is time.
+    fn begins_in_turns(&mut self, size: usize) -> Option<usize> {
+        let first = self.in_turn(&vec![ProbeRequest::default(); FIRST_TURNS * size], 0.4);
+        self.evidence.fresh = first.into_iter().filter_map(|reply| reply.pick).collect();
+        let seen = backends(&self.evidence.fresh);
+        let repeats = |period: &usize| seen.iter().zip(&seen[*period..]).all(|(one, next)| one == next);
+        let period = (2..=seen.len() / 3).find(repeats)?;
+        // Chance would look like that now and then; more of them decide.
+        let few = needed_to_repeat(&seen[..period]).max(FIRST_TURNS * size);
+        self.fits_in_turn(few * 2).then_some(few)
+    }
+
     fn fresh(&mut self, wanted: usize, size: usize, in_turn: bool) {
         let count = if in_turn { wanted } else { self.affordable(wanted, 0.4) };
         if count < wanted.min(60) {
             self.evidence.missing.push(Missing::Order { sent: count, why: self.why_not() });
         }
+        let count = count.saturating_sub(self.evidence.fresh.len());
         // What does not change in this number of requests never will.
         let enough = 60 + 12 * size;
         for part in [count.min(enough), count.saturating_sub(enough)] {
@@ -368,7 +392,12 @@ impl Lab<'_> {
         };
         let next = |place: usize, steps: usize| (place + steps) % turns.len();
         let mut groups: Vec<usize> = Vec::new();
+        let until = self.subject.elapsed() + self.setting.budget.mul_f64(0.2);
         for connection in 0..CURSOR_CONNECTIONS {
+            // Of many a machine that is busy compares some.
+            if self.subject.elapsed() > until && connection >= LEAST_COMPARED {
+                return Some((connection, groups.len()));
+            }
             let mut known = false;
             for &representative in &groups {
                 let before = place(self, representative)?;

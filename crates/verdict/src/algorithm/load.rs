@@ -13,6 +13,10 @@ use crate::statistics::{binomial_at_least, binomial_at_most, lower_bound};
 
 /// A false conclusion from chance alone is less likely than that.
 const LEVEL: f64 = 1e-8;
+/// What counts load gives a busy backend half of its share at most, and looks as if it gave it all less often than that, and in truth far less.
+const LIKELY: f64 = 1e-3;
+/// Requests beside one that is held of which it is known how seldom they go there.
+const SETTLED: u64 = 150;
 
 /// Whether the load of a backend counts.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -25,6 +29,25 @@ pub(super) enum LoadEffect {
     },
     Ignores,
     Unknown,
+}
+
+/// What requests beside one that is held show.
+enum HeldLoad {
+    Effect(LoadEffect),
+    /// Backends may take a limited number at a time: then nothing is known of load.
+    Limited,
+}
+
+/// Requests beside one that was held, and how many of them went to where it was.
+struct BesideHolds {
+    /// The share that usually goes there.
+    usual: f64,
+    /// The least that it surely is.
+    low: f64,
+    /// The share of one whose weight is divided by the requests in flight and one.
+    halved: f64,
+    there: u64,
+    others: u64,
 }
 
 impl LoadEffect {
@@ -46,6 +69,10 @@ impl LoadEffect {
 impl Evidence {
     /// Whether backends with requests in flight are avoided.
     pub(super) fn load(&self, names: &[String], inference: &mut Inference) -> LoadEffect {
+        if let Some((facts, excludes)) = self.turns_beside() {
+            inference.exclude(facts, excludes);
+            return LoadEffect::Ignores;
+        }
         let first = inference.evidence.len();
         let load =
             if self.mixed.is_empty() { self.load_of_held(names, inference) } else { self.load_of_mixed(inference) };
@@ -57,58 +84,102 @@ impl Evidence {
     }
 
     fn load_of_held(&self, names: &[String], inference: &mut Inference) -> LoadEffect {
-        let holds: Vec<&Hold> = self
-            .held_one
-            .iter()
-            .filter(|hold| hold.busy.iter().all(|busy| !self.failing.contains(busy)) && !hold.others.is_empty())
-            .collect();
-        let others: usize = holds.iter().map(|hold| hold.others.len()).sum();
-        if others == 0 {
-            return LoadEffect::Unknown;
+        let load = self.held_load(LIKELY);
+        let holds = self.holds();
+        if !holds.is_empty() {
+            let beside = self.beside_holds(&holds);
+            self.describe_held(&holds, beside.usual, names, inference);
+            self.describe_beside(inference);
+            if matches!(load, HeldLoad::Limited) {
+                inference.remark = Some(AlgorithmRemark::Limit);
+            }
         }
-        let idle = backends(&[self.fresh.as_slice(), &self.kept].concat());
-        let seen = |backend: Backend| idle.iter().filter(|it| **it == backend).count() as u64;
-        let total = idle.len().max(1);
+        match load {
+            HeldLoad::Limited => LoadEffect::Unknown,
+            HeldLoad::Effect(effect) => effect,
+        }
+    }
+
+    /// Where one was held at a backend that does not fail.
+    fn holds(&self) -> Vec<&Hold> {
+        let is_alive = |hold: &&Hold| hold.busy.iter().all(|busy| !self.failing.contains(busy));
+        self.held_one.iter().filter(is_alive).filter(|hold| !hold.others.is_empty()).collect()
+    }
+
+    /// How many requests went there with nothing in flight, of how many. One connection that is kept may have a backend of its own.
+    fn usual_of(&self, backend: Backend) -> (u64, usize) {
+        let is_spread = self.kept.iter().any(|pick| pick.backend != self.kept[0].backend);
+        let idle = || self.fresh.iter().chain(self.kept.iter().filter(|_| is_spread));
+        (idle().filter(|pick| pick.backend == backend).count() as u64, idle().count().max(1))
+    }
+
+    fn beside_holds(&self, holds: &[&Hold]) -> BesideHolds {
+        let others: usize = holds.iter().map(|hold| hold.others.len()).sum();
         let weighted = |share: &dyn Fn(Backend) -> f64| {
             let expected = |hold: &&Hold| hold.busy.first().map_or(0.0, |busy| share(*busy)) * hold.others.len() as f64;
-            holds.iter().map(expected).sum::<f64>() / others as f64
+            holds.iter().map(expected).sum::<f64>() / others.max(1) as f64
         };
-        let usual = weighted(&|busy| seen(busy) as f64 / total as f64);
-        let rotates =
-            [&self.fresh, &self.kept].into_iter().any(|picks| OrderPattern::of(&backends(picks)).is_of_one_rotation());
+        let share = |busy| {
+            let (seen, total) = self.usual_of(busy);
+            seen as f64 / total as f64
+        };
+        let usual = weighted(&share);
         // What a rotation gives is no estimate.
-        let low = if rotates { usual * 0.97 } else { weighted(&|busy| lower_bound(seen(busy), total as u64)) };
+        let rotates = self.rotates();
+        let lowest = |busy| {
+            let (seen, total) = self.usual_of(busy);
+            lower_bound(seen, total as u64)
+        };
+        let low = if rotates { usual * 0.97 } else { weighted(&lowest) };
         let there: usize = holds.iter().map(|hold| hold.to_busy()).sum();
-        self.describe_held(&holds, usual, names, inference);
-        let by_worker = self.describe_beside(inference);
-        let (share, there, others) = (there as f64 / others as f64, there as u64, others as u64);
+        let halved = weighted(&|busy| share(busy) / (2.0 - share(busy)));
+        BesideHolds { usual, low, halved, there: there as u64, others: others as u64 }
+    }
+
+    fn rotates(&self) -> bool {
+        [&self.fresh, &self.kept].into_iter().any(|picks| OrderPattern::of(&backends(picks)).is_of_one_rotation())
+    }
+
+    /// `level`: how likely what counts load may look as if it ignored it.
+    fn held_load(&self, level: f64) -> HeldLoad {
+        let holds = self.holds();
+        let BesideHolds { usual, low, halved, there, others } = self.beside_holds(&holds);
+        if others == 0 {
+            return HeldLoad::Effect(LoadEffect::Unknown);
+        }
+        let share = there as f64 / others as f64;
         let is_less = binomial_at_most(there, others, low) < LEVEL;
         if is_less && share < low * 0.7 {
             // A backend that is full gets nothing, whatever the algorithm.
-            if self.full.is_limit() || self.avoids_some_alone(&holds, &seen, total) {
-                inference.remark = Some(AlgorithmRemark::Limit);
-                return LoadEffect::Unknown;
+            if self.full.is_limit() || self.avoids_some_alone(&holds) {
+                return HeldLoad::Limited;
             }
-            return LoadEffect::follows(share > usual * 0.1);
+            return HeldLoad::Effect(LoadEffect::follows(share > usual * 0.1));
         }
-        if by_worker == Some(true) && !self.full.is_limit() && self.failing.is_empty() {
-            return LoadEffect::follows(true);
+        if self.leaves_rotations_beside() == Some(true) && !self.full.is_limit() && self.failing.is_empty() {
+            return HeldLoad::Effect(LoadEffect::follows(true));
         }
         // Weights divided by the requests in flight (Envoy's least request) leave a busy backend most of its share.
         if is_less {
-            return if rotates && self.is_undisturbed() && !self.keeps_some(&holds, &seen, total) {
-                LoadEffect::follows(true)
-            } else {
-                LoadEffect::Unknown
-            };
+            let counts = self.rotates() && self.is_undisturbed() && !self.keeps_some(&holds);
+            return HeldLoad::Effect(if counts { LoadEffect::follows(true) } else { LoadEffect::Unknown });
         }
-        // What fails looks idle and is chosen for that. Even two choices with replacement halve the share, at the least; but where several
-        // workers may count each for itself, only a part of it.
-        let part = if self.may_count_apart() { OF_ONE_WORKER } else { 0.6 };
-        if (self.failing.is_empty() || rotates) && binomial_at_least(there, others, usual * part) < 1e-3 {
-            LoadEffect::Ignores
-        } else {
-            LoadEffect::Unknown
+        // What fails looks idle and is chosen for that. Least request with weights leaves most, and two choices with replacement less; but where
+        // several workers may count each for itself, only a part of it is missing.
+        let most = if self.may_count_apart() { usual * OF_ONE_WORKER } else { halved };
+        let is_as_ever = binomial_at_least(there, others, most) < level;
+        // Many workers give a busy backend nearly all of its share: then connections of theirs must have been tried.
+        let is_tried = self.size_of_rotations().is_none() || !self.may_count_apart() || self.beside.len() >= MANY_ROWS;
+        let ignores = (self.failing.is_empty() || self.rotates()) && is_as_ever && is_tried;
+        HeldLoad::Effect(if ignores { LoadEffect::Ignores } else { LoadEffect::Unknown })
+    }
+
+    /// Whether more requests beside one that is held would not tell more.
+    pub(super) fn is_held_settled(&self) -> bool {
+        match self.held_load(LEVEL) {
+            HeldLoad::Effect(LoadEffect::Ignores) => true,
+            HeldLoad::Effect(LoadEffect::Follows { .. }) => self.beside_holds(&self.holds()).others >= SETTLED,
+            HeldLoad::Effect(LoadEffect::Unknown) | HeldLoad::Limited => false,
         }
     }
 
@@ -179,37 +250,39 @@ impl Evidence {
         }
     }
 
-    fn describe_beside(&self, inference: &mut Inference) -> Option<bool> {
+    fn describe_beside(&self, inference: &mut Inference) {
+        let Some(size) = self.size_of_rotations() else { return };
         let rows = self.beside.iter().map(|row| row.get(2..).unwrap_or_default());
-        let (left, of) = rotations_left(rows, self.size_of_rotations()?);
+        let (left, of) = rotations_left(rows, size);
         if of > 0 {
             let (connections, beside, left_out) = (of as u64, self.beside_held() as u64, left as u64);
             inference.note(ExperimentFacts::BesideWorkers { connections, beside, left_out });
         }
-        self.leaves_rotations_beside()
     }
 
     /// Whether some backend got as much as ever while it was busy.
-    fn keeps_some(&self, holds: &[&Hold], seen: &dyn Fn(Backend) -> u64, total: usize) -> bool {
+    fn keeps_some(&self, holds: &[&Hold]) -> bool {
         let busy = |hold: &Hold| hold.busy.first().copied();
         let keeps = |wanted: Backend| {
             let of = || holds.iter().filter(|hold| busy(hold) == Some(wanted));
             let there: usize = of().map(|hold| hold.to_busy()).sum();
             let others: usize = of().map(|hold| hold.others.len()).sum();
-            let expected = seen(wanted) as f64 / total as f64 * others as f64;
+            let (seen, total) = self.usual_of(wanted);
+            let expected = seen as f64 / total as f64 * others as f64;
             expected >= 40.0 && there as f64 >= expected * 0.9
         };
         holds.iter().filter_map(|hold| busy(hold)).any(keeps)
     }
 
     /// Whether one busy backend got as much as ever while another was avoided: one of them has a limit. Load counts at all or at none.
-    fn avoids_some_alone(&self, holds: &[&Hold], seen: &dyn Fn(Backend) -> u64, total: usize) -> bool {
+    fn avoids_some_alone(&self, holds: &[&Hold]) -> bool {
         let busy = |hold: &Hold| hold.busy.first().copied();
         let is_ignored = |wanted: Backend| {
             let of = || holds.iter().filter(|hold| busy(hold) == Some(wanted));
             let (there, others) =
                 of().fold((0, 0), |(there, others), hold| (there + hold.to_busy(), others + hold.others.len()));
-            let usual = seen(wanted) as f64 / total as f64;
+            let (seen, total) = self.usual_of(wanted);
+            let usual = seen as f64 / total as f64;
             binomial_at_least(there as u64, others as u64, usual * 0.6) < 1e-4
         };
         holds.iter().filter_map(|hold| busy(hold)).any(is_ignored)
@@ -333,6 +406,8 @@ fn rotations_left<'p>(rows: impl Iterator<Item = &'p [Pick]>, size: usize) -> (u
 
 /// Least connections leaves one of three in its rotation, where its worker happens to have as many in flight everywhere.
 const FEWEST_ROWS: usize = 12;
+/// Of so many connections beside as many requests in flight some would leave out a backend if any of sixty workers looked at load.
+const MANY_ROWS: usize = 40;
 /// Of what ignores load, that much is left where one worker in eight knows of a request that is held.
 const OF_ONE_WORKER: f64 = 0.87;
 /// Requests side by side that a rotation has to keep its pace for.
@@ -441,6 +516,18 @@ impl Evidence {
             "by load, though an idle backend was left out for busy ones".clone_into(&mut inference.label);
             return;
         }
+        // Both choices are distinct at best: then they are busy that often at the least. What least connections send to a busy backend, because
+        // the idle one seemed busy a moment longer, is less.
+        // Draws that may be the same backend send some to one that is busy alone, and then as many more to many that are.
+        let alone = self.beside_holds(&self.holds());
+        let may_repeat = binomial_at_least(alone.there, alone.others, 0.02) < 1e-4;
+        let least = if may_repeat { by_choice } else { (all - 2.0) / all };
+        let falls_short = binomial_at_most(there as u64, others as u64, least) < LIKELY;
+        if !avoided && !spread.is_empty() && (falls_short || !self.is_by_two()) {
+            inference.or = vec![LeastConnections, TwoChoices, LeastTime];
+            "least connections, or the less loaded of two random choices".clone_into(&mut inference.label);
+            return;
+        }
         let two = Algorithm::TwoChoices.label().to_owned();
         if !self.is_undisturbed() {
             // What others have in flight, or copies, may lead either of them to a backend that is busy for us.
@@ -466,12 +553,23 @@ impl Evidence {
                 }
             },
             (false, false) => (Some(TwoChoices), two),
+            (true, _) if partly && !self.is_by_two() => {
+                inference.or = vec![LeastConnections, TwoChoices, LeastTime];
+                (None, "by load, of which a part of the requests takes no notice".to_owned())
+            }
             (true, _) if partly => (Some(TwoChoices), two),
             (true, _) => {
                 inference.or.push(TwoChoices);
                 (Some(LeastConnections), "least connections, or the less loaded of two random choices".to_owned())
             }
         };
+    }
+
+    /// Whether a busy backend gets no more than two draws, each of which is any backend as likely as another, would send there.
+    fn is_by_two(&self) -> bool {
+        let BesideHolds { there, others, .. } = self.beside_holds(&self.holds());
+        let all = counts(&backends(&self.fresh)).len().max(1) as f64;
+        binomial_at_least(there, others, (1.0 / all).powi(2)) > 1e-6
     }
 
     /// Names what avoids a backend that was slow once.

@@ -16,6 +16,7 @@ mod result;
 mod rotation;
 mod spread;
 mod subject;
+mod turns;
 mod words;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use evidence::{Evidence, Flight, Full, Hold, Key, KeyTrial, Missing, Pick, SkipReason};
 pub use inference::{AlgorithmRemark, Inference, RotationBreaks};
 pub use result::{ExperimentFacts, ExperimentResult, KeySpread, OrderFacts};
+pub use turns::HeldTurn;
 
 http::named_enum! {
     /// How a balancer selects a backend.

@@ -172,6 +172,14 @@ fn turns(sequence: &[Backend]) -> Option<OrderPattern> {
     Some(OrderPattern::Turns { exceptions: exceptions(sequence, &period).len(), period })
 }
 
+/// The length of a sequence of nothing but this period that chance would hardly ever give: enough for [`turns`].
+pub(super) fn needed_to_repeat(period: &[Backend]) -> usize {
+    let length = period.len() as f64;
+    let most = counts(period).iter().map(|(_, count)| f64::from(*count)).fold(0.0, f64::max) / length;
+    // One more for what is cut off at the end.
+    period.len() * 2 + ((LEVEL / length).ln() / most.ln()).ceil() as usize + 1
+}
+
 /// A longer period with exceptions is not looked for.
 const MOST_WITH_EXCEPTIONS: usize = 128;
 

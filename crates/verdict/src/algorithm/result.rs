@@ -99,6 +99,17 @@ pub enum ExperimentFacts {
         /// The share that goes there if load is ignored.
         expected: f64,
     },
+    /// Requests in sequence beside one that was held, round after round, where turns are strict: all backends kept theirs.
+    TurnsBeside {
+        /// Requests that were held.
+        held: u64,
+        /// Requests meanwhile.
+        requests: u64,
+        /// Those that went to the busy backend in its turn.
+        to_busy: u64,
+        /// How often the turns were left all the same.
+        left: u64,
+    },
     /// Requests beside one in flight at all backends but one.
     BesideMost {
         /// Requests meanwhile.

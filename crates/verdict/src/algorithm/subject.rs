@@ -45,6 +45,39 @@ pub struct ProbeReply {
     pub reused: bool,
 }
 
+/// A request that was held, when it is over.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Released {
+    /// What came back.
+    pub reply: ProbeReply,
+    /// Whether it was surely in flight until it was waited for.
+    pub outlasted: bool,
+}
+
+impl Released {
+    /// Who responded, if anybody did.
+    pub fn backend(&self) -> Option<Backend> {
+        self.reply.pick.map(|pick| pick.backend).filter(|backend| backend.is_known())
+    }
+
+    /// From when until when its backend was surely busy with it, if it was asked to wait that long: it answers no sooner than after that
+    /// delay, so it had the request that long before the response had come.
+    pub(super) fn window(&self, delay: Duration) -> (Moment, Moment) {
+        let since = self.reply.sent.after(self.reply.took.saturating_sub(delay));
+        (since, if self.reply.took < delay { since } else { self.reply.sent.after(delay) })
+    }
+
+    /// The backend that was busy with it for that long.
+    pub(super) fn busy_with(&self, delay: Duration) -> Option<Backend> {
+        self.backend().filter(|_| self.reply.took >= delay)
+    }
+
+    /// The backend that was surely busy with it until it was waited for.
+    pub(super) fn busy(&self) -> Option<Backend> {
+        self.backend().filter(|_| self.outlasted)
+    }
+}
+
 /// Requests side by side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pace {
@@ -64,8 +97,8 @@ pub trait Subject {
     fn send_all(&mut self, requests: &[ProbeRequest], pace: &Pace) -> Vec<ProbeReply>;
     /// Sends a request that its backend answers only after that time, if it can be asked to, and does not wait.
     fn hold(&mut self, delay: Duration) -> bool;
-    /// Waits for all that are held. For each who responded, and whether it was in flight until now.
-    fn release(&mut self) -> Vec<(Option<Backend>, bool)>;
+    /// Waits for all that are held.
+    fn release(&mut self) -> Vec<Released>;
     /// Whether source addresses can be chosen: the balancer is on this machine.
     fn has_sources(&self) -> bool;
     /// How long the experiments have lasted.

@@ -1,0 +1,241 @@
+//! Whether turns go on beside a request that is held, and after it. Where they are known to be strict a few requests tell that: what looks at
+//! load leaves out the backend that is busy, what looks at time the one that was slow, and what another worker holds takes no turn.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::Algorithm;
+use super::busy::{HOLD, LONGEST_HOLD, USED};
+use super::evidence::{Evidence, Hold, Pick, backends};
+use super::lab::Lab;
+use super::order::{OrderPattern, counts, exceptions};
+use super::result::ExperimentFacts;
+use super::subject::{ProbeReply, ProbeRequest, Released};
+use crate::observation::Backend;
+
+/// All but the first, which is to be remembered as slow, are held that long at the least.
+const SHORTEST_HOLD: Duration = Duration::from_millis(100);
+/// Requests that have to come to a backend in its turn while another is held there. What looks at load would send one there only if all
+/// others seemed as busy: a balancer of several threads may count a request a moment longer than its client, on a busy machine for one turn in three.
+const ON_TIME: usize = 12;
+/// So many more for each turn that was left for no reason that shows.
+const FOR_EACH_LEFT: usize = 6;
+/// Backends are kept busy that often at least.
+const FEWEST_ROUNDS: usize = 3;
+/// Requests for each backend after a slow response: as many at a time, and at most.
+const LEAST_AFTER: usize = 8;
+const MOST_AFTER: usize = 32;
+
+/// A request that was held, and those that were sent one after the other since the one before it was over.
+#[derive(Clone, PartialEq, Debug)]
+pub struct HeldTurn {
+    /// The one that was held.
+    pub held: Pick,
+    /// The others, in the order in which they were sent.
+    pub others: Vec<Pick>,
+    /// Of the others, those that were selected for while the one was surely at its backend.
+    pub beside: Range<usize>,
+}
+
+impl HeldTurn {
+    /// Who was held with that delay, and who was sent meanwhile.
+    fn of(held: Pick, released: &Released, delay: Duration, replies: Vec<ProbeReply>) -> HeldTurn {
+        let (mut others, mut beside) = (Vec::new(), Vec::new());
+        let (since, until) = released.window(delay);
+        for reply in replies {
+            let Some(pick) = reply.pick else { continue };
+            if reply.sent >= since && reply.sent.after(reply.took) <= until {
+                beside.push(others.len());
+            }
+            others.push(pick);
+        }
+        let beside = beside.first().map_or(0..0, |first| *first..beside.last().map_or(0, |last| last + 1));
+        HeldTurn { held, others, beside }
+    }
+
+    fn beside(&self) -> &[Pick] {
+        self.others.get(self.beside.clone()).unwrap_or_default()
+    }
+
+    fn on_time(&self) -> usize {
+        self.beside().iter().filter(|other| other.backend == self.held.backend).count()
+    }
+}
+
+/// What requests beside those that were held show of turns that are known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct TurnsSeen {
+    rounds: usize,
+    requests: usize,
+    /// Of the requests, those that went to where one was held.
+    on_time: usize,
+    /// How often the turns were left.
+    left: usize,
+}
+
+impl Evidence {
+    /// The turns of requests in sequence, if they are strict and those of one rotation, on one connection too.
+    fn strict_turns(&self) -> Option<Vec<Backend>> {
+        let strict = |picks: &[Pick]| match OrderPattern::of(&backends(picks)) {
+            order @ OrderPattern::Turns { .. } if order.is_of_one_rotation() => match order {
+                OrderPattern::Turns { period, .. } => Some(period),
+                _ => None,
+            },
+            _ => None,
+        };
+        let turns = strict(&self.fresh)?;
+        // One connection may keep its backend: then connections have turns.
+        let keeps = |kept: &[Pick]| kept.iter().all(|pick| pick.backend == kept[0].backend);
+        let is_kept = keeps(&self.kept) || strict(&self.kept).is_some_and(|kept| counts(&kept) == counts(&turns));
+        (is_kept && turns.iter().all(|backend| backend.is_known())).then_some(turns)
+    }
+
+    /// How far the turns went on; none if they are not strict, or nothing was held.
+    fn turns_seen(&self) -> Option<TurnsSeen> {
+        let turns = self.strict_turns().filter(|_| !self.held_turns.is_empty())?;
+        let mut seen = TurnsSeen::default();
+        // All of them are one sequence: what was held took its turn before the first that was surely sent beside it.
+        let mut sequence: Vec<Backend> = Vec::new();
+        for round in &self.held_turns {
+            let others = backends(&round.others);
+            let with_held = |place: usize| {
+                let (before, after) = others.split_at(place.min(others.len()));
+                [&sequence, before, &[round.held.backend], after].concat()
+            };
+            let places = (0..=round.beside.start).map(|place| {
+                let sequence = with_held(place);
+                (times_left(&sequence, &turns), sequence)
+            });
+            (seen.left, sequence) = places.min_by_key(|(left, _)| *left)?;
+            // What fails looks idle.
+            if round.beside().len() < turns.len() || self.failing.contains(&round.held.backend) {
+                continue;
+            }
+            seen.rounds += 1;
+            seen.requests += round.beside().len();
+            seen.on_time += round.on_time();
+        }
+        Some(seen)
+    }
+
+    /// Whether turns surely go on as if nothing was held: of equal turns a few may be left, as they are in sequence.
+    fn keeps_turns(&self, seen: TurnsSeen) -> bool {
+        let are_equal = self.strict_turns().is_some_and(|turns| {
+            let times = counts(&turns);
+            times.iter().all(|(_, count)| *count == times[0].1)
+        });
+        let is_left = seen.left > 0 && !are_equal;
+        !is_left && seen.rounds >= FEWEST_ROUNDS && seen.on_time >= ON_TIME + FOR_EACH_LEFT * seen.left
+    }
+
+    /// Whether turns surely go on beside what is held, and what that excludes.
+    pub(super) fn turns_beside(&self) -> Option<(ExperimentFacts, &'static [Algorithm])> {
+        let seen = self.turns_seen().filter(|seen| self.keeps_turns(*seen))?;
+        let (held, requests) = (seen.rounds as u64, seen.requests as u64);
+        let facts =
+            ExperimentFacts::TurnsBeside { held, requests, to_busy: seen.on_time as u64, left: seen.left as u64 };
+        Some((facts, &[Algorithm::TwoChoices, Algorithm::LeastConnections, Algorithm::LeastTime]))
+    }
+}
+
+/// How often a sequence leaves these turns; those of several rounds in changing order (Traefik) may come in another order.
+fn times_left(sequence: &[Backend], turns: &[Backend]) -> usize {
+    let left = exceptions(sequence, turns).len();
+    let size = counts(turns).len();
+    if turns.len() == size || counts(turns).iter().any(|(_, count)| *count as usize * size != turns.len()) {
+        return left;
+    }
+    let incomplete = |first: usize| {
+        let rounds = sequence.get(first..).unwrap_or_default().chunks_exact(size);
+        rounds.filter(|round| counts(round).len() < size).count()
+    };
+    (0..size).map(incomplete).min().unwrap_or(left).min(left)
+}
+
+impl Lab<'_> {
+    /// Holds one request after the other beside others in sequence where turns are strict; whether they surely go on.
+    pub(super) fn turns(&mut self) -> bool {
+        let Some(turns) = self.evidence.strict_turns() else { return false };
+        let size = counts(&turns).len();
+        let each = self.setting.rate.map_or(self.usual, |_| self.usual.max(self.gap())).as_secs_f64().max(5e-5);
+        // Each comes to the backend that is busy in its turn only.
+        let needed = (ON_TIME * size).div_ceil(FEWEST_ROUNDS).max(turns.len() + 2);
+        let delay = Duration::from_secs_f64(each * needed as f64 / USED).clamp(SHORTEST_HOLD, LONGEST_HOLD);
+        let delay = delay.min(self.longest_delay());
+        let count = needed.min((delay.as_secs_f64() * USED / each) as usize);
+        let rounds = (ON_TIME * size).div_ceil(count.max(1)).max(FEWEST_ROUNDS);
+        let takes = delay.mul_f64(1.2) * rounds as u32 + Duration::from_secs_f64(each * (LEAST_AFTER * size) as f64);
+        if count < turns.len() || self.left().mul_f64(0.6) < takes || self.requests_left() < rounds * count * 2 {
+            return false;
+        }
+        for round in 0..rounds * 2 {
+            let before = self.evidence.turns_seen().unwrap_or_default();
+            let delay = if round == 0 { delay.max(HOLD).min(self.longest_delay()) } else { delay };
+            if !self.hold_a_turn(delay, count) {
+                break;
+            }
+            // What is slow for the first time is remembered, or not: later there are others to compare with that were slow too.
+            if round == 0 && !self.forgets_the_first(size) {
+                break;
+            }
+            let now = self.evidence.turns_seen().unwrap_or_default();
+            if self.evidence.keeps_turns(now) {
+                return true;
+            }
+            // What looks at load leaves the turns at once, and for a machine that is too busy this is no way.
+            if now.on_time - before.on_time.min(now.on_time) <= 2 * (now.left - before.left.min(now.left)) {
+                break;
+            }
+        }
+        // What it shows all the same.
+        let holds = self.evidence.held_turns.iter().filter(|round| !round.beside().is_empty());
+        let holds = holds.map(|round| Hold { busy: vec![round.held.backend], others: round.beside().to_vec() });
+        self.evidence.held_one = holds.collect();
+        false
+    }
+
+    /// One round; false if nothing can be held.
+    fn hold_a_turn(&mut self, delay: Duration, count: usize) -> bool {
+        if !self.subject.hold(delay) {
+            return false;
+        }
+        let replies = self.in_turn(&vec![ProbeRequest::default(); count], 0.9);
+        let released = self.subject.release();
+        self.sent += released.len() as u64;
+        let Some(released) = released.first() else { return false };
+        let Some(held) = released.reply.pick.filter(|pick| pick.backend.is_known()) else { return false };
+        self.evidence.held_turns.push(HeldTurn::of(held, released, delay, replies));
+        true
+    }
+
+    /// Whether the first that was held, and so was slow, makes no difference afterwards.
+    fn forgets_the_first(&mut self, size: usize) -> bool {
+        let Some(first) = self.evidence.held_turns.first().map(|round| round.held.backend) else { return false };
+        self.evidence.after.push(Hold { busy: vec![first], others: Vec::new() });
+        self.look_after(LEAST_AFTER * size, MOST_AFTER * size);
+        if self.evidence.is_avoided(0) || !self.evidence.forgets() {
+            return false;
+        }
+        // They are of the same sequence.
+        let others = self.evidence.after[0].others.clone();
+        self.evidence.held_turns[0].others.extend(others);
+        true
+    }
+
+    /// Sends requests in sequence after a slow response, `step` at a time, until it is clear whether it is remembered.
+    pub(super) fn look_after(&mut self, step: usize, most: usize) {
+        let last = self.evidence.after.len() - 1;
+        loop {
+            let sent = self.evidence.after[last].others.len();
+            let wanted = step.min(most.saturating_sub(sent));
+            let replies = self.in_turn(&vec![ProbeRequest::default(); wanted], 0.9);
+            if replies.is_empty() {
+                break;
+            }
+            self.evidence.after[last].others.extend(replies.into_iter().filter_map(|reply| reply.pick));
+            if self.evidence.remembers() || self.evidence.forgets() {
+                break;
+            }
+        }
+    }
+}
