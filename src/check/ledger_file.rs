@@ -1,20 +1,60 @@
 //! The ledger as two Parquet files, for questions that a report does not answer: one row a request, one row an attempt.
 
-mod parquet;
-mod thrift;
-
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use parquet::basic::Compression;
+use parquet::data_type::{
+    BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FixedLenByteArray, FixedLenByteArrayType, Int32Type,
+    Int64Type,
+};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::parser::parse_message_type;
 use uuid::Uuid;
 
-use crate::check::ledger_file::parquet::{CellValue, Column, ColumnKind, Row, TableWriter};
 use crate::error::Problem;
 use crate::wire::{Calendar, Moment};
 use verdict::ledger::{Arrival, Entry, Ledger, UNNUMBERED};
 use verdict::observation::Backend;
+
+/// Of a request: what the client saw, and what became of it.
+const REQUESTS: &str = "message request {
+    required binary check_name (STRING);
+    required int64 request;
+    required binary phase (STRING);
+    required int32 client;
+    required int64 due (TIMESTAMP(MICROS,true));
+    required int64 sent (TIMESTAMP(MICROS,true));
+    required int64 ended (TIMESTAMP(MICROS,true));
+    required double seconds;
+    required boolean reused;
+    optional binary backend (STRING);
+    optional int32 status;
+    required binary client_outcome (STRING);
+    required binary outcome (STRING);
+    optional fixed_len_byte_array(16) response (UUID);
+    required int32 attempts;
+    required boolean is_ordered;
+}";
+
+/// Of an attempt: what its backend recorded. Those of other clients have no request.
+const ATTEMPTS: &str = "message attempt {
+    required binary check_name (STRING);
+    optional int64 request;
+    required int32 attempt;
+    required binary backend (STRING);
+    required int64 received (TIMESTAMP(MICROS,true));
+    required double half_width;
+    required double seconds;
+    optional int32 status;
+    required binary attempt_end (STRING);
+    required boolean is_delivered;
+    optional fixed_len_byte_array(16) response (UUID);
+}";
 
 /// Rows that are written at once: few enough to be held beside the ledger.
 const ROWS: usize = 64 * 1024;
@@ -37,7 +77,7 @@ pub(crate) struct LedgerOrigin<'a> {
 
 struct Table {
     path: PathBuf,
-    writer: TableWriter<File>,
+    writer: SerializedFileWriter<File>,
 }
 
 impl LedgerFiles {
@@ -49,31 +89,36 @@ impl LedgerFiles {
             return Err(expected.on(format!("--ledger {}", path.display())).into());
         }
         let at = |kind: &str| path.with_extension(format!("{kind}.parquet"));
-        let requests = Table::create::<RequestRow>(at("requests"))?;
-        let attempts = Table::create::<AttemptRow>(at("attempts"))?;
+        let requests = Table::create(at("requests"), REQUESTS)?;
+        let attempts = Table::create(at("attempts"), ATTEMPTS)?;
         Ok(LedgerFiles { requests, attempts, calendar })
     }
 
     /// Appends the ledger of a check.
     pub(crate) fn write(&mut self, ledger: &Ledger, origin: &LedgerOrigin) -> Result<()> {
-        let rows = RowContext { origin, ledger, calendar: &self.calendar };
-        let requests = ledger.entries().map(|entry| RequestRow { entry, of: &rows });
-        self.requests.append(requests)?;
+        let requests = &mut self.requests;
+        let rows = Rows { origin, ledger, calendar: &self.calendar };
+        let mut entries = ledger.entries().peekable();
+        while entries.peek().is_some() {
+            let some: Vec<Entry> = entries.by_ref().take(ROWS).collect();
+            requests.append(|group| rows.requests(group, &some))?;
+        }
+        let attempts = &mut self.attempts;
         let numbered = ledger.entries().flat_map(|entry| {
             let answer = entry.observation.response;
-            (1..).zip(entry.attempts).map(move |(number, arrival)| {
-                let is_delivered = !answer.is_nil() && arrival.response == answer;
-                (number, arrival, is_delivered)
+            (1..).zip(entry.attempts).map(move |(number, arrival)| AttemptRow {
+                number,
+                arrival,
+                is_delivered: !answer.is_nil() && arrival.response == answer,
             })
         });
-        let others = ledger.others().iter().map(|arrival| (1, arrival, false));
-        let attempts = numbered.chain(others);
-        self.attempts.append(attempts.map(|(number, arrival, is_delivered)| AttemptRow {
-            number,
-            arrival,
-            is_delivered,
-            of: &rows,
-        }))
+        let others = ledger.others().iter().map(|arrival| AttemptRow { number: 1, arrival, is_delivered: false });
+        let mut all = numbered.chain(others).peekable();
+        while all.peek().is_some() {
+            let some: Vec<AttemptRow> = all.by_ref().take(ROWS).collect();
+            attempts.append(|group| rows.attempts(group, &some))?;
+        }
+        Ok(())
     }
 
     /// Without its end a file of this format cannot be read.
@@ -84,34 +129,82 @@ impl LedgerFiles {
 }
 
 impl Table {
-    fn create<R: Row>(path: PathBuf) -> Result<Table> {
-        let create = || TableWriter::begin::<R>(File::create(&path)?);
-        let writer = create().with_context(|| format!("failed to write {}", path.display()))?;
-        Ok(Table { path, writer })
+    fn create(path: PathBuf, schema: &str) -> Result<Table> {
+        let file = File::create(&path).with_context(|| format!("failed to write {}", path.display()))?;
+        let schema = Arc::new(parse_message_type(schema)?);
+        let properties = WriterProperties::builder().set_compression(Compression::UNCOMPRESSED).build();
+        Ok(Table { writer: SerializedFileWriter::new(file, schema, Arc::new(properties))?, path })
     }
 
-    fn append<R: Row>(&mut self, rows: impl Iterator<Item = R>) -> Result<()> {
-        let mut rows = rows.peekable();
-        while rows.peek().is_some() {
-            let some: Vec<R> = rows.by_ref().take(ROWS).collect();
-            self.writer.append(&some).with_context(|| format!("failed to write {}", self.path.display()))?;
-        }
-        Ok(())
+    fn append(&mut self, write: impl FnOnce(&mut SerializedRowGroupWriter<File>) -> Result<()>) -> Result<()> {
+        let append = || {
+            let mut group = self.writer.next_row_group()?;
+            write(&mut group)?;
+            group.close()?;
+            anyhow::Ok(())
+        };
+        append().with_context(|| format!("failed to write {}", self.path.display()))
     }
 
     fn finish(self) -> Result<()> {
-        self.writer.finish().with_context(|| format!("failed to write {}", self.path.display()))
+        self.writer.close().with_context(|| format!("failed to write {}", self.path.display()))?;
+        Ok(())
     }
 }
 
-/// What the rows of a check have in common.
-struct RowContext<'a> {
+struct AttemptRow<'a> {
+    number: i32,
+    arrival: &'a Arrival,
+    is_delivered: bool,
+}
+
+struct Rows<'a> {
     origin: &'a LedgerOrigin<'a>,
     ledger: &'a Ledger,
     calendar: &'a Calendar,
 }
 
-impl RowContext<'_> {
+/// Columns in the order of the schemas.
+impl Rows<'_> {
+    fn requests(&self, group: &mut SerializedRowGroupWriter<File>, entries: &[Entry]) -> Result<()> {
+        let observed = || entries.iter().map(|entry| entry.observation);
+        let check = ByteArray::from(self.origin.check);
+        column::<ByteArrayType>(group, entries.iter().map(|_| check.clone()))?;
+        column::<Int64Type>(group, entries.iter().map(|entry| i64::from(entry.sequence)))?;
+        column::<ByteArrayType>(group, entries.iter().map(|entry| ByteArray::from(self.phase(entry.sequence))))?;
+        column::<Int32Type>(group, observed().map(|it| it.client as i32))?;
+        column::<Int64Type>(group, observed().map(|it| self.time(it.due)))?;
+        column::<Int64Type>(group, observed().map(|it| self.time(it.sent())))?;
+        column::<Int64Type>(group, observed().map(|it| self.time(it.ended)))?;
+        column::<DoubleType>(group, observed().map(|it| it.ended.since(it.due).as_secs_f64()))?;
+        column::<BoolType>(group, observed().map(|it| it.reused))?;
+        optional::<ByteArrayType>(group, observed().map(|it| self.name(it.backend)))?;
+        optional::<Int32Type>(group, observed().map(|it| status(it.status)))?;
+        column::<ByteArrayType>(group, observed().map(|it| ByteArray::from(it.outcome.name())))?;
+        column::<ByteArrayType>(group, entries.iter().map(|entry| ByteArray::from(entry.outcome.name())))?;
+        optional::<FixedLenByteArrayType>(group, observed().map(|it| id(it.response)))?;
+        column::<Int32Type>(group, entries.iter().map(|entry| entry.attempts.len() as i32))?;
+        column::<BoolType>(group, entries.iter().map(|entry| entry.is_ordered))
+    }
+
+    fn attempts(&self, group: &mut SerializedRowGroupWriter<File>, rows: &[AttemptRow]) -> Result<()> {
+        let arrived = || rows.iter().map(|row| row.arrival);
+        let (check, nobody) = (ByteArray::from(self.origin.check), ByteArray::from("?"));
+        let half_width = |backend: Backend| self.ledger.half_width(backend).as_secs_f64();
+        column::<ByteArrayType>(group, rows.iter().map(|_| check.clone()))?;
+        let request = |it: &Arrival| (it.sequence != UNNUMBERED).then_some(i64::from(it.sequence));
+        optional::<Int64Type>(group, arrived().map(request))?;
+        column::<Int32Type>(group, rows.iter().map(|row| row.number))?;
+        column::<ByteArrayType>(group, arrived().map(|it| self.name(it.backend).unwrap_or_else(|| nobody.clone())))?;
+        column::<Int64Type>(group, arrived().map(|it| self.time(it.received)))?;
+        column::<DoubleType>(group, arrived().map(|it| half_width(it.backend)))?;
+        column::<DoubleType>(group, arrived().map(|it| f64::from(it.took) / 1e7))?;
+        optional::<Int32Type>(group, arrived().map(|it| status(it.status)))?;
+        column::<ByteArrayType>(group, arrived().map(|it| ByteArray::from(it.end.name())))?;
+        column::<BoolType>(group, rows.iter().map(|row| row.is_delivered))?;
+        optional::<FixedLenByteArrayType>(group, arrived().map(|it| id(it.response)))
+    }
+
     fn phase(&self, sequence: u32) -> &'static str {
         match sequence {
             warm_up if warm_up < self.origin.judged => "warm-up",
@@ -120,91 +213,45 @@ impl RowContext<'_> {
         }
     }
 
-    fn name(&self, backend: Backend) -> Option<&str> {
-        self.origin.names.get(usize::from(backend.0)).map(String::as_str)
+    fn name(&self, backend: Backend) -> Option<ByteArray> {
+        self.origin.names.get(usize::from(backend.0)).map(|name| ByteArray::from(name.as_str()))
     }
 
     /// Microseconds since 1970: 2^63 of them are 292,000 years.
-    fn time(&self, moment: Moment) -> CellValue<'static> {
-        CellValue::Time((self.calendar.unix(moment) / 1000) as i64)
+    fn time(&self, moment: Moment) -> i64 {
+        (self.calendar.unix(moment) / 1000) as i64
     }
 }
 
-/// Of a request: what the client saw, and what became of it.
-struct RequestRow<'a> {
-    entry: Entry<'a>,
-    of: &'a RowContext<'a>,
+fn status(status: u16) -> Option<i32> {
+    (status > 0).then_some(i32::from(status))
 }
 
-impl Row for RequestRow<'_> {
-    const NAME: &'static str = "request";
+fn id(response: Uuid) -> Option<FixedLenByteArray> {
+    (!response.is_nil()).then(|| FixedLenByteArray::from(response.as_bytes().to_vec()))
+}
 
-    fn columns() -> Vec<Column<Self>> {
-        use ColumnKind::{Double, Flag, Int32, Int64, Text, Time, Uuid};
-        vec![
-            Column::required("check_name", Text, |row| CellValue::Text(row.of.origin.check)),
-            Column::required("request", Int64, |row| CellValue::Int64(i64::from(row.entry.sequence))),
-            Column::required("phase", Text, |row| CellValue::Text(row.of.phase(row.entry.sequence))),
-            Column::required("client", Int32, |row| CellValue::Int32(row.entry.observation.client as i32)),
-            Column::required("due", Time, |row| row.of.time(row.entry.observation.due)),
-            Column::required("sent", Time, |row| row.of.time(row.entry.observation.sent())),
-            Column::required("ended", Time, |row| row.of.time(row.entry.observation.ended)),
-            Column::required("seconds", Double, |row| {
-                let it = row.entry.observation;
-                CellValue::Double(it.ended.since(it.due).as_secs_f64())
-            }),
-            Column::required("reused", Flag, |row| CellValue::Flag(row.entry.observation.reused)),
-            Column::optional("backend", Text, |row| {
-                row.of.name(row.entry.observation.backend).map_or(CellValue::Null, CellValue::Text)
-            }),
-            Column::optional("status", Int32, |row| status(row.entry.observation.status)),
-            Column::required("client_outcome", Text, |row| CellValue::Text(row.entry.observation.outcome.name())),
-            Column::required("outcome", Text, |row| CellValue::Text(row.entry.outcome.name())),
-            Column::optional("response", Uuid, |row| id(row.entry.observation.response)),
-            Column::required("attempts", Int32, |row| CellValue::Int32(row.entry.attempts.len() as i32)),
-            Column::required("is_ordered", Flag, |row| CellValue::Flag(row.entry.is_ordered)),
-        ]
+/// Writes the next column of a group, which has a value in each row.
+fn column<T: DataType>(group: &mut SerializedRowGroupWriter<File>, values: impl Iterator<Item = T::T>) -> Result<()> {
+    let values: Vec<T::T> = values.collect();
+    let mut column = group.next_column()?.context("the schema has no such column")?;
+    column.typed::<T>().write_batch(&values, None, None)?;
+    column.close()?;
+    Ok(())
+}
+
+/// Writes a column whose rows may have no value.
+fn optional<T: DataType>(
+    group: &mut SerializedRowGroupWriter<File>,
+    values: impl Iterator<Item = Option<T::T>>,
+) -> Result<()> {
+    let (mut levels, mut known) = (Vec::new(), Vec::new());
+    for value in values {
+        levels.push(i16::from(value.is_some()));
+        known.extend(value);
     }
-}
-
-/// Of an attempt: what its backend recorded. Those of other clients have no request.
-struct AttemptRow<'a> {
-    number: i32,
-    arrival: &'a Arrival,
-    is_delivered: bool,
-    of: &'a RowContext<'a>,
-}
-
-impl Row for AttemptRow<'_> {
-    const NAME: &'static str = "attempt";
-
-    fn columns() -> Vec<Column<Self>> {
-        use ColumnKind::{Double, Flag, Int32, Int64, Text, Time, Uuid};
-        vec![
-            Column::required("check_name", Text, |row| CellValue::Text(row.of.origin.check)),
-            Column::optional("request", Int64, |row| match row.arrival.sequence {
-                UNNUMBERED => CellValue::Null,
-                sequence => CellValue::Int64(i64::from(sequence)),
-            }),
-            Column::required("attempt", Int32, |row| CellValue::Int32(row.number)),
-            Column::required("backend", Text, |row| CellValue::Text(row.of.name(row.arrival.backend).unwrap_or("?"))),
-            Column::required("received", Time, |row| row.of.time(row.arrival.received)),
-            Column::required("half_width", Double, |row| {
-                CellValue::Double(row.of.ledger.half_width(row.arrival.backend).as_secs_f64())
-            }),
-            Column::required("seconds", Double, |row| CellValue::Double(f64::from(row.arrival.took) / 1e7)),
-            Column::optional("status", Int32, |row| status(row.arrival.status)),
-            Column::required("attempt_end", Text, |row| CellValue::Text(row.arrival.end.name())),
-            Column::required("is_delivered", Flag, |row| CellValue::Flag(row.is_delivered)),
-            Column::optional("response", Uuid, |row| id(row.arrival.response)),
-        ]
-    }
-}
-
-fn status(status: u16) -> CellValue<'static> {
-    if status > 0 { CellValue::Int32(i32::from(status)) } else { CellValue::Null }
-}
-
-fn id(response: Uuid) -> CellValue<'static> {
-    if response.is_nil() { CellValue::Null } else { CellValue::Uuid(response) }
+    let mut column = group.next_column()?.context("the schema has no such column")?;
+    column.typed::<T>().write_batch(&known, Some(&levels), None)?;
+    column.close()?;
+    Ok(())
 }

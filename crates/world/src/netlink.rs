@@ -4,32 +4,25 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
+use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily as Family, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
-
-use crate::message::{ANEW, AddressFamily, NetlinkMessage, Order, attribute, outcome, pair};
 
 /// The loopback interface of every network namespace.
 pub(crate) const LOOPBACK: u32 = 1;
 /// The table of addresses that are this namespace's own.
 pub(crate) const LOCAL: u8 = 255;
 /// The table of all other routes.
-pub(crate) const MAIN: u8 = 254;
-
-/// Numbers of linux/rtnetlink.h and linux/fib_rules.h.
-mod code {
-    /// An IPv6 address is not looked for on the link before it is used.
-    pub(super) const NO_DAD: u8 = 2;
-    /// Whoever made a route: an administrator.
-    pub(super) const STATIC: u8 = 4;
-    pub(super) const UNIVERSE: u8 = 0;
-    pub(super) const HOST: u8 = 254;
-    pub(super) const UNICAST: u8 = 1;
-    pub(super) const LOCAL: u8 = 2;
-    pub(super) const UNREACHABLE: u8 = 7;
-    pub(super) const LOOK_UP: u8 = 1;
-    pub(super) const BLACKHOLE: u8 = 6;
-}
+pub(crate) const MAIN: u8 = RouteHeader::RT_TABLE_MAIN;
 
 /// A socket in the network namespace in which it was opened, wherever its process goes.
 pub(crate) struct Netlink {
@@ -62,55 +55,78 @@ impl Netlink {
         Ok(Netlink { socket, sequence: 0 })
     }
 
-    fn order(&mut self, message: NetlinkMessage) -> io::Result<()> {
+    fn order(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
         self.sequence += 1;
-        let bytes = message.finish(self.sequence);
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+        header.sequence_number = self.sequence;
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(message));
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
         sendto(&self.socket, &bytes, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
         let mut answer = vec![0; 16 << 10];
         let (length, _) = recv(&self.socket, answer.as_mut_slice(), RecvFlags::empty())?;
-        match outcome(&answer[..length]) {
-            Some(0) => Ok(()),
-            Some(error) => Err(io::Error::from_raw_os_error(error)),
-            None => Err(io::Error::other("expected an acknowledgement from the kernel")),
+        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer[..length]).map_err(io::Error::other)?;
+        match answer.payload {
+            NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
+            NetlinkPayload::Error(_) => Ok(()),
+            other => Err(io::Error::other(format!("expected an acknowledgement, got {other:?}"))),
         }
     }
 
     /// A pair of links, one here and one in that namespace, with the same number in both.
     pub(crate) fn add_pair(&mut self, index: u32, here: &str, there: &str, other: BorrowedFd) -> io::Result<()> {
-        let link = NetlinkMessage::of_link(Order::NewLink, ANEW, index)
-            .text(attribute::LINK_NAME, here)
-            .attribute(attribute::LINK_INFO, &pair(index, there, other.as_raw_fd()));
-        self.order(link)
+        let mut peer = LinkMessage::default();
+        peer.header.index = index;
+        peer.attributes = vec![LinkAttribute::IfName(there.to_owned()), LinkAttribute::NetNsFd(other.as_raw_fd())];
+        let mut link = LinkMessage::default();
+        link.header.index = index;
+        link.attributes = vec![
+            LinkAttribute::IfName(here.to_owned()),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::Veth),
+                LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+            ]),
+        ];
+        self.order(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
     }
 
     pub(crate) fn set_up(&mut self, index: u32) -> io::Result<()> {
-        self.order(NetlinkMessage::of_link_up(index))
+        let mut link = LinkMessage::default();
+        link.header.index = index;
+        (link.header.flags, link.header.change_mask) = (LinkFlags::Up, LinkFlags::Up);
+        self.order(RouteNetlinkMessage::SetLink(link), 0)
     }
 
     /// An address that is in use at once: nobody else is asked whether it has it.
     pub(crate) fn add_address(&mut self, index: u32, address: IpAddr, prefix: u8) -> io::Result<()> {
-        let flags = if address.is_ipv6() { code::NO_DAD } else { 0 };
-        let message = NetlinkMessage::of_address(family(address), prefix, flags, index)
-            .address(attribute::LOCAL_ADDRESS, address)
-            .address(attribute::ADDRESS, address);
-        self.order(message)
+        let mut message = AddressMessage::default();
+        message.header.family = family(address);
+        message.header.prefix_len = prefix;
+        message.header.index = index;
+        if address.is_ipv6() {
+            message.header.flags = AddressHeaderFlags::Nodad;
+        }
+        message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
+        self.order(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
     }
 
     pub(crate) fn add_route(&mut self, to: IpAddr, prefix: u8, via: Via, table: u8) -> io::Result<()> {
-        self.order(route(Order::NewRoute, ANEW, to, prefix, via, table))
+        self.order(RouteNetlinkMessage::NewRoute(route(to, prefix, via, table)), NLM_F_CREATE | NLM_F_EXCL)
     }
 
     pub(crate) fn delete_route(&mut self, to: IpAddr, prefix: u8, via: Via, table: u8) -> io::Result<()> {
-        self.order(route(Order::DeleteRoute, 0, to, prefix, via, table))
+        self.order(RouteNetlinkMessage::DelRoute(route(to, prefix, via, table)), 0)
     }
 
     /// From now on they are dropped, without an ICMP error.
     pub(crate) fn drop_packets(&mut self, packets: Packets, priority: u32) -> io::Result<()> {
-        self.order(drop_rule(Order::NewRule, ANEW, packets, priority))
+        self.order(RouteNetlinkMessage::NewRule(drop_message(packets, priority)), NLM_F_CREATE | NLM_F_EXCL)
     }
 
     pub(crate) fn let_pass(&mut self, packets: Packets, priority: u32) -> io::Result<()> {
-        self.order(drop_rule(Order::DeleteRule, 0, packets, priority))
+        self.order(RouteNetlinkMessage::DelRule(drop_message(packets, priority)), 0)
     }
 
     /// Packets, or those that come in on `from` alone, are looked up in that table, the lowest priority first.
@@ -121,57 +137,69 @@ impl Netlink {
         from: Option<&str>,
         table: u8,
     ) -> io::Result<()> {
-        let mut rule = rule(Order::NewRule, ANEW, family, priority, table);
-        if let Some(from) = from {
-            rule = rule.text(attribute::RULE_LINK_NAME, from);
-        }
-        self.order(rule)
+        let mut rule = rule(family, priority, table);
+        rule.attributes.extend(from.map(|from| RuleAttribute::Iifname(from.to_owned())));
+        self.order(RouteNetlinkMessage::NewRule(rule), NLM_F_CREATE | NLM_F_EXCL)
     }
 
     pub(crate) fn delete_rule(&mut self, family: AddressFamily, priority: u32, table: u8) -> io::Result<()> {
-        self.order(rule(Order::DeleteRule, 0, family, priority, table))
+        self.order(RouteNetlinkMessage::DelRule(rule(family, priority, table)), 0)
     }
 }
 
-fn drop_rule(order: Order, flags: u16, packets: Packets, priority: u32) -> NetlinkMessage {
+fn drop_message(packets: Packets, priority: u32) -> RuleMessage {
     let (Packets::To(address) | Packets::From(address)) = packets;
+    let mut rule = rule(family(address), priority, 0);
+    rule.header.action = RuleAction::Blackhole;
+    rule.attributes.retain(|attribute| !matches!(attribute, RuleAttribute::Table(_)));
     let length = if address.is_ipv4() { 32 } else { 128 };
-    let (to, from, name) = match packets {
-        Packets::To(_) => (length, 0, attribute::RULE_TO),
-        Packets::From(_) => (0, length, attribute::RULE_FROM),
-    };
-    let head = [family(address) as u8, to, from, 0, 0, 0, 0, code::BLACKHOLE];
-    NetlinkMessage::of_route(order, flags, head).number(attribute::RULE_PRIORITY, priority).address(name, address)
-}
-
-fn route(order: Order, flags: u16, to: IpAddr, prefix: u8, via: Via, table: u8) -> NetlinkMessage {
-    let (scope, kind) = match via {
-        Via::Here => (code::HOST, code::LOCAL),
-        Via::Nowhere => (code::UNIVERSE, code::UNREACHABLE),
-        Via::Router { .. } => (code::UNIVERSE, code::UNICAST),
-    };
-    let head = [family(to) as u8, prefix, 0, 0, table, code::STATIC, scope, kind];
-    let mut route = NetlinkMessage::of_route(order, flags, head);
-    if prefix > 0 {
-        route = route.address(attribute::ROUTE_TO, to);
-    }
-    match via {
-        Via::Here => route.number(attribute::ROUTE_LINK, LOOPBACK),
-        Via::Nowhere => route,
-        Via::Router { link, router, source } => {
-            let route = route.address(attribute::ROUTE_ROUTER, router).number(attribute::ROUTE_LINK, link);
-            match source {
-                Some(source) => route.address(attribute::ROUTE_SOURCE, source),
-                None => route,
-            }
+    match packets {
+        Packets::To(_) => {
+            rule.header.dst_len = length;
+            rule.attributes.push(RuleAttribute::Destination(address));
+        }
+        Packets::From(_) => {
+            rule.header.src_len = length;
+            rule.attributes.push(RuleAttribute::Source(address));
         }
     }
+    rule
 }
 
-fn rule(order: Order, flags: u16, family: AddressFamily, priority: u32, table: u8) -> NetlinkMessage {
-    NetlinkMessage::of_route(order, flags, [family as u8, 0, 0, 0, table, 0, 0, code::LOOK_UP])
-        .number(attribute::RULE_PRIORITY, priority)
-        .number(attribute::RULE_TABLE, u32::from(table))
+fn route(to: IpAddr, prefix: u8, via: Via, table: u8) -> RouteMessage {
+    let mut route = RouteMessage::default();
+    route.header.address_family = family(to);
+    route.header.destination_prefix_length = prefix;
+    route.header.table = table;
+    route.header.protocol = RouteProtocol::Static;
+    if prefix > 0 {
+        route.attributes.push(RouteAttribute::Destination(RouteAddress::from(to)));
+    }
+    match via {
+        Via::Here => {
+            (route.header.kind, route.header.scope) = (RouteType::Local, RouteScope::Host);
+            route.attributes.push(RouteAttribute::Oif(LOOPBACK));
+        }
+        Via::Nowhere => {
+            (route.header.kind, route.header.scope) = (RouteType::Unreachable, RouteScope::Universe);
+        }
+        Via::Router { link, router, source } => {
+            (route.header.kind, route.header.scope) = (RouteType::Unicast, RouteScope::Universe);
+            route.attributes.push(RouteAttribute::Gateway(RouteAddress::from(router)));
+            route.attributes.push(RouteAttribute::Oif(link));
+            route.attributes.extend(source.map(|source| RouteAttribute::PrefSource(RouteAddress::from(source))));
+        }
+    }
+    route
+}
+
+fn rule(family: AddressFamily, priority: u32, table: u8) -> RuleMessage {
+    let mut rule = RuleMessage::default();
+    rule.header.family = family;
+    rule.header.table = table;
+    rule.header.action = RuleAction::ToTable;
+    rule.attributes = vec![RuleAttribute::Priority(priority), RuleAttribute::Table(u32::from(table))];
+    rule
 }
 
 pub(crate) fn family(address: IpAddr) -> AddressFamily {
