@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use testbed::simulated::{Picks, Simulated};
 use verdict::algorithm::Algorithm;
-use verdict::algorithm::experiments::{self, Pace, ProbeReply, ProbeRequest, Setting, Subject};
-use verdict::observation::Backend;
+use verdict::algorithm::experiments::{self, Pace, ProbeReply, ProbeRequest, Released, Setting, Subject};
 
 /// Notes the longest delay that a backend was asked for.
 struct Watched {
@@ -35,7 +34,7 @@ impl Subject for Watched {
         self.balancer.hold(delay)
     }
 
-    fn release(&mut self) -> Vec<(Option<Backend>, bool)> {
+    fn release(&mut self) -> Vec<Released> {
         self.balancer.release()
     }
 

@@ -13,7 +13,6 @@ use crate::statistics::{binomial_at_most, ln_multinomial, lower_bound};
 
 use super::Algorithm;
 use super::order::{OrderPattern, counts};
-use super::turns::HeldTurn;
 
 /// A request of an experiment, and the backend that the balancer selected for it: at first the one that responded, and once the records
 /// are there the one that received it first. [`Backend::UNKNOWN`] is nobody: it reached none.
@@ -90,6 +89,17 @@ impl KeyTrial {
         }
         self
     }
+}
+
+/// A request that was held, and those that were sent one after the other since the one before it was over.
+#[derive(Clone, PartialEq, Debug)]
+pub struct HeldTurn {
+    /// The one that was held.
+    pub held: Pick,
+    /// The others, in the order in which they were sent.
+    pub others: Vec<Pick>,
+    /// Of the others, those that were selected for while the one was surely at its backend.
+    pub beside: Range<usize>,
 }
 
 /// Requests held in flight, and where others went meanwhile.

@@ -24,10 +24,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use evidence::{Evidence, Flight, Full, Hold, Key, KeyTrial, Missing, Pick, SkipReason};
+pub use evidence::{Evidence, Flight, Full, HeldTurn, Hold, Key, KeyTrial, Missing, Pick, SkipReason};
 pub use inference::{AlgorithmRemark, Inference, RotationBreaks};
 pub use result::{ExperimentFacts, ExperimentResult, KeySpread, OrderFacts};
-pub use turns::HeldTurn;
 
 http::named_enum! {
     /// How a balancer selects a backend.

@@ -1,12 +1,11 @@
 //! Whether turns go on beside a request that is held, and after it. Where they are known to be strict a few requests tell that: what looks at
 //! load leaves out the backend that is busy, what looks at time the one that was slow, and what another worker holds takes no turn.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use super::Algorithm;
 use super::busy::{HOLD, LONGEST_HOLD, USED};
-use super::evidence::{Evidence, Hold, Pick, backends};
+use super::evidence::{Evidence, HeldTurn, Hold, Pick, backends};
 use super::lab::Lab;
 use super::order::{OrderPattern, counts, exceptions};
 use super::result::ExperimentFacts;
@@ -25,17 +24,6 @@ const FEWEST_ROUNDS: usize = 3;
 /// Requests for each backend after a slow response: as many at a time, and at most.
 const LEAST_AFTER: usize = 8;
 const MOST_AFTER: usize = 32;
-
-/// A request that was held, and those that were sent one after the other since the one before it was over.
-#[derive(Clone, PartialEq, Debug)]
-pub struct HeldTurn {
-    /// The one that was held.
-    pub held: Pick,
-    /// The others, in the order in which they were sent.
-    pub others: Vec<Pick>,
-    /// Of the others, those that were selected for while the one was surely at its backend.
-    pub beside: Range<usize>,
-}
 
 impl HeldTurn {
     /// Who was held with that delay, and who was sent meanwhile.
