@@ -348,7 +348,8 @@ fn a_step_that_was_not_carried_out_leaves_it_open() {
     for (done, level) in [(true, None), (false, Some(Level::Inconclusive))] {
         let mut trial = three(StreamKind::Events).judged();
         let steps = vec![step(true), step(done)];
-        trial.outage = Some(Outage { steps, client_errors: 0, retries: 0, double_executions: 0, backends: Vec::new() });
+        trial.drill.outage =
+            Some(Outage { steps, client_errors: 0, retries: 0, double_executions: 0, backends: Vec::new() });
         assert_eq!(trial.level("resilience"), level);
     }
 }
