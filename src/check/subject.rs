@@ -87,6 +87,7 @@ impl<'a> LiveSubject<'a> {
         let mut delayed = None;
         let path = match request.delay {
             Some(delay) if !delay.is_zero() => {
+                let delay = in_whole_milliseconds(delay);
                 self.delayed.insert(self.prober.next_sequence() as u32);
                 delayed = self.is_call.then(|| grpc::frame(&grpc::delayed(delay)));
                 match delayed {
@@ -164,6 +165,11 @@ fn borrow(headers: &[(String, String)]) -> Vec<(&str, &str)> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
+/// Rounded up: backends take no fractions, and a request that came back sooner than it was to be held would prove nothing.
+fn in_whole_milliseconds(delay: Duration) -> Duration {
+    Duration::from_millis(delay.as_nanos().div_ceil(1_000_000) as u64)
+}
+
 fn with_delay(path: &str, delay: Duration) -> String {
     let sign = if path.contains('?') { '&' } else { '?' };
     format!("{path}{sign}delay={}ms", delay.as_millis())
@@ -234,6 +240,7 @@ impl Subject for LiveSubject<'_> {
         if self.is_delay_refused {
             return false;
         }
+        let delay = in_whole_milliseconds(delay);
         let (path, message) = if self.is_call {
             (None, Some(grpc::frame(&grpc::delayed(delay))))
         } else {
@@ -285,6 +292,12 @@ pub(crate) fn is_local(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_delay_is_never_shortened_to_what_backends_take() {
+        assert_eq!(in_whole_milliseconds(Duration::from_micros(312_988)), Duration::from_millis(313));
+        assert_eq!(in_whole_milliseconds(Duration::from_millis(400)), Duration::from_millis(400));
+    }
 
     #[test]
     fn another_body_has_the_same_length_and_another_last_word() {

@@ -16,7 +16,8 @@ use crate::escape::harmless_lines;
 pub(crate) fn haproxy(file: &Path) -> Result<Configuration> {
     let text = std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
     let text = String::from_utf8_lossy(&text).into_owned();
-    Ok(haproxy::read(&ConfigFile { name: file.display().to_string(), text }, &|name| std::env::var(name).ok()))
+    let source = ConfigFile { name: file.display().to_string(), text };
+    Ok(haproxy::read(&source, &|name| std::env::var(name).ok(), &Path::exists))
 }
 
 /// The file, and files of clusters and endpoints that it names, which Envoy finds from its working directory.

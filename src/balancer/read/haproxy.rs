@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use crate::balancer::read::configuration::{
     ConfigFile, Configuration, Takes, Upstream, UpstreamMethod, UpstreamServer,
@@ -106,14 +107,15 @@ impl Variables<'_> {
     }
 }
 
-/// All sections with servers, in order. It cannot fail: what HAProxy refuses it says best.
-pub(crate) fn read(source: &ConfigFile, environment: Environment) -> Configuration {
+/// All sections with servers, in order; `exists` says whether a file is there. It cannot fail: what HAProxy refuses it says best.
+pub(crate) fn read(source: &ConfigFile, environment: Environment, exists: &dyn Fn(&Path) -> bool) -> Configuration {
     let mut variables = Variables { set: BTreeMap::new(), environment };
     let mut configuration = Configuration::default();
     let mut defaults: BTreeMap<String, SectionSettings> = BTreeMap::new();
     let mut latest = SectionSettings::default();
     let mut open = Open::Other;
     let (mut conditional, mut ca_base) = (None, None::<String>);
+    let (mut state_base, mut state_file) = (PathBuf::new(), None::<PathBuf>);
     for (number, line) in (1..).zip(source.text.lines()) {
         let words = words(line, &|name| variables.get(name));
         let place = format!("{}, line {number}", source.name);
@@ -144,7 +146,15 @@ pub(crate) fn read(source: &ConfigFile, environment: Environment) -> Configurati
                 let time = words.get(2).and_then(|time| time::parse(time, LoneNumber::Milliseconds));
                 time::shorten(&mut configuration.patience, time);
             }
+            // Without the file HAProxy starts with what this one says.
+            Open::Defaults(_) | Open::Proxy(_)
+                if words == ["load-server-state-from-file", "global"]
+                    && !state_file.as_ref().is_some_and(|file| exists(&state_base.join(file))) => {}
             Open::Other if first == "ca-base" => ca_base = words.get(1).cloned(),
+            Open::Other if first == "server-state-base" => {
+                state_base = words.get(1).map(PathBuf::from).unwrap_or_default()
+            }
+            Open::Other if first == "server-state-file" => state_file = words.get(1).map(PathBuf::from),
             Open::Other => variables.note(&words),
             Open::Companions => configuration.companions.extend(companion(&words)),
             Open::Defaults(_) => setting(&mut latest, &words, &place),
@@ -455,14 +465,17 @@ mod tests {
 
     fn of(text: &str) -> Vec<Upstream> {
         let environment = |name: &str| (name == "ZONE").then(|| "b.internal".to_owned());
-        read(&ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }, &environment).upstreams
+        read(&ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }, &environment, &|file| {
+            file == Path::new("/var/lib/state")
+        })
+        .upstreams
     }
 
     #[test]
     fn peers_mailers_and_rings_are_no_backends() {
         let text = "peers lb\n bind :10000\n peer a 10.9.0.1:10000\n server b 10.9.0.2:10000\nmailers m\n mailer one 10.9.0.3:25\n\
                     ring logs\n format rfc5424\n server s 10.9.0.4:6514\nbackend app\n server x 10.0.0.1:80\n";
-        let it = read(&ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }, &|_| None);
+        let it = read(&ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }, &|_| None, &|_| false);
         let tcp = |host: &str, port| Endpoint::Tcp(host.to_owned(), port);
         let expected = [tcp("10.9.0.1", 10000), tcp("10.9.0.2", 10000), tcp("10.9.0.3", 25), tcp("10.9.0.4", 6514)];
         assert_eq!((it.companions.as_slice(), it.upstreams.len()), (&expected[..], 1));
@@ -522,7 +535,7 @@ mod tests {
     fn what_chooses_before_the_algorithm_is_not_understood() {
         for line in [
             "stick on src",
-            "load-server-state-from-file global",
+            "load-server-state-from-file local",
             "use-server a if x",
             "balance first",
             "balance uri",
@@ -534,6 +547,14 @@ mod tests {
                 "{line}: {:?}",
                 all[0]
             );
+        }
+        let with_state = |file: &str| {
+            let text = "defaults\n load-server-state-from-file global\nbackend a\n balance roundrobin\n server x 10.0.0.1:80\n";
+            of(&format!("global\n server-state-base /var/lib\n{file}{text}")).remove(0).method
+        };
+        assert!(matches!(with_state(" server-state-file state\n"), UpstreamMethod::Unknown(_)));
+        for none in ["", " server-state-file another\n"] {
+            assert_eq!(with_state(none), UpstreamMethod::Known(Policy::RoundRobin), "{none}");
         }
         let all = of("backend a\n balance roundrobin\n .if version_atleast(2.8)\n server x 10.0.0.1:80\n .endif\n");
         assert!(matches!(all[0].method, UpstreamMethod::Unknown(_)));

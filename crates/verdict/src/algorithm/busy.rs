@@ -230,8 +230,10 @@ impl Lab<'_> {
     fn hold_most(&mut self, count: usize) -> Vec<Hold> {
         let mut holds: Vec<Hold> = Vec::new();
         for _ in 0..ROUNDS {
-            let sent: usize = holds.iter().map(|hold| hold.others.len()).sum();
-            let there: usize = holds.iter().map(Hold::to_busy).sum();
+            // Two that were sent at once may be held at the same backend.
+            let spread = || holds.iter().filter(|hold| hold.is_spread());
+            let sent: usize = spread().map(|hold| hold.others.len()).sum();
+            let there: usize = spread().map(Hold::to_busy).sum();
             // What goes to busy ones now and then: as often as two draws, or because the idle one seemed busy a moment longer?
             let wanted = if there * 20 > sent { OTHERS / 2 } else { OTHERS / 4 };
             if sent >= wanted {
