@@ -113,5 +113,6 @@ fn turns_that_are_known_need_few_requests_more() {
         ExperimentFacts::TurnsBeside { held, requests, to_busy, left } => Some((held, requests, to_busy, left)),
         _ => None,
     });
-    assert_eq!(beside, Some((3, 36, 12, 0)), "{seen:#?}");
+    // Of the five rounds three are enough, whichever backend turns out to fail.
+    assert_eq!(beside, Some((5, 60, 20, 0)), "{seen:#?}");
 }

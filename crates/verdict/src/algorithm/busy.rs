@@ -216,12 +216,13 @@ impl Lab<'_> {
     fn hold_one(&mut self, wanted: usize) {
         // What is usual is known of all backends together better than of each: they take it in turns to be busy.
         let each = (OTHERS / 2).max(wanted / ROUNDS);
-        for _ in 0..ROUNDS * 2 {
+        for round in 0..ROUNDS * 2 {
             let sent: usize = self.evidence.held_one.iter().map(|hold| hold.others.len()).sum();
             if sent >= wanted || self.evidence.is_held_settled() {
                 return;
             }
-            let Some(hold) = self.hold_once(1, (wanted - sent).min(each), SHORT_HOLD) else { return };
+            // Never as many as before, or turns would bring what is held to one backend all the time.
+            let Some(hold) = self.hold_once(1, (wanted - sent).min(each + round), SHORT_HOLD) else { return };
             self.evidence.held_one.push(hold);
         }
     }

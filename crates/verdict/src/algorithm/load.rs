@@ -84,8 +84,8 @@ impl Evidence {
     }
 
     fn load_of_held(&self, names: &[String], inference: &mut Inference) -> LoadEffect {
-        let load = self.held_load(LIKELY);
         let holds = self.holds();
+        let load = self.held_load(&holds, LIKELY);
         if !holds.is_empty() {
             let beside = self.beside_holds(&holds);
             self.describe_held(&holds, beside.usual, names, inference);
@@ -141,9 +141,8 @@ impl Evidence {
     }
 
     /// `level`: how likely what counts load may look as if it ignored it.
-    fn held_load(&self, level: f64) -> HeldLoad {
-        let holds = self.holds();
-        let BesideHolds { usual, low, halved, there, others } = self.beside_holds(&holds);
+    fn held_load(&self, holds: &[&Hold], level: f64) -> HeldLoad {
+        let BesideHolds { usual, low, halved, there, others } = self.beside_holds(holds);
         if others == 0 {
             return HeldLoad::Effect(LoadEffect::Unknown);
         }
@@ -151,7 +150,7 @@ impl Evidence {
         let is_less = binomial_at_most(there, others, low) < LEVEL;
         if is_less && share < low * 0.7 {
             // A backend that is full gets nothing, whatever the algorithm.
-            if self.full.is_limit() || self.avoids_some_alone(&holds) {
+            if self.full.is_limit() || self.avoids_some_alone(holds) {
                 return HeldLoad::Limited;
             }
             return HeldLoad::Effect(LoadEffect::follows(share > usual * 0.1));
@@ -161,7 +160,7 @@ impl Evidence {
         }
         // Weights divided by the requests in flight (Envoy's least request) leave a busy backend most of its share.
         if is_less {
-            let counts = self.rotates() && self.is_undisturbed() && !self.keeps_some(&holds);
+            let counts = self.rotates() && self.is_undisturbed() && !self.keeps_some(holds);
             return HeldLoad::Effect(if counts { LoadEffect::follows(true) } else { LoadEffect::Unknown });
         }
         // What fails looks idle and is chosen for that. Least request with weights leaves most, and two choices with replacement less; but where
@@ -174,13 +173,19 @@ impl Evidence {
         HeldLoad::Effect(if ignores { LoadEffect::Ignores } else { LoadEffect::Unknown })
     }
 
-    /// Whether more requests beside one that is held would not tell more.
+    /// Whether more requests beside one that is held would not tell more, also if one of the backends turns out to fail: what was held there
+    /// does not count then.
     pub(super) fn is_held_settled(&self) -> bool {
-        match self.held_load(LEVEL) {
+        let holds = self.holds();
+        let is_settled = |holds: &[&Hold]| match self.held_load(holds, LEVEL) {
             HeldLoad::Effect(LoadEffect::Ignores) => true,
-            HeldLoad::Effect(LoadEffect::Follows { .. }) => self.beside_holds(&self.holds()).others >= SETTLED,
+            HeldLoad::Effect(LoadEffect::Follows { .. }) => self.beside_holds(holds).others >= SETTLED,
             HeldLoad::Effect(LoadEffect::Unknown) | HeldLoad::Limited => false,
-        }
+        };
+        let without = |failing: &Backend| {
+            holds.iter().copied().filter(|hold| !hold.busy.contains(failing)).collect::<Vec<&Hold>>()
+        };
+        is_settled(&holds) && holds.iter().flat_map(|hold| &hold.busy).all(|busy| is_settled(&without(busy)))
     }
 
     fn describe_held(&self, holds: &[&Hold], expected: f64, names: &[String], inference: &mut Inference) {

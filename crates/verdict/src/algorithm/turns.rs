@@ -78,8 +78,9 @@ impl Evidence {
         (is_kept && turns.iter().all(|backend| backend.is_known())).then_some(turns)
     }
 
-    /// How far the turns went on; none if they are not strict, or nothing was held.
-    fn turns_seen(&self) -> Option<TurnsSeen> {
+    /// How far the turns went on; none if they are not strict, or nothing was held. `apart`: what was held there does not count, as where a
+    /// backend fails.
+    fn turns_seen(&self, apart: Option<Backend>) -> Option<TurnsSeen> {
         let turns = self.strict_turns().filter(|_| !self.held_turns.is_empty())?;
         let mut seen = TurnsSeen::default();
         // All of them are one sequence: what was held took its turn before the first that was surely sent beside it.
@@ -96,7 +97,8 @@ impl Evidence {
             });
             (seen.left, sequence) = places.min_by_key(|(left, _)| *left)?;
             // What fails looks idle.
-            if round.beside().len() < turns.len() || self.failing.contains(&round.held.backend) {
+            let fails = self.failing.contains(&round.held.backend) || apart == Some(round.held.backend);
+            if round.beside().len() < turns.len() || fails {
                 continue;
             }
             seen.rounds += 1;
@@ -116,9 +118,15 @@ impl Evidence {
         !is_left && seen.rounds >= FEWEST_ROUNDS && seen.on_time >= ON_TIME + FOR_EACH_LEFT * seen.left
     }
 
+    /// Whether that is known also if one of the backends turns out to fail.
+    fn keeps_turns_whoever_fails(&self) -> bool {
+        let keeps = |backend| self.turns_seen(Some(backend)).is_some_and(|seen| self.keeps_turns(seen));
+        self.held_turns.iter().all(|round| keeps(round.held.backend))
+    }
+
     /// Whether turns surely go on beside what is held, and what that excludes.
     pub(super) fn turns_beside(&self) -> Option<(ExperimentFacts, &'static [Algorithm])> {
-        let seen = self.turns_seen().filter(|seen| self.keeps_turns(*seen))?;
+        let seen = self.turns_seen(None).filter(|seen| self.keeps_turns(*seen))?;
         let (held, requests) = (seen.rounds as u64, seen.requests as u64);
         let facts =
             ExperimentFacts::TurnsBeside { held, requests, to_busy: seen.on_time as u64, left: seen.left as u64 };
@@ -157,7 +165,7 @@ impl Lab<'_> {
             return false;
         }
         for round in 0..rounds * 2 {
-            let before = self.evidence.turns_seen().unwrap_or_default();
+            let before = self.evidence.turns_seen(None).unwrap_or_default();
             let delay = if round == 0 { delay.max(HOLD).min(self.longest_delay()) } else { delay };
             if !self.hold_a_turn(delay, count) {
                 break;
@@ -166,14 +174,17 @@ impl Lab<'_> {
             if round == 0 && !self.forgets_the_first(size) {
                 break;
             }
-            let now = self.evidence.turns_seen().unwrap_or_default();
-            if self.evidence.keeps_turns(now) {
+            let now = self.evidence.turns_seen(None).unwrap_or_default();
+            if self.evidence.keeps_turns(now) && self.evidence.keeps_turns_whoever_fails() {
                 return true;
             }
             // What looks at load leaves the turns at once, and for a machine that is too busy this is no way.
             if now.on_time - before.on_time.min(now.on_time) <= 2 * (now.left - before.left.min(now.left)) {
                 break;
             }
+        }
+        if self.evidence.turns_beside().is_some() {
+            return true;
         }
         // What it shows all the same.
         let holds = self.evidence.held_turns.iter().filter(|round| !round.beside().is_empty());
