@@ -152,7 +152,7 @@ pub(crate) fn read(source: &ConfigFile, environment: Environment, exists: &dyn F
                     && !state_file.as_ref().is_some_and(|file| exists(&state_base.join(file))) => {}
             Open::Other if first == "ca-base" => ca_base = words.get(1).cloned(),
             Open::Other if first == "server-state-base" => {
-                state_base = words.get(1).map(PathBuf::from).unwrap_or_default()
+                state_base = words.get(1).map(PathBuf::from).unwrap_or_default();
             }
             Open::Other if first == "server-state-file" => state_file = words.get(1).map(PathBuf::from),
             Open::Other => variables.note(&words),
