@@ -94,7 +94,7 @@ impl Expected {
         self
     }
 
-    /// Of a check that has so many requests in flight at once: what goes past a full server goes by no algorithm, and backups may get it.
+    /// Of a check that has that number of requests in flight at once: what goes past a full server goes by no algorithm, and backups may get it.
     pub(crate) fn under(mut self, in_flight: usize) -> Expected {
         let lowest = self.limits.iter().min_by_key(|it| it.at_once.most).filter(|it| it.at_once.most < in_flight);
         let Some(ServerLimit { server, at_once: AtOnce { most, written } }) = lowest else { return self };

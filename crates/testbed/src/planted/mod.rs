@@ -1,4 +1,4 @@
-//! A reverse proxy for HTTP/1.1 that does exactly what it is told, also what no balancer should do: the ground truth for the check. `tests/planted.rs`
+//! A reverse proxy for HTTP/1.1 that does exactly what a test asks for, also what no balancer should do: the ground truth for the check. `tests/planted.rs`
 //! holds it to what stands here.
 //!
 //! It reads a request to its end before it asks a backend, and asks on when the client has left meanwhile.

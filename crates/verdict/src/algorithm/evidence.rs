@@ -246,7 +246,7 @@ pub struct Evidence {
     pub givers: Vec<Option<Pick>>,
     /// One thing varied, all else alike.
     pub keys: Vec<(Key, KeyTrial)>,
-    /// Where turns are strict: one request in flight after the other, and those beside them.
+    /// Where turns are strict: one request in flight after the other, and what was sent meanwhile.
     pub held_turns: Vec<HeldTurn>,
     /// With one request in flight, in rounds.
     pub held_one: Vec<Hold>,

@@ -411,7 +411,7 @@ fn rotations_left<'p>(rows: impl Iterator<Item = &'p [Pick]>, size: usize) -> (u
 
 /// Least connections leaves one of three in its rotation, where its worker happens to have as many in flight everywhere.
 const FEWEST_ROWS: usize = 12;
-/// Of so many connections beside as many requests in flight some would leave out a backend if any of sixty workers looked at load.
+/// Of this number of connections beside as many requests in flight some would leave out a backend if any of sixty workers looked at load.
 const MANY_ROWS: usize = 40;
 /// Of what ignores load, that much is left where one worker in eight knows of a request that is held.
 const OF_ONE_WORKER: f64 = 0.87;

@@ -17,7 +17,7 @@ const SHORTEST_HOLD: Duration = Duration::from_millis(100);
 /// Requests that have to come to a backend in its turn while another is held there. What looks at load would send one there only if all
 /// others seemed as busy: a balancer of several threads may count a request a moment longer than its client, on a busy machine for one turn in three.
 const ON_TIME: usize = 12;
-/// So many more for each turn that was left for no reason that shows.
+/// Requests more for each turn that was left for no reason that shows.
 const FOR_EACH_LEFT: usize = 6;
 /// Backends are kept busy that often at least.
 const FEWEST_ROUNDS: usize = 3;

@@ -190,7 +190,7 @@ fn a_second_attempt_is_a_retry_if_one_of_both_failed_and_a_double_execution_if_n
         (MarkKind::Retry, Some(9001), 1),
     ];
     assert_eq!(kinds(&frame), expected);
-    // One that grows is told again, under its id; in another second it is another one.
+    // One that grows is sent again, under its id; in another second it is another one.
     live.event(&FleetEvent::Attempt(Record { status: 500, ..record(9001, 300, 0) }));
     let grown = live.frame(at(400), &backends(), false);
     assert_eq!((kinds(&grown), grown.marks[0].id), (vec![(MarkKind::Error, Some(9001), 3)], frame.marks[0].id));
