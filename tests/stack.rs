@@ -172,6 +172,24 @@ fn a_configuration_that_is_wrong_is_told_in_the_balancers_own_words_and_nothing_
 }
 
 #[test]
+fn a_file_that_listens_elsewhere_is_told_where() {
+    let place = TemporaryDirectory::new();
+    let (own, asked) = (ports(1)[0], ports(1)[0].to_string());
+    let file = place.path().join("haproxy.cfg");
+    let listen = format!("listen uuid\n    mode http\n    bind 127.0.0.1:{own}\n    server one 127.0.0.1:{own}\n");
+    std::fs::write(
+        &file,
+        format!("defaults\n    timeout connect 1s\n    timeout client 1s\n    timeout server 1s\n{listen}"),
+    )
+    .unwrap();
+    let list = crate::support::list(&ports(3));
+    let words = ["check", "--with", "haproxy", "--listen", &asked, "--ports", &list, "--balancer-config"];
+    let error = error_of(&run(at(&place).args(words).arg(&file)));
+    assert!(error.contains(&format!("HAProxy listens on port {own}, not at 127.0.0.1:{asked}")), "{error}");
+    assert_eq!((folders(&place), place.processes()), (vec![], vec![]));
+}
+
+#[test]
 fn an_nginx_conf_of_ones_own_runs_in_the_foreground_where_it_is_and_what_it_says_is_expected() {
     let place = TemporaryDirectory::new();
     let (port, backends) = (ports(1)[0].to_string(), ports(3));

@@ -54,15 +54,20 @@ impl Means for Linux {
         children.flat_map(numbers).collect()
     }
 
-    fn listens(&self, process: u32, port: u16) -> bool {
+    fn listening(&self, process: u32) -> Vec<u16> {
         let sockets = sockets(process);
-        let is_so = |line: &str| {
+        let port = |line: &str| {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let [_, local, _, state, _, _, _, _, _, socket, ..] = fields.as_slice() else { return false };
-            *state == LISTENING && local.ends_with(&format!(":{port:04X}")) && sockets.iter().any(|it| it == socket)
+            let [_, local, _, LISTENING, _, _, _, _, _, socket, ..] = fields.as_slice() else { return None };
+            let (_, port) = local.rsplit_once(':').filter(|_| sockets.iter().any(|it| it == socket))?;
+            u16::from_str_radix(port, 16).ok()
         };
         let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
-        tables.iter().any(|table| table.lines().any(is_so))
+        tables.iter().flat_map(|table| table.lines()).filter_map(port).collect()
+    }
+
+    fn listens(&self, process: u32, port: u16) -> bool {
+        self.listening(process).contains(&port)
     }
 
     fn cover(&self, scratch: &Path, files: &[&Path]) -> io::Result<()> {

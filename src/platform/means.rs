@@ -33,6 +33,9 @@ pub(crate) trait Means: Sync {
     /// The processes that this one has started, or adopted.
     fn children(&self, process: u32) -> Vec<u32>;
 
+    /// The ports that a process listens on; none where the system does not say whose a port is.
+    fn listening(&self, process: u32) -> Vec<u16>;
+
     /// Whether that process listens on a port; where the system does not say whose a port is, whether anybody does.
     fn listens(&self, process: u32, port: u16) -> bool;
 

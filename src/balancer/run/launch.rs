@@ -1,6 +1,7 @@
 //! Starts a balancer in the foreground with a scratch folder of its own, and sees to it that nothing of it is left.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -22,6 +23,7 @@ use crate::balancer::own::SCRATCH;
 use crate::balancer::product::ReloadSignal;
 use crate::balancer::run::guard::{ENDED, GuardOrders, KEPT, OUTPUT};
 use crate::balancer::run::scratch::Scratch;
+use crate::error::Problem;
 use crate::escape::harmless_lines;
 use crate::platform::means;
 
@@ -127,11 +129,24 @@ impl Running {
             }
             let over = *self.ended.borrow() || self.scratch.path().join(ENDED).exists();
             if over || Instant::now() > deadline {
-                let why = if over { "ended at once" } else { "does not accept connections" };
-                bail!("{} {why} at {address}; {}", self.name, self.own_words());
+                return Err(self.not_ready(address, over).into());
             }
             sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    fn not_ready(&self, address: SocketAddr, over: bool) -> Problem {
+        let Running { name, .. } = self;
+        let elsewhere: BTreeSet<u16> = self.processes().flat_map(|process| means().listening(process)).collect();
+        if over || elsewhere.is_empty() {
+            let why = if over { "ended at once" } else { "does not accept connections" };
+            return Problem::new(format!("{name} {why} at {address}; {}", self.own_words()));
+        }
+        let ports: Vec<String> = elsewhere.iter().map(u16::to_string).collect();
+        let plural = if ports.len() > 1 { "s" } else { "" };
+        let what =
+            format!("{name} listens on port{plural} {}, not at {address}; {}", ports.join(", "), self.own_words());
+        Problem::new(what).hint("`--listen` names the port of the file where requests go")
     }
 
     fn own_words(&self) -> String {
