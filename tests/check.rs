@@ -266,7 +266,7 @@ fn copies_to_a_shadow_are_told_from_double_executions() {
 fn a_balancer_that_strips_our_header_is_joined_by_the_answers_and_is_open() {
     let seen = Bench::of(3, Defect::StripsRequestHeader).check(&SOME);
     assert_eq!(seen.verdict, Verdict::Inconclusive, "{:#?}", seen.findings);
-    assert!(prose(&seen, "records").evidence[0].contains("Check-Request-Id"));
+    assert!(prose(&seen, "records").evidence[0].line.contains("Check-Request-Id"));
     assert_eq!(count(&seen, "delivered"), seen.account.sent);
     assert_eq!(named(&seen), "round-robin");
 }

@@ -3,7 +3,7 @@
 use verdict::AttemptEnd;
 use verdict::algorithm::{Algorithm, ExperimentFacts, ExperimentResult, OrderFacts};
 use verdict::facts::{account, resilience, shares, stickiness};
-use verdict::finding::{AttemptWitness, ClientWitness, Facts, Finding, Level, RequestWitness, Witness};
+use verdict::finding::{AttemptWitness, ClientWitness, EvidenceLine, Facts, Finding, Level, RequestWitness, Witness};
 use verdict::observation::ClientOutcome;
 use verdict::outcome::Outcome;
 use verdict::report::*;
@@ -312,7 +312,7 @@ pub(crate) fn hostile() -> Check {
     spell(&mut check);
     for prose in check.findings.iter_mut().filter_map(|finding| finding.prose.as_mut()) {
         prose.summary = harm.to_owned();
-        prose.evidence.push(harm.to_owned());
+        prose.evidence.push(EvidenceLine { line: harm.to_owned(), parts: vec![harm.to_owned()] });
         prose.hint = Some(harm.to_owned());
     }
     check

@@ -6,7 +6,7 @@ use crate::report::escape::escaped;
 use crate::report::phrases::{balancing_result, forwarding, meaning};
 use crate::report::plot;
 use crate::report::text::{false_positives, is_news, loop_note, not_counted, reason, rotations, unjudged};
-use verdict::finding::{Finding, Level};
+use verdict::finding::{EvidenceLine, Finding, Level};
 use verdict::numbers::{grouped, percent, time};
 use verdict::report::{AlgorithmReport, Check, Percentiles, Report, Shares, Verdict};
 
@@ -196,8 +196,19 @@ fn section(out: &mut String, depth: usize, title: &str, content: impl FnOnce(&mu
 fn list(out: &mut String, lines: &[String]) {
     out.push_str("<ul>\n");
     for line in lines {
-        let indented = if line.starts_with(' ') { " class=\"part\"" } else { "" };
-        let _ = writeln!(out, "<li{indented}>{}</li>", escaped(line));
+        let _ = writeln!(out, "<li>{}</li>", escaped(line));
+    }
+    out.push_str("</ul>\n");
+}
+
+fn evidence(out: &mut String, lines: &[EvidenceLine]) {
+    out.push_str("<ul>\n");
+    for EvidenceLine { line, parts } in lines {
+        let _ = write!(out, "<li>{}", escaped(line));
+        if !parts.is_empty() {
+            list(out, parts);
+        }
+        out.push_str("</li>\n");
     }
     out.push_str("</ul>\n");
 }
@@ -222,7 +233,7 @@ fn findings(out: &mut String, findings: &[&Finding]) {
                 // The witness of what is wrong is read first.
                 let open = if finding.level > Level::Note { " open" } else { "" };
                 let _ = writeln!(out, "<details{open}><summary>evidence</summary>");
-                list(out, &prose.evidence);
+                evidence(out, &prose.evidence);
                 out.push_str("</details>");
             }
             if let Some(hint) = &prose.hint {

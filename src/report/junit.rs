@@ -48,7 +48,10 @@ fn case(out: &mut String, suite: &str, finding: &Finding) {
     let _ = write!(out, "    <testcase classname=\"{suite}\" name=\"{}\" time=\"0\">", finding.rule().id());
     let summary = escape(finding.summary());
     let details = finding.prose.as_ref().map_or_else(String::new, |prose| {
-        let lines = prose.evidence.iter().cloned();
+        let lines = prose
+            .evidence
+            .iter()
+            .flat_map(|it| std::iter::once(it.line.clone()).chain(it.parts.iter().map(|part| format!("  {part}"))));
         let lines = lines.chain(prose.hint.iter().map(|hint| format!("hint: {hint}")));
         lines.chain(prose.source.iter().map(|source| format!("see: {source}"))).collect::<Vec<_>>().join("\n")
     });

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::report::escape::harmless;
 use crate::report::phrases::{forwarding, meaning};
 use crate::report::text::{reason, rotations};
-use verdict::finding::Level;
+use verdict::finding::{EvidenceLine, Level};
 use verdict::numbers::{grouped, percent, time};
 use verdict::report::{Check, Latency, Percentiles, Report, Shares, Verdict};
 
@@ -50,22 +50,22 @@ fn one(out: &mut String, check: &Check) {
     let _ = writeln!(out, "## {symbol} {name}: {word}\n\n{}\n", escape(&reason(check)));
     let _ = writeln!(out, "{} requests through {}.\n", grouped(check.account.sent), escape(&check.url));
     if !check.surroundings.is_empty() {
-        details(out, "what differs from production in this rehearsal", &check.surroundings);
+        details(out, "what differs from production in this rehearsal", |out| list(out, "", &check.surroundings));
     }
     outcomes(out, check);
     if let Some(clauses) = check.forwarding.as_ref().map(forwarding).filter(|clauses| !clauses.is_empty()) {
-        details(out, "what the balancer does to a request", &clauses);
+        details(out, "what the balancer does to a request", |out| list(out, "", &clauses));
     }
     check.shares.iter().for_each(|shares| self::shares(out, shares));
     if let Some(algorithm) = &check.algorithm {
         let _ = writeln!(out, "\nAlgorithm: **{}**{}\n", escape(&algorithm.label), rotations(algorithm.rotations));
-        details(out, "evidence", &algorithm.evidence);
+        details(out, "evidence", |out| list(out, "", &algorithm.evidence));
     }
     check.latency.iter().for_each(|latency| self::latency(out, latency));
     findings(out, check);
     for finding in check.findings.iter().filter(|finding| finding.level > Level::Note) {
         if let Some(prose) = finding.prose.as_ref().filter(|prose| !prose.evidence.is_empty()) {
-            details(out, finding.rule().id(), &prose.evidence);
+            details(out, finding.rule().id(), |out| evidence(out, &prose.evidence));
         }
     }
 }
@@ -120,13 +120,23 @@ fn findings(out: &mut String, check: &Check) {
     out.push('\n');
 }
 
-fn details(out: &mut String, title: &str, lines: &[String]) {
+fn details(out: &mut String, title: &str, content: impl FnOnce(&mut String)) {
     let _ = writeln!(out, "<details><summary>{}</summary>\n", escape(title));
-    lines.iter().for_each(|line| {
-        let (part, depth) = (line.trim_start(), if line.starts_with(' ') { "  " } else { "" });
-        let _ = writeln!(out, "{depth}- {}", escape(part));
-    });
+    content(out);
     out.push_str("\n</details>\n\n");
+}
+
+fn list(out: &mut String, indent: &str, lines: &[String]) {
+    for line in lines {
+        let _ = writeln!(out, "{indent}- {}", escape(line));
+    }
+}
+
+fn evidence(out: &mut String, lines: &[EvidenceLine]) {
+    for EvidenceLine { line, parts } in lines {
+        let _ = writeln!(out, "- {}", escape(line));
+        list(out, "  ", parts);
+    }
 }
 
 /// Nothing of a text is taken for Markdown or HTML.

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use crate::report::escape::harmless;
-use crate::report::phrases::{forwarding, meaning, witness_lines};
+use crate::report::phrases::{describe_witness, forwarding, meaning};
 use crate::wrap::{columns_of, wrapped};
-use verdict::finding::{Finding, Level, Rule};
+use verdict::finding::{EvidenceLine, Finding, Level, Rule};
 use verdict::life::StreamKind;
 use verdict::numbers::{count_of, grouped, percent, time};
 use verdict::report::{Check, NotCounted, Outage, Percentiles, Report, Shares, Verdict};
@@ -447,11 +447,12 @@ fn finding(out: &mut String, finding: &Finding, style: &Style) {
         Level::Inconclusive | Level::Fail => prose.evidence.clone(),
         Level::Pass | Level::Note if style.is_verbose() => prose.evidence.clone(),
         // One request shows what is meant.
-        Level::Note => finding.witness.first().map(witness_lines).unwrap_or_default(),
+        Level::Note => finding.witness.first().map(describe_witness).into_iter().collect(),
         Level::Pass => Vec::new(),
     };
-    for line in &shown {
+    for EvidenceLine { line, parts } in &shown {
         out.push_str(&wrapped("  ", &harmless(line), style.width));
+        parts.iter().for_each(|part| out.push_str(&wrapped("    ", &harmless(part), style.width)));
     }
     if let (Some(hint), true) = (&prose.hint, finding.level > Level::Pass) {
         out.push_str(&wrapped("  hint: ", &harmless(hint), style.width));

@@ -46,12 +46,30 @@ pub enum Level {
 pub struct Prose {
     /// What was found, in one sentence.
     pub summary: String,
-    /// Figures and the witness, a line each.
-    pub evidence: Vec<String>,
+    /// Figures, and then the witness.
+    pub evidence: Vec<EvidenceLine>,
     /// What the reader may try.
     pub hint: Option<String>,
     /// RFC section, documentation, paper.
     pub source: Option<String>,
+}
+
+/// A piece of evidence in words.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct EvidenceLine {
+    /// A figure, or what a request, a client or a backend shows.
+    pub line: String,
+    /// What it consists of, such as the attempts of a request; empty if the line says it all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
+}
+
+impl EvidenceLine {
+    /// A line without parts.
+    pub fn of(line: impl Into<String>) -> EvidenceLine {
+        EvidenceLine { line: line.into(), parts: Vec::new() }
+    }
 }
 
 macro_rules! rules {

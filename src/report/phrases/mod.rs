@@ -12,7 +12,7 @@ mod streams;
 mod tls;
 mod witnesses;
 
-use verdict::finding::{Facts, Finding, Prose};
+use verdict::finding::{EvidenceLine, Facts, Finding, Prose};
 use verdict::outcome::Outcome;
 use verdict::report::Check;
 
@@ -20,7 +20,7 @@ use crate::balancer::Balancer;
 
 pub(crate) use arrivals::forwarding;
 pub(crate) use balancing::test_result as balancing_result;
-pub(crate) use witnesses::{lines as witness_lines, what_came};
+pub(crate) use witnesses::{describe as describe_witness, what_came};
 
 /// Writes the prose of all findings of a check, and that of its experiments.
 pub(crate) fn spell(check: &mut Check) {
@@ -97,10 +97,10 @@ fn prose(finding: &Finding, product: Option<Balancer>, limit: Option<u16>, of_ca
         Facts::TlsVerified(facts) => tls::verified(facts, level, product),
         Facts::Tls(facts) => tls::connections(facts, level, product),
     };
-    let witness = finding.witness.iter().flat_map(witness_lines);
+    let figures = phrase.evidence.into_iter().map(EvidenceLine::of);
     Prose {
         summary: phrase.summary,
-        evidence: phrase.evidence.into_iter().chain(witness).collect(),
+        evidence: figures.chain(finding.witness.iter().map(describe_witness)).collect(),
         hint: phrase.hint,
         source: finding.rule().describe().source.map(str::to_owned),
     }

@@ -1,45 +1,45 @@
-//! Evidence, a line each: a request from both ends, an order of backends.
+//! Witnesses in words: a request from both ends, an order of backends.
 
 use std::time::Duration;
 
 use verdict::AttemptEnd;
-use verdict::finding::{AttemptWitness, ClientWitness, RequestWitness, Witness};
+use verdict::finding::{AttemptWitness, ClientWitness, EvidenceLine, RequestWitness, Witness};
 use verdict::observation::ClientOutcome;
 
-/// One line, or one for the request and one for each attempt if there are several.
-pub(crate) fn lines(witness: &Witness) -> Vec<String> {
+/// What a witness shows; its parts are the attempts of a request if there are several, or the requests of a client.
+pub(crate) fn describe(witness: &Witness) -> EvidenceLine {
     match witness {
         Witness::Request(request) => self::request(request),
         Witness::Order { first, backends } => {
             let names: Vec<&str> = backends.iter().map(|name| name.as_deref().unwrap_or("–")).collect();
-            vec![format!("requests from {first} on: {}", names.join(" "))]
+            EvidenceLine::of(format!("requests from {first} on: {}", names.join(" ")))
         }
         Witness::Moved { client, first, moved, proof } => {
             let of = |label: &str, it: &RequestWitness| {
                 let status = it.client.status.unwrap_or_default();
                 let backend = it.client.backend.as_deref().unwrap_or("?");
-                format!("  {label}request {}{}: {status} from {backend}", it.number, when(it.at))
+                format!("{label}request {}{}: {status} from {backend}", it.number, when(it.at))
             };
             let backend = first.client.backend.as_deref().unwrap_or("?");
             let proof = proof.as_ref().map_or_else(
-                || format!("  no later request at {backend} shows that it was there"),
+                || format!("no later request at {backend} shows that it was there"),
                 |it| of(&format!("{backend} was there: "), it),
             );
-            vec![format!("client {client}:"), of("", first), of("then ", moved), proof]
+            EvidenceLine { line: format!("client {client}:"), parts: vec![of("", first), of("then ", moved), proof] }
         }
     }
 }
 
-fn request(request: &RequestWitness) -> Vec<String> {
+fn request(request: &RequestWitness) -> EvidenceLine {
     let (came, took) = (came(&request.client, !request.unrecorded), brief(request.client.seconds));
     let head = format!("request {}{}: {came} after {took}", request.number, when(request.at));
     if request.unrecorded {
-        return vec![head];
+        return EvidenceLine::of(head);
     }
     match request.attempts.as_slice() {
-        [] => vec![format!("{head}; reached no backend")],
-        [only] => vec![format!("{head}; {}", attempt(only))],
-        several => std::iter::once(head).chain(several.iter().map(|it| format!("  {}", attempt(it)))).collect(),
+        [] => EvidenceLine::of(format!("{head}; reached no backend")),
+        [only] => EvidenceLine::of(format!("{head}; {}", attempt(only))),
+        several => EvidenceLine { line: head, parts: several.iter().map(attempt).collect() },
     }
 }
 
