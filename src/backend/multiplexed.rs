@@ -18,7 +18,7 @@ use crate::backend::fault::{Effect, Treatment};
 use crate::backend::multiplexed::calling::{CallProgress, Calling};
 use crate::backend::multiplexed::pacing::{PacingProgress, StreamPacing};
 use crate::backend::multiplexed::sending::{BodyPart, Sending, SendingProgress};
-use crate::backend::multiplexed::turn::StreamTurn;
+use crate::backend::multiplexed::turn::{RequestRest, StreamTurn};
 use crate::backend::paced::Paced;
 use crate::backend::response::{Response, ResponseBody};
 use crate::backend::state::ProcessState;
@@ -188,13 +188,16 @@ impl StreamConnection {
                 ServerEvent::Head(request) => {
                     let lines = request.lines();
                     let head = request.head(&lines);
-                    let ends = head.framing == Framing::None;
+                    let rest_of_it = match head.framing {
+                        Framing::None => RequestRest::Nothing,
+                        _ if head.expects_continue && rest.is_empty() => RequestRest::ContentOnceAsked,
+                        _ => RequestRest::Content,
+                    };
                     let exchange = Exchange::begin(&head, &self.arriving(), turn.now, turn.state);
-                    let proceeds = head.expects_continue && rest.is_empty();
                     if self.turns_away(stream, exchange.treatment.effect, turn) {
                         turn.state.journal.complete(exchange.claim, turn.now, 0, AttemptEnd::Refused);
                     } else {
-                        self.take_up(stream, exchange, ends, proceeds, turn);
+                        self.take_up(stream, exchange, rest_of_it, turn);
                     }
                 }
                 ServerEvent::Data(data) => match self.place(stream).map(|place| (place, &mut self.active[place].phase))
@@ -244,19 +247,19 @@ impl StreamConnection {
         rest
     }
 
-    /// A request has come, at least its head. `ends`: nothing follows; `proceeds`: its client waits for a sign to go on.
-    fn take_up(&mut self, stream: StreamId, mut exchange: Exchange, ends: bool, proceeds: bool, turn: &mut StreamTurn) {
+    /// A request has come, at least its head.
+    fn take_up(&mut self, stream: StreamId, mut exchange: Exchange, rest: RequestRest, turn: &mut StreamTurn) {
         if let Some(call) = exchange.call.take() {
             let mut calling = Box::new(Calling::new(exchange, call));
-            if ends {
+            if rest == RequestRest::Nothing {
                 calling.finish(turn);
             }
             self.active.push(Active { stream, phase: StreamPhase::Calling(calling) });
             self.drive_call(self.active.len() - 1, turn);
-        } else if ends {
+        } else if rest == RequestRest::Nothing {
             self.hold_back(stream, exchange, turn);
         } else {
-            if proceeds {
+            if rest == RequestRest::ContentOnceAsked {
                 self.http.write_continue(stream, turn.out);
             }
             self.active.push(Active { stream, phase: StreamPhase::Reading(Box::new(exchange)) });

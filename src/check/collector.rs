@@ -81,8 +81,16 @@ struct RecordSource {
 struct SourceFailure {
     at: Moment,
     why: String,
+    backends: UnaskedBackends,
+}
+
+/// What becomes of the backends of a host that cannot be asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum UnaskedBackends {
     /// Nobody listens there, or another fleet: backends end with their supervisor.
-    is_over: bool,
+    Ended,
+    /// The host is slow or out of reach.
+    MayLive,
 }
 
 /// Of the record that was looked at last.
@@ -425,8 +433,8 @@ impl Collector {
                 gaps.push(format!("{} records{of} were gone before they could be read", source.missed));
             }
             match source.failure {
-                Some(SourceFailure { at, why, is_over }) if several => {
-                    let ended = is_over.then(|| at.after(INTERVAL));
+                Some(SourceFailure { at, why, backends }) if several => {
+                    let ended = (backends == UnaskedBackends::Ended).then(|| at.after(INTERVAL));
                     gone.push(GoneHost { host, responded: source.answered, ended, why });
                 }
                 Some(SourceFailure { why, .. }) => {
@@ -487,8 +495,8 @@ impl RecordSource {
         };
     }
 
-    fn fail(&mut self, why: String, is_over: bool) {
-        self.failure = Some(SourceFailure { at: clock::now(), why, is_over });
+    fn fail(&mut self, why: String, backends: UnaskedBackends) {
+        self.failure = Some(SourceFailure { at: clock::now(), why, backends });
     }
 
     /// All that have ended since, and those of the run that have not. One host of several must not hold up the others.
@@ -504,21 +512,23 @@ impl RecordSource {
             let page = match page {
                 Ok(Ok(page)) => page,
                 Ok(Err(error)) => {
-                    // Nobody listens, or the connection ended: what is merely slow or out of reach may live.
                     let kind = error.chain().find_map(|cause| Some(cause.downcast_ref::<std::io::Error>()?.kind()));
-                    let is_over = matches!(kind, Some(ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset));
-                    self.fail(format!("{error:#}"), is_over);
+                    let backends = match kind {
+                        Some(ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) => UnaskedBackends::Ended,
+                        _ => UnaskedBackends::MayLive,
+                    };
+                    self.fail(format!("{error:#}"), backends);
                     return (ended, Vec::new());
                 }
                 Err(_) => {
-                    self.fail(format!("no response within {} s", PATIENCE.as_secs()), false);
+                    self.fail(format!("no response within {} s", PATIENCE.as_secs()), UnaskedBackends::MayLive);
                     return (ended, Vec::new());
                 }
             };
             if self.fleet.is_some_and(|fleet| fleet != page.head.fleet) {
                 // Its records have numbers of their own: it is another host, which begins with its first.
                 ended.truncate(before);
-                self.fail("another fleet responds there: it was started again".to_owned(), true);
+                self.fail("another fleet responds there: it was started again".to_owned(), UnaskedBackends::Ended);
                 return (ended, Vec::new());
             }
             self.see(&page);

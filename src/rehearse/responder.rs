@@ -272,9 +272,8 @@ impl ResponderService {
         if head.starts_with(PREFACE) {
             return self.answer_streams(stream, head);
         }
-        let is_of_the_check = String::from_utf8_lossy(&head).to_ascii_lowercase().contains(&format!("{REQUEST_ID}:"));
-        self.count(is_of_the_check);
-        let status = self.status_for(is_of_the_check);
+        let has_id = String::from_utf8_lossy(&head).to_ascii_lowercase().contains(&format!("{REQUEST_ID}:"));
+        let status = self.take(Asker::of(has_id));
         let mut out = Vec::new();
         encode::status_line(&mut out, status);
         if status != NO_CONTENT {
@@ -300,9 +299,8 @@ impl ResponderService {
             while let Some((id, event)) = server.receive(&mut rest, &mut block, now, &mut out) {
                 if let ServerEvent::Head(request) = event {
                     let lines = request.lines();
-                    let is_of_the_check = request.head(&lines).fields.all(REQUEST_ID).next().is_some();
-                    self.count(is_of_the_check);
-                    server.respond(id, self.status_for(is_of_the_check), true, &mut out, |fields| {
+                    let has_id = request.head(&lines).fields.all(REQUEST_ID).next().is_some();
+                    server.respond(id, self.take(Asker::of(has_id)), true, &mut out, |fields| {
                         literal(fields, RESPONDER, self.name.as_bytes());
                         literal(fields, "cache-control", b"no-store");
                     });
@@ -323,13 +321,30 @@ impl ResponderService {
         Ok(())
     }
 
-    /// Health checks often expect 200 and nothing else.
-    fn status_for(&self, is_of_the_check: bool) -> u16 {
-        if self.status == NO_CONTENT && !is_of_the_check { 200 } else { self.status }
+    /// Counts a request of the check, and says with which status a request is answered.
+    fn take(&self, asker: Asker) -> u16 {
+        match asker {
+            Asker::Check => {
+                self.requests.fetch_add(1, Ordering::Relaxed);
+                self.status
+            }
+            // Health checks often expect 200 and nothing else.
+            Asker::Other if self.status == NO_CONTENT => 200,
+            Asker::Other => self.status,
+        }
     }
+}
 
-    fn count(&self, is_of_the_check: bool) {
-        self.requests.fetch_add(u64::from(is_of_the_check), Ordering::Relaxed);
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Asker {
+    Check,
+    /// A health check of the balancer, most often.
+    Other,
+}
+
+impl Asker {
+    fn of(has_id: bool) -> Asker {
+        if has_id { Asker::Check } else { Asker::Other }
     }
 }
 

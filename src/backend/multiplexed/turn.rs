@@ -20,3 +20,12 @@ impl StreamTurn<'_> {
         self.state.journal.complete(claim, self.now, bytes, AttemptEnd::CutOff);
     }
 }
+
+/// What follows the head of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum RequestRest {
+    Nothing,
+    Content,
+    /// Content for which its client waits to be asked (`Expect: 100-continue`).
+    ContentOnceAsked,
+}
