@@ -316,7 +316,6 @@ impl JournalReader {
             .collect()
     }
 
-    /// Connections that are open.
     pub(crate) fn connections(&self) -> usize {
         self.layout.words[CONNECTIONS].load(Ordering::Relaxed) as usize
     }

@@ -36,7 +36,6 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// The balancer of that name.
     pub(crate) fn of(name: &str, own: Option<&Path>) -> Result<Front, Problem> {
         let balancer = Balancer::all_that_run().find(|balancer| balancer.name == name).ok_or_else(|| {
             let problem = Problem::new(format!("expected one of {}", Balancer::names())).on(format!("--with {name}"));
@@ -100,9 +99,7 @@ pub(crate) struct Stack {
     pub(crate) url: String,
     /// How the balancer is configured.
     pub(crate) topology: Topology,
-    /// Which one it is.
     pub(crate) front: Front,
-    /// The supervisor of the fleet.
     pub(crate) supervisor: u32,
     /// The way to the fleet.
     pub(crate) remote: Remote,

@@ -9,7 +9,6 @@ use crate::backend::paced::{BadPace, EventPace};
 use crate::backend::websocket::{BadSocket, SocketAsk};
 use crate::wire::Time;
 
-/// What a request asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct RequestedResponse {
     /// How long the response is held back: `?delay=200ms`.

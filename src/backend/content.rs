@@ -9,7 +9,6 @@ use verdict::response::ContentKind;
 
 use crate::wire::{BackendIdentity, End, ResponseId, page};
 
-/// The format of the page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum PageFormat {
     /// The page of the original program.
@@ -82,7 +81,6 @@ pub(super) struct PageText {
 }
 
 impl PageText {
-    /// With that colour.
     pub(super) fn new(colour: &str, identity: &BackendIdentity) -> PageText {
         let before_title = [page::START, colour, page::TITLE].concat().into_bytes();
         let mut before_uuid = page::HEADLINE.as_bytes().to_vec();

@@ -35,7 +35,6 @@ pub(super) struct Arriving<'c> {
     pub(super) connection: u64,
     /// Number of the request on the connection, from 1.
     pub(super) request_number: u32,
-    /// TLS of the connection.
     pub(super) tls: Option<&'c Secured>,
 }
 

@@ -58,7 +58,6 @@ pub(crate) enum Effect {
     CloseMidway,
     /// The end of the connection.
     Close,
-    /// A reset of the connection.
     Reset,
     /// No byte is written; the connection stays open.
     Hang,

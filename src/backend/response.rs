@@ -133,7 +133,6 @@ fn each_field_of_identity(identity: &BackendIdentity, mut each: impl FnMut(&str,
 }
 
 impl Response {
-    /// One line of text.
     pub(super) fn line(status: u16, text: &str, mut buffer: Vec<u8>) -> Response {
         if has_body(status) {
             buffer.extend_from_slice(text.as_bytes());

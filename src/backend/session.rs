@@ -8,7 +8,6 @@ use crate::wire::{ResponseId, SESSION_COOKIE, SESSION_HEADER};
 /// Longer ones are nobody's.
 const LONGEST: usize = 128;
 
-/// A session and its id.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Session {
     id: String,

@@ -16,7 +16,6 @@ pub(crate) struct WrittenConfig {
     pub(crate) overview: Option<File>,
 }
 
-/// One file of a configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct File {
     /// Name of the file, without its folder.
@@ -25,7 +24,6 @@ pub(crate) struct File {
     pub(crate) text: String,
 }
 
-/// How a balancer is started.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct StartCommand {
     /// Variables that are set.

@@ -24,7 +24,6 @@ use verdict::tally::{Judged, Tally};
 
 /// What is known beside the session itself.
 pub(crate) struct CheckContext<'a> {
-    /// What was asked for.
     pub(crate) plan: &'a CheckPlan,
     /// Number of this run, which its request ids carry.
     pub(crate) run: u64,

@@ -48,7 +48,6 @@ use verdict::rules::ExpectedWeights;
 pub(crate) use visitor::{CookieUse, Visited, Visitor};
 pub(crate) use watch::CheckWatch;
 
-/// How a run of checks ended.
 pub(crate) enum RunEnd {
     Judged(Report),
     /// Somebody stopped it after that many requests: nothing is judged.

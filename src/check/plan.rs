@@ -271,7 +271,6 @@ pub(crate) struct Route {
     pub(crate) to: RouteTo,
 }
 
-/// Where a [`Route`] leads.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum RouteTo {
     /// To this address, at the URL's port (`--resolve`).

@@ -27,7 +27,6 @@ pub(crate) struct ScenarioStep {
     pub(crate) backend: Option<String>,
 }
 
-/// What a step does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum StepAction {
     /// Done to the process of a backend.
@@ -43,7 +42,6 @@ pub(crate) enum StepAction {
 }
 
 http::named_enum! {
-    /// How a host is reached.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub(crate) enum Reach {
         /// Nothing that is sent there is answered.

@@ -68,13 +68,11 @@ pub(crate) struct SessionData {
     pub(crate) received: ReceivedResponses,
     /// Whether the balancer refused none that were sent slowly after the sample, if that was tried.
     pub(crate) slow_trial: Option<SlowTrial>,
-    /// Names of the backends.
     pub(crate) names: Vec<String>,
     /// How many backends were ready, if that is known.
     pub(crate) backends: Option<usize>,
     /// What the experiments saw of the algorithm.
     pub(crate) evidence: Evidence,
-    /// The steps of the scenario.
     pub(crate) steps: Vec<StepResult>,
     /// The sample as it was sent.
     pub(crate) load: Load,

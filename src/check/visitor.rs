@@ -28,7 +28,6 @@ pub(crate) struct Visited {
     pub(crate) backend: Option<String>,
     /// Status of the response; 0 without one.
     pub(crate) status: u16,
-    /// What the client received.
     pub(crate) client: ClientWitness,
     /// Cookies that a browser does not keep or never sends back, each with the reason.
     pub(crate) refused_cookies: Vec<String>,

@@ -199,7 +199,6 @@ layer! {
     }
 }
 
-/// URLs of one check.
 const MAX_URLS: usize = 256;
 
 impl CheckConfig {
@@ -240,7 +239,6 @@ impl CheckConfig {
         self.or(file)
     }
 
-    /// The files that it names.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let bodies = self.body.iter().map(|body| PathBuf::from(body.trim_start_matches('@')));
         [&self.ca, &self.cert, &self.key].into_iter().flatten().cloned().chain(bodies).collect()

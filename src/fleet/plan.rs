@@ -9,7 +9,6 @@ use crate::fleet::fold::log::LogMode;
 use crate::topology::{Host, NamedBackends, Ports, Sockets, StartFaults};
 use crate::wire::{ConnectionLimits, Protocols, Token};
 
-/// What a fleet is to be.
 pub(crate) struct FleetPlan {
     /// Where the backends listen.
     pub(crate) host: Host,

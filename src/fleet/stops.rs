@@ -20,7 +20,6 @@ impl Stops {
         })
     }
 
-    /// The number of the next one.
     pub(crate) async fn next(&mut self) -> i32 {
         tokio::select! {
             _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),

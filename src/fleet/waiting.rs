@@ -11,7 +11,6 @@ use crate::wire::{BackendState, FleetStatus};
 /// Where the response goes.
 pub(crate) type ReplySender = oneshot::Sender<Result<FleetStatus, CommandRefusal>>;
 
-/// What is waited for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Goal {
     Gone,

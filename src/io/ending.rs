@@ -13,7 +13,6 @@ pub(crate) enum Peeked {
     End(Ending),
 }
 
-/// How a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ending {
     /// In order: all that it sent has arrived.

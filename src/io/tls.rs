@@ -172,7 +172,6 @@ pub(crate) enum TlsFailure {
     },
     /// Anything else about the certificate.
     Certificate(String),
-    /// What came is no TLS.
     NoTls,
     /// What the other end has against it.
     Alert(String),
@@ -309,7 +308,6 @@ fn bare(name: &str) -> String {
     inner.unwrap_or(name).trim_matches('"').to_owned()
 }
 
-/// The TLS of one connection.
 #[derive(Debug)]
 pub(crate) struct TlsSession {
     connection: ClientConnection,

@@ -8,7 +8,6 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use world::names::WorldNames;
 
-/// The private copy, ready.
 pub(crate) struct PrivateCopy {
     names: WorldNames,
 }

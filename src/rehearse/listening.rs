@@ -30,7 +30,7 @@ fn address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-/// Of those that listen on a port the address to connect to: any at all before one in particular.
+/// The address to connect to on a port where several listen: any at all before one in particular.
 pub(crate) fn choose(all: &[SocketAddr], port: u16) -> Option<SocketAddr> {
     let mut there: Vec<SocketAddr> = all.iter().copied().filter(|address| address.port() == port).collect();
     there.sort_by_key(|address| (!address.ip().is_unspecified(), address.is_ipv6(), !address.ip().is_loopback()));

@@ -23,7 +23,6 @@ impl RehearsedBackend {
     }
 }
 
-/// Where a backend listens.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Listens {
     Port(SocketAddr),

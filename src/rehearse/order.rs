@@ -13,7 +13,6 @@ use crate::check::plan::CheckPlan;
 use crate::error::Problem;
 use crate::topology::ClientNetwork;
 
-/// What is to be rehearsed.
 #[derive(Clone)]
 pub(crate) struct RehearsalPlan {
     pub(crate) balancer: Balancer,
@@ -61,7 +60,6 @@ pub(crate) enum Certificates {
     TheFiles,
 }
 
-/// Where a URL leads.
 pub(crate) struct UrlTarget {
     pub(crate) secure: bool,
     /// An IPv6 address stands here without its brackets.

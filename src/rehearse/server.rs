@@ -44,7 +44,6 @@ pub(super) struct RehearsalRecipe {
     pub(super) command: Vec<OsString>,
     /// Where: relative names in the file count from there.
     pub(super) folder: PathBuf,
-    /// The ports of the URLs.
     pub(super) ports: Vec<u16>,
     /// Certificates and their keys, as the file pairs them.
     pub(super) pairs: Vec<(PathBuf, PathBuf)>,

@@ -53,7 +53,6 @@ fn describe(error: &std::io::Error) -> String {
     }
 }
 
-/// A request to the API.
 pub(crate) struct ApiRequest<'a> {
     pub(crate) method: &'static str,
     pub(crate) url: &'a Uri,

@@ -165,7 +165,6 @@ impl HttpPath {
         HttpPath("/".to_owned())
     }
 
-    /// Whether it is `/`.
     pub(crate) fn is_root(&self) -> bool {
         self.0 == "/"
     }

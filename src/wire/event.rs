@@ -10,11 +10,17 @@ use crate::wire::{FailedHandshakes, Fault, Generator, Moment, ReceivedRequest, R
 #[allow(clippy::large_enum_variant, reason = "almost all events are attempts")]
 pub(crate) enum FleetEvent {
     /// Something about a backend.
-    Backend { at: Moment, generator: Generator, change: BackendChange },
-    /// An attempt has ended.
+    Backend {
+        at: Moment,
+        generator: Generator,
+        change: BackendChange,
+    },
     Attempt(Record),
     /// A backend shows a request that it received.
-    Seen { generator: Generator, seen: ReceivedRequest },
+    Seen {
+        generator: Generator,
+        seen: ReceivedRequest,
+    },
     /// Records of a backend that were overwritten before they could be read.
     Lost {
         /// When that was noticed.
@@ -24,7 +30,6 @@ pub(crate) enum FleetEvent {
     },
 }
 
-/// What happened to a backend.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum BackendChange {
     /// A process with this id was started.
@@ -35,7 +40,6 @@ pub(crate) enum BackendChange {
     Starved(Starvation),
     /// It accepts connections again.
     Recovered,
-    /// Its readiness was set.
     Readiness(bool),
     /// From now on it misbehaves in these ways; in none, if there are none.
     Faults(Vec<Fault>),
@@ -47,7 +51,6 @@ pub(crate) enum BackendChange {
     Resumed,
     /// It answers what is in flight and then ends.
     Draining,
-    /// Its process is gone.
     Gone(Departure),
     /// It will be started again after that time.
     RestartIn(Duration),
@@ -71,7 +74,6 @@ pub(crate) struct Departure {
 pub(crate) enum Cause {
     /// It ended by itself with this status.
     Exit(i32),
-    /// A signal ended it.
     Signal(i32),
 }
 

@@ -16,7 +16,6 @@ pub(crate) const UUID: &str = "</h1>\n<h1>UUID=";
 /// From the UUID to the end of the page.
 pub(crate) const END: &str = "</h1>\n</body>\n</html>\n";
 
-/// Hexadecimal digits of a colour.
 pub(crate) const COLOUR_DIGITS: usize = 6;
 /// Of backends wherever they are shown, by their place in the fleet: those of Okabe and Ito (2008), which people who see colours
 /// differently can tell apart.

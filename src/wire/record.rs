@@ -78,7 +78,6 @@ pub(crate) struct Record {
     pub(crate) life: Option<Life>,
     /// Of a gRPC call, which has no such life.
     pub(crate) call: Option<Call>,
-    /// TLS of its connection.
     pub(crate) tls: Option<Secured>,
 }
 
@@ -135,7 +134,6 @@ pub(crate) struct AsArrived {
     pub(crate) differences: Differences,
     /// Which of the user's own fields do.
     pub(crate) fields: FieldMask,
-    /// What else was noted.
     pub(crate) notes: Notes,
     /// Host and port, from the target or the Host field.
     pub(crate) host: Clipped<HOST_BYTES>,

@@ -63,7 +63,6 @@ pub(crate) struct Secured {
     pub(crate) client: Option<Clipped<CLIENT_BYTES>>,
 }
 
-/// A version of TLS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum TlsVersion {
     V12,

@@ -70,7 +70,7 @@ pub struct BackendStatus {
     pub connections: usize,
     /// Attempts that have been received and have not ended.
     pub in_flight: usize,
-    /// Of them, streams that are open: server-sent events, chunks and downloads.
+    /// Streams that are open: server-sent events, chunks and downloads.
     #[serde(default)]
     pub streams: usize,
     /// How many of them are open WebSockets.
@@ -97,7 +97,7 @@ pub struct BackendStatus {
 pub struct TlsStatus {
     /// Handshakes that ended well, of its process.
     pub completed: u64,
-    /// Of them, those that resumed an earlier session.
+    /// Handshakes that resumed an earlier session.
     pub resumed: u64,
     /// Handshakes that did not succeed, counted by reason.
     pub failed: Vec<FailedHandshakes>,

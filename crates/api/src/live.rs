@@ -136,7 +136,7 @@ pub struct BackendFigures {
     pub http_2: Option<f64>,
     /// Requests that are being processed.
     pub in_flight: u32,
-    /// Of them, streams that are open: server-sent events, chunks and downloads.
+    /// Streams that are open: server-sent events, chunks and downloads.
     #[serde(default)]
     pub streams: u32,
     /// How many of them are open WebSockets.

@@ -90,9 +90,9 @@ pub struct Pins {
     pub later: u64,
     /// Later requests that went to another backend than the one that gave the client its first response.
     pub left: u64,
-    /// Of these, the ones whose backend went on getting requests at that time: it was there, and was left all the same.
+    /// Requests that left a backend which went on getting requests at that time: it was there, and was left all the same.
     pub left_alive: u64,
-    /// Of these, the ones whose backend got nothing any more: it was gone. What was left at the very end is in neither.
+    /// Requests that left a backend which got nothing any more: it was gone. What was left at the very end is in neither.
     pub left_gone: u64,
     /// What is told apart at the end.
     moves: Vec<Move>,

@@ -18,7 +18,6 @@ const MAX_UNSENT: usize = 8 * 1024 * 1024;
 
 /// A call, from its head to its end.
 pub(crate) struct GrpcCall {
-    /// The id of its response.
     pub(crate) response: ResponseId,
     method: Option<CallMethod>,
     work: Work,
@@ -28,7 +27,6 @@ pub(crate) struct GrpcCall {
     output: Vec<u8>,
     sent: usize,
     end: Option<CallEnd>,
-    /// What its record says of it.
     pub(crate) record: Call,
 }
 

@@ -5,7 +5,6 @@ use http::grpc::GrpcStatus;
 use crate::backend::health::Health;
 use crate::wire::{BackendIdentity, Moment};
 
-/// How a call ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct CallEnd {
     pub(crate) status: GrpcStatus,

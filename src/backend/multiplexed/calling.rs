@@ -56,7 +56,6 @@ pub(super) enum CallProgress {
     Written,
     /// Its stream has been reset.
     Reset,
-    /// Its connection is to end.
     EndConnection,
     /// The connection ends with a reset of TCP.
     ResetConnection,

@@ -19,7 +19,6 @@ const SECRET: &str = "uuid-token";
 pub(super) struct Cluster<'a> {
     pub(super) options: &'a Options,
     pub(super) topology: &'a Topology,
-    /// The port of all Services.
     pub(super) port: u16,
 }
 

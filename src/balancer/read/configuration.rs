@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::balancer::read::endpoint::Endpoint;
 use crate::topology::Policy;
 
-/// A file of a configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ConfigFile {
     /// The name that errors show.

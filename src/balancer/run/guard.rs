@@ -38,7 +38,6 @@ const GLANCE: Duration = Duration::from_millis(20);
 const GUARD: &str = "guard";
 const BECOME: &str = "become-balancer";
 
-/// What a guard is started with.
 pub(crate) struct GuardOrders {
     /// The scratch folder of the run, removed at the end.
     pub(crate) scratch: PathBuf,

@@ -52,7 +52,6 @@ pub(crate) struct Recipe {
 pub(crate) struct Running {
     /// Process id of the guard, which ends the balancer when this program ends.
     pid: u32,
-    /// Whether the guard has ended.
     ended: watch::Receiver<bool>,
     /// We end it ourselves.
     stopping: Rc<Cell<bool>>,
@@ -181,7 +180,6 @@ impl Running {
         descendants(self.pid).into_iter()
     }
 
-    /// Where its files are.
     pub(crate) fn directory(&self) -> &Path {
         self.scratch.path()
     }

@@ -58,7 +58,6 @@ impl Vary {
 /// Requests of one client on a connection before the next client's turn, where connections are fewer.
 const ROUND: u64 = 8;
 
-/// The clients of one load.
 pub(super) struct Clients<'a> {
     load: &'a Load,
     count: u32,

@@ -57,7 +57,6 @@ impl Coding {
         };
     }
 
-    /// Whether the body is coded.
     pub(super) fn is_coded(&self) -> bool {
         !matches!(self, Coding::Identity)
     }

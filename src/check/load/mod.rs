@@ -54,7 +54,6 @@ use verdict::observation::Observation;
 pub(crate) struct LoadTarget {
     /// The address of the balancer, or of a backend.
     pub(crate) address: SocketAddr,
-    /// The value of Host.
     pub(crate) host: String,
     pub(crate) path: String,
     /// TLS is spoken if this is given.

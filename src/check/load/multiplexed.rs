@@ -34,7 +34,6 @@ struct OpenConnection {
     http2: Box<Http2>,
     /// Whether it is established: with TLS, secured.
     connected: bool,
-    /// Requests that it has carried.
     carried: u32,
     /// Among those of the run.
     number: u32,

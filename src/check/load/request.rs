@@ -147,7 +147,6 @@ impl Payload {
 pub(crate) struct Parts<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
-    /// The value of Host.
     pub(crate) host: &'a str,
     pub(crate) headers: &'a [(&'a str, &'a str)],
     pub(crate) payload: Option<&'a Payload>,

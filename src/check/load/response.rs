@@ -36,7 +36,6 @@ pub(super) struct Rules<'a> {
     pub(super) identity: &'a Identity,
     /// Bytes of a body; more are not read.
     pub(super) body_limit: u64,
-    /// Whether cookies are wanted.
     pub(super) cookies: bool,
     /// Whether heads are wanted as text.
     pub(super) heads: bool,

@@ -117,7 +117,6 @@ impl Verify {
         written.is_some_and(|(written, _)| self.head.digest(self.kind.status) != written)
     }
 
-    /// Whether the body is coded.
     pub(super) fn is_coded(&self) -> bool {
         self.coding.is_coded()
     }

@@ -32,7 +32,6 @@ impl IntoResponse for CommandRefusal {
     }
 }
 
-/// The parameters of a request.
 pub(super) struct Parameters<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
@@ -57,7 +56,6 @@ impl<S: Send + Sync> FromRequestParts<S> for PathName {
     }
 }
 
-/// The JSON of a request.
 pub(super) struct JsonBody<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {

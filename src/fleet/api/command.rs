@@ -8,9 +8,7 @@ use crate::wire::{Action, BalanceRequest, BalancerInfo, CheckNews, ClientTimes, 
 
 /// What the loop is asked, and where it answers.
 pub(crate) enum SupervisorCommand {
-    /// What is the fleet?
     Status(oneshot::Sender<FleetStatus>),
-    /// What is in flight?
     InFlight(oneshot::Sender<InFlightCount>),
     /// Do something to these backends, or to all to which it applies.
     Act(Action, Vec<String>, oneshot::Sender<Result<FleetStatus, CommandRefusal>>),
@@ -24,7 +22,6 @@ pub(crate) enum SupervisorCommand {
     Front(oneshot::Sender<Option<BalancerInfo>>),
     /// Somebody wants it to balance in another way.
     Balance(BalanceRequest, oneshot::Sender<Result<(), CommandRefusal>>),
-    /// A check has news.
     CheckNews(CheckNews),
     /// How long responses took, as a client measured them.
     ClientTimes(ClientTimes),

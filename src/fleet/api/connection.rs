@@ -11,7 +11,6 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
-/// What is known of a connection.
 #[derive(Default)]
 pub(super) struct ApiConnection {
     /// Requests that are being answered: one at most in HTTP/1.1.

@@ -18,7 +18,6 @@ pub(super) enum Job {
         /// As one visitor who keeps the cookies, or each as a visitor of its own.
         keep_cookies: bool,
     },
-    /// Runs a check.
     Check,
 }
 

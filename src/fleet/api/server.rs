@@ -163,7 +163,6 @@ impl Api {
         Ok(Api { url, token, taken, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Its base URL.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }

@@ -155,7 +155,6 @@ impl LiveView {
         self.front = Some(front);
     }
 
-    /// A check has news.
     pub(crate) fn set_check(&mut self, news: CheckNews, now: Moment) {
         if !self.is_checking() && !is_over(&news) {
             self.mark(now, MarkKind::Check, None, 1, || format!("a check of {} begins", redact::target(&news.url)));

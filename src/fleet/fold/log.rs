@@ -35,7 +35,6 @@ const SHOWN_A_SECOND: u64 = 20;
 const NAMED: usize = 8;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The log of one fleet.
 pub(crate) struct Log {
     mode: LogMode,
     calendar: Calendar,
@@ -57,7 +56,6 @@ impl Log {
         Log { mode, calendar, zone, topology, names, second: calendar.moment, shown: 0, more: BTreeMap::new() }
     }
 
-    /// The lines of one event.
     pub(crate) fn event(&mut self, event: &FleetEvent) -> Vec<Line> {
         match event {
             FleetEvent::Attempt(record) => {

@@ -72,7 +72,6 @@ impl RecordStore {
         self.first + self.kept.len() as u64
     }
 
-    /// The records from this number on.
     pub(crate) fn since(&self, number: u64) -> impl Iterator<Item = Record> {
         let skip = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
         self.kept.iter().skip(skip).map(Record::from_words)

@@ -43,7 +43,6 @@ impl Interest {
     }
 }
 
-/// Something is ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct ReadyEvent {
     pub(crate) token: u64,

@@ -12,7 +12,7 @@ use crate::facts::{RuleDescription, by_number};
 pub struct AccountFacts {
     /// Requests that the client sent.
     pub requests: u64,
-    /// Of those, the ones with one attempt whose response came back.
+    /// Requests with one attempt whose response came back.
     pub delivered: u64,
     /// Client errors that an outage excuses.
     pub excused: u64,
@@ -49,17 +49,17 @@ pub struct UnrecordedResponses {
 pub struct Losses {
     /// How many requests had no response.
     pub requests: u64,
-    /// Of those, the ones that an outage excuses: in its time, and of a backend that it hit.
+    /// Requests that an outage excuses: in its time, and of a backend that it hit.
     pub excused: u64,
     /// Requests that were sent, all together.
     pub of: u64,
-    /// Of those, the ones that backends refused before they did anything with them (REFUSED_STREAM, or a GOAWAY that leaves them out).
+    /// Requests without a response that backends refused before they did anything with them (REFUSED_STREAM, or a GOAWAY that leaves them out).
     #[serde(default)]
     pub unprocessed: u64,
-    /// Of those, the ones that backends had begun and not finished: nobody knows whether they were executed.
+    /// Requests without a response that backends had begun and not finished: nobody knows whether they were executed.
     #[serde(default)]
     pub unfinished: u64,
-    /// Of those, the ones for which the client waited until its own timeout, or until the deadline of the call.
+    /// Requests for whose response the client waited until its own timeout, or until the deadline of the call.
     #[serde(default)]
     pub timed_out: u64,
 }
@@ -70,11 +70,11 @@ pub struct Losses {
 pub struct TruncatedResponses {
     /// How many.
     pub requests: u64,
-    /// Of those, the ones that an outage excuses: in its time, and of a backend that it hit.
+    /// Responses that an outage excuses: in its time, and of a backend that it hit.
     pub excused: u64,
     /// Requests that were sent, all together.
     pub of: u64,
-    /// Of those, the ones that ended too early at their backend already, and where, by backend.
+    /// Responses that ended too early at their backend already, and where, by backend.
     #[serde(default)]
     pub at_backend: BTreeMap<String, u64>,
 }
@@ -85,7 +85,7 @@ pub struct TruncatedResponses {
 pub struct OwnResponses {
     /// How many requests got one.
     pub requests: u64,
-    /// Of those, the ones that an outage excuses.
+    /// Responses that an outage excuses.
     pub excused: u64,
     /// Requests that were sent, all together.
     pub of: u64,
@@ -93,9 +93,9 @@ pub struct OwnResponses {
     #[serde(with = "by_number")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<u16, u64>"))]
     pub statuses: BTreeMap<u16, u64>,
-    /// Of those, the ones that a backend had received, and did not refuse before it did anything.
+    /// Requests that a backend had received, and did not refuse before it did anything, though the balancer itself responded.
     pub received: u64,
-    /// Of those, the ones that backends refused before they did anything with them.
+    /// Requests that backends refused before they did anything with them, and to which the balancer itself responded.
     #[serde(default)]
     pub unprocessed: u64,
 }
@@ -115,7 +115,7 @@ impl OwnResponses {
 pub struct BackendStatuses {
     /// How many requests got one that is not expected.
     pub requests: u64,
-    /// Of those, the ones that an outage excuses.
+    /// Responses that an outage excuses.
     pub excused: u64,
     /// Requests that were sent, all together.
     pub of: u64,
@@ -152,11 +152,11 @@ pub struct RetriedRequests {
     pub requests: u64,
     /// Requests that were sent, all together.
     pub of: u64,
-    /// Of those, the ones that got an error all the same.
+    /// Retried requests that got an error all the same.
     pub failed: u64,
-    /// Of those, the ones that were retried at the backend that had just failed.
+    /// Requests that were retried at the backend that had just failed.
     pub same_backend: u64,
-    /// Of those, the ones whose first backend had begun to work: an application may have executed them twice.
+    /// Retried requests whose first backend had begun to work: an application may have executed them twice.
     pub begun: u64,
 }
 

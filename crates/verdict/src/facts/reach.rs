@@ -15,7 +15,7 @@ pub struct ReachFacts {
     pub excluded: Vec<String>,
     /// Of the expected ones, those that got nothing.
     pub missed: Vec<String>,
-    /// Of those that got nothing, the ones that had failed earlier in the run: the balancer may avoid them.
+    /// Backends that got nothing and had failed earlier in the run: the balancer may avoid them.
     #[serde(default)]
     pub failed: Vec<String>,
     /// What was counted: requests or clients.

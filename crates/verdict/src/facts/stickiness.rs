@@ -15,12 +15,12 @@ pub struct StickinessFacts {
     /// Requests of the experiments besides, whose client, address or value had a backend before and kept it; 0 in a drill.
     #[serde(default)]
     pub stayed_before: u64,
-    /// Of the later requests, the ones that went to another backend.
+    /// Later requests that went to another backend than their client's first.
     pub left: u64,
-    /// Of these, the ones whose backend was there at that time: it went on getting requests.
+    /// Requests that left a backend which was there at that time: it went on getting requests.
     #[serde(default)]
     pub left_alive: u64,
-    /// Of these, the ones whose backend got nothing any more.
+    /// Requests that left a backend which got nothing any more.
     #[serde(default)]
     pub left_gone: u64,
     /// Clients that left their backend while it went on getting requests.

@@ -21,11 +21,11 @@ pub struct Summary {
     pub ended: u64,
     /// Events that backends wrote.
     pub written: u64,
-    /// How many of those reached the client.
+    /// Events of backends that reached the client.
     pub came: u64,
     /// Messages that the client sent.
     pub sent: u64,
-    /// Of those the ones that backends echoed and that came back.
+    /// Messages of the client that backends echoed and that came back.
     pub echoed: u64,
     /// From the moment at which a backend wrote an event until the client had it; null without events.
     pub delay: Option<Delay>,
@@ -107,11 +107,11 @@ pub struct Cuts {
     pub websockets: bool,
     /// How many, excused ones left out.
     pub streams: u64,
-    /// Of those the ones that the balancer ended: the backend saw the other side go.
+    /// Streams that the balancer ended too early: the backend saw the other side go.
     pub by_balancer: u64,
-    /// Of those the ones that the backend ended itself.
+    /// Streams that the backend itself ended too early.
     pub by_backend: u64,
-    /// Of those the ones that were closed with a close frame that no backend sent, by code.
+    /// Streams that were closed with a close frame that no backend sent, by code.
     #[serde(with = "super::by_number")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<u16, u64>"))]
     pub closed: BTreeMap<u16, u64>,
@@ -125,7 +125,7 @@ pub struct Cuts {
     pub age: (f64, f64),
     /// Seconds that they had been silent: the least and the most.
     pub idle: (f64, f64),
-    /// Of those the ones that ended within two seconds after a step of the scenario.
+    /// Streams that ended too early within two seconds after a step of the scenario.
     pub at_step: u64,
     /// Streams that resumed one that was cut, and missed nothing in between.
     pub resumed: u64,

@@ -40,9 +40,9 @@ pub struct Trial {
     pub backend: String,
     /// Requests that were sent to the balancer meanwhile.
     pub sent: u64,
-    /// Of them, those that arrived at that backend on connections with that certificate.
+    /// Requests that arrived at that backend on connections with that certificate.
     pub arrived: u64,
-    /// Of them, those to which no backend responded.
+    /// Requests to which no backend responded meanwhile.
     pub failed: u64,
     /// The backend's share of the sample, 0 to 1.
     pub share: f64,

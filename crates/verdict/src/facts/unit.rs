@@ -27,7 +27,7 @@ pub struct UnitFacts {
     pub connections: u64,
     /// Requests on connections that carried more than one.
     pub requests: u64,
-    /// Of these connections those that met several backends.
+    /// Connections whose requests reached several backends.
     pub several: u64,
     /// Requests of the busiest connection.
     pub busiest: u64,

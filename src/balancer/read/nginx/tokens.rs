@@ -7,7 +7,6 @@ use crate::balancer::read::configuration::ConfigFile;
 /// What is wrong with a configuration, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Wrong {
-    /// The name of that file.
     pub(crate) file: String,
     /// Number of the line, from 1.
     pub(crate) line: usize,
