@@ -213,6 +213,13 @@ pub enum Witness {
         /// Names; null where none got the request.
         backends: Vec<Option<String>>,
     },
+    /// Requests on one connection of the client.
+    Connection {
+        /// Number of the connection in the check.
+        number: u32,
+        /// Some of its requests, in order.
+        requests: Vec<RequestWitness>,
+    },
     /// A client that left its backend.
     Moved {
         /// Number of the client in the check.

@@ -14,20 +14,27 @@ pub(crate) fn describe(witness: &Witness) -> EvidenceLine {
             let names: Vec<&str> = backends.iter().map(|name| name.as_deref().unwrap_or("–")).collect();
             EvidenceLine::of(format!("requests from {first} on: {}", names.join(" ")))
         }
+        Witness::Connection { number, requests } => {
+            EvidenceLine { line: format!("connection {number}:"), parts: requests.iter().map(destination).collect() }
+        }
         Witness::Moved { client, first, moved, proof } => {
-            let of = |label: &str, it: &RequestWitness| {
-                let status = it.client.status.unwrap_or_default();
-                let backend = it.client.backend.as_deref().unwrap_or("?");
-                format!("{label}request {}{}: {status} from {backend}", it.number, when(it.at))
-            };
             let backend = first.client.backend.as_deref().unwrap_or("?");
             let proof = proof.as_ref().map_or_else(
                 || format!("no later request at {backend} shows that it was there"),
-                |it| of(&format!("{backend} was there: "), it),
+                |it| format!("{backend} was there: {}", destination(it)),
             );
-            EvidenceLine { line: format!("client {client}:"), parts: vec![of("", first), of("then ", moved), proof] }
+            let parts = vec![destination(first), format!("then {}", destination(moved)), proof];
+            EvidenceLine { line: format!("client {client}:"), parts }
         }
     }
+}
+
+/// Where a request went, and no more. What the client got names no backend where its trailers were lost.
+fn destination(request: &RequestWitness) -> String {
+    let status = request.client.status.unwrap_or_default();
+    let recorded = || request.attempts.first().map(|it| it.backend.as_str());
+    let backend = request.client.backend.as_deref().or_else(recorded).unwrap_or("?");
+    format!("request {}{}: {status} from {backend}", request.number, when(request.at))
 }
 
 fn request(request: &RequestWitness) -> EvidenceLine {

@@ -38,13 +38,13 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         (Some(unit), Some(required)) if unit == required => Level::Pass,
         (Some(_), Some(_)) => Level::Fail,
     };
-    let busiest = seen.kept().max_by_key(|it| it.requests);
+    let busiest = seen.kept().map(|(_, it)| it).max_by_key(|it| it.requests);
     let facts = UnitFacts {
         unit,
         required: required.map(|required| Requirement::Per(required).to_string()),
         connections: seen.kept().count() as u64,
-        requests: seen.kept().map(|it| it.requests).sum(),
-        several: seen.kept().filter(|it| it.has_several()).count() as u64,
+        requests: seen.kept().map(|(_, it)| it.requests).sum(),
+        several: seen.kept().filter(|(_, it)| it.has_several()).count() as u64,
         busiest: busiest.map_or(0, |it| it.requests),
         busiest_met: busiest.map_or(0, |it| it.met.len() as u64),
         backends: seen.backends() as u64,
@@ -52,12 +52,17 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         unknown,
     };
     let witness = match unit {
-        Some(BalancingUnit::Request) => seen.returned().map(|it| it.to_vec()).unwrap_or_default(),
+        Some(BalancingUnit::Request) => seen.returned().into_iter().collect(),
         Some(BalancingUnit::Connection) => seen.two_connections(),
         None => Vec::new(),
     };
-    let shown: Vec<Witness> = case.witnesses(&witness);
+    let shown = witness.iter().map(|(number, requests)| connection(case, *number, requests)).collect();
     Some(Finding::new(level, finding::Facts::Unit(facts)).shown_by(shown))
+}
+
+fn connection(case: &Case, number: u32, sequences: &[u32]) -> Witness {
+    let entries = sequences.iter().filter_map(|sequence| case.ledger.entry(*sequence));
+    Witness::Connection { number, requests: entries.map(|entry| case.witness(&entry)).collect() }
 }
 
 /// The connections of the client, by number.
@@ -147,28 +152,28 @@ impl ConnectionsSeen {
         ConnectionsSeen { by_number: seen, any_kept: kept.contains(&true) }
     }
 
-    /// Connections that carried several requests.
-    fn kept(&self) -> impl Iterator<Item = &ConnectionSeen> {
-        self.by_number.values().filter(|it| it.requests > 1)
+    /// Connections that carried several requests, with their numbers.
+    fn kept(&self) -> impl Iterator<Item = (u32, &ConnectionSeen)> {
+        self.by_number.iter().filter(|(_, it)| it.requests > 1).map(|(number, it)| (*number, it))
     }
 
     fn backends(&self) -> usize {
-        let mut met: Vec<Backend> = self.kept().flat_map(|it| it.met.iter().copied()).collect();
+        let mut met: Vec<Backend> = self.kept().flat_map(|(_, it)| it.met.iter().copied()).collect();
         met.sort_unstable();
         met.dedup();
         met.len()
     }
 
     /// Three requests on one connection: a backend, another one, and the first again.
-    fn returned(&self) -> Option<[u32; 3]> {
-        self.kept().find_map(|it| Some([it.began?.0, it.left?.0, it.back?]))
+    fn returned(&self) -> Option<(u32, Vec<u32>)> {
+        self.kept().find_map(|(number, it)| Some((number, vec![it.began?.0, it.left?.0, it.back?])))
     }
 
     /// Two requests on each of two connections, which met different backends.
-    fn two_connections(&self) -> Vec<u32> {
+    fn two_connections(&self) -> Vec<(u32, Vec<u32>)> {
         let Some(one) = self.kept().next() else { return Vec::new() };
-        let other = self.kept().find(|it| it.met != one.met);
-        std::iter::once(one).chain(other).flat_map(|it| it.first.iter().copied()).collect()
+        let other = self.kept().find(|(_, it)| it.met != one.1.met);
+        std::iter::once(one).chain(other).map(|(number, it)| (number, it.first.clone())).collect()
     }
 
     fn conclude(&self, case: &Case) -> (Option<BalancingUnit>, Option<UnknownUnit>, Option<f64>) {
@@ -179,7 +184,7 @@ impl ConnectionsSeen {
         if self.kept().next().is_none() {
             return unknown(if self.any_kept { UnknownUnit::NoneCounts } else { UnknownUnit::NotKept });
         }
-        if self.kept().any(ConnectionSeen::has_several) {
+        if self.kept().any(|(_, it)| it.has_several()) {
             return unknown(UnknownUnit::Moved);
         }
         if self.backends() < 2 {
@@ -269,14 +274,8 @@ mod tests {
         let rotation = trial((0..9).map(|turn| (0, turn % 3)));
         assert_eq!(unit(&rotation), Ok(BalancingUnit::Request));
         let found = rotation.judge_by(judge).unwrap();
-        let numbers: Vec<u32> = found
-            .witness
-            .iter()
-            .map(|witness| match witness {
-                Witness::Request(request) => request.number,
-                other => panic!("{other:?}"),
-            })
-            .collect();
+        let [Witness::Connection { number: 0, requests }] = found.witness.as_slice() else { panic!("{found:?}") };
+        let numbers: Vec<u32> = requests.iter().map(|request| request.number).collect();
         assert_eq!((found.level, numbers), (Level::Pass, vec![0, 1, 3]));
     }
 
