@@ -4,7 +4,7 @@ use super::Algorithm;
 use super::evidence::{Evidence, Key, Missing, SkipReason, backends};
 use super::inference::Inference;
 use super::load::LoadEffect;
-use super::order::{OrderPattern, evenness, is_clumped};
+use super::order::{OrderPattern, Recurrence, evenness, recurrence};
 use super::result::{ExperimentFacts, OrderFacts, SPREADING, name};
 use crate::observation::Backend;
 
@@ -62,7 +62,14 @@ impl Evidence {
         let order = OrderPattern::of(&backends(&self.fresh));
         let mut sent = self.fresh.clone();
         sent.sort_by_key(|pick| pick.sequence);
-        if order == OrderPattern::Chance && is_clumped(&backends(&sent)) { OrderPattern::Clumped } else { order }
+        if order != OrderPattern::Chance {
+            return order;
+        }
+        match recurrence(&backends(&sent)) {
+            None => OrderPattern::Chance,
+            Some(Recurrence::AfterOthers) => OrderPattern::Unclear,
+            Some(Recurrence::Bursts) => OrderPattern::Clumped,
+        }
     }
 
     /// All fresh connections went to one backend: what does it key on?

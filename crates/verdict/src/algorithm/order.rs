@@ -219,20 +219,42 @@ pub fn regular(places: &[usize]) -> Option<usize> {
     is_regular.then_some(mostly)
 }
 
-/// Whether the same backend comes again, a few requests later, more often than independent draws would give it: in bursts.
+/// Whether the same backend comes again, at once or a few requests later, more often than independent draws would give it: in bursts.
 pub fn is_clumped(sequence: &[Backend]) -> bool {
+    recurrence(sequence) == Some(Recurrence::Bursts)
+}
+
+/// How a backend comes again where draws would not give that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Recurrence {
+    Bursts,
+    /// Others have their turn first, as where some requests of a rotation go elsewhere by chance.
+    AfterOthers,
+}
+
+/// None where the same backend is at no distance more frequent than draws would give it.
+pub(super) fn recurrence(sequence: &[Backend]) -> Option<Recurrence> {
     const LAGS: usize = 4;
     let n = sequence.len() as f64;
     let shares: Vec<f64> = counts(sequence).into_iter().map(|(_, count)| f64::from(count) / n).collect();
+    if sequence.len() < 60 || shares.iter().any(|share| share * n < 8.0) {
+        return None;
+    }
     let power = |exponent: i32| shares.iter().map(|share| share.powi(exponent)).sum::<f64>();
     let (same, thrice) = (power(2), power(3));
     // Pairs that have a request in common are not independent unless shares are even.
     let variance = same * (1.0 - same) + 2.0 * (thrice - same * same);
-    (1..=LAGS.min(sequence.len() / 8)).any(|lag| {
+    let beyond = |lag: usize| {
         let pairs = n - lag as f64;
         let again = sequence.iter().zip(&sequence[lag..]).filter(|(a, b)| a == b).count() as f64;
-        let rare = shares.iter().any(|share| share * n < 8.0);
-        sequence.len() >= 60 && !rare && again - same * pairs > 6.5 * (variance * pairs).sqrt()
+        (again - same * pairs) / (variance * pairs).sqrt()
+    };
+    let mut unlike = (1..=LAGS.min(sequence.len() / 8)).map(beyond).filter(|beyond| beyond.abs() > 6.5).peekable();
+    let is_rare_at_first = unlike.peek().is_some_and(|first| *first < 0.0);
+    unlike.any(|beyond| beyond > 0.0).then_some(if is_rare_at_first {
+        Recurrence::AfterOthers
+    } else {
+        Recurrence::Bursts
     })
 }
 
@@ -434,6 +456,18 @@ mod tests {
             bursts.extend(vec![Backend(turn % 3); 5 + (draw() % 11) as usize]);
         }
         assert!(is_clumped(&bursts));
+        // A rotation of two of which chance sends a tenth to a third one: the same comes again after others.
+        let mut turn = 0;
+        let mut canary = || {
+            if draw() % 10 == 0 {
+                Backend(2)
+            } else {
+                turn += 1;
+                Backend(turn % 2)
+            }
+        };
+        let canary: Vec<Backend> = (0..600).map(|_| canary()).collect();
+        assert_eq!(recurrence(&canary), Some(Recurrence::AfterOthers));
         assert_eq!(OrderPattern::of(&[Backend(3); 50]), OrderPattern::One(Backend(3)));
     }
 }
