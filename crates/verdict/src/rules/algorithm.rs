@@ -12,12 +12,17 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let names = &case.names[..case.backends];
     // With one backend there is nothing to find out.
     let takers = names.iter().filter(|name| case.expectations.takes_part(name)).count();
-    // Of two backends both are drawn, and the less loaded of them is the one with least connections.
-    let is_same = |kind: Algorithm| {
-        kind == expected || takers == 2 && (kind, expected) == (Algorithm::LeastConnections, Algorithm::TwoChoices)
+    // Of two backends both are drawn, and the less loaded of them is the one with least connections. Draws that may be of one backend
+    // pick a busy one too, and are not seen as least connections.
+    let is_same = |kind: Algorithm| match (kind, expected) {
+        (Algorithm::LeastConnections, Algorithm::TwoChoices) => takers == 2,
+        (Algorithm::TwoChoices, Algorithm::LeastConnections) => {
+            takers == 2 && seen.kind == Some(Algorithm::LeastConnections)
+        }
+        _ => kind == expected,
     };
     let level = match seen.certain() {
-        Some(kind) if is_same(kind) => Level::Pass,
+        _ if seen.kind.is_some() && seen.candidates().into_iter().all(is_same) => Level::Pass,
         _ if seen.untried.contains(&expected) => Level::Inconclusive,
         Some(_) if takers > 1 => Level::Fail,
         Some(_) => Level::Inconclusive,
@@ -81,6 +86,17 @@ mod tests {
         assert_eq!(level(3, TwoChoices, LeastConnections), Level::Fail);
         // Two draws may be of one backend, and least connections never are.
         assert_eq!(level(2, LeastConnections, TwoChoices), Level::Fail);
+        // No busy backend was picked, and nothing else tells the two apart.
+        for (backends, expected, then) in [
+            (2, LeastConnections, Level::Pass),
+            (2, TwoChoices, Level::Pass),
+            (2, RoundRobin, Level::Fail),
+            (3, LeastConnections, Level::Inconclusive),
+        ] {
+            let mut trial = RuleTrial::of(backends, Some(LeastConnections));
+            (trial.inference.or, trial.expectations.algorithm) = (vec![TwoChoices], Some(expected));
+            assert_eq!(trial.judge_by(|case| judge(case).unwrap().level), then, "{backends} {expected:?}");
+        }
     }
 
     #[test]
