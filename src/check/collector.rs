@@ -19,7 +19,7 @@ use verdict::clocks::{Clock, HostClock};
 use verdict::facts::tls;
 use verdict::grpc::status_of_call;
 use verdict::ledger::WayNumber;
-use verdict::ledger::{Arrival, UNNUMBERED};
+use verdict::ledger::{Arrival, OF_ANOTHER_CHECK, UNNUMBERED, is_numbered};
 use verdict::notes::Note;
 use verdict::observation::Backend;
 use verdict::report::NotCounted;
@@ -311,19 +311,20 @@ impl Collector {
             return;
         };
         let sequence = match record.request {
-            Some(request) if request.run == self.run => u32::try_from(request.sequence).unwrap_or(UNNUMBERED - 1),
-            Some(_) | None => UNNUMBERED,
+            Some(request) if request.run == self.run => u32::try_from(request.sequence).unwrap_or(OF_ANOTHER_CHECK - 1),
+            Some(_) => OF_ANOTHER_CHECK,
+            None => UNNUMBERED,
         };
         let Some(backend) = self.fleets.hosts[host].places.get(&record.generator).map(|place| Backend(*place)) else {
             // Of a backend that its fleet has not reported.
             return;
         };
         let way = self.describe(host, record, sequence, backend);
-        if sequence != UNNUMBERED {
+        if is_numbered(sequence) {
             self.count_tls(record);
             self.changes.upstream.see(backend, record.connection, record.received, record.responded);
         }
-        if sequence == UNNUMBERED && self.unnumbered.len() >= MOST_UNNUMBERED {
+        if !is_numbered(sequence) && self.unnumbered.len() >= MOST_UNNUMBERED {
             self.not_counted.others += 1;
             return;
         }
@@ -343,7 +344,7 @@ impl Collector {
             let (began, ended) = (record.received, record.responded);
             self.lived.push(Lived { answer: answer.0, backend, began, ended, end: record.outcome, life });
         }
-        let list = if sequence == UNNUMBERED { &mut self.unnumbered } else { &mut self.arrivals };
+        let list = if !is_numbered(sequence) { &mut self.unnumbered } else { &mut self.arrivals };
         list.push(arrival);
     }
 
@@ -372,7 +373,7 @@ impl Collector {
             rewrite(forwarded_for, &arrived.forwarded_for);
             *of = Some((arrived.host, arrived.forwarded_for));
         }
-        let is_other = sequence == UNNUMBERED || !arrived.differences.is_empty();
+        let is_other = !is_numbered(sequence) || !arrived.differences.is_empty();
         if is_other {
             rewrite(method, &record.method);
             rewrite(target, &record.path);
@@ -384,7 +385,8 @@ impl Collector {
             }
         }
         let request = ArrivedRequest {
-            sequence: (sequence != UNNUMBERED).then_some(sequence),
+            sequence: is_numbered(sequence).then_some(sequence),
+            of_another_check: sequence == OF_ANOTHER_CHECK,
             received,
             backend,
             method,
@@ -399,10 +401,10 @@ impl Collector {
             body: record.arrived.body,
         };
         match &record.refusal {
-            Some(refusal) if sequence != UNNUMBERED => self.changes.see_refused(&refusal.to_string()),
+            Some(refusal) if is_numbered(sequence) => self.changes.see_refused(&refusal.to_string()),
             // Whose it was is known when its response has been joined, if ever.
             Some(_) => {}
-            None if sequence != UNNUMBERED => return self.changes.see(&request),
+            None if is_numbered(sequence) => return self.changes.see(&request),
             None => self.others.see(&request),
         }
         WayNumber::default()

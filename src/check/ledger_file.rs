@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::error::Problem;
 use crate::wire::{Calendar, Moment};
-use verdict::ledger::{Arrival, Entry, Ledger, UNNUMBERED};
+use verdict::ledger::{Arrival, Entry, Ledger, is_numbered};
 use verdict::observation::Backend;
 
 /// Of a request: what the client saw, and what became of it.
@@ -192,7 +192,7 @@ impl Rows<'_> {
         let (check, nobody) = (ByteArray::from(self.origin.check), ByteArray::from("?"));
         let half_width = |backend: Backend| self.ledger.half_width(backend).as_secs_f64();
         column::<ByteArrayType>(group, rows.iter().map(|_| check.clone()))?;
-        let request = |it: &Arrival| (it.sequence != UNNUMBERED).then_some(i64::from(it.sequence));
+        let request = |it: &Arrival| is_numbered(it.sequence).then_some(i64::from(it.sequence));
         optional::<Int64Type>(group, arrived().map(request))?;
         column::<Int32Type>(group, rows.iter().map(|row| row.number))?;
         column::<ByteArrayType>(group, arrived().map(|it| self.name(it.backend).unwrap_or_else(|| nobody.clone())))?;

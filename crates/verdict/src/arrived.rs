@@ -13,6 +13,8 @@ use crate::upstream::UpstreamConnections;
 pub struct ArrivedRequest<'a> {
     /// Of the request in the run; none for requests of others.
     pub sequence: Option<u32>,
+    /// Whether it came with the id of another check.
+    pub of_another_check: bool,
     /// When its head had been read.
     pub received: Moment,
     /// The backend that received it.
@@ -266,6 +268,8 @@ pub struct OtherRequests {
 pub struct OtherKind {
     /// The other end of their connections, without ports.
     pub peer: String,
+    /// Whether they came with ids of another check.
+    pub of_another_check: bool,
     /// Empty if the backend could not read them.
     pub method: String,
     /// Path and query.
@@ -288,6 +292,7 @@ impl OtherRequests {
     pub fn see(&mut self, request: &ArrivedRequest) {
         let is_alike = |kind: &OtherKind| {
             kind.body_length == request.body.length
+                && kind.of_another_check == request.of_another_check
                 && kind.method == request.method
                 && kind.target == request.target
                 && kind.peer == request.peer
@@ -301,6 +306,7 @@ impl OtherRequests {
             }
             None if self.kinds.len() < KINDS => self.kinds.push(OtherKind {
                 peer: request.peer.to_owned(),
+                of_another_check: request.of_another_check,
                 method: request.method.to_owned(),
                 target: request.target.to_owned(),
                 body_length: request.body.length,
@@ -327,6 +333,7 @@ mod tests {
         notes.add(Note::Compared);
         ArrivedRequest {
             sequence: Some(sequence),
+            of_another_check: false,
             received: Moment(u64::from(sequence)),
             backend: Backend(1),
             method: "GET",

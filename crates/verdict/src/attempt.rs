@@ -48,7 +48,8 @@ pub struct Arrival {
     pub received: Moment,
     /// The id of its response; nil if it has none.
     pub response: Uuid,
-    /// Number of the request in the run; [`crate::ledger::UNNUMBERED`] if it came without its id.
+    /// Number of the request in the run; [`crate::ledger::UNNUMBERED`] if it came without its id, and
+    /// [`crate::ledger::OF_ANOTHER_CHECK`] with that of another check.
     pub sequence: u32,
     /// From there until the response had been written, in tenths of a microsecond.
     pub took: u32,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::Moment;
-use crate::ledger::{Arrival, UNNUMBERED};
+use crate::ledger::{Arrival, is_numbered};
 use crate::observation::{Backend, Observation};
 
 /// Nanoseconds of which two clocks drift apart by one at most: the kernel slews each by 500 ppm at most (`adjtimex(2)`).
@@ -183,7 +183,7 @@ pub struct Responses<'a> {
 impl<'a> Responses<'a> {
     /// Finds observations by the id of their response where an attempt has no number.
     pub fn of(observations: &'a [Observation], arrivals: &[Arrival]) -> Responses<'a> {
-        let is_needed = arrivals.iter().any(|arrival| arrival.sequence == UNNUMBERED && !arrival.response.is_nil());
+        let is_needed = arrivals.iter().any(|arrival| !is_numbered(arrival.sequence) && !arrival.response.is_nil());
         let known = observations.iter().enumerate().filter(|(_, it)| is_needed && !it.response.is_nil());
         Responses { observations, stripped: known.map(|(place, it)| (it.response, place)).collect() }
     }
@@ -196,7 +196,7 @@ impl<'a> Responses<'a> {
     /// Place of the observation to which this attempt's response belongs.
     pub fn place(&self, arrival: &Arrival) -> Option<usize> {
         let place = match arrival.sequence {
-            UNNUMBERED => self.stripped.get(&arrival.response).copied()?,
+            sequence if !is_numbered(sequence) => self.stripped.get(&arrival.response).copied()?,
             sequence => sequence as usize,
         };
         let observation = self.observations.get(place)?;
@@ -308,7 +308,7 @@ mod tests {
         };
         // An attempt whose response nobody got is no bound.
         let other = Arrival { response: Uuid::from_u128(99), received: Moment(0), ..arrival(0, 0, 0) };
-        let arrivals = [arrival(0, 0, 0), arrival(1, UNNUMBERED, 1), other];
+        let arrivals = [arrival(0, 0, 0), arrival(1, crate::ledger::UNNUMBERED, 1), other];
         let mut clocks = vec![HostClock::default(); 3];
         read(&observations, &arrivals, &mut clocks, |backend| usize::from(backend.0));
         assert_eq!(

@@ -13,6 +13,14 @@ use crate::{Moment, ResponseId, subrequests};
 /// The sequence of a request whose id did not reach the backend.
 pub const UNNUMBERED: u32 = u32::MAX;
 
+/// The sequence of a request that came with the id of another check.
+pub const OF_ANOTHER_CHECK: u32 = u32::MAX - 1;
+
+/// Whether that is the number of a request of the run.
+pub const fn is_numbered(sequence: u32) -> bool {
+    sequence < OF_ANOTHER_CHECK
+}
+
 /// Observations joined to records.
 pub struct Ledger {
     observations: Vec<Observation>,
@@ -27,6 +35,8 @@ pub struct Ledger {
     subrequests: Vec<Arrival>,
     /// Arrivals that are no attempt of a request of this run, by time.
     others: Vec<Arrival>,
+    /// Requests that arrived without their id, and are known by their responses: in order.
+    unidentified: Vec<u32>,
     /// Times of which some backend's records are missing.
     unrecorded: Vec<(Moment, Moment)>,
     /// How far times of records are known, by the place of their backend; empty if all have the client's clock.
@@ -139,12 +149,12 @@ fn own<'a>(observation: &Observation, attempts: &'a [Arrival]) -> Option<&'a Arr
 impl Ledger {
     /// Joins both ends. Every observation becomes one entry; arrivals that no observation explains are counted beside.
     pub fn join(observations: Vec<Observation>, mut arrivals: Vec<Arrival>, records: BackendRecords) -> Ledger {
-        let unassigned = assign_by_answer(&observations, &mut arrivals);
+        let (unidentified, unassigned) = assign_by_answer(&observations, &mut arrivals);
         arrivals.sort_unstable_by_key(|arrival| (arrival.sequence, arrival.received));
         let sent = arrivals.partition_point(|arrival| (arrival.sequence as usize) < observations.len());
         let mut others = arrivals.split_off(sent);
         let beyond = others.len() as u64;
-        others.retain(|arrival| arrival.sequence == UNNUMBERED);
+        others.retain(|arrival| !is_numbered(arrival.sequence));
         let subrequests = subrequests::take(&observations, &mut arrivals);
         let mut ledger = Ledger {
             observations,
@@ -154,6 +164,7 @@ impl Ledger {
             owners: HashMap::new(),
             mirrors: Vec::new(),
             others,
+            unidentified,
             unrecorded: Vec::new(),
             clocks: Vec::new(),
             unexplained: beyond - unassigned,
@@ -228,6 +239,11 @@ impl Ledger {
     /// their id.
     pub fn others(&self) -> &[Arrival] {
         &self.others
+    }
+
+    /// Requests that arrived without their id, and are known by their responses: in order.
+    pub fn unidentified(&self) -> &[u32] {
+        &self.unidentified
     }
 
     /// All observations, in the order in which they were sent.
@@ -329,6 +345,10 @@ impl Ledger {
     fn outcome_of_answered(&self, observation: &Observation, attempts: &[Arrival]) -> Outcome {
         let Some(answer) = observation.response_id() else {
             return match (observation.backend.is_known(), attempts) {
+                // Not even its head came whole: whose it was cannot be read.
+                (false, _) if observation.status == 0 && observation.outcome == ClientOutcome::Truncated => {
+                    Outcome::Truncated
+                }
                 // The id was stripped; the backend's name is all there is to go by.
                 (true, [only]) if only.backend == observation.backend => Outcome::Delivered,
                 (true, _) => Outcome::Unrecorded,
@@ -388,21 +408,31 @@ fn outcome_without_records(observation: &Observation) -> Outcome {
     }
 }
 
-/// Arrivals that came without the request's id are those of the request that got their response. Returns how many nobody got.
-fn assign_by_answer(observations: &[Observation], arrivals: &mut [Arrival]) -> u64 {
-    if arrivals.iter().all(|arrival| arrival.sequence != UNNUMBERED) {
-        return 0;
+/// Arrivals that came without the request's id are those of the request that got their response. Returns these requests, in order, and
+/// how many arrivals nobody's response explains.
+fn assign_by_answer(observations: &[Observation], arrivals: &mut [Arrival]) -> (Vec<u32>, u64) {
+    if arrivals.iter().all(|arrival| is_numbered(arrival.sequence)) {
+        return (Vec::new(), 0);
     }
     let by_answer: HashMap<Uuid, u32> = (0u32..)
         .zip(observations)
         .filter_map(|(sequence, observation)| Some((observation.response_id()?.0, sequence)))
         .collect();
+    // Whose own request arrived got somebody else's response.
+    let of_checks = arrivals.iter().any(|arrival| arrival.sequence == OF_ANOTHER_CHECK);
+    let arrived: HashSet<u32> = arrivals.iter().filter(|_| of_checks).map(|arrival| arrival.sequence).collect();
+    let mut assigned = Vec::new();
     let mut unassigned = 0;
-    for arrival in arrivals.iter_mut().filter(|arrival| arrival.sequence == UNNUMBERED) {
-        match by_answer.get(&arrival.response) {
-            Some(sequence) => arrival.sequence = *sequence,
+    for arrival in arrivals.iter_mut().filter(|arrival| !is_numbered(arrival.sequence)) {
+        match by_answer.get(&arrival.response).filter(|sequence| !arrived.contains(sequence)) {
+            Some(sequence) => {
+                arrival.sequence = *sequence;
+                assigned.push(*sequence);
+            }
             None => unassigned += 1,
         }
     }
-    unassigned
+    assigned.sort_unstable();
+    assigned.dedup();
+    (assigned, unassigned)
 }

@@ -24,7 +24,8 @@ pub struct CopyFacts {
 
 pub(crate) const COPIES: RuleDescription = RuleDescription {
     requires: "no copy of a request reaches a backend without the request's id",
-    sound: "by construction on a fleet that the check started, for requests that no health check looks like; elsewhere it fails only \
-            if 95 % of 50 requests or more have one such request each in their time, and hardly any is left over",
+    sound: "by construction, and it fails only on a fleet that the check started: of others' requests that no health check looks \
+            like, or of one for each of 95 % of 50 requests or more in its time with hardly any left over; elsewhere both are \
+            inconclusive",
     source: Some("RFC 9110 §9.2.2"),
 };

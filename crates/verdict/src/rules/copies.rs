@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::Moment;
 use crate::facts::copies::CopyFacts;
 use crate::finding::{self, Finding, Level};
-use crate::ledger::{Arrival, BackendRecords};
+use crate::ledger::{Arrival, BackendRecords, UNNUMBERED};
 use crate::request::RequestPart;
 use crate::rules::case::Case;
 
@@ -19,23 +19,33 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         return None;
     }
     let kind = alike(case)?;
-    let arrived: Vec<&Arrival> = case.ledger.others().iter().collect();
     let entries = case.ledger.entries().filter(|entry| case.judged.includes(entry) && !entry.attempts.is_empty());
     let spans: Vec<(Moment, Moment)> =
         entries.map(|entry| (entry.observation.sent(), entry.observation.ended.after(LATE))).collect();
+    // What arrived without an id before is the warm-up's, if the balancer takes ids away.
+    let takes_ids = !case.ledger.unidentified().is_empty();
+    let begin = spans.iter().map(|(sent, _)| *sent).min().filter(|_| takes_ids).unwrap_or_default();
+    let arrived: Vec<&Arrival> =
+        case.ledger.others().iter().filter(|it| it.sequence == UNNUMBERED && it.received >= begin).collect();
+    let alike = kind.count.min(arrived.len() as u64);
+    if alike == 0 {
+        return None;
+    }
     let (paired, of) = (count_paired(&spans, &arrived), spans.len() as u64);
     let one_to_one = of >= ENOUGH && paired * 100 >= of * 95 && arrived.len() as u64 * 100 <= of * 115;
     // A health check may look like a GET of the same path without a body, and nothing else does.
     let is_telling = !case.is_idempotent() || kind.body_length > 0;
-    let level = if one_to_one || (case.own_fleet && is_telling) {
+    // One of the check's own that lost its id and got no response looks like a copy.
+    let level = if case.own_fleet && (one_to_one || is_telling && !takes_ids) {
         Level::Fail
-    } else if is_telling {
+    } else if one_to_one || is_telling {
+        // Another client may be as fast as the check is, or keep its pace.
         Level::Inconclusive
     } else {
         Level::Note
     };
     let facts = CopyFacts {
-        alike: kind.count,
+        alike,
         paired,
         of,
         request: format!("{} {}", kind.method, kind.target),
@@ -45,7 +55,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     Some(Finding::new(level, finding::Facts::Copies(facts)))
 }
 
-/// The commonest kind of others' requests that looks like ours, as ours arrive.
+/// The commonest kind of others' requests that looks like ours, as ours arrive. What has the id of another check is that check's.
 fn alike<'a>(case: &'a Case) -> Option<&'a crate::arrived::OtherKind> {
     let arrives = |part: RequestPart, sent: &str| match case.changes.part(part) {
         Some(change) => change.arrived.counts.iter().map(|(text, _)| text.clone()).collect(),
@@ -59,7 +69,8 @@ fn alike<'a>(case: &'a Case) -> Option<&'a crate::arrived::OtherKind> {
     let lengths = arrives(RequestPart::BodyLength, &length.to_string());
     let is_ours = |kind: &&crate::arrived::OtherKind| {
         let (path, query) = kind.target.split_once('?').unwrap_or((kind.target.as_str(), ""));
-        methods.contains(&kind.method)
+        !kind.of_another_check
+            && methods.contains(&kind.method)
             && paths.iter().any(|it| it == path)
             && queries.iter().any(|it| it == query)
             && lengths.contains(&kind.body_length.to_string())
@@ -93,14 +104,34 @@ mod tests {
     use crate::rules::trial::RuleTrial;
 
     #[test]
-    fn a_copy_of_each_request_without_its_id_fails_on_any_fleet() {
-        let mut trial = RuleTrial::new();
-        (trial.sent.method, trial.sent.body, trial.fleet.is_own) = ("POST", Some(20), false);
-        for turn in 0..100 {
-            trial.delivered(turn % 3, 200);
-            trial.other((turn + 1) % 3);
+    fn a_copy_of_each_request_without_its_id_fails_where_nobody_else_can_send_it() {
+        for (is_own, method, body, level) in [
+            (true, "POST", Some(20), Level::Fail),
+            (true, "GET", None, Level::Fail),
+            (false, "POST", Some(20), Level::Inconclusive),
+            (false, "GET", None, Level::Inconclusive),
+        ] {
+            let mut trial = RuleTrial::new();
+            (trial.sent.method, trial.sent.body, trial.fleet.is_own) = (method, body, is_own);
+            for turn in 0..100 {
+                trial.delivered(turn % 3, 200);
+                trial.other((turn + 1) % 3);
+            }
+            assert_eq!(trial.level("copies"), Some(level), "{method}, own fleet: {is_own}");
         }
-        assert_eq!(trial.failures(), ["copies"]);
+    }
+
+    #[test]
+    fn requests_of_another_check_are_no_copies() {
+        for is_own in [true, false] {
+            let mut trial = RuleTrial::new();
+            (trial.sent.method, trial.sent.body, trial.fleet.is_own) = ("POST", Some(20), is_own);
+            for turn in 0..100 {
+                trial.delivered(turn % 3, 200);
+                trial.of_another_check((turn + 1) % 3);
+            }
+            assert_eq!(trial.level("copies"), None);
+        }
     }
 
     #[test]
@@ -111,6 +142,18 @@ mod tests {
             trial.healthy(300);
             trial.other(1);
             assert_eq!(trial.level("copies"), Some(level));
+        }
+    }
+
+    #[test]
+    fn requests_whose_ids_the_balancer_takes_away_are_no_copies() {
+        for every in [1, 20] {
+            let mut trial = RuleTrial::new();
+            (trial.sent.method, trial.sent.body, trial.fleet.is_own) = ("POST", Some(20), true);
+            for turn in 0..300 {
+                if turn % every == 0 { trial.delivered_without_id(turn % 3) } else { trial.delivered(turn % 3, 200) }
+            }
+            assert_eq!(trial.level("copies"), None, "one of {every}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::facts::requests::{Extent, Intact, PathChange, RequestChange};
 use crate::finding::{Facts, Finding, Level};
+use crate::id::REQUEST_HEADER;
 use crate::ledger::{Arrival, BackendRecords};
 use crate::request::{Differences, RequestPart};
 use crate::rules::case::Case;
@@ -22,6 +23,7 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
     findings.extend(host(case));
     findings.extend(body(case));
     findings.extend(fields(case));
+    findings.extend(request_id(case));
     let expects =
         case.expectations.required.iter().filter(|it| is_of_the_request(it) && **it != Requirement::ClientAddress);
     let changed = findings.iter().any(|finding| finding.level == Level::Fail);
@@ -275,6 +277,32 @@ fn fields(case: &Case) -> Option<Finding> {
         expected,
     };
     Some(witnessed(case, level, Facts::FieldChanged(facts), differs))
+}
+
+/// What loses the check's own field loses those of others too. Where it hits all requests alike, the records say so; where it hits all of
+/// some route, retries and losses there are not recognised.
+fn request_id(case: &Case) -> Option<Finding> {
+    let unidentified = case.ledger.unidentified();
+    let is_hit = |sequence: u32| unidentified.binary_search(&sequence).is_ok();
+    let hits = extent(case, |attempt| is_hit(attempt.sequence).then_some(0))?;
+    let level = match hits.extent {
+        Extent::All => return None,
+        Extent::Backends | Extent::Urls | Extent::Clients => Level::Inconclusive,
+        Extent::Some => Level::Fail,
+    };
+    let facts = RequestChange {
+        changed: hits.changed,
+        of: hits.of,
+        extent: hits.extent,
+        urls: hits.targets(case),
+        sent: None,
+        arrived: vec![("lost".to_owned(), hits.changed)],
+        path: None,
+        fields: vec![(REQUEST_HEADER.to_owned(), hits.changed)],
+        expected: None,
+    };
+    let shown: Vec<u32> = unidentified.iter().copied().filter(|it| case.sample.contains(it)).take(SHOWN).collect();
+    Some(Finding::new(level, Facts::FieldChanged(facts)).shown_by(case.witnesses(&shown)))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::attempt::WayNumber;
 use crate::facts::fleets::FleetFacts;
 use crate::facts::responses::ReceivedResponses;
 use crate::finding::{Facts, Finding, Level};
-use crate::ledger::{Arrival, BackendRecords, Ledger, RecordClock, UNNUMBERED};
+use crate::ledger::{Arrival, BackendRecords, Ledger, OF_ANOTHER_CHECK, RecordClock, UNNUMBERED, is_numbered};
 use crate::notes::{Note, Notes};
 use crate::observation::{Backend, ClientOutcome, Echo, Observation};
 use crate::report::Outage;
@@ -212,7 +212,8 @@ impl RuleTrial {
             notes.add(Note::Proxied);
         }
         let request = ArrivedRequest {
-            sequence: (sequence != UNNUMBERED).then_some(sequence),
+            sequence: is_numbered(sequence).then_some(sequence),
+            of_another_check: sequence == OF_ANOTHER_CHECK,
             received,
             backend: Backend(backend),
             method: arrived.method.unwrap_or(self.sent.method),
@@ -226,7 +227,7 @@ impl RuleTrial {
             notes,
             body: SentBody { length: arrived.body.or(self.sent.body).unwrap_or(0), digest: 0 },
         };
-        let way = if sequence == UNNUMBERED {
+        let way = if !is_numbered(sequence) {
             self.others.see(&request);
             WayNumber::default()
         } else {
@@ -269,6 +270,19 @@ impl RuleTrial {
     /// A request without our id arrives just after the latest one.
     pub(crate) fn other(&mut self, backend: u16) -> Uuid {
         self.attempt_as(UNNUMBERED, backend, 200, AttemptEnd::Completed, &As::default())
+    }
+
+    /// A request of another check arrives just after the latest one.
+    pub(crate) fn of_another_check(&mut self, backend: u16) {
+        self.attempt_as(OF_ANOTHER_CHECK, backend, 200, AttemptEnd::Completed, &As::default());
+    }
+
+    /// A request that is delivered, and whose id did not reach this backend.
+    pub(crate) fn delivered_without_id(&mut self, backend: u16) {
+        self.failed(ClientOutcome::Response, true);
+        let answer = self.other(backend);
+        self.answered(answer, backend, 200);
+        self.observations.last_mut().unwrap().echo = Echo::None;
     }
 
     /// Requests that are delivered, to each backend in turn.
