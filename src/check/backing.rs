@@ -41,6 +41,11 @@ impl FoundFleet {
     pub(crate) fn names(&self) -> Vec<String> {
         self.fleets.names()
     }
+
+    /// Those that are not.
+    pub(crate) fn not_ready(&self) -> Vec<String> {
+        self.names().split_off(self.ready)
+    }
 }
 
 /// A fleet that lives as long as the run.

@@ -122,6 +122,7 @@ async fn check_found(
     let remote =
         found.fleet.as_ref().map(|fleet| fleet.fleets.hosts[0].remote.clone()).filter(|remote| remote.is_own());
     let over_loopback = is_local(target.address.ip()) && target.clients.is_none() && !target.haproxy_protocol;
+    let not_ready = found.fleet.as_ref().map(FoundFleet::not_ready).unwrap_or_default();
     let session = CheckSession::begin(plan, target, found.fleet.as_ref(), found.identity, watch).await?;
     let run = session.run;
     let data = tokio::select! {
@@ -142,8 +143,11 @@ async fn check_found(
         let check = plan.name.as_deref().unwrap_or(&plan.target.url);
         files.write(&ledger, &LedgerOrigin { check, names, judged: data.judged, sample })?;
     }
-    let fleet =
-        collected.fleets.as_ref().map(|fleets| FleetReport { control: fleets.controls(), backends: fleets.names() });
+    let fleet = collected.fleets.as_ref().map(|fleets| FleetReport {
+        control: fleets.controls(),
+        backends: fleets.names(),
+        not_ready,
+    });
     let known = CheckContext {
         plan,
         run,
@@ -178,7 +182,18 @@ fn refuse_what_does_not_fit(plan: &CheckPlan, target: &LoadTarget, fleet: Option
 /// Weights must fit the fleet, and the plan must name its backends.
 fn refuse_misfits(plan: &CheckPlan, names: &[String], ready: usize) -> Result<()> {
     if let Err(why) = plan.expectations.shares(&names[..ready]) {
-        bail!("--expect {why}");
+        let (ready, others) = names.split_at(ready);
+        if plan.expectations.shares(names).is_err() {
+            bail!("--expect {why}");
+        }
+        let (are, them) = if others.len() == 1 { ("is", "it") } else { ("are", "them") };
+        return Err(Problem::new(format!(
+            "{} {are} not ready, and these shares are of all backends",
+            others.join(", ")
+        ))
+        .on("--expect")
+        .hint(format!("start {them} (uuid-generator fleet start), or expect shares of {} alone", ready.join(", ")))
+        .into());
     }
     if let Some(unknown) = plan.expectations.backups.iter().find(|backup| !names.contains(backup)) {
         bail!("--expect backup:{unknown}: the fleet has no backend {unknown}, only {}", names.join(", "));

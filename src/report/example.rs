@@ -116,6 +116,7 @@ pub(crate) fn passing() -> Check {
         fleet: Some(FleetReport {
             control: "http://127.0.0.1:9000".to_owned(),
             backends: vec!["9001".to_owned(), "9002".to_owned(), "9003".to_owned()],
+            not_ready: Vec::new(),
         }),
         surroundings: Vec::new(),
         traffic: traffic(),

@@ -127,7 +127,8 @@ pub(crate) fn reason(check: &Check) -> String {
 fn one(out: &mut String, check: &Check, style: &Style) {
     let name = check.name.as_ref().map(|name| format!("{}: ", harmless(name))).unwrap_or_default();
     let fleet = match &check.fleet {
-        Some(fleet) => format!("fleet of {}", list_names(&fleet.backends)),
+        Some(fleet) if fleet.not_ready.is_empty() => format!("fleet of {}", list_names(&fleet.backends)),
+        Some(fleet) => format!("fleet of {}; not ready: {}", list_names(&fleet.backends), list_names(&fleet.not_ready)),
         None => "third-party backends".to_owned(),
     };
     let title = wrapped("", &format!("{name}{} · {fleet}", harmless(&check.url)), style.width);

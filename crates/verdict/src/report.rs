@@ -87,6 +87,9 @@ pub struct FleetReport {
     pub control: String,
     /// Names of its backends.
     pub backends: Vec<String>,
+    /// Those that were not ready when the check began: of them nothing was expected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_ready: Vec<String>,
 }
 
 /// The sample that was judged. The requests before it, which look whether all is stable and how the balancer picks, are counted in the account alone.
