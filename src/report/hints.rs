@@ -83,7 +83,15 @@ pub(crate) fn of_own_response(own: OwnResponse, product: Option<Balancer>) -> St
             "backends received these requests and broke off: see their logs, and what is tried then",
         ),
         502 => after(HintTopic::NoBackend, "a backend refused, or broke off, and no other was tried"),
-        503 => after(HintTopic::NoBackend, "the balancer knows no backend that is available, or its queue is full"),
+        503 => {
+            let none = "the balancer knows no backend that is available, or its queue is full";
+            let hint = after(HintTopic::NoBackend, none);
+            // What is refused now and then, beside much that passes, may be a limit without a burst.
+            match product.and_then(|product| named(HintTopic::RateLimit, Some(product))) {
+                Some(limits) => format!("{hint}; or a limit refuses requests that come too close together: {limits}"),
+                None => hint,
+            }
+        }
         504 => after(HintTopic::Timeout, "a backend took longer than the balancer waits"),
         _ => "the balancer responded instead of a backend: its error log says why".to_owned(),
     }

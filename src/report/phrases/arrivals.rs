@@ -99,9 +99,16 @@ fn how(path: &PathChange) -> Option<String> {
     (!ways.is_empty()).then(|| listed(&ways))
 }
 
+/// `/uuid?`
+const EMPTY_QUERY: &str = "an empty one (?)";
+
 pub(super) fn query(facts: &RequestChange, product: Option<Balancer>) -> Phrase {
-    let sent = facts.sent.as_deref().unwrap_or("none");
-    let arrived = texts(&facts.arrived);
+    let sent = facts.sent.as_deref().map_or("none", |sent| if sent.is_empty() { EMPTY_QUERY } else { sent });
+    let arrived = match facts.arrived.as_slice() {
+        // What is written without a query differs from none by its question mark alone.
+        [(only, _)] if only.is_empty() && facts.sent.is_none() => EMPTY_QUERY.to_owned(),
+        several => texts(several),
+    };
     let summary = format!("the query of {} was changed: {sent} arrived as {arrived}", whom(facts));
     phrase(facts, summary, Some(hints::of_query(product)))
 }
@@ -118,7 +125,8 @@ pub(super) fn body(facts: &RequestChange, product: Option<Balancer>) -> Phrase {
             format!("the body of {} was lost: {sent} bytes sent, none arrived", whom(facts))
         }
         (Some(sent), [(only, _)]) => {
-            format!("the body of {} was cut: {sent} bytes sent, {only} arrived", whom(facts))
+            let way = if sent.parse::<u64>().ok() < only.parse().ok() { "lengthened" } else { "cut" };
+            format!("the body of {} was {way}: {sent} bytes sent, {only} arrived", whom(facts))
         }
         (None, [(only, _)]) => format!("{} arrived with a body of {only} bytes, though none was sent", whom(facts)),
         (_, []) => format!("the body of {} was changed; its length is the same", whom(facts)),
@@ -274,7 +282,12 @@ fn rewrite(it: &Rewrite) -> String {
         [(only, _)] => only.clone(),
         several => format!("{} different ones", several.len()),
     };
-    let arrived = if arrived.is_empty() { "none" } else { &arrived };
+    let arrived = match arrived.as_str() {
+        // Of all parts only a query need not have been sent.
+        "" if it.sent.is_none() => EMPTY_QUERY,
+        "" => "none",
+        arrived => arrived,
+    };
     match &it.sent {
         Some(sent) => format!("{} {sent} → {arrived}", it.part.replace('-', " ")),
         None => format!("{} → {arrived}", it.part.replace('-', " ")),

@@ -376,7 +376,7 @@ pub(super) fn truncated(facts: &TruncatedResponses) -> Phrase {
             "the backend broke off, or the balancer closed its connection: see the backend's log and timeouts",
         )
     } else {
-        phrase.try_this("only the length shows it: the status was that of a success")
+        phrase.try_this("only the framing shows it: clients that do not look at it take the response for whole")
     }
 }
 
