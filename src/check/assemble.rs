@@ -270,7 +270,8 @@ fn account(case: &Case, known: &CheckContext, judged: u32) -> Account {
 fn algorithm(inference: &Inference) -> AlgorithmReport {
     AlgorithmReport {
         name: inference.kind.map(|kind| kind.name().to_owned()),
-        label: inference.label.clone(),
+        selection: inference.selection.clone(),
+        label: String::new(),
         or: inference.or.iter().map(|kind| kind.name().to_owned()).collect(),
         rotations: inference.rotations,
         experiments: inference.evidence.clone(),

@@ -1,7 +1,7 @@
 //! Reports for the tests of the formats: one that passes, one that fails, one with an outage, one with hostile names.
 
 use verdict::AttemptEnd;
-use verdict::algorithm::{Algorithm, ExperimentFacts, ExperimentResult, OrderFacts};
+use verdict::algorithm::{Algorithm, ExperimentFacts, ExperimentResult, OrderFacts, Selection};
 use verdict::facts::{account, resilience, shares, stickiness};
 use verdict::finding::{AttemptWitness, ClientWitness, EvidenceLine, Facts, Finding, Level, RequestWitness, Witness};
 use verdict::observation::ClientOutcome;
@@ -69,7 +69,7 @@ fn shares_as_expected() -> shares::ShareFacts {
         conclusion: shares::Conclusion::AsExpected,
         widest: None,
         test: Some(test()),
-        algorithm: "round robin".to_owned(),
+        selection: Selection::from(Algorithm::RoundRobin),
         seen_weights: None,
         needed: None,
         stopped: None,
@@ -140,7 +140,8 @@ pub(crate) fn passing() -> Check {
         }),
         algorithm: Some(AlgorithmReport {
             name: Some("round-robin".to_owned()),
-            label: "round robin".to_owned(),
+            selection: Selection::from(Algorithm::RoundRobin),
+            label: String::new(),
             or: Vec::new(),
             rotations: Some(1),
             experiments: vec![in_sequence(OrderFacts::Turns {
@@ -305,7 +306,7 @@ pub(crate) fn hostile() -> Check {
     }
     if let Some(algorithm) = &mut check.algorithm {
         algorithm.experiments.push(in_sequence(OrderFacts::One { backend: harm.to_owned() }));
-        algorithm.label = harm.to_owned();
+        algorithm.selection = Selection::AllToOneUntried { backend: harm.to_owned() };
     }
     if let Some(latency) = &mut check.latency {
         (latency.backend, latency.between) = (None, None);

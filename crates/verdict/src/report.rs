@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::algorithm::{AlgorithmRemark, ExperimentResult};
+use crate::algorithm::{AlgorithmRemark, ExperimentResult, Selection};
 pub use crate::facts::resilience::DrillStep;
 pub use crate::facts::shares::{Share, ShareTest, Test, Unit};
 use crate::finding::{Finding, Level, Witness};
@@ -292,7 +292,9 @@ pub struct Shares {
 pub struct AlgorithmReport {
     /// As it is named for `--expect`, such as `round-robin`; null if nothing fits.
     pub name: Option<String>,
-    /// The name as a sentence has it: `weighted round robin`.
+    /// How it selects, as far as requests show it.
+    pub selection: Selection,
+    /// The same in a few words, such as `weighted round robin 5:1:1`; only in a report that has been written.
     pub label: String,
     /// What else fits what was seen.
     pub or: Vec<String>,

@@ -9,6 +9,7 @@ use verdict::report::{ShareTest, Test};
 
 use super::experiments;
 use super::phrase::{Phrase, listed};
+use super::selection::selection;
 use crate::balancer::Balancer;
 use crate::report::hints;
 
@@ -58,34 +59,34 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level) -> Phrase {
         let instead = row.expected.map_or_else(String::new, |expected| format!(" instead of {}", percent(expected)));
         format!("{} got {}{instead}", row.backend, percent(row.share))
     });
-    let phrase = match &facts.conclusion {
-        Conclusion::AsExpected => as_expected(facts),
-        Conclusion::Deviates => deviating(facts, &widest),
-        Conclusion::Disturbed => {
-            let widest_row = facts.widest.as_ref();
-            let visible = widest_row
-                .is_some_and(|row| row.expected.is_some_and(|expected| (row.share - expected).abs() >= 0.00005));
-            let what = if visible { widest } else { format!("shares of {unit} cannot be judged") };
-            Phrase::of(format!("{what}, while backends failed: a failing backend gets less"))
-                .try_this("repeat the check with healthy backends")
-        }
-        Conclusion::OutageThroughout => {
-            Phrase::of(format!("shares of {unit} cannot be judged: none that count were sent after all was well again"))
-                .try_this(
-                    "begin the outage later, mend it, and let the sample go on after that with a longer --duration",
-                )
-        }
-        Conclusion::TooFew => too_few(facts),
-        Conclusion::Unproven(why) => unproven(facts, *why, &widest),
-        Conclusion::NotPromised => {
-            Phrase::of(format!("shares of {unit} are not judged: the algorithm guarantees none ({})", facts.algorithm))
-        }
-        Conclusion::NotUnderstood(lines) => {
-            Phrase::of("shares are not judged: what decides about them is not understood".to_owned())
-                .because(lines.clone())
-        }
-        Conclusion::Misfit(why) => Phrase::of(why.clone()),
-    };
+    let phrase =
+        match &facts.conclusion {
+            Conclusion::AsExpected => as_expected(facts),
+            Conclusion::Deviates => deviating(facts, &widest),
+            Conclusion::Disturbed => {
+                let widest_row = facts.widest.as_ref();
+                let visible = widest_row
+                    .is_some_and(|row| row.expected.is_some_and(|expected| (row.share - expected).abs() >= 0.00005));
+                let what = if visible { widest } else { format!("shares of {unit} cannot be judged") };
+                Phrase::of(format!("{what}, while backends failed: a failing backend gets less"))
+                    .try_this("repeat the check with healthy backends")
+            }
+            Conclusion::OutageThroughout => Phrase::of(format!(
+                "shares of {unit} cannot be judged: none that count were sent after all was well again"
+            ))
+            .try_this("begin the outage later, mend it, and let the sample go on after that with a longer --duration"),
+            Conclusion::TooFew => too_few(facts),
+            Conclusion::Unproven(why) => unproven(facts, *why, &widest),
+            Conclusion::NotPromised => {
+                let selection = selection(&facts.selection);
+                Phrase::of(format!("shares of {unit} are not judged: the algorithm guarantees none ({selection})"))
+            }
+            Conclusion::NotUnderstood(lines) => {
+                Phrase::of("shares are not judged: what decides about them is not understood".to_owned())
+                    .because(lines.clone())
+            }
+            Conclusion::Misfit(why) => Phrase::of(why.clone()),
+        };
     let phrase = match facts.part {
         None => phrase,
         Some(SamplePart::Before) => Phrase { summary: format!("before the first step {}", phrase.summary), ..phrase },
@@ -145,7 +146,7 @@ fn too_few(facts: &shares::ShareFacts) -> Phrase {
 
 /// What is not even, why that proves nothing, and what would decide.
 fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str) -> Phrase {
-    let algorithm = &facts.algorithm;
+    let algorithm = selection(&facts.selection);
     match why {
         Unproven::Algorithm => {
             Phrase::of(format!("shares are not even: {widest}; the algorithm is not known, so none are promised"))
@@ -256,14 +257,14 @@ pub(super) fn backups(facts: &backups::BackupFacts) -> Phrase {
 }
 
 pub(super) fn algorithm(facts: &algorithm::AlgorithmFacts, level: Level) -> Phrase {
-    let (expected, label) = (&facts.expected, &facts.label);
+    let (expected, seen) = (&facts.expected, selection(&facts.selection));
     let phrase = Phrase::of(match level {
-        Level::Pass => format!("the algorithm is {label}, as expected"),
+        Level::Pass => format!("the algorithm is {seen}, as expected"),
         Level::Note | Level::Inconclusive if !facts.candidates.is_empty() => {
             format!("{expected} was expected; what was seen also fits {}", listed(&others(facts)))
         }
-        Level::Note | Level::Inconclusive => format!("{expected} was expected; seen: {label}"),
-        Level::Fail => format!("{expected} was expected; seen: {label}"),
+        Level::Note | Level::Inconclusive => format!("{expected} was expected; seen: {seen}"),
+        Level::Fail => format!("{expected} was expected; seen: {seen}"),
     });
     if level > Level::Pass { phrase.because(experiments::lines(&facts.experiments)) } else { phrase }
 }
@@ -275,8 +276,9 @@ fn others(facts: &algorithm::AlgorithmFacts) -> Vec<&str> {
 pub(super) fn rotation(facts: &rotation::RotationFacts, level: Level) -> Phrase {
     let facts = match facts {
         rotation::RotationFacts::Breaks(facts) => facts,
-        rotation::RotationFacts::Bursts(label) => {
-            return Phrase::of(format!("requests in sequence: {label}; no algorithm known here selects so"))
+        rotation::RotationFacts::Bursts(seen) => {
+            let seen = selection(seen);
+            return Phrase::of(format!("requests in sequence: {seen}; no algorithm known here selects so"))
                 .try_this("several requests in a row hit one backend: look for a fault in the balancer's selection");
         }
     };

@@ -5,6 +5,8 @@ use verdict::algorithm::{
 };
 use verdict::numbers::count_of;
 
+use crate::report::phrases::selection::selection;
+
 pub(super) fn lines(experiments: &[ExperimentResult]) -> Vec<String> {
     let missing = experiments.iter().filter_map(|experiment| {
         if let ExperimentFacts::NotMade { missing } = experiment.facts { Some(missing) } else { None }
@@ -76,7 +78,10 @@ fn line(facts: &ExperimentFacts) -> Option<String> {
             format!("{connections} connections against each other: {rotations} rotations, each for itself")
         }
         Facts::SampleSpreads { backends, refuted } => {
-            format!("the sample, which varied nothing, went to {backends} backends: that is not \"{refuted}\"")
+            format!(
+                "the sample, which varied nothing, went to {backends} backends: that is not \"{}\"",
+                selection(refuted)
+            )
         }
         Facts::SampleDiffers => {
             "the sample, with many requests in flight, has other shares than these weights: load may count too"

@@ -8,6 +8,7 @@ mod outages;
 mod phrase;
 mod requests;
 mod responses;
+mod selection;
 mod streams;
 mod tls;
 mod witnesses;
@@ -33,6 +34,7 @@ pub(crate) fn spell(check: &mut Check) {
         finding.prose = Some(prose(finding, product, limit, check.traffic.grpc));
     }
     if let Some(algorithm) = &mut check.algorithm {
+        algorithm.label = selection::selection(&algorithm.selection);
         algorithm.evidence = experiments::lines(&algorithm.experiments);
         algorithm.hint = algorithm.remark.map(|remark| experiments::remark(remark).to_owned());
     }

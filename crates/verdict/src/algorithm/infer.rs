@@ -6,6 +6,7 @@ use super::inference::Inference;
 use super::load::LoadEffect;
 use super::order::{OrderPattern, Recurrence, evenness, recurrence};
 use super::result::{ExperimentFacts, OrderFacts, SPREADING, name};
+use super::selection::{LoadSelection, Selection};
 use crate::observation::Backend;
 
 impl Evidence {
@@ -21,16 +22,16 @@ impl Evidence {
                 .missing
                 .iter()
                 .any(|it| matches!(it, Missing::Connections(why) if *why != SkipReason::NotKept)),
-            ..Inference::of(None, "none that is known here")
+            ..Inference::of(None, Selection::NoneKnown)
         };
         let fresh = self.order_of_fresh();
         match &fresh {
             OrderPattern::TooFew if self.fresh.is_empty() && self.sample.len() >= 6 => {
                 self.infer_sample(names, &mut inference);
             }
-            OrderPattern::TooFew if self.fresh.len() < 6 => "too few responses to say".clone_into(&mut inference.label),
+            OrderPattern::TooFew if self.fresh.len() < 6 => inference.selection = Selection::TooFewResponses,
             OrderPattern::One(backend) if backend.is_known() => self.infer_all_to_one(*backend, names, &mut inference),
-            OrderPattern::One(_) => "no backend was reached by the experiments".clone_into(&mut inference.label),
+            OrderPattern::One(_) => inference.selection = Selection::NoBackendReached,
             OrderPattern::TooFew
             | OrderPattern::Turns { .. }
             | OrderPattern::Blocks(_)
@@ -87,7 +88,7 @@ impl Evidence {
     fn infer_one(&self, only: Backend, names: &[String], inference: &mut Inference) {
         if self.backends == Some(1) {
             inference.kind = Some(Algorithm::One);
-            "all to the only active backend".clone_into(&mut inference.label);
+            inference.selection = Selection::OnlyBackend;
             return;
         }
         // Whoever is asked to take its time is asked so in the path: a hash of it looks like a choice by load.
@@ -98,12 +99,12 @@ impl Evidence {
         }
         if let LoadEffect::Follows { side_by_side, .. } = load {
             inference.kind = Some(Algorithm::LeastConnections);
-            "least connections, the first among equals".clone_into(&mut inference.label);
+            inference.selection = Selection::ByLoad { how: LoadSelection::FirstAmongEquals };
             return self.consider_time(side_by_side, inference);
         }
         // What was not varied may still decide.
         if self.keys.iter().any(|(_, trial)| trial.spread() > 1) {
-            inference.label = format!("not known: all to {}, until what was varied reaches several", name(names, only));
+            inference.selection = Selection::AllToOneUntilVaried { backend: name(names, only).to_owned() };
             return;
         }
         inference.or = self.untried();
@@ -112,9 +113,9 @@ impl Evidence {
         }
         if inference.or.is_empty() {
             inference.kind = Some(Algorithm::One);
-            "all to one, whatever was varied".clone_into(&mut inference.label);
+            inference.selection = Selection::AllToOne;
         } else {
-            inference.label = format!("not known: all to {}, and not all was tried", name(names, only));
+            inference.selection = Selection::AllToOneUntried { backend: name(names, only).to_owned() };
             inference.or.push(Algorithm::One);
         }
     }
@@ -137,7 +138,7 @@ impl Evidence {
             use Algorithm::{LeastConnections, LeastTime, RoundRobin, TwoChoices, WeightedRoundRobin};
             inference.or = vec![RoundRobin, WeightedRoundRobin, TwoChoices, LeastConnections, LeastTime];
         }
-        "not known without experiments".clone_into(&mut inference.label);
+        inference.selection = Selection::NotExamined;
     }
 
     /// Backends in the order of the longest run of requests that there is: the sample, or what experiments sent for want of one.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Algorithm;
 use super::evidence::Key;
 use super::result::{ExperimentFacts, ExperimentResult, OrderFacts};
+use super::selection::Selection;
 use crate::observation::Backend;
 
 /// What follows from the evidence.
@@ -14,8 +15,8 @@ pub struct Inference {
     pub kind: Option<Algorithm>,
     /// What it may be as well: what no experiment excludes.
     pub or: Vec<Algorithm>,
-    /// The name as a sentence has it: `weighted round robin`.
-    pub label: String,
+    /// How it selects, in more detail than a name has.
+    pub selection: Selection,
     /// Whether connections are balanced, and all requests of one go the same way.
     pub per_connection: bool,
     /// Whether that was tried.
@@ -76,11 +77,11 @@ pub struct RotationBreaks {
 
 impl Inference {
     /// That name and nothing else, without evidence.
-    pub(crate) fn of(kind: Option<Algorithm>, label: &str) -> Inference {
+    pub(crate) fn of(kind: Option<Algorithm>, selection: Selection) -> Inference {
         Inference {
             kind,
             or: Vec::new(),
-            label: label.to_owned(),
+            selection,
             per_connection: false,
             is_unit_known: true,
             key: None,
@@ -95,6 +96,11 @@ impl Inference {
             evidence: Vec::new(),
             remark: None,
         }
+    }
+
+    /// Names the algorithm, and knows no more of how it selects.
+    pub(super) fn set(&mut self, algorithm: Algorithm) {
+        (self.kind, self.selection) = (Some(algorithm), algorithm.into());
     }
 
     /// The name, if it is certain: nothing else fits.
@@ -213,8 +219,10 @@ mod tests {
     #[test]
     fn a_rotation_beside_a_canary_is_not_the_whole_truth() {
         let seen = of_turns(|turn| if turn % 131 == 60 { 2 } else { (turn % 2) as u16 });
-        assert_eq!((seen.kind, seen.breaks), (None, None), "{}", seen.label);
-        assert!(seen.or.contains(&Algorithm::RoundRobin) && seen.label.ends_with("a few requests to c"));
+        assert_eq!((seen.kind, seen.breaks), (None, None), "{:?}", seen.selection);
+        assert!(seen.or.contains(&Algorithm::RoundRobin));
+        let Selection::RotationBesides { turns, others } = seen.selection else { panic!("{:?}", seen.selection) };
+        assert_eq!((turns, others), (vec!["a".to_owned(), "b".to_owned()], vec!["c".to_owned()]));
         // One that gets nothing at all takes no part.
         assert_eq!(of_turns(|turn| (turn % 2) as u16).kind, Some(Algorithm::RoundRobin));
     }

@@ -4,23 +4,23 @@ use super::Algorithm;
 use super::evidence::{Evidence, Key};
 use super::inference::Inference;
 use super::result::{ExperimentFacts, KeySpread};
-use super::words::singular;
+use super::selection::{CookieGiver, Selection};
 
 impl Evidence {
     /// Names what decides, if anything that was varied does.
     pub(super) fn infer_key(&self, inference: &mut Inference) -> bool {
-        let Some((kind, label, key)) = self.key() else {
+        let Some((kind, selection, key)) = self.key() else {
             self.describe_keys(None, inference);
             return false;
         };
         self.describe_keys(Some(&key), inference);
-        (inference.kind, inference.label, inference.key) = (Some(kind), label, Some(key));
+        (inference.kind, inference.selection, inference.key) = (Some(kind), selection, Some(key));
         self.find_bound(inference);
         true
     }
 
     /// What decides, all else alike.
-    fn key(&self) -> Option<(Algorithm, String, Key)> {
+    fn key(&self) -> Option<(Algorithm, Selection, Key)> {
         let decides = |wanted: &dyn Fn(&Key) -> bool| {
             self.keys.iter().find(|(key, trial)| wanted(key) && trial.decides()).map(|(key, _)| key.clone())
         };
@@ -33,15 +33,12 @@ impl Evidence {
             |key| matches!(key, Key::Cookie(_)).then_some(Algorithm::Cookie),
         ];
         match (network, host) {
-            (Some(key), None) => {
-                let label = "by source address, of which the last number does not count (ip_hash does so)";
-                Some((Algorithm::Source, label.to_owned(), key))
-            }
-            (Some(key), Some(_)) | (None, Some(key)) => Some((Algorithm::Source, "by source address".to_owned(), key)),
+            (Some(key), None) => Some((Algorithm::Source, Selection::ByNetwork, key)),
+            (Some(key), Some(_)) | (None, Some(key)) => Some((Algorithm::Source, Selection::by(&key), key)),
             (None, None) => others.iter().find_map(|kind_of| {
                 let key = decides(&|key| kind_of(key).is_some())?;
                 let kind = kind_of(&key)?;
-                Some((kind, format!("by {}", singular(&key)), key))
+                Some((kind, Selection::by(&key), key))
             }),
         }
     }
@@ -57,7 +54,7 @@ impl Evidence {
     }
 
     /// How cookies that the client is given select its backend, and what they are called: they name it, or their value is hashed.
-    pub(super) fn sticky(&self, inference: &mut Inference) -> Option<(Algorithm, String)> {
+    pub(super) fn sticky(&self, inference: &mut Inference) -> Option<(Algorithm, Selection)> {
         let (given, trial) = self.jar.as_ref()?;
         inference.note(ExperimentFacts::GivenCookies {
             given: given.clone(),
@@ -65,37 +62,37 @@ impl Evidence {
             requests: trial.rows.iter().map(Vec::len).min().unwrap_or(0) as u64,
             spread: KeySpread::of(trial),
         });
-        let what = given.join(" and ");
         let requests: usize = trial.rows.iter().map(Vec::len).sum();
         // A few that stray are a fault of one that is sticky; without any stickiness half of them would, at the least.
         let sticky = trial.spread() > 1 && requests >= 40 && trial.strayed() < 0.15;
         let is_session = given.iter().any(|it| it.starts_with("session"));
-        let whose = if is_session { "the backends'" } else { "the balancer's" };
+        let given_by = if is_session { CookieGiver::Backends } else { CookieGiver::Balancer };
         // Whoever opens a session is who has it.
         let is_by_value = !is_session && self.leads_elsewhere();
         sticky.then(|| {
+            let cookies = given.clone();
             if is_by_value {
-                (Algorithm::Cookie, format!("by the value of {whose} {what}; requests without it are spread"))
+                (Algorithm::Cookie, Selection::ByGivenCookie { cookies })
             } else {
-                (Algorithm::Sticky, format!("sticky by {whose} {what}"))
+                (Algorithm::Sticky, Selection::Sticky { cookies, given_by })
             }
         })
     }
 
     /// Whether a value of requests selects: a cookie that the client was given, or one that only some requests have, which leaves the
     /// others spread.
-    pub(super) fn name_by_value(&self, cookie: Option<(Algorithm, String)>, inference: &mut Inference) -> bool {
+    pub(super) fn name_by_value(&self, cookie: Option<(Algorithm, Selection)>, inference: &mut Inference) -> bool {
         let is_sticky = matches!(cookie, Some((Algorithm::Sticky, _)));
-        let of_some = |(kind, ..): &(Algorithm, String, Key)| !matches!(kind, Algorithm::Source | Algorithm::Uri);
-        if let Some((kind, label, key)) = self.key().filter(of_some).filter(|_| !is_sticky) {
+        let of_some = |(kind, ..): &(Algorithm, Selection, Key)| !matches!(kind, Algorithm::Source | Algorithm::Uri);
+        if let Some((kind, selection, key)) = self.key().filter(of_some).filter(|_| !is_sticky) {
             self.describe_keys(Some(&key), inference);
-            let label = format!("{label}; requests without it are spread");
-            (inference.kind, inference.label, inference.key) = (Some(kind), label, Some(key));
+            (inference.kind, inference.key) = (Some(kind), Some(key));
+            inference.selection = selection.with_others_spread();
             self.find_bound(inference);
             return true;
         }
-        let Some((kind, label)) = cookie else { return false };
-        (inference.kind, inference.label) = (Some(kind), label);
+        let Some((kind, selection)) = cookie else { return false };
+        (inference.kind, inference.selection) = (Some(kind), selection);
         true
     }
 

@@ -8,6 +8,7 @@ use super::flights::{SideBySide, Uphill, drift, is_limited, uphill};
 use super::inference::{AlgorithmRemark, Inference};
 use super::order::{OrderPattern, counts};
 use super::result::{BY_LOAD, ExperimentFacts, REGARDLESS_OF_LOAD, name};
+use super::selection::{LoadSelection, Selection};
 use crate::observation::Backend;
 use crate::statistics::{binomial_at_least, binomial_at_most, lower_bound};
 
@@ -483,16 +484,13 @@ impl Evidence {
     /// Names what avoids backends that have more in flight than others, side by side.
     pub(super) fn name_by_flights(&self, fresh: &OrderPattern, seen: &Uphill, inference: &mut Inference) {
         use Algorithm::{LeastConnections, LeastTime, TwoChoices};
-        inference.kind = Some(LeastConnections);
-        "least connections".clone_into(&mut inference.label);
+        inference.set(LeastConnections);
         if !seen.avoids_all() {
             // Among idle backends two choices are chance; workers that see their own load alone are even.
             let is_even = !self.is_uneven_in_sequence();
             let is_chance = !self.kept.is_empty() && is_even && matches!(fresh, OrderPattern::Chance);
             if is_chance && seen.is_by_choice() && self.forgets() {
-                inference.kind = Some(TwoChoices);
-                TwoChoices.label().clone_into(&mut inference.label);
-                return;
+                return inference.set(TwoChoices);
             }
             inference.or.push(TwoChoices);
         }
@@ -500,7 +498,7 @@ impl Evidence {
             inference.or.push(LeastTime);
         }
         if !inference.or.is_empty() {
-            "least connections, or another that looks at load".clone_into(&mut inference.label);
+            inference.selection = Selection::ByLoad { how: LoadSelection::LeastConnectionsOrOther };
         }
     }
 
@@ -518,7 +516,7 @@ impl Evidence {
         let by_choice = ((all - 1.0) / all).powi(2);
         if !spread.is_empty() && binomial_at_least(there as u64, others as u64, by_choice) < 1e-8 {
             inference.or = vec![LeastConnections, TwoChoices, LeastTime];
-            "by load, though an idle backend was left out for busy ones".clone_into(&mut inference.label);
+            inference.selection = Selection::ByLoad { how: LoadSelection::LeavesOutIdle };
             return;
         }
         // Both choices are distinct at best: then they are busy that often at the least. What least connections send to a busy backend, because
@@ -530,42 +528,42 @@ impl Evidence {
         let falls_short = binomial_at_most(there as u64, others as u64, least) < LIKELY;
         if !avoided && !spread.is_empty() && (falls_short || !self.is_by_two()) {
             inference.or = vec![LeastConnections, TwoChoices, LeastTime];
-            "least connections, or the less loaded of two random choices".clone_into(&mut inference.label);
+            inference.selection = Selection::ByLoad { how: LoadSelection::LeastConnectionsOrTwoChoices };
             return;
         }
-        let two = Algorithm::TwoChoices.label().to_owned();
         if !self.is_undisturbed() {
             // What others have in flight, or copies, may lead either of them to a backend that is busy for us.
             inference.or = vec![LeastConnections, TwoChoices];
-            "by load, which others change too".clone_into(&mut inference.label);
+            inference.selection = Selection::ByLoad { how: LoadSelection::ChangedByOthers };
             return;
         }
         self.consider_time(None, inference);
-        (inference.kind, inference.label) = match (self.held_most.is_empty(), avoided) {
+        let by_load = |how| Selection::ByLoad { how };
+        (inference.kind, inference.selection) = match (self.held_most.is_empty(), avoided) {
             // The least loaded of many draws, with a few misses: HAProxy's `random(10)`.
             (false, true) if there > 0 => {
                 inference.or.push(TwoChoices);
-                (Some(LeastConnections), "least connections, or the least loaded of several random choices".to_owned())
+                (Some(LeastConnections), by_load(LoadSelection::LeastConnectionsOrSeveralChoices))
             }
-            (false, true) => (Some(LeastConnections), "least connections, by chance among equals".to_owned()),
+            (false, true) => (Some(LeastConnections), by_load(LoadSelection::ChanceAmongEquals)),
             // Two random choices are chance while all are idle; what is even then are workers that each see their own load alone.
             (_, false) if partly && even_in_series => match self.leaves_rotations_afterwards() {
-                Some(true) => (Some(LeastTime), "least time, each worker for itself".to_owned()),
+                Some(true) => (Some(LeastTime), Selection::ByLoadOfEachWorker { algorithm: LeastTime }),
                 seen => {
                     let is_open = seen.is_none() && !self.beside.is_empty();
                     inference.or.extend(is_open.then_some(LeastTime));
-                    (Some(LeastConnections), "least connections, each worker for itself".to_owned())
+                    (Some(LeastConnections), Selection::ByLoadOfEachWorker { algorithm: LeastConnections })
                 }
             },
-            (false, false) => (Some(TwoChoices), two),
+            (false, false) => (Some(TwoChoices), TwoChoices.into()),
             (true, _) if partly && !self.is_by_two() => {
                 inference.or = vec![LeastConnections, TwoChoices, LeastTime];
-                (None, "by load, of which a part of the requests takes no notice".to_owned())
+                (None, by_load(LoadSelection::InPart))
             }
-            (true, _) if partly => (Some(TwoChoices), two),
+            (true, _) if partly => (Some(TwoChoices), TwoChoices.into()),
             (true, _) => {
                 inference.or.push(TwoChoices);
-                (Some(LeastConnections), "least connections, or the less loaded of two random choices".to_owned())
+                (Some(LeastConnections), by_load(LoadSelection::LeastConnectionsOrTwoChoices))
             }
         };
     }
@@ -579,7 +577,7 @@ impl Evidence {
 
     /// Names what avoids a backend that was slow once.
     pub(super) fn name_least_time(&self, names: &[String], inference: &mut Inference) {
-        (inference.kind, inference.label) = (Some(Algorithm::LeastTime), Algorithm::LeastTime.label().to_owned());
+        inference.set(Algorithm::LeastTime);
         if let Some((slow, there, others, usual)) = (0..self.after.len()).find_map(|round| self.memory(round)) {
             let backend = name(names, slow).to_owned();
             let facts = ExperimentFacts::AfterSlow { backend, requests: others, there, usual };

@@ -14,10 +14,10 @@ pub mod order;
 mod refute;
 mod result;
 mod rotation;
+mod selection;
 mod spread;
 mod subject;
 mod turns;
-mod words;
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use evidence::{Evidence, Flight, Full, HeldTurn, Hold, Key, KeyTrial, Missing, Pick, SkipReason};
 pub use inference::{AlgorithmRemark, Inference, RotationBreaks};
 pub use result::{ExperimentFacts, ExperimentResult, KeySpread, OrderFacts};
+pub use selection::{CookieGiver, LoadSelection, RoundOrder, Selection};
 
 http::named_enum! {
     /// How a balancer selects a backend.
@@ -67,25 +68,6 @@ http::named_enum! {
 }
 
 impl Algorithm {
-    /// As a sentence has it.
-    pub fn label(self) -> &'static str {
-        match self {
-            Algorithm::RoundRobin => "round robin",
-            Algorithm::WeightedRoundRobin => "weighted round robin",
-            Algorithm::Random => "random",
-            Algorithm::TwoChoices => "the less loaded of two random choices",
-            Algorithm::LeastConnections => "least connections",
-            Algorithm::LeastTime => "least time (the backend that responded fastest lately)",
-            Algorithm::Source => "by source address",
-            Algorithm::Uri => "by URI",
-            Algorithm::Header => "by a header",
-            Algorithm::Cookie => "by a cookie of the client's",
-            Algorithm::Body => "by the request's body",
-            Algorithm::Sticky => "sticky by the balancer's cookie",
-            Algorithm::One => "all to one",
-        }
-    }
-
     /// Whether each client, or each key, stays with one backend.
     pub fn pins(self) -> bool {
         self.is_hash() || self == Algorithm::Sticky

@@ -6,6 +6,7 @@ use super::inference::{AlgorithmRemark, Inference};
 use super::load::LoadEffect;
 use super::order::counts;
 use super::result::{ExperimentFacts, name};
+use super::selection::Selection;
 use crate::observation::Backend;
 
 /// Rotations, all of which may begin at the same backend, that are granted.
@@ -27,14 +28,14 @@ impl Evidence {
         if one_for_all && sampled.len() > 1 {
             inference.note(ExperimentFacts::SampleSpreads {
                 backends: sampled.len() as u64,
-                refuted: inference.label.clone(),
+                refuted: inference.selection.clone(),
             });
             (inference.kind, inference.key) = (None, None);
             if self.is_spread_throughout(sampled.len()) {
-                "not known: all to one in sequence, and several backends under load".clone_into(&mut inference.label);
+                inference.selection = Selection::AllToOneUntilLoad;
                 inference.remark = Some(AlgorithmRemark::FillsInOrder);
             } else {
-                "changed between the experiments and the sample".clone_into(&mut inference.label);
+                inference.selection = Selection::Changed;
             }
         }
         if inference.certain() == Some(Algorithm::WeightedRoundRobin) && self.sample_has_other_weights(inference) {
@@ -58,9 +59,10 @@ impl Evidence {
         if outside.is_empty() {
             return;
         }
-        let listed = |all: Vec<Backend>| all.into_iter().map(|it| name(names, it)).collect::<Vec<_>>().join(" ");
-        let turns = inference.weights.iter().map(|(backend, _)| *backend).collect();
-        inference.label = format!("a rotation of {}, and a few requests to {}", listed(turns), listed(outside));
+        inference.selection = Selection::RotationBesides {
+            turns: inference.weights.iter().map(|(backend, _)| name(names, *backend).to_owned()).collect(),
+            others: outside.into_iter().map(|backend| name(names, backend).to_owned()).collect(),
+        };
         inference.remark = Some(AlgorithmRemark::Canary);
         (inference.kind, inference.breaks, inference.rotations) = (None, None, None);
         inference.or.extend([Algorithm::RoundRobin, Algorithm::WeightedRoundRobin, Algorithm::Random]);

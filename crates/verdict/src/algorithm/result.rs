@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Algorithm;
 use super::evidence::{Key, KeyTrial, Missing};
 use super::order::OrderPattern;
+use super::selection::Selection;
 use crate::observation::Backend;
 
 /// One experiment: what was seen, and what that excludes.
@@ -170,8 +171,8 @@ pub enum ExperimentFacts {
     SampleSpreads {
         /// Backends that it reached.
         backends: u64,
-        /// The name that this refutes.
-        refuted: String,
+        /// The selection that this refutes.
+        refuted: Selection,
     },
     /// The sample, with many requests in flight, has other shares than the weights that requests in sequence show.
     SampleDiffers,

@@ -6,7 +6,7 @@ use super::inference::{AlgorithmRemark, Inference, RotationBreaks};
 use super::load::LoadEffect;
 use super::order::{OrderPattern, exceptions, greatest_common_divisor, regular, unevenness};
 use super::result::ExperimentFacts;
-use super::words::pattern;
+use super::selection::{LoadSelection, RoundOrder, Selection};
 use crate::observation::Backend;
 
 impl Evidence {
@@ -30,15 +30,15 @@ impl Evidence {
             if load == LoadEffect::Unknown {
                 inference.or.extend([Algorithm::LeastConnections, Algorithm::LeastTime]);
             }
-            "a rotation; while requests fail, its weights are not known".clone_into(&mut inference.label);
+            inference.selection = Selection::RotationWithFailures;
             return;
         }
         match load {
             LoadEffect::Follows { partly, side_by_side } => {
                 let is_one = fresh.is_of_one_rotation();
                 inference.kind = Some(Algorithm::LeastConnections);
-                let what = if equal { "" } else { ", with weights" };
-                inference.label = format!("least connections{what}, round robin among equals");
+                let how = if equal { LoadSelection::TurnsAmongEquals } else { LoadSelection::WeightedTurnsAmongEquals };
+                inference.selection = Selection::ByLoad { how };
                 // Each of several workers remembers its own times alone, which one slow response hardly shows.
                 let is_open =
                     partly && side_by_side.is_none() && !is_one && self.leaves_rotations_afterwards() != Some(false);
@@ -51,15 +51,13 @@ impl Evidence {
                 inference.or = vec![Algorithm::LeastConnections, Algorithm::LeastTime];
             }
         }
-        inference.label = if equal {
-            "round robin".to_owned()
-        } else {
-            let weights: Vec<String> = inference.weights.iter().map(|(_, weight)| weight.to_string()).collect();
-            format!("weighted round robin {}{}", weights.join(":"), pattern(inference))
+        let order = match &inference.turns {
+            None => RoundOrder::Changing,
+            Some(turns) if !equal && is_smooth(turns, &inference.weights) => RoundOrder::Smooth,
+            Some(_) => RoundOrder::Fixed,
         };
-        if inference.turns.is_none() {
-            inference.label.push_str(", in an order that changes from round to round");
-        }
+        let weights = if equal { Vec::new() } else { inference.weights.iter().map(|(_, weight)| *weight).collect() };
+        inference.selection = Selection::Rotation { weights, order };
         self.count_rotations(fresh, inference);
     }
 
@@ -133,11 +131,11 @@ impl Evidence {
         }
         let several = self.is_undisturbed() && !self.kept.is_empty();
         if several {
-            inference.label = format!("{}, with several rotations", name.label());
+            inference.selection = Selection::SeveralRotations { algorithm: name };
             inference.rotations = Some(2);
             inference.remark = Some(AlgorithmRemark::SeveralWorkers);
         } else {
-            name.label().clone_into(&mut inference.label);
+            inference.selection = name.into();
         }
     }
 }
@@ -149,4 +147,22 @@ fn reduce(mut weights: Vec<(Backend, u32)>) -> Vec<(Backend, u32)> {
     let divisor = weights.iter().fold(0, |divisor, (_, weight)| greatest_common_divisor(divisor, *weight));
     weights.iter_mut().for_each(|(_, weight)| *weight /= divisor.max(1));
     weights
+}
+
+/// Whether turns are those of smooth weighted round robin, wherever they begin: each round every backend gains its weight, and the one that has
+/// most is picked and pays the sum (nginx, `ngx_http_upstream_get_peer`). Equal ones may stand in any order.
+fn is_smooth(turns: &[Backend], weights: &[(Backend, u32)]) -> bool {
+    let sum: i64 = weights.iter().map(|(_, weight)| i64::from(*weight)).sum();
+    let from = |start: usize| {
+        let mut credit: Vec<i64> = vec![0; weights.len()];
+        turns.iter().cycle().skip(start).take(turns.len()).all(|turn| {
+            credit.iter_mut().zip(weights).for_each(|(credit, (_, weight))| *credit += i64::from(*weight));
+            let most = credit.iter().max().copied();
+            let Some(place) = weights.iter().position(|(backend, _)| backend == turn) else { return false };
+            let picked = Some(credit[place]) == most;
+            credit[place] -= sum;
+            picked
+        })
+    };
+    (0..turns.len()).any(from)
 }

@@ -6,6 +6,7 @@ use super::inference::{AlgorithmRemark, Inference};
 use super::load::{LONG_SAMPLE, LoadEffect};
 use super::order::{OrderPattern, counts, evenness, is_clumped, is_too_even};
 use super::result::{BY_WHAT_IS_ALIKE, ExperimentFacts, OrderFacts};
+use super::selection::Selection;
 use crate::observation::Backend;
 
 impl Evidence {
@@ -47,7 +48,7 @@ impl Evidence {
             _ => true,
         }));
         if inference.per_connection {
-            inference.label = format!("{}, of connections (layer 4, or kept to one backend)", inference.label);
+            inference.selection = Selection::OfConnections { each: Box::new(inference.selection.clone()) };
         }
     }
 
@@ -79,10 +80,11 @@ impl Evidence {
         // What several rotations give may repeat too, but then each of them is seen on its own connection.
         if let (Some(rotations), Some(_)) = (fresh.interleaved(), ordered.interleaved()) {
             // A balancer before others that rotate; one that gives each backend several in a row looks the same.
-            inference.label = format!("a fixed order of {}, as {rotations} rotations in turn give", period.len());
+            inference.selection =
+                Selection::FixedOrder { length: period.len() as u64, rotations: Some(rotations as u32) };
             inference.or = vec![Algorithm::RoundRobin, Algorithm::WeightedRoundRobin];
         } else {
-            inference.label = format!("a fixed order of {} that is no rotation", period.len());
+            inference.selection = Selection::FixedOrder { length: period.len() as u64, rotations: None };
             // Weights, each backend's turns in a row: only they would give that.
             inference.or = vec![Algorithm::WeightedRoundRobin];
             if is_clumped(&backends(&self.fresh)) {
@@ -106,7 +108,7 @@ impl Evidence {
         }
         if inference.kind == Some(Algorithm::Random) && is_too_even(&self.long_sample()) {
             // What draws is uneven on the whole, if a little: what overtakes on its way looks like draws.
-            (inference.kind, inference.label) = (None, "like chance, and more even on the whole".to_owned());
+            (inference.kind, inference.selection) = (None, Selection::LikeChanceButEvenOnTheWhole);
             inference.or.extend([Algorithm::Random, Algorithm::RoundRobin]);
         }
     }
@@ -139,12 +141,11 @@ impl Evidence {
                 if load == LoadEffect::Ignores {
                     inference.or.retain(|algorithm| !algorithm.follows_load());
                 }
-                match fresh {
+                inference.selection = match fresh {
                     // Side by side a starved machine makes bursts too.
-                    OrderPattern::Clumped if is_serial => "in bursts: the same backend again more often than by chance",
-                    _ => "not known: no order, and not surely chance",
-                }
-                .clone_into(&mut inference.label);
+                    OrderPattern::Clumped if is_serial => Selection::Bursts,
+                    _ => Selection::NoOrder,
+                };
                 // One after the other on one connection, and in bursts too: neither a rotation nor a draw gives that.
                 if *fresh == OrderPattern::Clumped && self.is_undisturbed() && is_clumped(&backends(&self.kept)) {
                     inference.or.retain(|algorithm| algorithm.follows_load());
@@ -153,7 +154,7 @@ impl Evidence {
             }
             LoadEffect::Ignores | LoadEffect::Unknown if even && self.is_drawn(fresh) => {
                 inference.or = vec![TwoChoices, LeastConnections, LeastTime, Random, RoundRobin];
-                "like chance one by one, and more even side by side".clone_into(&mut inference.label);
+                inference.selection = Selection::LikeChanceButEvenSideBySide;
             }
             // Side by side nothing tells the rotations of many workers from what each of them has in flight.
             LoadEffect::Ignores if even && (is_serial || self.keeps_pace() || !self.may_count_apart()) => {
@@ -165,12 +166,12 @@ impl Evidence {
             }
             LoadEffect::Ignores | LoadEffect::Unknown if even => {
                 inference.or = vec![RoundRobin, Algorithm::WeightedRoundRobin, LeastConnections, TwoChoices, LeastTime];
-                "more even than chance: round robin, or by load".clone_into(&mut inference.label);
+                inference.selection = Selection::MoreEvenThanChance;
             }
             LoadEffect::Ignores | LoadEffect::Unknown if self.copied > 0 => {
                 inference.or = vec![Random, RoundRobin, Algorithm::WeightedRoundRobin];
                 inference.or.extend([TwoChoices, LeastConnections].into_iter().filter(|_| load == LoadEffect::Unknown));
-                "like chance; copies of requests may take turns of a rotation".clone_into(&mut inference.label);
+                inference.selection = Selection::LikeChanceWithCopies;
             }
             LoadEffect::Ignores | LoadEffect::Unknown => self.name_chance(sample, load, inference),
         }
@@ -179,8 +180,7 @@ impl Evidence {
     /// Draws, and what looks like them.
     fn name_chance(&self, sample: &OrderPattern, load: LoadEffect, inference: &mut Inference) {
         use Algorithm::{LeastConnections, LeastTime, RoundRobin, TwoChoices};
-        inference.kind = Some(Algorithm::Random);
-        "random".clone_into(&mut inference.label);
+        inference.set(Algorithm::Random);
         let is_serial = !self.kept.is_empty();
         // Others' requests, and rounds that leave out a failing backend, make rotations look like chance.
         // So does a starved machine where requests go side by side, until a long sample shows that they are not even.

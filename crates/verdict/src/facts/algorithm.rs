@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::algorithm::ExperimentResult;
+use crate::algorithm::{ExperimentResult, Selection};
 use crate::facts::RuleDescription;
 
 /// What was expected, and what is seen.
@@ -13,8 +13,8 @@ pub struct AlgorithmFacts {
     pub expected: String,
     /// The names that fit what was seen; none if nothing fits.
     pub candidates: Vec<String>,
-    /// What was seen, in words.
-    pub label: String,
+    /// How it selects, as far as requests show it.
+    pub selection: Selection,
     /// What each experiment showed.
     pub experiments: Vec<ExperimentResult>,
 }

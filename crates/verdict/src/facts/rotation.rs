@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::algorithm::Selection;
 use crate::facts::RuleDescription;
 
 /// An order in which backends get requests that no algorithm gives.
@@ -11,8 +12,8 @@ use crate::facts::RuleDescription;
 pub enum RotationFacts {
     /// A rotation skips or repeats turns.
     Breaks(Breaks),
-    /// The same backend gets several requests in a row, in words.
-    Bursts(String),
+    /// The same backend gets several requests in a row.
+    Bursts(Selection),
 }
 
 /// Where a rotation was left though no backend failed, nobody else sent anything and nothing was in flight.

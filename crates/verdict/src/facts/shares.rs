@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::algorithm::Selection;
 use crate::facts::RuleDescription;
 
 /// How many of the units that were counted one backend had, and how many were expected.
@@ -92,8 +93,8 @@ pub struct ShareFacts {
     pub widest: Option<Share>,
     /// How the shares were tested; null if they were not.
     pub test: Option<Test>,
-    /// The algorithm, in words.
-    pub algorithm: String,
+    /// How the balancer selects, as far as requests show it; where the user names an algorithm that promises no shares, that one.
+    pub selection: Selection,
     /// The weights that the requests show, as `--expect` takes them; null if none were expected, or none show.
     pub seen_weights: Option<String>,
     /// Which part of the sample was judged, where something was done to backends or the balancer; null for all of it.

@@ -38,7 +38,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let facts = AlgorithmFacts {
         expected: expected.name().to_owned(),
         candidates: seen.kind.iter().chain(&seen.or).map(|kind| kind.name().to_owned()).collect(),
-        label: seen.label.clone(),
+        selection: seen.selection.clone(),
         experiments: seen.evidence.clone(),
     };
     Some(Finding::new(level, finding::Facts::Algorithm(facts)))

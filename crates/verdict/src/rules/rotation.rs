@@ -17,7 +17,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     // What decides besides the algorithm, such as a canary's share, may come in bursts.
     let is_alone = case.expectations.not_understood.is_empty();
     if inference.excludes_others && is_alone && case.ledger.records() != BackendRecords::None {
-        let facts = finding::Facts::Rotation(RotationFacts::Bursts(inference.label.clone()));
+        let facts = finding::Facts::Rotation(RotationFacts::Bursts(inference.selection.clone()));
         return Some(Finding::new(Level::Inconclusive, facts).shown_by(case.order()));
     }
     let RotationBreaks { requests, at, every } = inference.breaks.as_ref()?;

@@ -1,7 +1,7 @@
 //! The rule of the shares: each backend gets what was expected, tested as its algorithm allows. It fails only where the user requires
 //! shares, or where the algorithm promises them for certain.
 
-use crate::algorithm::Algorithm;
+use crate::algorithm::{Algorithm, Selection};
 use crate::facts::shares::{Conclusion, Share, ShareFacts, Test, Unit, Unproven};
 use crate::finding::{self, Finding, Level};
 use crate::observation::Backend;
@@ -110,7 +110,7 @@ impl<'a> Selections<'a> {
             conclusion,
             widest: None,
             test: None,
-            algorithm: without_promise.map_or_else(|| self.case.inference.label.clone(), |it| it.label().to_owned()),
+            selection: without_promise.map_or_else(|| self.case.inference.selection.clone(), Selection::from),
             seen_weights: None,
             needed: None,
             part: None,

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use crate::algorithm::{Algorithm, Inference};
+use crate::algorithm::{Algorithm, Inference, Selection};
 use crate::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
 use crate::attempt::WayNumber;
 use crate::facts::fleets::FleetFacts;
@@ -91,7 +91,7 @@ pub(crate) struct TrialSpan {
 
 /// An inference that is certain of its name, or of none.
 pub(crate) fn inference(kind: Option<Algorithm>) -> Inference {
-    Inference::of(kind, kind.map_or("not known", Algorithm::label))
+    Inference::of(kind, kind.map_or(Selection::NoneKnown, Selection::from))
 }
 
 /// How a request arrives.
