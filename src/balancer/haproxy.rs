@@ -34,7 +34,7 @@ pub(crate) const HAPROXY: Product = Product {
     alone: Some(|file| vec!["-f".into(), file.into()]),
     read: Some(read::files::haproxy),
     recognises: |file| Likelihood::surely_if(file.extension == "cfg"),
-    reports: Some(ServerReport::Socket { command: "show servers state\n", read: read::haproxy::read_states }),
+    reports: Some(ServerReport::Socket { command: "show servers state\n", read: read::haproxy::states::read_states }),
     renew: Some(renew),
     store: None,
 };

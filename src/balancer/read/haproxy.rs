@@ -1,17 +1,18 @@
 //! PURE. Reads a `haproxy.cfg`: the servers, weights and algorithm of its `backend` and `listen` sections, with what they inherit from
 //! `defaults`. What is not understood is named, and nothing is promised for its section.
 
+pub(crate) mod states;
+
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::balancer::read::configuration::{
     ConfigFile, Configuration, Takes, Upstream, UpstreamMethod, UpstreamServer,
 };
 use crate::balancer::read::endpoint::Endpoint;
-use crate::balancer::read::reported::ReportedServers;
 use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
+use states::{SavedState, StateFiles};
 
 const SECTIONS: [&str; 19] = [
     "global",
@@ -45,6 +46,7 @@ struct SectionSettings {
     server: Vec<String>,
     /// What decides and is not understood, each with its place.
     unknown: Vec<String>,
+    state: SavedState,
 }
 
 /// A line `cookie`.
@@ -115,7 +117,7 @@ pub(crate) fn read(source: &ConfigFile, environment: Environment, exists: &dyn F
     let mut latest = SectionSettings::default();
     let mut open = Open::Other;
     let (mut conditional, mut ca_base) = (None, None::<String>);
-    let (mut state_base, mut state_file) = (PathBuf::new(), None::<PathBuf>);
+    let mut states = StateFiles::new(exists);
     for (number, line) in (1..).zip(source.text.lines()) {
         let words = words(line, &|name| variables.get(name));
         let place = format!("{}, line {number}", source.name);
@@ -124,7 +126,7 @@ pub(crate) fn read(source: &ConfigFile, environment: Environment, exists: &dyn F
             conditional.get_or_insert_with(|| format!("{place}: {}", words.join(" ")));
         }
         if SECTIONS.contains(&first) {
-            close(std::mem::replace(&mut open, Open::Other), &mut configuration, &mut defaults, &mut latest);
+            close(std::mem::replace(&mut open, Open::Other), &mut configuration, &mut defaults, &mut latest, &states);
             let name = words.get(1).cloned().unwrap_or_default();
             let from = words.iter().position(|word| word == "from").and_then(|at| words.get(at + 1));
             let inherited = || from.map_or_else(|| Some(latest.clone()), |from| defaults.get(from).cloned());
@@ -146,22 +148,17 @@ pub(crate) fn read(source: &ConfigFile, environment: Environment, exists: &dyn F
                 let time = words.get(2).and_then(|time| time::parse(time, LoneNumber::Milliseconds));
                 time::shorten(&mut configuration.patience, time);
             }
-            // Without the file HAProxy starts with what this one says.
-            Open::Defaults(_) | Open::Proxy(_)
-                if words == ["load-server-state-from-file", "global"]
-                    && !state_file.as_ref().is_some_and(|file| exists(&state_base.join(file))) => {}
             Open::Other if first == "ca-base" => ca_base = words.get(1).cloned(),
-            Open::Other if first == "server-state-base" => {
-                state_base = words.get(1).map(PathBuf::from).unwrap_or_default();
+            Open::Other => {
+                states.note(&words);
+                variables.note(&words);
             }
-            Open::Other if first == "server-state-file" => state_file = words.get(1).map(PathBuf::from),
-            Open::Other => variables.note(&words),
             Open::Companions => configuration.companions.extend(companion(&words)),
             Open::Defaults(_) => setting(&mut latest, &words, &place),
             Open::Proxy(section) => section.line(&words, &place),
         }
     }
-    close(open, &mut configuration, &mut defaults, &mut latest);
+    close(open, &mut configuration, &mut defaults, &mut latest, &states);
     if let Some(base) = ca_base {
         lay_below(&base, &mut configuration.authorities);
     }
@@ -185,6 +182,7 @@ fn close(
     configuration: &mut Configuration,
     defaults: &mut BTreeMap<String, SectionSettings>,
     latest: &mut SectionSettings,
+    states: &StateFiles,
 ) {
     match open {
         Open::Other | Open::Companions => {}
@@ -195,6 +193,7 @@ fn close(
         Open::Proxy(mut section) => {
             configuration.authorities.append(&mut section.authorities);
             configuration.names.append(&mut section.names);
+            section.settings.unknown.extend(states.deciding(&section.settings.state, &section.upstream.name));
             configuration.upstreams.push(section.end());
         }
     }
@@ -229,9 +228,9 @@ fn setting(settings: &mut SectionSettings, words: &[String], place: &str) {
         ["default-server", parameters @ ..] => {
             settings.server.extend(parameters.iter().map(|word| (*word).to_owned()));
         }
+        ["load-server-state-from-file" | "server-state-file-name", ..] => settings.state.note(&words, place),
         // They choose a server before the algorithm does, or change its weight.
-        ["load-server-state-from-file", "global" | "local"]
-        | ["stick" | "use-server" | "persist" | "dispatch" | "force-persist" | "ignore-persist", ..]
+        ["stick" | "use-server" | "persist" | "dispatch" | "force-persist" | "ignore-persist", ..]
         | ["option", "transparent" | "prefer-last-server", ..]
         | ["http-request" | "tcp-request", "set-dst" | "set-dst-port", ..] => {
             settings.unknown.push(format!("{place}: {}", words.join(" ")));
@@ -438,27 +437,6 @@ fn variable(text: &str) -> Option<(&str, &str, usize)> {
     (!name.is_empty()).then_some((name, default, inner.len() + 2))
 }
 
-/// Reads the response to `show servers state`, in its first format. Servers that the file disables are left out.
-pub(crate) fn read_states(text: &str) -> Option<ReportedServers> {
-    const CONFIGURED_DOWN: u32 = 0x04;
-    let mut lines = text.lines().filter(|line| !line.is_empty());
-    lines.next().filter(|version| version.trim() == "1")?;
-    let mut groups: BTreeMap<String, Vec<(Endpoint, u64)>> = BTreeMap::new();
-    for line in lines.filter(|line| !line.starts_with('#')) {
-        let fields: Vec<&str> = line.split(' ').collect();
-        let at = |place: usize| fields.get(place).copied();
-        let (group, address, state, weight, port) = (at(1)?, at(4)?, at(6)?, at(8)?, at(18)?);
-        let servers = groups.entry(group.to_owned()).or_default();
-        // Unix sockets have no address here, nor have names that are not resolved yet.
-        let Ok(ip) = address.parse::<IpAddr>() else { continue };
-        let weight = weight.parse::<u64>().ok()?;
-        if state.parse::<u32>().ok()? & CONFIGURED_DOWN == 0 && weight > 0 {
-            servers.push((Endpoint::Tcp(ip.to_string(), port.parse().ok()?), weight));
-        }
-    }
-    Some(ReportedServers::Groups(groups))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -533,14 +511,7 @@ mod tests {
 
     #[test]
     fn what_chooses_before_the_algorithm_is_not_understood() {
-        for line in [
-            "stick on src",
-            "load-server-state-from-file local",
-            "use-server a if x",
-            "balance first",
-            "balance uri",
-            "balance url_param id",
-        ] {
+        for line in ["stick on src", "use-server a if x", "balance first", "balance uri", "balance url_param id"] {
             let all = of(&format!("backend a\n balance roundrobin\n {line}\n server x 10.0.0.1:80\n"));
             assert!(
                 matches!(&all[0].method, UpstreamMethod::Unknown(why) if why.contains("line 3")),
@@ -555,6 +526,19 @@ mod tests {
         assert!(matches!(with_state(" server-state-file state\n"), UpstreamMethod::Unknown(_)));
         for none in ["", " server-state-file another\n"] {
             assert_eq!(with_state(none), UpstreamMethod::Known(Policy::RoundRobin), "{none}");
+        }
+        let with_own_state = |section: &str, line: &str| {
+            let section = format!("backend {section}\n balance roundrobin\n{line} server x 10.0.0.1:80\n");
+            of(&format!("global\n server-state-base /var/lib\ndefaults\n load-server-state-from-file local\n{section}"))
+                .remove(0)
+                .method
+        };
+        for (section, line) in [("state", ""), ("a", " server-state-file-name state\n")] {
+            assert!(matches!(with_own_state(section, line), UpstreamMethod::Unknown(why) if why.contains("line 4")));
+        }
+        let off = " load-server-state-from-file none\n";
+        for (section, line) in [("a", ""), ("state", " server-state-file-name other\n"), ("state", off)] {
+            assert_eq!(with_own_state(section, line), UpstreamMethod::Known(Policy::RoundRobin), "{section} {line}");
         }
         let all = of("backend a\n balance roundrobin\n .if version_atleast(2.8)\n server x 10.0.0.1:80\n .endif\n");
         assert!(matches!(all[0].method, UpstreamMethod::Unknown(_)));
