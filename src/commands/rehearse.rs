@@ -52,7 +52,9 @@ fn absolute(file: &Path) -> Result<PathBuf, Problem> {
     };
     let found = std::fs::canonicalize(file).map_err(|why| refused(why.to_string()))?;
     if found.is_dir() {
-        return Err(refused("it is a folder".to_owned()));
+        return Err(refused("it is a folder".to_owned()).hint(
+            "name one file, such as /etc/nginx/nginx.conf; several of HAProxy's are read as one: cat /etc/haproxy/*.cfg > whole.cfg",
+        ));
     }
     match std::fs::File::open(&found) {
         Err(why) if why.kind() == std::io::ErrorKind::PermissionDenied => Err(refused(why.to_string())

@@ -13,6 +13,7 @@ mod streams;
 mod tls;
 mod witnesses;
 
+use verdict::facts::fleets::ChangeKind;
 use verdict::finding::{EvidenceLine, Facts, Finding, Prose};
 use verdict::outcome::Outcome;
 use verdict::report::Check;
@@ -30,8 +31,12 @@ pub(crate) fn spell(check: &mut Check) {
         Facts::RateLimit(limit) => Some(limit.status),
         _ => None,
     });
+    let is_gone = check.findings.iter().any(|finding| match &finding.facts {
+        Facts::Fleets(fleets) => fleets.changes.iter().any(|change| change.kind == ChangeKind::Gone),
+        _ => false,
+    });
     for finding in &mut check.findings {
-        finding.prose = Some(prose(finding, product, limit, check.traffic.grpc));
+        finding.prose = Some(prose(finding, product, limit, is_gone, check.traffic.grpc));
     }
     if let Some(algorithm) = &mut check.algorithm {
         algorithm.label = selection::selection(&algorithm.selection);
@@ -40,8 +45,8 @@ pub(crate) fn spell(check: &mut Check) {
     }
 }
 
-/// `limit`: the status with which a rate limit refuses, if there is one.
-fn prose(finding: &Finding, product: Option<Balancer>, limit: Option<u16>, of_calls: bool) -> Prose {
+/// `limit`: the status with which a rate limit refuses, if there is one. `is_gone`: a fleet left, with its last records.
+fn prose(finding: &Finding, product: Option<Balancer>, limit: Option<u16>, is_gone: bool, of_calls: bool) -> Prose {
     let level = finding.level;
     let phrase = match &finding.facts {
         Facts::Records(facts) => requests::records(facts),
@@ -77,7 +82,7 @@ fn prose(finding: &Finding, product: Option<Balancer>, limit: Option<u16>, of_ca
         Facts::FieldChanged(facts) => arrivals::fields(facts, product),
         Facts::ClientAddress(facts) => arrivals::client_address(facts, level, product),
         Facts::Intact(facts) => arrivals::intact(facts, level),
-        Facts::Unrecorded(facts) => requests::unrecorded(facts),
+        Facts::Unrecorded(facts) => requests::unrecorded(facts, is_gone),
         Facts::NoResponse(facts) => requests::no_response(facts),
         Facts::Shares(facts) => balancing::shares(facts, level),
         Facts::Reach(facts) => balancing::reach(facts),

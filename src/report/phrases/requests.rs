@@ -380,15 +380,19 @@ pub(super) fn truncated(facts: &TruncatedResponses) -> Phrase {
     }
 }
 
-pub(super) fn unrecorded(facts: &UnrecordedResponses) -> Phrase {
+/// `is_gone`: a fleet left while the check ran.
+pub(super) fn unrecorded(facts: &UnrecordedResponses, is_gone: bool) -> Phrase {
     let text = count_of(facts.requests, "request");
     if let Some(place) = &facts.place {
         return Phrase::of(format!("{text} got a response without a backend's name at {place}")).try_this(
             "every backend must write its name there: the balancer itself, or a backend that does not, responded",
         );
     }
-    Phrase::of(format!("{text} got a response of which the fleet has no record"))
-        .try_this("other backends stand behind the balancer: choose their fleet with --fleet, or use --identity")
+    Phrase::of(format!("{text} got a response of which the fleet has no record")).try_this(if is_gone {
+        "records of the last moments before a fleet was gone are unknown"
+    } else {
+        "other backends stand behind the balancer: choose their fleet with --fleet, or use --identity"
+    })
 }
 
 pub(super) fn no_response(facts: &Losses) -> Phrase {
