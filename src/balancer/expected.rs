@@ -147,7 +147,9 @@ impl Expected {
         }
         let active: Vec<&UpstreamServer> =
             upstream.servers.iter().filter(|server| !server.backup && !server.down).collect();
-        let alike = active.windows(2).all(|pair| pair[0].weight == pair[1].weight);
+        // Equal weights are a plain rotation, unless each server gets all of its turns at once.
+        let is_plain = |weight: u32| weight == 1 || !upstream.turns_in_a_row;
+        let alike = active.iter().all(|server| server.weight == active[0].weight && is_plain(server.weight));
         // One server alone is picked whatever the method.
         let kind = policy.algorithm(!alike);
         let several = active.len() > 1 || weights.iter().filter(|(_, weight)| *weight > 0).count() > 1;
@@ -371,6 +373,21 @@ mod tests {
             let it = expected(&format!("server 127.0.0.1:9001; server 127.0.0.1:9002 {other};"), &[9001, 9002]);
             assert_eq!((it.algorithm, shares(&it).as_deref()), (None, Some("9001=1,9002=0")), "{other}");
             assert_eq!((it.backups, it.unknown), (vec!["9002".to_owned()], vec![]), "{other}");
+        }
+    }
+
+    #[test]
+    fn equal_weights_are_a_plain_rotation_unless_a_server_has_its_turns_in_a_row() {
+        for (turns_in_a_row, weight, algorithm) in [
+            (false, 10, Algorithm::RoundRobin),
+            (true, 10, Algorithm::WeightedRoundRobin),
+            (true, 1, Algorithm::RoundRobin),
+        ] {
+            let mut upstream = Upstream { turns_in_a_row, ..Upstream::named("app") };
+            let server = |address| UpstreamServer { weight, ..UpstreamServer::at(address, Endpoint::Other, "a") };
+            upstream.servers = ["a", "b"].map(server).to_vec();
+            let it = Expected::of_named(&upstream, &|server| vec![server.address.clone()]);
+            assert_eq!((it.algorithm, shares(&it).is_some()), (Some(algorithm), true), "{turns_in_a_row} {weight}");
         }
     }
 

@@ -152,6 +152,7 @@ fn weigh(upstream: &mut Upstream, weights: Option<&Value>) -> Option<Policy> {
     for (server, weight) in upstream.servers.iter_mut().zip(weights) {
         (server.weight, server.down) = (weight.max(1), weight == 0);
     }
+    upstream.turns_in_a_row = true;
     Some(Policy::RoundRobin)
 }
 
@@ -255,6 +256,7 @@ mod tests {
         let it = of(handler(json!({"policy": "weighted_round_robin", "weights": [3, 0]})));
         let weights: Vec<(u32, bool)> = it.servers.iter().map(|it| (it.weight, it.down)).collect();
         assert_eq!((it.method, weights), (UpstreamMethod::Known(Policy::RoundRobin), vec![(3, false), (1, true)]));
+        assert!(it.turns_in_a_row);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) struct Upstream {
     pub(crate) keeps_away: Option<Duration>,
     /// How it picks one.
     pub(crate) method: UpstreamMethod,
+    /// Whether a server has all the turns of its weight in a row, so that equal weights are no plain rotation.
+    pub(crate) turns_in_a_row: bool,
     /// What was not understood but decides nothing about who gets what, each with its place.
     pub(crate) not_understood: Vec<String>,
 }
@@ -148,6 +150,7 @@ impl Upstream {
             servers: Vec::new(),
             keeps_away: None,
             method: UpstreamMethod::Known(Policy::RoundRobin),
+            turns_in_a_row: false,
             not_understood: Vec::new(),
         }
     }

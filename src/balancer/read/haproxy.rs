@@ -266,8 +266,7 @@ fn method(algorithm: &[&str]) -> UpstreamMethod {
 
 impl Section {
     fn new(name: String, settings: SectionSettings) -> Section {
-        let upstream =
-            Upstream { name, servers: Vec::new(), keeps_away: None, method: method(&[]), not_understood: Vec::new() };
+        let upstream = Upstream { method: method(&[]), ..Upstream::named(&name) };
         Section { settings, upstream, authorities: Vec::new(), names: Vec::new(), with_values: true }
     }
 

@@ -233,7 +233,7 @@ pub(super) fn reach(facts: &reach::ReachFacts) -> Phrase {
         .because(vec![format!("{draws} {unit}; probability that chance alone misses one: {chance}")])
         .try_this(if facts.only_one && !facts.is_promised {
             "everything went to one backend: either the balancer does not use the others (in the upstream? `backup` or `down`?), or \
-             something that was not varied decides: --key-header NAME tries a header, --expect even requires all"
+             something that was not varied decides: --key-header and --key-cookie NAME try one, --expect even requires all"
         } else if !facts.is_promised {
             "if it is meant to get nothing, use --expect backup:NAME; if all are to get something, --expect even"
         } else if facts.only_one {
@@ -278,8 +278,10 @@ pub(super) fn rotation(facts: &rotation::RotationFacts, level: Level) -> Phrase 
         rotation::RotationFacts::Breaks(facts) => facts,
         rotation::RotationFacts::Bursts(seen) => {
             let seen = selection(seen);
-            return Phrase::of(format!("requests in sequence: {seen}; no algorithm known here selects so"))
-                .try_this("several requests in a row hit one backend: look for a fault in the balancer's selection");
+            return Phrase::of(format!("requests in sequence: {seen}; neither rotations nor draws give that")).try_this(
+                "several requests in a row hit one backend: by weights, such as Caddy's weighted_round_robin 10 10 10, or by a fault \
+                 in the balancer's selection",
+            );
         }
     };
     let often = match facts.every {

@@ -21,18 +21,15 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         }
         _ => kind == expected,
     };
+    let candidates = seen.candidates();
+    let is_one_of_these = seen.kind.is_some() || seen.excludes_others;
     let level = match seen.certain() {
-        _ if seen.kind.is_some() && seen.candidates().into_iter().all(is_same) => Level::Pass,
+        _ if is_one_of_these && !candidates.is_empty() && candidates.iter().copied().all(is_same) => Level::Pass,
         _ if seen.untried.contains(&expected) => Level::Inconclusive,
         Some(_) if takers > 1 => Level::Fail,
         Some(_) => Level::Inconclusive,
         // One of several, all of which are another.
-        None if (seen.kind.is_some() || seen.excludes_others)
-            && !seen.candidates().into_iter().any(is_same)
-            && takers > 1 =>
-        {
-            Level::Fail
-        }
+        None if is_one_of_these && !candidates.iter().copied().any(is_same) && takers > 1 => Level::Fail,
         None => Level::Inconclusive,
     };
     let facts = AlgorithmFacts {
@@ -54,6 +51,19 @@ mod tests {
         let mut trial = RuleTrial::of(3, kind);
         (trial.inference.or, trial.expectations.algorithm) = (or.to_vec(), Some(expected));
         trial.judge_by(|case| judge(case).expect("something is expected").level)
+    }
+
+    #[test]
+    fn what_nothing_else_would_give_is_what_was_expected() {
+        let level = |or: &[Algorithm]| {
+            let mut trial = RuleTrial::of(3, None);
+            trial.expectations.algorithm = Some(Algorithm::WeightedRoundRobin);
+            (trial.inference.or, trial.inference.excludes_others) = (or.to_vec(), true);
+            trial.judge_by(|case| judge(case).expect("it is expected").level)
+        };
+        assert_eq!(level(&[Algorithm::WeightedRoundRobin]), Level::Pass);
+        assert_eq!(level(&[Algorithm::WeightedRoundRobin, RoundRobin]), Level::Inconclusive);
+        assert_eq!((level(&[RoundRobin]), level(&[])), (Level::Fail, Level::Fail));
     }
 
     #[test]

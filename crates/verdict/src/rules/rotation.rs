@@ -16,7 +16,9 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let inference = case.inference;
     // What decides besides the algorithm, such as a canary's share, may come in bursts.
     let is_alone = case.expectations.not_understood.is_empty();
-    if inference.excludes_others && is_alone && case.ledger.records() != BackendRecords::None {
+    // Weights give each backend several turns in a row where the balancer's do.
+    let is_expected = case.expectations.algorithm.is_some_and(|expected| inference.or == [expected]);
+    if inference.excludes_others && is_alone && !is_expected && case.ledger.records() != BackendRecords::None {
         let facts = finding::Facts::Rotation(RotationFacts::Bursts(inference.selection.clone()));
         return Some(Finding::new(Level::Inconclusive, facts).shown_by(case.order()));
     }
