@@ -486,3 +486,18 @@ fn a_check_over_http_2_finds_what_one_selection_is_made_for() {
         assert!(records.iter().all(|it| it.outcome == AttemptEnd::Completed));
     }
 }
+
+#[test]
+fn a_check_holds_streams_over_http_2() {
+    let (fleet, ports) = Fleet::of(2, &["--log", "off"]);
+    let place = crate::support::TemporaryDirectory::new();
+    let front = crate::support::ports(1)[0];
+    let _haproxy = Haproxy::start(&place, front, &ports, true);
+    for kind in ["events", "chunks", "download"] {
+        let url = format!("h2c://127.0.0.1:{front}/{kind}?count=9&every=20ms");
+        let output = fleet.program(&["check", &url, "--stream", "-c", "6", "--expect", "uncut"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let is_whole = output.status.success() && text.contains("6 of 6 streams opened; 54 of 54 events came");
+        assert!(is_whole, "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+}

@@ -14,6 +14,7 @@ use crate::check::grpc;
 use crate::check::load::{LoadTarget, Tls};
 use crate::check::plan::{CheckPlan, ClientCertificate, Route, RouteTo, TargetPlan, Trust};
 use crate::error::Problem;
+use verdict::life::StreamKind;
 
 /// Reads a URL and resolves its host, by the routes of the plan first. Of several addresses the first that takes a connection is
 /// used, IPv4 before IPv6.
@@ -84,9 +85,9 @@ fn refuse_misfits(url: &str, protocol: &UrlProtocol, plan: &CheckPlan) -> Result
         let problem = Problem::new("--streams needs HTTP/2, and that URL does not ask for it").on(url);
         return Err(problem.hint("add --http2, or begin the URL with h2c://"));
     }
-    if protocol.http2 && plan.streams.is_some() {
-        let problem = Problem::new("streams are held over HTTP/1.1, and that URL asks for HTTP/2").on(url);
-        return Err(problem.hint("begin it with http:// and leave --http2 out, or leave --stream out"));
+    if protocol.http2 && plan.streams.as_ref().is_some_and(|streams| streams.kind == StreamKind::Websocket) {
+        let problem = Problem::new("WebSockets are opened over HTTP/1.1, and that URL asks for HTTP/2").on(url);
+        return Err(problem.hint("begin it with ws:// or wss://, and leave --http2 out"));
     }
     let option = match plan.target.trust {
         _ if plan.target.client_certificate.is_some() => Some("--cert"),

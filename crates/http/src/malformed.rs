@@ -76,6 +76,8 @@ crate::named_enum! {
         FieldUpperCase => "a field name with an upper-case letter (RFC 9113 section 8.2.1)",
         ConnectionField => "a field that belongs to connections of HTTP/1 (RFC 9113 section 8.2.2)",
         LengthMismatch => "content of another length than Content-Length says (RFC 9113 section 8.1.1)",
+        /// The stream ended as if its message were whole.
+        ContentMissing => "less content than Content-Length says (RFC 9113 section 8.1.1)",
     }
 
     /// The middle of a sentence: "the response has …", "refused: …".

@@ -20,6 +20,8 @@ mod response;
 mod samples;
 mod stream_content;
 pub(crate) mod stream_load;
+mod stream_request;
+mod stream_response;
 mod stream_slot;
 pub(crate) mod streams;
 #[cfg(test)]

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use http::h1::client::{Ended, Receiver, ResponseEvent as Part, ResponseProgress};
+use http::h1::client::ResponseEvent as Part;
 use http::ws::{self, Closing, Opcode, ReaderRole, WebSocketEvent as Frame};
-use http::{EventReader, Field, Fields, RequestContext, ResponseHead, Room, Strictness, encode};
+use http::{EventReader, Field, Fields, RequestContext, ResponseHead, Room, Strictness};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use uuid::Uuid;
@@ -13,10 +13,12 @@ use uuid::Uuid;
 use crate::check::load::coding::Coding;
 use crate::check::load::connect::{self, ConnectFailure};
 use crate::check::load::identify::{BackendNames, Identify, Identity};
-use crate::check::load::request::{ID_BYTES, Parts, Template, id};
+use crate::check::load::request::{ID_BYTES, id};
 use crate::check::load::response::HEAD_LIMIT;
 use crate::check::load::stream_content::{CONTENT_LIMIT, Content, StreamReader};
 use crate::check::load::stream_load::StreamLoad;
+use crate::check::load::stream_request::StreamRequest;
+use crate::check::load::stream_response::{StreamProgress, StreamResponse};
 use crate::check::load::{DriveError, Samples};
 use crate::io::ending::{Ending, Peeked};
 use crate::io::poller::{Interest, Poller, Watched};
@@ -69,7 +71,7 @@ enum StreamSlotState {
 /// What reads the bytes of an open stream.
 enum Reader {
     Http {
-        receiver: Box<Receiver>,
+        response: StreamResponse,
         coding: Coding,
         lines: StreamReader,
     },
@@ -120,7 +122,7 @@ impl StreamSlot {
             opens_by: at,
             opened: None,
             reader: Reader::Http {
-                receiver: Box::new(Receiver::new(HEAD_LIMIT)),
+                response: StreamResponse::over_http1(),
                 coding: Coding::Identity,
                 lines: StreamReader::Lines(Vec::new()),
             },
@@ -176,6 +178,8 @@ impl StreamSlot {
         self.end = ClientEnd::NotOpened;
         self.content = Content::new(resumes, now);
         let key = ws::key(*Uuid::new_v4().as_bytes());
+        let mut request = StreamRequest::new(load, resumes, &key);
+        self.outbox.clear();
         self.reader = match load.kind {
             StreamKind::Websocket => Reader::Socket {
                 key,
@@ -183,16 +187,21 @@ impl StreamSlot {
                 frames: Box::new(ws::FrameReader::new(ReaderRole::Client, CONTENT_LIMIT)),
             },
             StreamKind::Events | StreamKind::Chunks | StreamKind::Download => {
-                let mut receiver = Box::new(Receiver::new(HEAD_LIMIT));
-                receiver.begin(RequestContext::Other);
                 let lines = match load.kind {
                     StreamKind::Events => StreamReader::Events(Box::new(EventReader::new(CONTENT_LIMIT))),
                     _ => StreamReader::Lines(Vec::new()),
                 };
-                Reader::Http { receiver, coding: Coding::Identity, lines }
+                let response = if load.target.http2 {
+                    StreamResponse::over_http2(&request.head(), &id(load.run, sequence), &mut self.outbox)
+                } else {
+                    StreamResponse::over_http1()
+                };
+                Reader::Http { response, coding: Coding::Identity, lines }
             }
         };
-        self.outbox = request(load, sequence, resumes, &key);
+        if self.outbox.is_empty() {
+            self.outbox = request.bytes(sequence);
+        }
         match connect::open(load.target.address, None) {
             Ok(socket) => {
                 let _ = sockopt::set_tcp_nodelay(&socket, true);
@@ -305,11 +314,11 @@ impl StreamSlot {
 
     /// Bytes of a response that is a stream.
     fn feed_response(&mut self, input: &[u8], learned: &mut Learned) -> Option<ClientOutcome> {
-        let StreamSlot { reader, who, status, content, opened, stage, .. } = self;
-        let Reader::Http { receiver, coding, lines } = reader else { return None };
+        let StreamSlot { reader, who, status, content, opened, stage, outbox, .. } = self;
+        let Reader::Http { response, coding, lines } = reader else { return None };
         let now = learned.now;
         let mut broken = false;
-        let progress = receiver.receive(input, &mut |part| match part {
+        let progress = response.receive(input, outbox, &mut |part| match part {
             Part::Head(head) => {
                 *status = head.status;
                 learned.see_head(head.fields, who);
@@ -329,7 +338,7 @@ impl StreamSlot {
             return Some(ClientOutcome::Response);
         }
         match progress {
-            ResponseProgress::Malformed(why) | ResponseProgress::WholeAndMore(why) => {
+            StreamProgress::Malformed(why) => {
                 (self.flaw, self.end) = (Some(Flaw::Malformed(why)), ClientEnd::Malformed);
                 Some(ClientOutcome::Malformed)
             }
@@ -341,10 +350,15 @@ impl StreamSlot {
                 (self.flaw, self.end) = (Some(Flaw::Body), ClientEnd::Malformed);
                 Some(ClientOutcome::Altered)
             }
-            ResponseProgress::More => None,
-            ResponseProgress::Whole => {
+            StreamProgress::More => None,
+            StreamProgress::Whole => {
                 self.end = ClientEnd::Whole;
                 Some(ClientOutcome::Response)
+            }
+            StreamProgress::CutOff if self.opened.is_none() => Some(ClientOutcome::StreamReset),
+            StreamProgress::CutOff => {
+                self.end = ClientEnd::Reset;
+                Some(ClientOutcome::Truncated)
             }
         }
     }
@@ -419,7 +433,7 @@ impl StreamSlot {
             return ClientOutcome::Response;
         }
         let is_whole = match &mut self.reader {
-            Reader::Http { receiver, .. } => receiver.end(ending.of_transport()) == Ended::Whole,
+            Reader::Http { response, .. } => response.is_ended_by(ending),
             Reader::Socket { .. } => false,
         };
         if is_whole {
@@ -518,41 +532,6 @@ impl StreamSlot {
         observation.echo = self.who.echo;
         observation.flaw = self.flaw;
     }
-}
-
-/// The user's fields are compared where they arrive; those of the handshake and of the stream may be written anew on the way.
-fn request(load: &StreamLoad, sequence: u64, resumes: Option<u32>, key: &[u8; 24]) -> Vec<u8> {
-    let own = &load.request.headers;
-    let headers: Vec<(&str, &str)> = own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let parts = Parts {
-        method: "GET",
-        path: &load.target.path,
-        host: &load.target.host,
-        headers: &headers,
-        payload: None,
-        expect_continue: false,
-        given_cookies: false,
-        last: false,
-        secure: load.target.tls.is_some(),
-    };
-    let mut bytes = Template::new(&parts, load.run).with(sequence).to_vec();
-    bytes.truncate(bytes.len() - "\r\n".len());
-    let mut field = |name: &str, value: &[u8]| encode::field(&mut bytes, name, value);
-    if let Some(last) = resumes {
-        field("Last-Event-ID", last.to_string().as_bytes());
-    }
-    match load.kind {
-        StreamKind::Websocket => {
-            field("Connection", b"Upgrade");
-            field("Upgrade", b"websocket");
-            field("Sec-WebSocket-Version", ws::VERSION.as_bytes());
-            field("Sec-WebSocket-Key", key);
-        }
-        StreamKind::Events => field("Accept", b"text/event-stream"),
-        StreamKind::Chunks | StreamKind::Download => {}
-    }
-    encode::end_of_head(&mut bytes);
-    bytes
 }
 
 /// What heads tell of backends and of the balancer, for all streams.

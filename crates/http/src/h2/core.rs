@@ -368,9 +368,12 @@ impl Core {
     /// A message has ended. `None` if the stream is not there any more.
     fn end<'b>(&mut self, id: u32, out: &mut Vec<u8>) -> Option<Happened<'b>> {
         let stream = self.streams.get_mut(id)?;
-        if stream.expected.is_some_and(|expected| expected != 0) {
+        if let Some(missing) = stream.expected.filter(|missing| *missing != 0) {
+            // More content than expected has wrapped it round.
+            let is_short = missing <= u64::MAX / 2;
             self.reset(id, ErrorCode::PROTOCOL_ERROR, out);
-            return Some(Happened::Malformed(Malformed::LengthMismatch));
+            let why = if is_short { Malformed::ContentMissing } else { Malformed::LengthMismatch };
+            return Some(Happened::Malformed(why));
         }
         stream.receiving = false;
         if !stream.sending {

@@ -349,7 +349,7 @@ fn what_is_wrong_with_one_request_ends_its_stream_alone() {
                 .headers(1, 0, &[POST, &[("content-length", "3")]].concat())
                 .data(1, 0, b"a")
                 .data(1, END_STREAM, b"b"),
-            LengthMismatch,
+            ContentMissing,
             "PROTOCOL_ERROR",
         ),
         (
@@ -725,7 +725,7 @@ fn a_client_takes_what_is_allowed_and_names_what_is_not() {
             "too little content",
             begun().headers(1, 0, &of("3")).data(1, END_STREAM, b"ab"),
             RequestContext::Other,
-            &["1 200 Length(3)", "1 data ab", "1 malformed LengthMismatch"],
+            &["1 200 Length(3)", "1 data ab", "1 malformed ContentMissing"],
         ),
         (
             "no content where some was stated",
