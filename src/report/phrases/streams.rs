@@ -155,7 +155,10 @@ pub(super) fn cuts(facts: &Cuts, level: Level, product: Option<Balancer>) -> Phr
         .because(lines);
     match level {
         Level::Fail | Level::Note if by_others > 0 => {
-            let cause = match (facts.at_step == facts.streams, idle) {
+            let leaves = |code: &u16| matches!(code, 1001 | 1012);
+            let leaving: u64 = facts.closed.iter().filter(|(code, _)| leaves(code)).map(|(_, count)| count).sum();
+            // Who says that it goes away ends, or is reloaded: neither age nor silence is a reason for that.
+            let cause = match (facts.at_step.max(leaving) == facts.streams, idle) {
                 (true, _) => hints::Cut::Step,
                 (_, true) => hints::Cut::Idle,
                 _ => hints::Cut::Age,
