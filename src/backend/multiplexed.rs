@@ -18,7 +18,7 @@ use crate::backend::fault::{Effect, Treatment};
 use crate::backend::multiplexed::calling::{CallProgress, Calling};
 use crate::backend::multiplexed::pacing::{PacingProgress, StreamPacing};
 use crate::backend::multiplexed::sending::{BodyPart, Sending, SendingProgress};
-use crate::backend::multiplexed::turn::{RequestRest, StreamTurn};
+use crate::backend::multiplexed::turn::{Leaving, RequestRest, StreamTurn};
 use crate::backend::paced::Paced;
 use crate::backend::response::{Response, ResponseBody};
 use crate::backend::state::ProcessState;
@@ -34,7 +34,7 @@ pub(super) struct StreamConnection {
     /// Requests that have come and whose responses are not in the output to their end.
     active: Vec<Active>,
     /// Those whose responses are, in the order in which they leave.
-    leaving: VecDeque<(StreamId, Claim)>,
+    leaving: VecDeque<Leaving>,
     /// Which of the responses that go on has the next piece.
     next_piece: usize,
     stage: StreamStage,
@@ -273,7 +273,7 @@ impl StreamConnection {
             CallProgress::Open => {}
             CallProgress::Written => {
                 if let StreamPhase::Calling(calling) = self.active.swap_remove(place).phase {
-                    self.leaving.push_back((stream, calling.into_claim()));
+                    self.leaving.push_back(calling.into_leaving(stream));
                 }
             }
             CallProgress::Reset => {
@@ -304,9 +304,9 @@ impl StreamConnection {
         self.place(stream).map(|place| self.active.swap_remove(place))
     }
 
-    fn take_leaving(&mut self, stream: StreamId) -> Option<Claim> {
-        let place = self.leaving.iter().position(|(it, _)| *it == stream)?;
-        self.leaving.remove(place).map(|(_, claim)| claim)
+    fn take_leaving(&mut self, stream: StreamId) -> Option<Leaving> {
+        let place = self.leaving.iter().position(|it| it.stream == stream)?;
+        self.leaving.remove(place)
     }
 
     /// Faults that do nothing with a request, and say so: whoever sent it may send it elsewhere. Whether it was one of them.
@@ -364,8 +364,8 @@ impl StreamConnection {
             }
             Some(phase) => self.end_phase(stream, phase, LifeEnd::Backend, turn),
             None => {
-                if let Some(claim) = self.take_leaving(stream) {
-                    return self.give_up(stream, claim, turn);
+                if let Some(leaving) = self.take_leaving(stream) {
+                    return self.give_up(stream, leaving.claim, turn);
                 }
                 let exchange =
                     Exchange::refused(Refusal::Malformed(why), request, &self.arriving(), turn.now, turn.state);
@@ -421,7 +421,7 @@ impl StreamConnection {
             ResponseBody::Bytes(bytes) if !is_cut && self.http.capacity(stream) >= bytes.len() && length > 0 => {
                 self.http.data(stream, &bytes, true, turn.out);
                 turn.state.recycle(bytes);
-                return self.leaving.push_back((stream, claim));
+                return self.leaving.push_back(Leaving::whole(stream, claim));
             }
             ResponseBody::Paced { pace, first } if is_paced => {
                 let answer = response.answer.unwrap_or(ResponseId(uuid::Uuid::nil()));
@@ -432,7 +432,7 @@ impl StreamConnection {
             }
             body if ends => {
                 turn.state.recycle_body(body);
-                return self.leaving.push_back((stream, claim));
+                return self.leaving.push_back(Leaving::whole(stream, claim));
             }
             body => StreamPhase::Sending(claim, Sending::new(body, end, part)),
         };
@@ -463,7 +463,7 @@ impl StreamConnection {
             PacingProgress::Open => {}
             PacingProgress::Written => {
                 if let StreamPhase::Pacing(claim, _) = self.active.swap_remove(place).phase {
-                    self.leaving.push_back((stream, claim));
+                    self.leaving.push_back(Leaving::whole(stream, claim));
                 }
             }
             PacingProgress::Cut => {
@@ -481,7 +481,7 @@ impl StreamConnection {
             SendingProgress::Written => {
                 if let StreamPhase::Sending(claim, sending) = self.active.swap_remove(place).phase {
                     turn.state.recycle_body(sending.into_body());
-                    self.leaving.push_back((stream, claim));
+                    self.leaving.push_back(Leaving::whole(stream, claim));
                 }
             }
             SendingProgress::Cut => {
@@ -494,17 +494,17 @@ impl StreamConnection {
     /// That many bytes of the output have been written.
     pub(super) fn wrote(&mut self, bytes: usize, now: Moment, state: &mut ProcessState) {
         for Written { stream, bytes } in self.http.wrote(bytes) {
-            let place = self.leaving.iter().position(|(it, _)| *it == stream);
-            if let Some((_, claim)) = place.and_then(|place| self.leaving.remove(place)) {
-                state.journal.complete(claim, now, bytes, AttemptEnd::Completed);
+            let place = self.leaving.iter().position(|it| it.stream == stream);
+            if let Some(leaving) = place.and_then(|place| self.leaving.remove(place)) {
+                state.journal.complete(leaving.claim, now, bytes, leaving.end);
             }
         }
     }
 
     /// The client does not want a response any more.
     fn cancel(&mut self, stream: StreamId, code: ErrorCode, turn: &mut StreamTurn) {
-        if let Some(claim) = self.take_leaving(stream) {
-            return self.give_up(stream, claim, turn);
+        if let Some(leaving) = self.take_leaving(stream) {
+            return self.give_up(stream, leaving.claim, turn);
         }
         let Some(Active { mut phase, .. }) = self.take(stream) else { return };
         if let StreamPhase::Calling(calling) = &mut phase {
@@ -536,7 +536,7 @@ impl StreamConnection {
         for Active { stream, phase } in std::mem::take(&mut self.active) {
             self.end_phase(stream, phase, how, turn);
         }
-        for (stream, claim) in std::mem::take(&mut self.leaving) {
+        for Leaving { stream, claim, .. } in std::mem::take(&mut self.leaving) {
             self.give_up(stream, claim, turn);
         }
     }

@@ -193,6 +193,11 @@ impl Response {
         (body.map(|body| digest_value(head, body)), usual)
     }
 
+    /// Appends the digests, where that of the body was not known before it was written.
+    pub(super) fn write_late_digest(&self, body: u32, out: &mut Vec<u8>) {
+        OwnField::Digest.literal(out, &digest_value(self.written().head_digest(), body));
+    }
+
     fn written(&self) -> WrittenHead {
         WrittenHead { status: self.status, content: self.content }
     }

@@ -141,9 +141,8 @@ async fn experiment(
     met: Met,
     gone: Duration,
 ) -> Result<Evidence> {
-    if met == Met::BodyLimit {
-        // The balancer refuses the user's own request: others would say nothing of it.
-        return Ok(Evidence { backends, missing: Missing::all(SkipReason::Cached), ..Evidence::default() });
+    if met == Met::NothingWhole {
+        return Ok(Evidence { backends, missing: Missing::all(SkipReason::NothingWhole), ..Evidence::default() });
     }
     let CheckPlan { load, request, affinity, scenario, .. } = session.plan;
     let budget = match load.experiments {

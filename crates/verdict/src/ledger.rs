@@ -6,9 +6,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 pub use crate::attempt::{Arrival, WayNumber};
-use crate::observation::{Backend, ClientOutcome, Echo, Observation};
+use crate::observation::{Backend, ClientOutcome, Echo, Flaw, Observation};
 use crate::outcome::Outcome;
-use crate::{Moment, ResponseId, subrequests};
+use crate::{AttemptEnd, Moment, ResponseId, subrequests};
 
 /// The sequence of a request whose id did not reach the backend.
 pub const UNNUMBERED: u32 = u32::MAX;
@@ -358,6 +358,12 @@ impl Ledger {
         let Some(own) = own(observation, attempts) else { return self.outcome_of_foreign(observation, answer) };
         match observation.outcome {
             ClientOutcome::Truncated => return Outcome::Truncated,
+            // Its backend broke off, and the balancer ended the response as if it were whole.
+            ClientOutcome::Altered
+                if observation.flaw == Some(Flaw::NoCallStatus) && own.end != AttemptEnd::Completed =>
+            {
+                return Outcome::Truncated;
+            }
             ClientOutcome::Altered | ClientOutcome::TooLarge => return Outcome::Altered,
             _ if own.status != observation.status => return Outcome::Altered,
             _ => {}

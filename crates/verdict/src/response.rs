@@ -4,7 +4,8 @@
 //! # `Response-Digest`
 //!
 //! Sixteen hexadecimal digits: eight of the head (status and [`COVERED`] fields), eight of the body, each the low 32 bits of a
-//! 64-bit digest. Of a body that is made while it is sent (`/bytes/N`) they tell its length: see [`of_pattern`].
+//! 64-bit digest. Of a body that is made while it is sent (`/bytes/N`) they tell its length: see [`of_pattern`]. Where the messages of
+//! a gRPC call are not known before they are sent, the field stands in the trailers.
 //! The fields that are covered are a function of status and content ([`WrittenHead`]), so that a client which finds another digest
 //! can name what was changed.
 

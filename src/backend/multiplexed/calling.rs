@@ -3,22 +3,26 @@
 use http::grpc::{self, GrpcStatus};
 use http::h2::server::Server;
 use http::h2::{self, EncodedName, ErrorCode};
-use http::{StreamId, encode};
+use http::{Digest, StreamId, encode};
 use verdict::Call;
 use verdict::response::of_body;
 
 use crate::backend::exchange::Exchange;
 use crate::backend::fault::Effect;
 use crate::backend::grpc::{CallEnd, CallFacts, GrpcCall};
-use crate::backend::multiplexed::turn::{PIECE, StreamTurn};
+use crate::backend::multiplexed::turn::{Leaving, PIECE, StreamTurn};
 use crate::backend::response::ResponseBody;
 use crate::journal::Claim;
-use crate::wire::Moment;
+use crate::wire::{AttemptEnd, Moment};
 
 pub(super) struct Calling {
     exchange: Exchange,
     call: Box<GrpcCall>,
     stage: CallStage,
+    /// Of its first message half is written.
+    is_halved: bool,
+    /// Of what has been sent, where the head could not say it.
+    digest: Option<Digest>,
     /// What of it the journal has.
     noted: Call,
 }
@@ -64,7 +68,7 @@ pub(super) enum CallProgress {
 impl Calling {
     pub(super) fn new(exchange: Exchange, call: Box<GrpcCall>) -> Calling {
         let noted = call.record;
-        Calling { exchange, call, stage: CallStage::Waiting, noted }
+        Calling { exchange, call, stage: CallStage::Waiting, is_halved: false, digest: None, noted }
     }
 
     /// Content of the request has come.
@@ -161,6 +165,7 @@ impl Calling {
     fn write_head(&mut self, end: Option<&CallEnd>, stream: StreamId, http: &mut Server, turn: &mut StreamTurn) {
         // Where all that follows is known.
         let digest = self.call.end().is_some().then(|| of_body(self.call.unsent()));
+        self.digest = digest.is_none().then(Digest::new);
         self.exchange.response.body = ResponseBody::Messages { digest };
         let stamp = turn.state.stamp(turn.now);
         http.respond(stream, self.exchange.response.status, end.is_some(), turn.out, |out| {
@@ -174,8 +179,8 @@ impl Calling {
     /// Sends what the client takes of the messages, and then how the call ends.
     fn send(&mut self, stream: StreamId, http: &mut Server, turn: &mut StreamTurn) -> CallProgress {
         if let CallStage::Cutting(cut) = self.stage {
-            let is_half = self.call.halve();
-            if !is_half && self.call.end().is_none() {
+            self.is_halved = self.call.halve();
+            if !self.is_halved && self.call.end().is_none() {
                 // The head alone is out.
                 return CallProgress::Open;
             }
@@ -188,6 +193,9 @@ impl Calling {
         let piece = unsent.len().min(PIECE).min(http.capacity(stream));
         if piece > 0 {
             http.data(stream, &unsent[..piece], false, turn.out);
+            if let Some(digest) = &mut self.digest {
+                digest.update(&unsent[..piece]);
+            }
             self.call.note_sent(piece);
         }
         if !self.call.unsent().is_empty() {
@@ -198,7 +206,13 @@ impl Calling {
             return CallProgress::EndConnection;
         }
         let status = end.status;
-        http.trailers(stream, turn.out, |out| write_end(end, out));
+        let (digest, response) = (&self.digest, &self.exchange.response);
+        http.trailers(stream, turn.out, |out| {
+            write_end(end, out);
+            if let Some(digest) = digest {
+                response.write_late_digest(digest.finish() as u32, out);
+            }
+        });
         self.call.record.status = Some(status);
         http.reset(stream, ErrorCode::NO_ERROR, turn.out);
         CallProgress::Written
@@ -220,6 +234,12 @@ impl Calling {
 
     pub(super) fn into_claim(self) -> Claim {
         self.exchange.claim
+    }
+
+    /// All that it writes is in the output: half a message ends no response, whatever its trailers say.
+    pub(super) fn into_leaving(self, stream: StreamId) -> Leaving {
+        let end = if self.is_halved { AttemptEnd::CutOff } else { AttemptEnd::Completed };
+        Leaving { stream, claim: self.exchange.claim, end }
     }
 
     /// Whether it has something to write as soon as there is room.

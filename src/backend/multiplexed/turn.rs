@@ -1,5 +1,7 @@
 //! What every step on a connection of HTTP/2 works with.
 
+use http::StreamId;
+
 use crate::backend::state::ProcessState;
 use crate::journal::Claim;
 use crate::wire::{AttemptEnd, Moment};
@@ -12,6 +14,21 @@ pub(super) struct StreamTurn<'t> {
     pub(super) now: Moment,
     pub(super) state: &'t mut ProcessState,
     pub(super) out: &'t mut Vec<u8>,
+}
+
+/// A response that is in the output, and has not left.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub(super) stream: StreamId,
+    pub(super) claim: Claim,
+    /// How its attempt has ended when it has left.
+    pub(super) end: AttemptEnd,
+}
+
+impl Leaving {
+    pub(super) fn whole(stream: StreamId, claim: Claim) -> Leaving {
+        Leaving { stream, claim, end: AttemptEnd::Completed }
+    }
 }
 
 impl StreamTurn<'_> {

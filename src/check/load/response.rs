@@ -232,6 +232,10 @@ impl ResponseReader {
         let response = &mut self.response;
         response.is_of_stream = true;
         let ended = match event {
+            h2::ClientEvent::Malformed(why @ Malformed::ContentMissing) if response.status != 0 => {
+                response.flaw = Some(Flaw::Malformed(why));
+                Some(ClientOutcome::Truncated)
+            }
             h2::ClientEvent::Malformed(why) | h2::ClientEvent::Broken(why) => return ReadStep::Over(self.fail(why)),
             h2::ClientEvent::Interim(status) => {
                 response.continues |= status == 100;
@@ -254,6 +258,8 @@ impl ResponseReader {
                 if let Some(call) = &mut response.call {
                     trailers.iter().for_each(|field| call.see_status(field.name, field.value));
                 }
+                let digests = trailers.iter().filter(|field| field.name.eq_ignore_ascii_case(DIGEST_HEADER));
+                digests.for_each(|field| response.verify.see_late_digest(field.value));
                 None
             }
             h2::ClientEvent::GoAway(_) => None,
@@ -433,6 +439,7 @@ impl CurrentResponse {
             length,
             has_body: !self.question.head_only && !matches!(head.status, 204 | 304),
             html,
+            call: rules.grpc && head.status == 200,
             fleet: rules.identity.is_fleet(),
         };
         self.verify.end_head(kind, &self.who);
@@ -469,14 +476,9 @@ impl CurrentResponse {
         match self.flaw {
             // A field that a balancer sets is a matter of its configuration: the rules judge it.
             None | Some(Flaw::Field) => ClientOutcome::Response,
+            Some(Flaw::CutMessage) => ClientOutcome::Truncated,
             Some(
-                Flaw::Malformed(_)
-                | Flaw::Status
-                | Flaw::Body
-                | Flaw::Identity
-                | Flaw::Coding
-                | Flaw::NoCallStatus
-                | Flaw::CutMessage,
+                Flaw::Malformed(_) | Flaw::Status | Flaw::Body | Flaw::Identity | Flaw::Coding | Flaw::NoCallStatus,
             ) => ClientOutcome::Altered,
         }
     }

@@ -7,11 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use super::stream_load::StreamLoad;
+use super::streams::{StreamTraffic, hold};
 use super::*;
 use http::StreamId;
 use http::h2::server::{Server, ServerEvent};
 use http::h2::{AnnouncedSettings, Block, ErrorCode, literal};
+use uuid::Uuid;
+use verdict::life::{StreamEvent, StreamKind};
 use verdict::observation::{ClientOutcome, Flaw};
+use verdict::response::{DIGEST_HEADER, digest_value, of_body};
+use verdict::streams::ClientEnd;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -264,10 +270,20 @@ fn a_call_ends_as_its_status_says_and_one_without_has_not_ended_well() {
                         server.trailers(stream, out, status(b"ok"));
                     }
                     // Half a message that is said to be all.
-                    11 => {
+                    17 => {
                         server.respond(stream, 200, false, out, kind);
                         server.data(stream, &content[..8], false, out);
                         server.trailers(stream, out, status(b"0"));
+                    }
+                    // What was written, as the trailers say, and something else.
+                    11 | 13 => {
+                        server.respond(stream, 200, false, out, kind);
+                        server.data(stream, &content, false, out);
+                        let digest = digest_value(0, of_body(&content[..content.len() - (stream.0 as usize - 11)]));
+                        server.trailers(stream, out, |out| {
+                            status(b"0")(out);
+                            literal(out, DIGEST_HEADER, &digest);
+                        });
                     }
                     // What speaks no gRPC responds with a status of HTTP.
                     _ => server.respond(stream, 502, true, out, |_| {}),
@@ -278,7 +294,7 @@ fn a_call_ends_as_its_status_says_and_one_without_has_not_ended_well() {
     let fields = crate::check::grpc::with_fields(Some(Duration::from_secs(2)), Vec::new());
     let request = RequestSpec::new("POST", &fields, &crate::check::grpc::messages(&[]), BodyTransfer::default());
     assert!(request.is_call());
-    let traffic = run(&Load { request: Arc::new(request), ..load(address, 1, 1, 7) });
+    let traffic = run(&Load { request: Arc::new(request), ..load(address, 1, 1, 9) });
     let seen: Vec<_> = traffic.observations.iter().map(|it| (it.outcome, it.status, it.flaw)).collect();
     let (whole, altered) = (ClientOutcome::Response, ClientOutcome::Altered);
     assert_eq!(
@@ -289,8 +305,90 @@ fn a_call_ends_as_its_status_says_and_one_without_has_not_ended_well() {
             (whole, 404, None),
             (altered, 200, Some(Flaw::NoCallStatus)),
             (altered, 200, Some(Flaw::NoCallStatus)),
-            (altered, 200, Some(Flaw::CutMessage)),
+            (whole, 200, None),
+            (altered, 200, Some(Flaw::Body)),
             (whole, 502, None),
+            (ClientOutcome::Truncated, 200, Some(Flaw::CutMessage)),
+        ]
+    );
+}
+
+/// An event of a response without an id, as a backend writes it.
+fn event(number: u32) -> Vec<u8> {
+    let mut text = b"data: ".to_vec();
+    StreamEvent { number, written: Moment(0), response: Uuid::nil() }.write(&mut text, 0);
+    text.extend_from_slice(b"\n\n");
+    text
+}
+
+/// What becomes of streams of events, each on a connection of its own.
+fn hold_events(address: SocketAddr, streams: usize) -> StreamTraffic {
+    let load = StreamLoad {
+        target: LoadTarget { http2: true, ..LoadTarget::new(address, address.to_string(), "/events") },
+        run: 0x4d2,
+        first: 0,
+        request: Arc::new(RequestSpec::default()),
+        identity: Identity::Fleet,
+        kind: StreamKind::Events,
+        streams,
+        every: Duration::ZERO,
+        duration: PATIENCE,
+        patience: PATIENCE,
+        reopens: false,
+        only_opens: false,
+    };
+    hold(&load, &mut BackendNames::new(Vec::new()), &LoadProgress::default()).unwrap()
+}
+
+#[test]
+fn a_stream_of_events_ends_as_its_stream_of_http_2_does() {
+    let address = server(1, |number, peer| {
+        while peer.turn() && peer.asked.is_empty() {}
+        let stream = peer.asked[0];
+        let (out, server) = (&mut peer.out, &mut peer.server);
+        match number {
+            5 => server.reset(stream, ErrorCode::REFUSED_STREAM, out),
+            6 => server.respond(stream, 404, true, out, |_| {}),
+            _ => {
+                server.respond(stream, 200, false, out, |out| {
+                    if number == 4 {
+                        literal(out, "content-length", b"10000");
+                    }
+                });
+                server.data(stream, &event(1), false, out);
+                match number {
+                    1 => server.reset(stream, ErrorCode::INTERNAL_ERROR, out),
+                    2 => {}
+                    _ => {
+                        if number == 3 {
+                            server.go_away(stream, ErrorCode::NO_ERROR, out);
+                        }
+                        server.data(stream, &event(2), true, out);
+                    }
+                }
+            }
+        }
+        let out = std::mem::take(&mut peer.out);
+        peer.socket.write_all(&out).unwrap();
+        if number != 2 {
+            while peer.turn() {}
+        }
+    });
+    let traffic = hold_events(address, 7);
+    let requests = traffic.observations.iter().map(|it| (it.outcome, it.status));
+    let ends = traffic.streams.iter().map(|it| (it.end, it.events.last));
+    let seen: Vec<_> = requests.zip(ends).collect();
+    let (whole, truncated) = (ClientOutcome::Response, ClientOutcome::Truncated);
+    assert_eq!(
+        seen,
+        [
+            ((whole, 200), (ClientEnd::Whole, 2)),
+            ((truncated, 200), (ClientEnd::Reset, 1)),
+            ((truncated, 200), (ClientEnd::Closed, 1)),
+            ((whole, 200), (ClientEnd::Whole, 2)),
+            ((truncated, 200), (ClientEnd::Reset, 2)),
+            ((ClientOutcome::StreamReset, 0), (ClientEnd::NotOpened, 0)),
+            ((whole, 404), (ClientEnd::NotOpened, 0)),
         ]
     );
 }

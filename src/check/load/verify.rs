@@ -14,6 +14,8 @@ use verdict::response::{HeadChange, PATTERN, ReceivedHead, is_pattern, of_body, 
 pub(super) struct Verify {
     /// Digests of head and body, as the response carries them.
     said: Option<(u32, u32)>,
+    /// The digest of the body, as the trailers of a call carry it.
+    late: Option<u32>,
     /// The digest is none, or there are two.
     unreadable: bool,
     head: ReceivedHead,
@@ -70,6 +72,8 @@ pub(super) struct Kind {
     pub(super) length: Option<u64>,
     pub(super) has_body: bool,
     pub(super) html: bool,
+    /// Whether it answers a call of gRPC.
+    pub(super) call: bool,
     /// Responses of our fleet alone are compared.
     pub(super) fleet: bool,
 }
@@ -78,10 +82,11 @@ impl Verify {
     pub(super) fn new() -> Verify {
         Verify {
             said: None,
+            late: None,
             unreadable: false,
             head: ReceivedHead::default(),
             varies_by_accept: false,
-            kind: Kind { status: 0, length: None, has_body: false, html: false, fleet: false },
+            kind: Kind { status: 0, length: None, has_body: false, html: false, call: false, fleet: false },
             ours: false,
             coding: Coding::Identity,
             length: 0,
@@ -106,6 +111,11 @@ impl Verify {
         self.said = self.said.or(said);
     }
 
+    /// Takes the digest that the backend sent in the trailers, where it could not know it before.
+    pub(super) fn see_late_digest(&mut self, value: &[u8]) {
+        self.late = read_digest_value(value).map(|(_, body)| body);
+    }
+
     /// A content coding: backends write none.
     pub(super) fn see_coding(&mut self, value: &[u8]) {
         self.coding.see(value);
@@ -128,6 +138,8 @@ impl Verify {
         self.against = match who.response {
             _ if !kind.fleet || !kind.has_body || matches!(self.coding, Coding::Other) => Against::Nothing,
             _ if self.said.is_some() && !self.unreadable => Against::Digest(BodyDigest::Empty),
+            // Its messages may be the client's own, without an id; what was written, the trailers say.
+            _ if kind.call => Against::Digest(BodyDigest::Empty),
             _ if kind.html || !who.is_ours() => Against::Page(Box::default()),
             // What a backend says of a request that it refuses has an id in its head alone.
             Some(response) if kind.status == 200 => Against::Search(Box::new(UuidSearch::new(response))),
@@ -245,7 +257,10 @@ impl Verify {
             // Not our page, and nothing says that it should be.
             Against::Page(page) => self.ours && page.whole().is_none(),
             Against::Search(search) => !search.has_found(),
-            Against::Digest(body) => self.said.is_some_and(|(_, written)| !body.is(written, self.length)),
+            Against::Digest(body) => {
+                let written = self.said.map(|(_, written)| written).or(self.late);
+                written.is_some_and(|written| !body.is(written, self.length))
+            }
         }
     }
 }

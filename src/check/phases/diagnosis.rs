@@ -94,7 +94,11 @@ impl Unmet<'_> {
     #[expect(clippy::too_many_lines, reason = "a hint for each status")]
     fn by_status(&self) -> (String, String) {
         let seen = self.seen;
-        let status_line = seen.head.lines().next().unwrap_or_default().trim().to_owned();
+        let first = seen.head.lines().next().unwrap_or_default().trim();
+        let status_line = match header(&seen.head, "grpc-status") {
+            Some(status) => format!("{first} with grpc-status {status}"),
+            None => first.to_owned(),
+        };
         let by = header(&seen.head, "Server").map_or(String::new(), |server| format!(" (Server: {server})"));
         let what = if self.with_fleet {
             format!("{status_line}{by}, and it is no response of a backend of the fleet")

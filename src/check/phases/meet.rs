@@ -41,9 +41,9 @@ const HANDSHAKE: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Met {
     Backend,
-    /// The balancer, for their bodies are larger than its limit. That is its response to what the user wants to send: the sample
-    /// counts it, and nothing else can be found out.
-    BodyLimit,
+    /// Nobody with a whole response: the balancer refuses their bodies as too large, or backends break off again and again. The
+    /// sample counts that, and nothing else can be found out.
+    NothingWhole,
 }
 
 pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
@@ -66,7 +66,7 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
         }
         let has_body = session.plan.request.bodies.iter().any(|body| !body.is_empty());
         if is_whole(&seen) && seen.observation.status == 413 && has_body && session.collector.is_some() {
-            return Ok(Met::BodyLimit);
+            return Ok(Met::NothingWhole);
         }
         let speaks_tls = should_have_tls(session, &seen, tries).await?;
         let is_lasting = seen.tls_failure.as_ref().is_some_and(|failure| failure.is_lasting());
@@ -92,6 +92,11 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
             ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => PATIENCE,
         };
         if begun.elapsed() >= patience {
+            let breaks_off =
+                seen.observation.outcome == ClientOutcome::Truncated && seen.observation.backend.is_known();
+            if breaks_off && session.collector.is_some() {
+                return Ok(Met::NothingWhole);
+            }
             return Err(unmet(session, &seen, speaks_tls).await.into());
         }
         tokio::time::sleep(PAUSE).await;

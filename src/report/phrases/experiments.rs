@@ -197,6 +197,7 @@ fn because(why: SkipReason) -> &'static str {
         SkipReason::NoTime => "responses are slow: more than the experiments' time allows",
         SkipReason::NoRequests => "more than the requests that are allowed",
         SkipReason::Cached => "a cache, or the balancer itself, gave the responses",
+        SkipReason::NothingWhole => "no response of a backend came back whole",
         SkipReason::Impossible => "this client has no addresses of several networks",
         SkipReason::Impatient => "the balancer waits for a response for less than 100 ms",
         SkipReason::NotOurs => "the backends are not ours and cannot be asked to take their time",

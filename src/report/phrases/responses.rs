@@ -10,13 +10,6 @@ use crate::balancer::Balancer;
 use crate::report::hints;
 
 pub(super) fn altered(facts: &Altered, product: Option<Balancer>) -> Phrase {
-    if facts.cut_messages == facts.requests {
-        return Phrase::of(format!(
-            "{} got a response that ends within a gRPC message, with a status that says all went well",
-            count_of(facts.requests, "call")
-        ))
-        .try_this("a backend that writes half a message does that, and a balancer that cuts a stream: call the backend itself");
-    }
     let flaws: Vec<String> = facts.flaws.iter().map(|(flaw, _)| flaw.clone()).collect();
     let how = if flaws.is_empty() { String::new() } else { format!(": {}", listed(&flaws)) };
     let hint = if facts.malformed {

@@ -71,7 +71,10 @@ fn came(client: &ClientWitness, are_named: bool) -> String {
             None => format!("{status} {from}, altered,"),
         },
         ClientOutcome::Truncated if status == 0 => "a head that was cut off".to_owned(),
-        ClientOutcome::Truncated => format!("{status} {from}, cut off"),
+        ClientOutcome::Truncated => match &client.flaw {
+            Some(flaw) => format!("{status} {from}, cut off: {flaw},"),
+            None => format!("{status} {from}, cut off"),
+        },
         ClientOutcome::TooLarge => format!("{status} {from}, larger than the limit,"),
         ClientOutcome::Malformed => match &client.flaw {
             Some(flaw) => format!("malformed response: {flaw}"),

@@ -170,6 +170,8 @@ pub enum SkipReason {
     NoRequests,
     /// A cache or the balancer itself gave the responses.
     Cached,
+    /// No response of a backend came back whole.
+    NothingWhole,
     /// Source addresses cannot be chosen: the balancer is on another machine.
     Impossible,
     /// Backends are not ours and cannot be asked to take their time.

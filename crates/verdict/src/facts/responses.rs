@@ -143,7 +143,4 @@ pub struct Altered {
     /// Whether the calls of those arrived in HTTP/1, which has no gRPC.
     #[serde(default)]
     pub calls_over_http_1: bool,
-    /// Responses to calls that ended within a message, with a status that says all went well: whoever cut it.
-    #[serde(default)]
-    pub cut_messages: u64,
 }

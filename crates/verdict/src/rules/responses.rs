@@ -90,18 +90,19 @@ pub(super) fn altered(case: &Case, requests: u64) -> Altered {
     }
     let malformed = flaws.keys().any(|flaw| matches!(flaw, Some(Flaw::Malformed(_))));
     let count = |flaw| flaws.get(&Some(flaw)).copied().unwrap_or(0);
-    let (without_call_status, cut_messages) = (count(Flaw::NoCallStatus), count(Flaw::CutMessage));
+    let without_call_status = count(Flaw::NoCallStatus);
     let name = |flaw: Option<Flaw>| flaw.unwrap_or(Flaw::Status).to_string();
     let mut flaws: Vec<(String, u64)> = flaws.into_iter().map(|(flaw, count)| (name(flaw), count)).collect();
     flaws.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let calls_over_http_1 =
         without_call_status > 0 && case.changes.attempts > 0 && case.changes.noted(Note::Http2) == 0;
-    Altered { requests, of: case.tally.sent, flaws, malformed, without_call_status, calls_over_http_1, cut_messages }
+    Altered { requests, of: case.tally.sent, flaws, malformed, without_call_status, calls_over_http_1 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::AttemptEnd;
     use crate::facts::responses::Deviation;
     use crate::rules::trial::{As, RuleTrial};
     use http::Malformed;
@@ -179,14 +180,18 @@ mod tests {
     }
 
     #[test]
-    fn who_cut_a_message_within_a_call_that_went_well_is_not_known() {
-        let mut trial = RuleTrial::new();
-        trial.delivered(0, 200);
-        let last = trial.observations.last_mut().unwrap();
-        (last.outcome, last.flaw) = (ClientOutcome::Altered, Some(Flaw::CutMessage));
-        let finding = of_rule(&trial, |facts| matches!(facts, Facts::Altered(_))).unwrap();
-        let Facts::Altered(facts) = finding.facts else { panic!() };
-        assert_eq!((finding.level, facts.requests, facts.cut_messages), (Level::Fail, 1, 1));
+    fn a_call_without_status_ended_where_its_backend_broke_off_or_else_lost_it_on_the_way() {
+        let ended = |end| {
+            let mut trial = RuleTrial::new();
+            trial.delivered(0, 200);
+            let last = trial.observations.last_mut().unwrap();
+            (last.outcome, last.flaw) = (ClientOutcome::Altered, Some(Flaw::NoCallStatus));
+            trial.arrivals.last_mut().unwrap().end = end;
+            trial.failures()
+        };
+        assert_eq!(ended(AttemptEnd::Completed), ["altered"]);
+        assert_eq!(ended(AttemptEnd::CutOff), ["truncated"]);
+        assert_eq!(ended(AttemptEnd::Received), ["truncated"]);
     }
 
     #[test]
