@@ -17,8 +17,7 @@ http::named_enum! {
         Received => "received",
         /// The whole response was handed to the kernel.
         Completed => "completed",
-        /// The connection, the stream or the backend ended before that, or the response ended within a message of a call; `bytes` of it
-        /// were written.
+        /// The connection, the stream or a message of a call ended before that; `bytes` of the response were written.
         CutOff => "cut-off",
         /// The backend did nothing with the request, and its client knows (REFUSED_STREAM, or a GOAWAY that leaves it out): it may be sent
         /// elsewhere.
