@@ -344,7 +344,7 @@ impl Collector {
             let (began, ended) = (record.received, record.responded);
             self.lived.push(Lived { answer: answer.0, backend, began, ended, end: record.outcome, life });
         }
-        let list = if !is_numbered(sequence) { &mut self.unnumbered } else { &mut self.arrivals };
+        let list = if is_numbered(sequence) { &mut self.arrivals } else { &mut self.unnumbered };
         list.push(arrival);
     }
 
