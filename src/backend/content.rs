@@ -73,7 +73,7 @@ impl PageFormat {
 #[derive(Debug)]
 pub(super) struct PageText {
     before_title: Box<[u8]>,
-    /// From the title on.
+    /// The page from its title to the UUID.
     before_uuid: Box<[u8]>,
     /// The title of the last page before it is escaped, and that page up to its UUID.
     title: Vec<u8>,

@@ -87,7 +87,7 @@ impl SocketAsk {
     }
 }
 
-/// One that is open.
+/// A WebSocket that is open.
 pub(super) struct Socket {
     receiver: FrameReader,
     ask: SocketAsk,

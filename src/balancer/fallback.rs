@@ -64,7 +64,6 @@ const IDLE: Duration = Duration::from_secs(60);
 /// The longest time that a connection to a backend may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Its whole configuration.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct Config {
     listen: SocketAddr,

@@ -42,7 +42,7 @@ impl FoundFleet {
         self.fleets.names()
     }
 
-    /// Those that are not.
+    /// Names of backends that are not ready.
     pub(crate) fn not_ready(&self) -> Vec<String> {
         self.names().split_off(self.ready)
     }
@@ -57,7 +57,7 @@ const START: Duration = Duration::from_secs(30);
 /// A fleet ends what is in flight.
 const END: Duration = Duration::from_secs(15);
 
-/// Finds or starts it.
+/// Finds the backends, or starts them.
 pub(crate) async fn find(backing: &Backing) -> Result<FoundBackends> {
     match backing {
         Backing::Fleets(choices) => of_fleets(Fleets::find(choices).await?, None),

@@ -21,9 +21,8 @@ pub(crate) struct CheckPlan {
     pub(crate) target: TargetPlan,
     /// What is known of the balancer, and what can be done around it.
     pub(crate) environment: CheckEnvironment,
-    /// What stands behind it.
+    /// What stands behind the balancer.
     pub(crate) backends: Backing,
-    /// What is sent.
     pub(crate) request: RequestPlan,
     /// How much is sent, and how fast.
     pub(crate) load: LoadPlan,
@@ -76,7 +75,7 @@ pub(crate) struct CheckEnvironment {
 /// The user's own request.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestPlan {
-    /// `GET` unless said otherwise.
+    /// `GET` by default.
     pub(crate) method: String,
     /// Sent with every request.
     pub(crate) headers: Vec<(String, String)>,

@@ -53,7 +53,7 @@ fn no_url(url: &str, what: String) -> Problem {
 
 /// What is spoken to the balancer.
 struct UrlProtocol {
-    /// Over TLS.
+    /// Whether its connections are TLS.
     secure: bool,
     http2: bool,
 }

@@ -14,7 +14,7 @@ pub(crate) struct CheckWatch {
     pub(crate) progress: Arc<LoadProgress>,
     /// Requests that the sample will have; 0 if that is not known.
     pub(crate) total: AtomicU64,
-    /// What is done now.
+    /// What the check does now.
     pub(crate) phase: Mutex<&'static str>,
     /// The exit status of whoever stopped it.
     stop: watch::Sender<Option<u8>>,

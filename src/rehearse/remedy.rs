@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// What can be done.
+/// What is laid in a balancer's way for something that it lacks.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Remedy {
     /// Another certificate and key lie over these.

@@ -43,11 +43,12 @@ enum CallStage {
     Hanging,
 }
 
+/// What ends when half of a message is out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum AfterHalf {
-    /// Then the connection ends.
+    /// The whole connection.
     Connection,
-    /// Then come trailers as if all were well.
+    /// The message, with trailers as if all were well.
     Message,
 }
 

@@ -113,7 +113,6 @@ pub(crate) struct Load {
     pub(crate) first_connection: u32,
     /// What becomes of a connection after its response.
     pub(crate) reuse: Reuse,
-    /// When requests are sent.
     pub(crate) pacing: Pacing,
     /// That many, unless `duration` is over before.
     pub(crate) requests: Option<u64>,

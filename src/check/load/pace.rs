@@ -36,7 +36,7 @@ pub(super) struct Limiter {
 }
 
 impl Limiter {
-    /// None for no limit.
+    /// `rate` in requests a second; None for no limit.
     pub(super) fn new(rate: Option<f64>) -> Limiter {
         let gap = rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
         Limiter { gap, next: Moment(0) }

@@ -199,7 +199,7 @@ impl UuidSearch {
         }
     }
 
-    /// Whether it has come.
+    /// Whether the UUID has come.
     pub(crate) fn has_found(&self) -> bool {
         self.found
     }

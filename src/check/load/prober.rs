@@ -181,7 +181,7 @@ impl Prober {
         Prober { limiter: Limiter::new(rate), ..self }
     }
 
-    /// Counts its requests there.
+    /// Counts its requests in `progress`.
     pub(crate) fn with_progress(self, progress: Arc<LoadProgress>) -> Prober {
         Prober { progress: Some(progress), ..self }
     }

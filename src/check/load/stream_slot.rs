@@ -105,7 +105,7 @@ fn mask() -> Option<[u8; 4]> {
 }
 
 impl StreamSlot {
-    /// Opens at that moment.
+    /// The place of a client whose first stream opens at that moment.
     pub(super) fn new(client: u32, at: Moment) -> StreamSlot {
         StreamSlot {
             client,

@@ -14,7 +14,7 @@ use verdict::life::StreamKind;
 use verdict::observation::{ClientOutcome, Observation};
 use verdict::streams::StreamObservation;
 
-/// What came of it.
+/// What the clients of streams saw.
 #[derive(Debug)]
 pub(crate) struct StreamTraffic {
     /// One for each request; the place is its sequence number less the first.

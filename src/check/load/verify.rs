@@ -53,7 +53,7 @@ enum BodyDigest {
     Pattern,
 }
 
-/// What came of it.
+/// What the comparison of a body shows.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct BodyComparison {
     /// Of what kind the response is not the one that was written.

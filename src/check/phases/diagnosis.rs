@@ -12,12 +12,12 @@ use verdict::HandshakeFailure;
 use verdict::numbers::time;
 use verdict::observation::ClientOutcome;
 
-/// No backend was met.
+/// What is known where no backend was met.
 pub(crate) struct Unmet<'a> {
     pub(crate) plan: &'a CheckPlan,
-    /// What came at last.
+    /// The last response, or what came in its place.
     pub(crate) seen: &'a ProbeResult,
-    /// The port does, and the URL has none.
+    /// Whether the port speaks TLS though the URL does not say so.
     pub(crate) speaks_tls: bool,
     pub(crate) has_client_certificate: bool,
     pub(crate) with_fleet: bool,
