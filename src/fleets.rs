@@ -77,6 +77,8 @@ pub(crate) struct KnownBackend {
     /// The latest of its processes.
     instances: Vec<Instance>,
     pub(crate) is_ready: bool,
+    /// Whether it has been ready since then, in one process, as far as was seen.
+    pub(crate) is_steady: bool,
     /// Since it was started again; none for one that never was.
     pub(crate) age: Option<Duration>,
 }
@@ -156,6 +158,7 @@ impl Fleets {
                         host,
                         instances: Vec::new(),
                         is_ready: matches!(backend.state, BackendState::Ready | BackendState::Starting),
+                        is_steady: true,
                         age: age(backend),
                     });
                 }
@@ -233,10 +236,12 @@ impl Fleets {
             }
             for backend in &status.backends {
                 let Some(place) = self.hosts[host].places.get(&backend.id) else { continue };
-                let known = &mut self.backends[usize::from(*place)].instances;
-                let new = backend.instances.iter().filter(|instance| !known.contains(instance)).copied();
-                let new: Vec<Instance> = new.collect();
-                known.extend(new);
+                let known = &mut self.backends[usize::from(*place)];
+                let is_new = |instance: &&Instance| !known.instances.contains(instance);
+                let new: Vec<Instance> = backend.instances.iter().filter(is_new).copied().collect();
+                let is_anew = !new.is_empty() && !known.instances.is_empty();
+                known.is_steady &= !is_anew && matches!(backend.state, BackendState::Ready | BackendState::Starting);
+                known.instances.extend(new);
             }
         }
         for remote in self.resolve().await {
@@ -320,6 +325,7 @@ impl Fleets {
             host: usize::MAX,
             instances: Vec::new(),
             is_ready: false,
+            is_steady: true,
             age: None,
         };
         let most = places.iter().map(|place| usize::from(place.0) + 1).max().unwrap_or_default();

@@ -29,6 +29,7 @@ pub(crate) fn join(collected: &mut Collected, observations: &mut [Observation], 
         return JoinedHosts { facts, clocks: Vec::new(), unrecorded: Vec::new() };
     };
     facts.fleets = fleets.hosts.len() as u64;
+    facts.unsteady = fleets.backends.iter().filter(|it| !it.is_steady).map(|it| it.name.clone()).collect();
     let known: Vec<_> = fleets.instances().map(|(instance, _)| instance).collect();
     facts.see_processes(&data.received.processes, &data.names, Some(&known));
     let host_of = |backend: Backend| fleets.backends.get(usize::from(backend.0)).map_or(usize::MAX, |it| it.host);

@@ -178,6 +178,10 @@ impl Case<'_> {
                 *failed = true;
             }
         }
+        // One that is gone refuses connections, and records nothing of that.
+        for (failed, name) in failed.iter_mut().zip(self.names) {
+            *failed |= self.fleets.unsteady.contains(name);
+        }
         failed
     }
 

@@ -281,6 +281,15 @@ fn retries_whose_order_clocks_do_not_tell_accuse_no_balancer() {
 }
 
 #[test]
+fn a_backend_that_was_started_again_meanwhile_accuses_no_balancer() {
+    let turns = (0..3000u16).map(|turn| if turn < 600 { turn % 3 } else { turn % 2 });
+    let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends(turns);
+    assert_eq!(level(&trial), Level::Fail);
+    trial.fleet.fleets.unsteady = vec!["9003".to_owned()];
+    assert_eq!(level(&trial), Level::Inconclusive);
+}
+
+#[test]
 fn a_few_retries_in_an_unknown_order_hide_no_wrong_shares() {
     let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..30_000).map(|turn| [0, 0, 1, 2][turn % 4]));
     for turn in 0..20 {
