@@ -97,6 +97,8 @@ pub(crate) fn slices(
     (slices, length as f64 / 1e9)
 }
 
+const TOO_LATE: &str = "the sample was over: give it a longer --duration, or a larger -n";
+
 /// What was done to the fleet, and what that did to the sample.
 pub(crate) fn outage(
     ledger: &Ledger,
@@ -107,11 +109,13 @@ pub(crate) fn outage(
     names: &[String],
 ) -> Option<Outage> {
     let first = steps.first()?.at;
+    // What breaks something when the last request has been sent tries nothing.
+    let is_late = |it: &StepResult| it.is_done && it.at >= ended && it.step.action.breaks() != Some(false);
     let step = |result: &StepResult| DrillStep {
         at: result.at.since(started).as_secs_f64(),
         what: result.step.to_string(),
-        done: result.is_done,
-        result: result.result.clone(),
+        done: result.is_done && !is_late(result),
+        result: if is_late(result) { Some(TOO_LATE.to_owned()) } else { result.result.clone() },
     };
     let backends = timelines(ledger, sample.clone(), (started, ended), windows, names);
     let steps = steps.iter().map(step).collect();
