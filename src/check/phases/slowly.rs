@@ -38,6 +38,7 @@ pub(crate) async fn probe(
     let mut backends = BackendNames::new(session.client.names());
     let pace = passed_rate(sample).map(|rate| LEAST_GAP.max(Duration::from_secs_f64(SLOWER / rate)));
     let pace = pace.filter(|_| session.identity.is_fleet() && !session.plan.request.grpc);
+    let refusal = refusal(sample);
     let (path, connections) = (session.client.target().path.clone(), session.plan.connections_at_once());
     tokio::time::sleep(REST).await;
     let probing = spawn_blocking(move || {
@@ -61,7 +62,13 @@ pub(crate) async fn probe(
             }
             None => None,
         };
-        Ok::<_, crate::check::load::DriveError>((prober.into_observations().0, SlowTrial { passed, kind }))
+        let observations = prober.into_observations().0;
+        // What is refused with the other status meets another limit, and that of the sample may be either.
+        let is_other = |seen: &Observation| {
+            matches!(seen.status, 429 | 503) && !seen.backend.is_known() && Some(seen.status) != refusal
+        };
+        let kind = kind.filter(|_| !observations.iter().any(is_other));
+        Ok::<_, crate::check::load::DriveError>((observations, SlowTrial { passed, kind }))
     });
     session.collecting(probing).await?.map_err(Into::into)
 }
@@ -72,6 +79,12 @@ fn passed_rate(sample: &[Observation]) -> Option<f64> {
     let (begin, end) = (later.iter().map(Observation::sent).min()?, later.iter().map(|it| it.ended).max()?);
     let passed = later.iter().filter(|observation| observation.backend.is_known()).count();
     (passed > 0).then(|| passed as f64 / end.since(begin).as_secs_f64().max(1e-3))
+}
+
+/// The status with which the sample was refused, mostly.
+fn refusal(sample: &[Observation]) -> Option<u16> {
+    let count = |status: u16| sample.iter().filter(|it| it.status == status && !it.backend.is_known()).count();
+    [429, 503].into_iter().max_by_key(|status| count(*status)).filter(|status| count(*status) > 0)
 }
 
 /// The trial says nothing: what should have passed was refused, or did not come.
