@@ -69,6 +69,8 @@ const TRUTHS: &[Truth] = &[
     Truth::of("least conn., the first", |_| Picks::LeastFirst, 1, Algorithm::LeastConnections),
     Truth::of_blind_workers("least conn., 2 workers", |_| Picks::LeastInTurns, 2, Algorithm::LeastConnections),
     Truth::of_blind_workers("least conn., 8 workers", |_| Picks::LeastInTurns, 8, Algorithm::LeastConnections),
+    Truth::of_blind_workers("least conn., 16 workers", |_| Picks::LeastInTurns, 16, Algorithm::LeastConnections),
+    Truth::of_blind_workers("least conn., 32 workers", |_| Picks::LeastInTurns, 32, Algorithm::LeastConnections),
     Truth::of("least conn. 5:1:1, Envoy", |n| Picks::LeastWeighted(weights(n)), 1, Algorithm::LeastConnections),
     Truth::of(
         "least conn. 5:1:1, NGINX",
@@ -257,7 +259,7 @@ struct Cell {
 
 /// Each balancer under each condition, as far as `wanted` says so of the name of the row: under a condition the runs are shared out to all.
 pub(crate) fn write(text: &mut String, runs: u64, wanted: impl Fn(&str) -> bool, show: Option<&str>) {
-    let _ = writeln!(text, "{INTRODUCTION}");
+    let _ = writeln!(text, "{}", introduction());
     let mut all = Cell { runs: 0, named: 0, wrong: 0 };
     for condition in CONDITIONS {
         let truths: Vec<&Truth> = TRUTHS.iter().filter(|truth| exists(truth, condition)).collect();
@@ -290,17 +292,22 @@ pub(crate) fn write(text: &mut String, runs: u64, wanted: impl Fn(&str) -> bool,
     let _ = writeln!(text, "\n{} runs, {} of them with a wrong name.\n", all.runs, all.wrong);
 }
 
-const INTRODUCTION: &str = "\
+fn introduction() -> String {
+    let balancers = TRUTHS.len();
+    format!(
+        "\
 ## Names of algorithms
 
-All experiments within 20 s, and a sample of 2,000 requests over 32 connections, through 28 simulated balancers under each condition: \
+All experiments within 20 s, and a sample of 2,000 requests over 32 connections, through {balancers} simulated balancers under each condition: \
 three backends that take 0.3 ms where nothing else is said. A name is *open* where the report says that it cannot tell it from another, and *wrong* where \
 it gives another, or where an experiment excludes the right one; no run may. *Workers* have a rotation each, and those of least connections and of two choices know of their own requests alone, as \
 NGINX's do without a `zone`. On a starved CPU each step of a request (to the balancer, to the backend, back) waits 8 ms on average in one of five cases. \
 Random is named from a sample of 10,000 requests on, which most checks have by default: in a shorter one the two choices of workers that are blind for each other look the same.
 
 | condition | runs | named | wrong | always named | share that is named, of all others |
-|---|---|---|---|---|---|";
+|---|---|---|---|---|---|"
+    )
+}
 
 fn share(cell: &Cell) -> String {
     format!("{:.0} %", (cell.named as f64 / cell.runs as f64 * 100.0).floor())
