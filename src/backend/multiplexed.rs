@@ -18,7 +18,7 @@ use crate::backend::fault::{Effect, Treatment};
 use crate::backend::multiplexed::calling::{CallProgress, Calling};
 use crate::backend::multiplexed::pacing::{PacingProgress, StreamPacing};
 use crate::backend::multiplexed::sending::{BodyPart, Sending, SendingProgress};
-use crate::backend::multiplexed::turn::{Leaving, RequestRest, StreamTurn};
+use crate::backend::multiplexed::turn::{LeavingResponse, RequestRest, StreamTurn};
 use crate::backend::paced::Paced;
 use crate::backend::response::{Response, ResponseBody};
 use crate::backend::state::ProcessState;
@@ -34,7 +34,7 @@ pub(super) struct StreamConnection {
     /// Requests that have come and whose responses are not in the output to their end.
     active: Vec<Active>,
     /// Those whose responses are, in the order in which they leave.
-    leaving: VecDeque<Leaving>,
+    leaving: VecDeque<LeavingResponse>,
     /// Which of the responses that go on has the next piece.
     next_piece: usize,
     stage: StreamStage,
@@ -304,7 +304,7 @@ impl StreamConnection {
         self.place(stream).map(|place| self.active.swap_remove(place))
     }
 
-    fn take_leaving(&mut self, stream: StreamId) -> Option<Leaving> {
+    fn take_leaving(&mut self, stream: StreamId) -> Option<LeavingResponse> {
         let place = self.leaving.iter().position(|it| it.stream == stream)?;
         self.leaving.remove(place)
     }
@@ -421,7 +421,7 @@ impl StreamConnection {
             ResponseBody::Bytes(bytes) if !is_cut && self.http.capacity(stream) >= bytes.len() && length > 0 => {
                 self.http.data(stream, &bytes, true, turn.out);
                 turn.state.recycle(bytes);
-                return self.leaving.push_back(Leaving::whole(stream, claim));
+                return self.leaving.push_back(LeavingResponse::whole(stream, claim));
             }
             ResponseBody::Paced { pace, first } if is_paced => {
                 let answer = response.answer.unwrap_or(ResponseId(uuid::Uuid::nil()));
@@ -432,7 +432,7 @@ impl StreamConnection {
             }
             body if ends => {
                 turn.state.recycle_body(body);
-                return self.leaving.push_back(Leaving::whole(stream, claim));
+                return self.leaving.push_back(LeavingResponse::whole(stream, claim));
             }
             body => StreamPhase::Sending(claim, Sending::new(body, end, part)),
         };
@@ -463,7 +463,7 @@ impl StreamConnection {
             PacingProgress::Open => {}
             PacingProgress::Written => {
                 if let StreamPhase::Pacing(claim, _) = self.active.swap_remove(place).phase {
-                    self.leaving.push_back(Leaving::whole(stream, claim));
+                    self.leaving.push_back(LeavingResponse::whole(stream, claim));
                 }
             }
             PacingProgress::Cut => {
@@ -481,7 +481,7 @@ impl StreamConnection {
             SendingProgress::Written => {
                 if let StreamPhase::Sending(claim, sending) = self.active.swap_remove(place).phase {
                     turn.state.recycle_body(sending.into_body());
-                    self.leaving.push_back(Leaving::whole(stream, claim));
+                    self.leaving.push_back(LeavingResponse::whole(stream, claim));
                 }
             }
             SendingProgress::Cut => {
@@ -536,7 +536,7 @@ impl StreamConnection {
         for Active { stream, phase } in std::mem::take(&mut self.active) {
             self.end_phase(stream, phase, how, turn);
         }
-        for Leaving { stream, claim, .. } in std::mem::take(&mut self.leaving) {
+        for LeavingResponse { stream, claim, .. } in std::mem::take(&mut self.leaving) {
             self.give_up(stream, claim, turn);
         }
     }

@@ -10,7 +10,7 @@ use verdict::response::of_body;
 use crate::backend::exchange::Exchange;
 use crate::backend::fault::Effect;
 use crate::backend::grpc::{CallEnd, CallFacts, GrpcCall};
-use crate::backend::multiplexed::turn::{Leaving, PIECE, StreamTurn};
+use crate::backend::multiplexed::turn::{LeavingResponse, PIECE, StreamTurn};
 use crate::backend::response::ResponseBody;
 use crate::journal::Claim;
 use crate::wire::{AttemptEnd, Moment};
@@ -238,9 +238,9 @@ impl Calling {
     }
 
     /// All that it writes is in the output: half a message ends no response, whatever its trailers say.
-    pub(super) fn into_leaving(self, stream: StreamId) -> Leaving {
+    pub(super) fn into_leaving(self, stream: StreamId) -> LeavingResponse {
         let end = if self.is_halved { AttemptEnd::CutOff } else { AttemptEnd::Completed };
-        Leaving { stream, claim: self.exchange.claim, end }
+        LeavingResponse { stream, claim: self.exchange.claim, end }
     }
 
     /// Whether it has something to write as soon as there is room.

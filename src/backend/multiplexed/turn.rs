@@ -18,16 +18,16 @@ pub(super) struct StreamTurn<'t> {
 
 /// A response that is in the output, and has not left.
 #[derive(Debug)]
-pub(super) struct Leaving {
+pub(super) struct LeavingResponse {
     pub(super) stream: StreamId,
     pub(super) claim: Claim,
     /// How its attempt has ended when it has left.
     pub(super) end: AttemptEnd,
 }
 
-impl Leaving {
-    pub(super) fn whole(stream: StreamId, claim: Claim) -> Leaving {
-        Leaving { stream, claim, end: AttemptEnd::Completed }
+impl LeavingResponse {
+    pub(super) fn whole(stream: StreamId, claim: Claim) -> LeavingResponse {
+        LeavingResponse { stream, claim, end: AttemptEnd::Completed }
     }
 }
 
