@@ -447,6 +447,9 @@ impl Evidence {
         };
         let (there, others) = (hold.to_busy() as u64, hold.others.len() as u64);
         let avoided = binomial_at_most(there, others, low) < 1e-8 && (there as f64) < others as f64 * low * 0.7;
+        // What comes in bursts leaves a backend alone for as long without any slow response.
+        let to_slow = |some: &[Pick]| some.iter().filter(|pick| pick.backend == slow).count() as u64;
+        let avoided = avoided && !self.fresh.windows(hold.others.len()).any(|usual| to_slow(usual) <= there);
         avoided.then_some((slow, there, others, usually as f64 / usual.len().max(1) as f64))
     }
 

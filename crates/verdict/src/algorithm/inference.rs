@@ -182,7 +182,7 @@ mod tests {
     use std::ops::Range;
 
     use super::*;
-    use crate::algorithm::evidence::{Evidence, Missing, Pick, SkipReason};
+    use crate::algorithm::evidence::{Evidence, Hold, Missing, Pick, SkipReason};
     use crate::observation::Backend;
 
     /// What 600 new connections and then 150 requests on one show of a balancer whose turns are numbered.
@@ -213,7 +213,36 @@ mod tests {
         assert!(!seen.excludes_others && seen.kind.is_none(), "{seen:#?}");
         assert!(seen.or.contains(&Algorithm::Header) && seen.or.contains(&Algorithm::Cookie), "{seen:#?}");
         assert!(!seen.or.contains(&Algorithm::RoundRobin), "{seen:#?}");
-        assert!(of_turns(|turn| (turn / 10 % 3) as u16).excludes_others);
+        for length in [10, 20, 50, 100] {
+            let seen = of_turns(|turn| (turn / length % 3) as u16);
+            assert!(seen.excludes_others && seen.kind.is_none(), "{length}: {seen:#?}");
+            assert!(!seen.or.contains(&Algorithm::RoundRobin), "{length}: {seen:#?}");
+        }
+        // What one connection shows is too short here.
+        assert_eq!(of_turns(|turn| (turn / 20 % 10) as u16).kind, None);
+    }
+
+    #[test]
+    fn a_backend_that_bursts_leave_alone_for_long_is_not_avoided_for_a_slow_response() {
+        let picks = |turns: Range<u32>| -> Vec<Pick> {
+            turns.map(|sequence| Pick { sequence, backend: Backend((sequence / 100 % 3) as u16) }).collect()
+        };
+        let after = vec![Hold { busy: vec![Backend(1)], others: picks(800..933) }];
+        let evidence =
+            Evidence { fresh: picks(0..600), kept: picks(600..750), after, backends: Some(3), ..Evidence::default() };
+        assert!(!evidence.is_avoided(0) && !evidence.remembers());
+    }
+
+    #[test]
+    fn several_dead_backends_are_no_weight_of_one() {
+        let dead = |all: &'static [u32]| {
+            of_turns(move |turn| if all.contains(&(turn % 10)) { Backend::UNKNOWN.0 } else { (turn % 10) as u16 })
+        };
+        let two = dead(&[1, 6]);
+        assert_eq!((two.kind, two.certain()), (Some(Algorithm::RoundRobin), None), "{two:#?}");
+        assert_eq!(two.or.last(), Some(&Algorithm::LeastTime));
+        assert!(two.or.contains(&Algorithm::WeightedRoundRobin), "{two:#?}");
+        assert!(!dead(&[1]).or.contains(&Algorithm::WeightedRoundRobin));
     }
 
     #[test]

@@ -55,6 +55,10 @@ impl OrderPattern {
             OrderPattern::Blocks(_) => true,
             OrderPattern::Turns { period: turns, .. } => {
                 let all = counts(turns);
+                // Caddy gives each backend its weight in turns at once.
+                if are_in_a_row(turns) && all.iter().any(|(_, count)| *count != all[0].1) {
+                    return true;
+                }
                 let rounds = all.iter().fold(0, |divisor, (_, count)| greatest_common_divisor(divisor, *count));
                 let length = turns.len() / rounds as usize;
                 let twice = [turns.as_slice(), turns].concat();
@@ -170,6 +174,13 @@ fn turns(sequence: &[Backend]) -> Option<OrderPattern> {
         return None;
     }
     Some(OrderPattern::Turns { exceptions: exceptions(sequence, &period).len(), period })
+}
+
+/// Whether each backend has all of its turns of a round in a row, and some have several.
+pub(super) fn are_in_a_row(period: &[Backend]) -> bool {
+    let kinds = counts(period).len();
+    let next = period.iter().cycle().skip(1);
+    kinds < period.len() && period.iter().zip(next).filter(|(turn, next)| turn != next).count() == kinds
 }
 
 /// The length of a sequence of nothing but this period that chance would hardly ever give: enough for [`turns`].
@@ -404,9 +415,14 @@ mod tests {
 
     #[test]
     fn turns_of_one_cursor_are_complete_rounds() {
-        for (turns, is_so) in
-            [("abc", true), ("aabacaa", true), ("abcbcacab", true), ("bcabac", true), ("aabbcc", false)]
-        {
+        for (turns, is_so) in [
+            ("abc", true),
+            ("aabacaa", true),
+            ("abcbcacab", true),
+            ("bcabac", true),
+            ("aabbcc", false),
+            ("bbccaaaa", true),
+        ] {
             assert_eq!(strictly(turns).is_of_one_rotation(), is_so, "{turns}");
         }
     }

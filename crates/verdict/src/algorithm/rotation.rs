@@ -18,7 +18,7 @@ impl Evidence {
         load: LoadEffect,
         inference: &mut Inference,
     ) {
-        let equal = weights.iter().all(|(_, weight)| *weight == weights[0].1);
+        let (equal, may_be_weights) = are_equal(&weights);
         let rotation = if equal { Algorithm::RoundRobin } else { Algorithm::WeightedRoundRobin };
         (inference.turns, inference.weights) = (turns, reduce(weights));
         let of_all = || inference.weights.iter().map(|(_, weight)| *weight);
@@ -51,6 +51,7 @@ impl Evidence {
                 inference.or = vec![Algorithm::LeastConnections, Algorithm::LeastTime];
             }
         }
+        inference.or.extend(may_be_weights.then_some(Algorithm::WeightedRoundRobin));
         let order = match &inference.turns {
             None => RoundOrder::Changing,
             Some(turns) if !equal && is_smooth(turns, &inference.weights) => RoundOrder::Smooth,
@@ -142,6 +143,16 @@ impl Evidence {
 
 /// Rotations of equal weights are not further off than that.
 const UNEVEN: f64 = 32.0;
+
+/// Whether backends have their turns equally often, and whether weights may be the reason all the same: those who are dead have turns that
+/// nobody takes, and how many they are is not known.
+fn are_equal(weights: &[(Backend, u32)]) -> (bool, bool) {
+    let (known, nobody): (Vec<_>, Vec<_>) = weights.iter().partition(|(backend, _)| backend.is_known());
+    let Some((_, turns)) = known.first() else { return (true, false) };
+    let dead: u32 = nobody.iter().map(|(_, turns)| turns).sum();
+    let equal = known.iter().all(|(_, weight)| weight == turns) && dead.is_multiple_of(*turns);
+    (equal, equal && dead > *turns)
+}
 
 fn reduce(mut weights: Vec<(Backend, u32)>) -> Vec<(Backend, u32)> {
     let divisor = weights.iter().fold(0, |divisor, (_, weight)| greatest_common_divisor(divisor, *weight));

@@ -4,7 +4,7 @@ use super::Algorithm;
 use super::evidence::{Evidence, backends};
 use super::inference::{AlgorithmRemark, Inference};
 use super::load::{LONG_SAMPLE, LoadEffect};
-use super::order::{OrderPattern, counts, evenness, is_clumped, is_too_even};
+use super::order::{OrderPattern, are_in_a_row, counts, evenness, is_clumped, is_too_even};
 use super::result::{BY_WHAT_IS_ALIKE, ExperimentFacts, OrderFacts};
 use super::selection::Selection;
 use crate::observation::Backend;
@@ -73,8 +73,11 @@ impl Evidence {
         load: LoadEffect,
         inference: &mut Inference,
     ) {
-        let (OrderPattern::Turns { period, .. }, OrderPattern::Turns { .. }) = (fresh, ordered) else {
-            return self.name_unordered(fresh, &evenness(&self.long_sample()), load, inference);
+        let on_one = matches!(ordered, OrderPattern::Turns { .. });
+        let period = match fresh {
+            // Long ones do not repeat on the one connection, which is short.
+            OrderPattern::Turns { period, .. } if on_one || are_in_a_row(period) => period,
+            _ => return self.name_unordered(fresh, &evenness(&self.long_sample()), load, inference),
         };
         inference.turns = Some(period.clone());
         // What several rotations give may repeat too, but then each of them is seen on its own connection.
@@ -88,7 +91,8 @@ impl Evidence {
             // Weights, each backend's turns in a row: only they would give that.
             inference.or = vec![Algorithm::WeightedRoundRobin];
             if is_clumped(&backends(&self.fresh)) {
-                inference.excludes_others = self.is_undisturbed() && self.failing.is_empty();
+                let is_surely_one = on_one || is_clumped(&backends(&self.kept));
+                inference.excludes_others = is_surely_one && self.is_undisturbed() && self.failing.is_empty();
                 return;
             }
             // As a ring has its points: HAProxy goes through those of a consistent hash for requests that lack its key.
@@ -121,9 +125,11 @@ impl Evidence {
         }
         // One after the other with nothing in flight, load says nothing: even is a rotation. Side by side load evens out too.
         let is_serial = !self.kept.is_empty();
-        let even_in_series = is_serial && matches!(fresh, OrderPattern::Even(_) | OrderPattern::Turns { .. });
-        let even = matches!(fresh, OrderPattern::Even(_) | OrderPattern::Turns { .. })
-            || matches!(sample, OrderPattern::Even(_));
+        // Long turns of one backend after the other repeat too, and are even on the whole: rotations they are not.
+        let in_bursts = is_serial && is_clumped(&backends(&self.fresh));
+        let in_turns = matches!(fresh, OrderPattern::Even(_) | OrderPattern::Turns { .. }) && !in_bursts;
+        let even_in_series = is_serial && in_turns;
+        let even = in_turns || matches!(sample, OrderPattern::Even(_)) && !in_bursts;
         // Under load a machine that shares out its time in slices can make chance look clumped, never more even.
         let chance = matches!(fresh, OrderPattern::Chance)
             && matches!(
@@ -141,13 +147,11 @@ impl Evidence {
                 if load == LoadEffect::Ignores {
                     inference.or.retain(|algorithm| !algorithm.follows_load());
                 }
-                inference.selection = match fresh {
-                    // Side by side a starved machine makes bursts too.
-                    OrderPattern::Clumped if is_serial => Selection::Bursts,
-                    _ => Selection::NoOrder,
-                };
+                // Side by side a starved machine makes bursts too.
+                let is_burst = in_bursts || is_serial && *fresh == OrderPattern::Clumped;
+                inference.selection = if is_burst { Selection::Bursts } else { Selection::NoOrder };
                 // One after the other on one connection, and in bursts too: neither a rotation nor a draw gives that.
-                if *fresh == OrderPattern::Clumped && self.is_undisturbed() && is_clumped(&backends(&self.kept)) {
+                if is_burst && self.is_undisturbed() && is_clumped(&backends(&self.kept)) {
                     inference.or.retain(|algorithm| algorithm.follows_load());
                     inference.excludes_others = true;
                 }
