@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use testbed::simulated::{AmongEquals, Picks, Simulated, Stalls};
+use testbed::simulated::{AmongEquals, Picks, Simulated, SimulatedHealth, Stalls};
 use verdict::algorithm::experiments::{self, Setting};
-use verdict::algorithm::{Algorithm, ExperimentFacts, Inference};
+use verdict::algorithm::{Algorithm, ExperimentFacts, ExperimentResult, Inference};
 
 /// Each step of a request waits that often, and for that long.
 const STALLS: [Option<Stalls>; 3] =
@@ -95,6 +95,57 @@ fn a_worker_that_holds_for_itself_does_not_prove_that_load_is_ignored() {
             let seen = evidence.infer(&[]);
             assert_ne!(seen.certain(), Some(Algorithm::RoundRobin), "{batch} {seed}: {seen:#?}");
         }
+    }
+}
+
+#[test]
+fn many_workers_that_hold_for_themselves_are_no_rotation_where_something_disturbs() {
+    // One worker of many knows of a request that is held: hardly anything less comes to its backend, and what disturbs hides the rotations.
+    let disturbances: [fn(&mut Simulated); 5] = [
+        |it| it.others = 0.02,
+        |it| it.others = 1.0,
+        |it| it.drops = Some((100, true)),
+        |it| it.health[1] = SimulatedHealth::Closes(0.1),
+        |it| (it.stalls, it.lingers) = (STALLS[1], LINGERS),
+    ];
+    for (place, disturb) in disturbances.iter().enumerate() {
+        for (workers, seed) in [16, 32].into_iter().flat_map(|workers| (1..=10).map(move |seed| (workers, seed))) {
+            let seen = infer(3, &Picks::LeastInTurns, seed, &|subject| {
+                *subject = Simulated::new(3, Picks::LeastInTurns, workers, seed);
+                subject.is_apart = true;
+                disturb(subject);
+            });
+            let is_excluded = |of: &ExperimentResult| of.excludes.contains(&Algorithm::LeastConnections);
+            assert!(!seen.evidence.iter().any(is_excluded), "{place} {workers} {seed}: {seen:#?}");
+        }
+    }
+}
+
+#[test]
+fn many_workers_with_weights_are_told_from_those_that_look_at_load() {
+    let by_weight = Picks::LeastPerWeight { weights: vec![5, 1, 1], among_equals: AmongEquals::ByWeight };
+    for (picks, truth) in
+        [(Picks::Turns(vec![5, 1, 1]), Algorithm::WeightedRoundRobin), (by_weight, Algorithm::LeastConnections)]
+    {
+        for (workers, seed) in [2, 16].into_iter().flat_map(|workers| (1..=10).map(move |seed| (workers, seed))) {
+            let seen = infer(3, &picks, seed, &|subject| {
+                *subject = Simulated::new(3, picks.clone(), workers, seed);
+                subject.is_apart = true;
+            });
+            let is_named = seen.certain() == Some(truth) || truth == Algorithm::LeastConnections;
+            let is_open = seen.kind.is_none() || seen.candidates().contains(&truth);
+            assert!(is_named && is_open, "{picks:?} {workers} {seed}: {seen:#?}");
+        }
+    }
+}
+
+#[test]
+fn who_is_sticky_is_not_excluded_where_backends_take_one_request_at_a_time() {
+    for seed in 1..=5 {
+        let seen = infer(3, &Picks::Sticky { forgets: 0.0 }, seed, &|subject| {
+            (subject.speed, subject.limit) = (vec![50.0; 3], Some(1));
+        });
+        assert!(seen.kind.is_none() || seen.candidates().contains(&Algorithm::Sticky), "{seed}: {seen:#?}");
     }
 }
 

@@ -249,7 +249,8 @@ impl Lab<'_> {
     /// Workers that count what is in flight each for itself know little of one request that is held. Beside several, each on a worker by
     /// chance, what looks at load leaves its rotation on the connections of those workers.
     fn beside(&mut self) {
-        let Some(size) = self.evidence.size_of_rotations().filter(|size| *size <= MOST_BUSY) else { return };
+        let turns = self.evidence.rotation_of_workers().map(|turns| turns.len());
+        let Some(size) = turns.filter(|size| *size <= MOST_BUSY) else { return };
         let takes = (self.usual * (2 + 2 * size) as u32 + ON_ITS_WAY) * BESIDE as u32;
         let delay = takes.mul_f64(1.0 / USED).clamp(HOLD, LONGEST_HOLD).min(self.longest_delay());
         for round in 0..BESIDE_ROUNDS {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Algorithm;
-use super::evidence::{Evidence, Hold, Pick, backends};
+use super::evidence::{Evidence, Hold, backends};
 use super::flights::{SideBySide, Uphill, drift, is_limited, uphill};
 use super::inference::{AlgorithmRemark, Inference};
 use super::order::{OrderPattern, counts};
@@ -165,11 +165,11 @@ impl Evidence {
             return HeldLoad::Effect(if counts { LoadEffect::follows(true) } else { LoadEffect::Unknown });
         }
         // What fails looks idle and is chosen for that. Least request with weights leaves most, and two choices with replacement less; but where
-        // several workers may count each for itself, only a part of it is missing.
-        let most = if self.may_count_apart() { usual * OF_ONE_WORKER } else { halved };
+        // several workers may count each for itself, only a part of it is missing, and the more there are, the less: then each must have been tried.
+        let may_be_apart = self.may_count_apart();
+        let most = if may_be_apart { usual * OF_ONE_WORKER } else { halved };
         let is_as_ever = binomial_at_least(there, others, most) < level;
-        // Many workers give a busy backend nearly all of its share: then connections of theirs must have been tried.
-        let is_tried = self.size_of_rotations().is_none() || !self.may_count_apart() || self.beside.len() >= MANY_ROWS;
+        let is_tried = !may_be_apart || self.is_drawn_in_sequence() || self.has_tried_workers();
         let ignores = (self.failing.is_empty() || self.rotates()) && is_as_ever && is_tried;
         HeldLoad::Effect(if ignores { LoadEffect::Ignores } else { LoadEffect::Unknown })
     }
@@ -204,65 +204,6 @@ impl Evidence {
         if self.full.is_limit() {
             let (requests, waited) = (u64::from(self.full.sent), u64::from(self.full.waited));
             inference.note(ExperimentFacts::BesideAll { requests, waited });
-        }
-    }
-
-    /// Backends of the rotations that workers have each for itself: one connection goes round, and connections in sequence do not.
-    pub(super) fn size_of_rotations(&self) -> Option<usize> {
-        let OrderPattern::Turns { period, exceptions: 0 } = OrderPattern::of(&backends(&self.kept)) else {
-            return None;
-        };
-        let is_equal = counts(&period).len() == period.len() && period.len() > 1;
-        (is_equal && !OrderPattern::of(&backends(&self.fresh)).is_of_one_rotation()).then_some(period.len())
-    }
-
-    /// Whether rotations are left while much is in flight; none if too little was tried, or it is not clear.
-    pub(super) fn leaves_rotations_beside(&self) -> Option<bool> {
-        let size = self.size_of_rotations()?;
-        let (left, _) = rotations_left(self.beside.iter().map(|row| row.get(2..).unwrap_or_default()), size);
-        match left {
-            0 if self.beside_held() >= FEWEST_ROWS => Some(false),
-            0..3 => None,
-            _ => Some(true),
-        }
-    }
-
-    /// Connections between whose first two requests one that was held took a turn: it is in flight at their worker.
-    fn beside_held(&self) -> usize {
-        let OrderPattern::Turns { period, .. } = OrderPattern::of(&backends(&self.kept)) else { return 0 };
-        let place = |pick: &Pick| period.iter().position(|turn| *turn == pick.backend);
-        let is_held = |row: &&Vec<Pick>| match row.as_slice() {
-            [first, second, rest @ ..] if rest.len() == 2 * period.len() => {
-                place(first).zip(place(second)).is_some_and(|(first, second)| (first + 1) % period.len() != second)
-            }
-            _ => false,
-        };
-        self.beside.iter().filter(is_held).count()
-    }
-
-    /// Whether several workers may take connections, each with what it knows alone: no rotation is that of all of them.
-    pub(super) fn may_count_apart(&self) -> bool {
-        let is_one = |picks: &[Pick]| OrderPattern::of(&backends(picks)).is_of_one_rotation();
-        !is_one(&self.fresh) && self.leaves_rotations_beside() != Some(false)
-    }
-
-    /// Whether rotations are left after slow responses; none if too little was tried, or it is not clear.
-    pub(super) fn leaves_rotations_afterwards(&self) -> Option<bool> {
-        let (left, of) = rotations_left(self.afterwards.iter().map(Vec::as_slice), self.size_of_rotations()?);
-        match left {
-            0 if of >= 6 => Some(false),
-            0..3 => None,
-            _ => Some(true),
-        }
-    }
-
-    fn describe_beside(&self, inference: &mut Inference) {
-        let Some(size) = self.size_of_rotations() else { return };
-        let rows = self.beside.iter().map(|row| row.get(2..).unwrap_or_default());
-        let (left, of) = rotations_left(rows, size);
-        if of > 0 {
-            let (connections, beside, left_out) = (of as u64, self.beside_held() as u64, left as u64);
-            inference.note(ExperimentFacts::BesideWorkers { connections, beside, left_out });
         }
     }
 
@@ -382,13 +323,14 @@ impl Evidence {
         if sides.is_less() || !self.failing.is_empty() {
             return LoadEffect::Unknown;
         }
-        // Turns that end as soon as requests go side by side are no rotation, and no draws either.
-        // Where others send too, it is not known what a balancer saw in flight. In a long sample even many workers that each look at
-        // their own requests alone are more even than chance.
-        let counts = self.is_undisturbed() && self.sample.len() >= LONG_SAMPLE;
-        let sample = if counts { uphill(&self.sample_flights, &self.failing, &[]) } else { Uphill::default() };
-        let is_beyond_choice = weighings.iter().all(|sides| sides.is_beyond_choice(BLIND_WORKERS, &sample));
-        if self.turns_in_sequence().is_none() && count > sides.expected * 0.6 && is_beyond_choice {
+        // Turns that end as soon as requests go side by side are no rotation, and no draws either. Many workers that each look at their own
+        // requests alone are more even than chance only in a long sample. Where others send too, it is not known what a balancer saw in flight.
+        if self.turns_in_sequence().is_some() || !self.is_undisturbed() || self.sample.len() < LONG_SAMPLE {
+            return LoadEffect::Unknown;
+        }
+        let sample = uphill(&self.sample_flights, &self.failing, &[]);
+        if count > sides.expected * 0.6 && weighings.iter().all(|sides| sides.is_beyond_choice(BLIND_WORKERS, &sample))
+        {
             return LoadEffect::Ignores;
         }
         LoadEffect::Unknown
@@ -402,18 +344,6 @@ fn least_uphill(weighings: &[SideBySide]) -> SideBySide {
     least.copied().unwrap_or_default()
 }
 
-/// Of these connections, how many left out a backend, of how many that are known to their end.
-fn rotations_left<'p>(rows: impl Iterator<Item = &'p [Pick]>, size: usize) -> (usize, usize) {
-    let is_whole = |row: &Vec<Backend>| row.len() == 2 * size && row.iter().all(|backend| backend.is_known());
-    let whole: Vec<Vec<Backend>> = rows.map(backends).filter(is_whole).collect();
-    // Somebody else's request that comes between takes one turn of two.
-    (whole.iter().filter(|row| counts(row).len() < size).count(), whole.len())
-}
-
-/// Least connections leaves one of three in its rotation, where its worker happens to have as many in flight everywhere.
-const FEWEST_ROWS: usize = 12;
-/// Of this number of connections beside as many requests in flight some would leave out a backend if any of sixty workers looked at load.
-const MANY_ROWS: usize = 40;
 /// Of what ignores load, that much is left where one worker in eight knows of a request that is held.
 const OF_ONE_WORKER: f64 = 0.87;
 /// Requests side by side that a rotation has to keep its pace for.

@@ -18,6 +18,7 @@ mod selection;
 mod spread;
 mod subject;
 mod turns;
+mod workers;
 
 use std::fmt;
 use std::str::FromStr;

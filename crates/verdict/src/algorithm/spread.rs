@@ -28,6 +28,8 @@ impl Evidence {
         if self.remembers() {
             return self.name_least_time(names, inference);
         }
+        // Where a backend may have been full its clients had to go elsewhere.
+        let may_have_strayed = self.jar.is_some() && load == LoadEffect::Unknown;
         match rotation {
             Some(OrderPattern::Turns { period, exceptions }) => {
                 inference.exceptions = *exceptions;
@@ -38,6 +40,7 @@ impl Evidence {
             _ => self.name_without_rotation(fresh, ordered, load, inference),
         }
         self.doubt(load, inference);
+        inference.or.extend(may_have_strayed.then_some([Algorithm::Sticky, Algorithm::Cookie]).into_iter().flatten());
         inference.or.extend(self.untried().into_iter().filter(|open| match open {
             // Requests that have both alike were spread.
             Algorithm::Source | Algorithm::Uri => false,
@@ -195,12 +198,15 @@ impl Evidence {
         if load == LoadEffect::Unknown {
             inference.or.extend([TwoChoices, LeastConnections]);
         }
-        // Two choices of workers that know of their own requests alone look like draws, until a long sample is too even for that.
-        let is_sample_short = !self.sample.is_empty() && self.sample.len() < LONG_SAMPLE;
-        inference.or.extend((is_sample_short && !inference.per_connection).then_some(TwoChoices));
+        // What looks at load in workers that know of their own requests alone looks like draws, until a long sample is too even for that.
+        let is_sample_long = self.sample.len() >= LONG_SAMPLE;
+        let is_known_in_sequence = self.sample.is_empty() && !self.more.is_empty();
+        if !is_sample_long && !is_known_in_sequence && !inference.per_connection {
+            inference.or.extend([TwoChoices, LeastConnections]);
+        }
         // What was fast lately gets more, and who that is changes as if by chance.
-        let may_be_by_time = !self.forgets() || !is_serial && *sample == OrderPattern::Clumped;
-        inference.or.extend(may_be_by_time.then_some(LeastTime));
+        let is_surely_drawn = is_serial || is_sample_long && *sample == OrderPattern::Chance;
+        inference.or.extend((!self.forgets() || !is_surely_drawn).then_some(LeastTime));
     }
 
     /// Whether requests in sequence are drawn, on one connection too: what rotates in workers shows there.
