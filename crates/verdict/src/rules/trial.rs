@@ -227,11 +227,11 @@ impl RuleTrial {
             notes,
             body: SentBody { length: arrived.body.or(self.sent.body).unwrap_or(0), digest: 0 },
         };
-        let way = if !is_numbered(sequence) {
+        let way = if is_numbered(sequence) {
+            self.changes.see(&request)
+        } else {
             self.others.see(&request);
             WayNumber::default()
-        } else {
-            self.changes.see(&request)
         };
         self.arrivals.push(Arrival {
             received,
