@@ -235,59 +235,64 @@ fn where_nobody_listens_each_request_is_refused() {
     assert_eq!(of_outcome(&traffic, ClientOutcome::Refused), 12);
 }
 
+/// Ends the calls of a connection in as many ways as there are.
+fn respond_to_call(peer: &mut TestServer, stream: StreamId) {
+    let message = |out: &mut Vec<u8>| http::grpc::write_message(out, |out| out.extend_from_slice(b"message"));
+    let TestServer { server, out, .. } = peer;
+    let mut content = Vec::new();
+    message(&mut content);
+    let kind = |out: &mut Vec<u8>| literal(out, "content-type", b"application/grpc");
+    let status = |value: &'static [u8]| move |out: &mut Vec<u8>| literal(out, "grpc-status", value);
+    match stream.0 {
+        // All well.
+        1 => {
+            server.respond(stream, 200, false, out, kind);
+            server.data(stream, &content, false, out);
+            server.trailers(stream, out, status(b"0"));
+        }
+        // Trailers-Only.
+        3 => server.respond(stream, 200, true, out, status(b"14")),
+        // A status after the head, without a message.
+        5 => {
+            server.respond(stream, 200, false, out, kind);
+            server.trailers(stream, out, status(b"5"));
+        }
+        // Trailers that are lost, and none that could be read.
+        7 => {
+            server.respond(stream, 200, false, out, kind);
+            server.data(stream, &content, true, out);
+        }
+        9 => {
+            server.respond(stream, 200, false, out, kind);
+            server.trailers(stream, out, status(b"ok"));
+        }
+        // Half a message that is said to be all.
+        17 => {
+            server.respond(stream, 200, false, out, kind);
+            server.data(stream, &content[..8], false, out);
+            server.trailers(stream, out, status(b"0"));
+        }
+        // What was written, as the trailers say, and something else.
+        11 | 13 => {
+            server.respond(stream, 200, false, out, kind);
+            server.data(stream, &content, false, out);
+            let digest = digest_value(0, of_body(&content[..content.len() - (stream.0 as usize - 11)]));
+            server.trailers(stream, out, |out| {
+                status(b"0")(out);
+                literal(out, DIGEST_HEADER, &digest);
+            });
+        }
+        // What speaks no gRPC responds with a status of HTTP.
+        _ => server.respond(stream, 502, true, out, |_| {}),
+    }
+}
+
 #[test]
 fn a_call_ends_as_its_status_says_and_one_without_has_not_ended_well() {
-    let message = |out: &mut Vec<u8>| http::grpc::write_message(out, |out| out.extend_from_slice(b"message"));
     let address = server(100, move |_, peer| {
         while peer.turn() {
             for stream in std::mem::take(&mut peer.asked) {
-                let TestServer { server, out, .. } = peer;
-                let mut content = Vec::new();
-                message(&mut content);
-                let kind = |out: &mut Vec<u8>| literal(out, "content-type", b"application/grpc");
-                let status = |value: &'static [u8]| move |out: &mut Vec<u8>| literal(out, "grpc-status", value);
-                match stream.0 {
-                    // All well.
-                    1 => {
-                        server.respond(stream, 200, false, out, kind);
-                        server.data(stream, &content, false, out);
-                        server.trailers(stream, out, status(b"0"));
-                    }
-                    // Trailers-Only.
-                    3 => server.respond(stream, 200, true, out, status(b"14")),
-                    // A status after the head, without a message.
-                    5 => {
-                        server.respond(stream, 200, false, out, kind);
-                        server.trailers(stream, out, status(b"5"));
-                    }
-                    // Trailers that are lost, and none that could be read.
-                    7 => {
-                        server.respond(stream, 200, false, out, kind);
-                        server.data(stream, &content, true, out);
-                    }
-                    9 => {
-                        server.respond(stream, 200, false, out, kind);
-                        server.trailers(stream, out, status(b"ok"));
-                    }
-                    // Half a message that is said to be all.
-                    17 => {
-                        server.respond(stream, 200, false, out, kind);
-                        server.data(stream, &content[..8], false, out);
-                        server.trailers(stream, out, status(b"0"));
-                    }
-                    // What was written, as the trailers say, and something else.
-                    11 | 13 => {
-                        server.respond(stream, 200, false, out, kind);
-                        server.data(stream, &content, false, out);
-                        let digest = digest_value(0, of_body(&content[..content.len() - (stream.0 as usize - 11)]));
-                        server.trailers(stream, out, |out| {
-                            status(b"0")(out);
-                            literal(out, DIGEST_HEADER, &digest);
-                        });
-                    }
-                    // What speaks no gRPC responds with a status of HTTP.
-                    _ => server.respond(stream, 502, true, out, |_| {}),
-                }
+                respond_to_call(peer, stream);
             }
         }
     });
