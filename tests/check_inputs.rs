@@ -109,6 +109,7 @@ fn a_file_that_is_wrong_is_told_with_its_place() {
         &["check a", "no such expectation"],
     );
     says(&refused(&["--config", "/nowhere.toml"]), &["/nowhere.toml"]);
+    says(&refused(&["http://localhost:1/", "--config", "some.toml"]), &["--config some.toml", "leave out the URL"]);
 }
 
 #[test]

@@ -233,7 +233,11 @@ fn traefik_takes_all_that_is_written_for_it() {
     let combinations = combinations().filter(|(algorithm, ask, _)| ask.is_empty() || *algorithm == "round-robin");
     // Nobody is behind it: a fleet of another test without TLS would be an error where TLS is spoken.
     let nobody = ports(3);
+    let [second, third] = [1, 2].map(|place| nobody[place].to_string());
     for (algorithm, ask, options) in combinations {
+        let named = |option: &&str| option.replace("9002", &second).replace("9003", &third);
+        let options: Vec<String> = options.iter().map(named).collect();
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
         let path = if ask.contains("/a.b/c") { "/a.b/c" } else { "/uuid" };
         let Some(running) = traefik.start(&nobody, &options, path) else { continue };
         let said = running.said();

@@ -168,6 +168,7 @@ async fn experiment(
         cookies: affinity.cookies.clone(),
         own_headers: request.headers.iter().map(|(name, _)| name.clone()).filter(|it| is_varied(it)).collect(),
         keeps_headers: request.headers.iter().any(|(name, _)| decides_who_asks(name)),
+        keeps_cookies: request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Cookie")),
         has_query: session.client.target().path.contains('?'),
         has_body: ours && !is_call && request.bodies.iter().any(|body| body.len() > 1),
         rate: load.rate,

@@ -190,6 +190,11 @@ fn plans_of_running(args: &CheckArgs) -> Result<Vec<CheckPlan>, Problem> {
         )
         .hint("add --start or --with"));
     }
+    if let Some(file) = args.location.file().filter(|_| !args.start && !args.check.url.is_empty()) {
+        return Err(Problem::new("the checks of a file have their own URLs, and one was typed")
+            .on(format!("--config {}", file.display()))
+            .hint("leave out the URL to run the checks of the file, or the file to check the URL"));
+    }
     if !args.balancing.is_empty() {
         return Err(Problem::new(
             "--algorithm, --retries and the other options of balancing are for a balancer that this command starts",

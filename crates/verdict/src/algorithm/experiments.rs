@@ -297,6 +297,9 @@ impl Lab<'_> {
         if self.setting.keeps_headers {
             self.evidence.missing.push(Missing::Header(SkipReason::Own));
         }
+        if self.setting.keeps_cookies {
+            self.evidence.missing.push(Missing::Cookie(SkipReason::Own));
+        }
         let own = &self.setting.own_headers;
         if self.setting.has_query && !self.setting.keeps_path && self.affordable(needed, 0.9) >= needed {
             let query = self.trial(VALUES, |value| ProbeRequest { query: Some(value), ..ProbeRequest::default() });

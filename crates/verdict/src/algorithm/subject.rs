@@ -124,6 +124,8 @@ pub struct Setting {
     pub own_headers: Vec<String>,
     /// Whether the user's own have others, which are kept: credentials, cookies, Host.
     pub keeps_headers: bool,
+    /// Whether cookies are among those.
+    pub keeps_cookies: bool,
     /// Whether the user's query has parameters.
     pub has_query: bool,
     /// Whether the user's requests have a body that can be varied.
