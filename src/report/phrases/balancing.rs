@@ -93,7 +93,12 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level) -> Phrase {
         Some(SamplePart::After) => Phrase { summary: format!("after the last step {}", phrase.summary), ..phrase },
     };
     match &facts.test {
-        Some(test) if level > Level::Pass => phrase.because(vec![test_result(test, facts.total, unit)]),
+        Some(test) if level > Level::Pass => {
+            let result = test_result(test, facts.total, unit);
+            // Those that failed are left out of the comparison.
+            let of_others = facts.conclusion == Conclusion::Disturbed;
+            phrase.because(vec![if of_others { format!("of the other backends: {result}") } else { result }])
+        }
         _ => phrase,
     }
 }

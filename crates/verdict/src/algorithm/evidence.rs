@@ -12,7 +12,7 @@ use crate::outcome::Outcome;
 use crate::statistics::{binomial_at_most, ln_multinomial, lower_bound};
 
 use super::Algorithm;
-use super::order::{OrderPattern, counts};
+use super::order::{OrderPattern, counts, is_clumped};
 
 /// A request of an experiment, and the backend that the balancer selected for it: at first the one that responded, and once the records
 /// are there the one that received it first. [`Backend::UNKNOWN`] is nobody: it reached none.
@@ -449,7 +449,11 @@ impl Evidence {
         let avoided = binomial_at_most(there, others, low) < 1e-8 && (there as f64) < others as f64 * low * 0.7;
         // What comes in bursts leaves a backend alone for as long without any slow response.
         let to_slow = |some: &[Pick]| some.iter().filter(|pick| pick.backend == slow).count() as u64;
-        let avoided = avoided && !self.fresh.windows(hold.others.len()).any(|usual| to_slow(usual) <= there);
+        let is_usual = || {
+            let mut spans = self.fresh.windows(others.max(1) as usize);
+            is_clumped(&backends(&self.fresh)) && spans.any(|usual| to_slow(usual) <= there)
+        };
+        let avoided = avoided && !is_usual();
         avoided.then_some((slow, there, others, usually as f64 / usual.len().max(1) as f64))
     }
 
