@@ -2,10 +2,7 @@
 sed -i "s#/tmp/ha.sock#$W/ha.sock#" haproxy.cfg
 fleet; ha
 drain() {  # when 9002 has had its share of the sample for a while
-    for i in $(seq 600); do
-        [ "$(ug fleet status --format json 2>/dev/null | python3 -c 'import json,sys; print(min(b["attempts"] for b in json.load(sys.stdin)["backends"]) > 700)')" = True ] && break
-        sleep .1
-    done
+    served 700
     python3 -c "import socket; s = socket.socket(socket.AF_UNIX); s.connect('$W/ha.sock'); s.sendall(b'set server b/b state drain\n'); s.recv(99)"
 }
 drain & PIDS+=($!)

@@ -1,10 +1,7 @@
 . "${CASES:-../..}/lib.sh"
 fleet; ng
 crash() {  # when 9002 has had its share of the sample for a while
-    for i in $(seq 600); do
-        [ "$(ug fleet status --format json 2>/dev/null | python3 -c 'import json,sys; print(min(b["attempts"] for b in json.load(sys.stdin)["backends"]) > 600)')" = True ] && break
-        sleep .1
-    done
+    served 600
     ug fleet kill 9002; sleep 1; [ "$1" = back ] && ug fleet start 9002
 }
 crash back >/dev/null 2>&1 & PIDS+=($!)
