@@ -304,11 +304,6 @@ impl StreamConnection {
         self.place(stream).map(|place| self.active.swap_remove(place))
     }
 
-    fn take_leaving(&mut self, stream: StreamId) -> Option<LeavingResponse> {
-        let place = self.leaving.iter().position(|it| it.stream == stream)?;
-        self.leaving.remove(place)
-    }
-
     /// Faults that do nothing with a request, and say so: whoever sent it may send it elsewhere. Whether it was one of them.
     fn turns_away(&mut self, stream: StreamId, effect: Effect, turn: &mut StreamTurn) -> bool {
         match effect {
@@ -364,7 +359,7 @@ impl StreamConnection {
             }
             Some(phase) => self.end_phase(stream, phase, LifeEnd::Backend, turn),
             None => {
-                if let Some(leaving) = self.take_leaving(stream) {
+                if let Some(leaving) = take_leaving(&mut self.leaving, stream) {
                     return self.give_up(stream, leaving.claim, turn);
                 }
                 let exchange =
@@ -494,8 +489,7 @@ impl StreamConnection {
     /// That many bytes of the output have been written.
     pub(super) fn wrote(&mut self, bytes: usize, now: Moment, state: &mut ProcessState) {
         for Written { stream, bytes } in self.http.wrote(bytes) {
-            let place = self.leaving.iter().position(|it| it.stream == stream);
-            if let Some(leaving) = place.and_then(|place| self.leaving.remove(place)) {
+            if let Some(leaving) = take_leaving(&mut self.leaving, stream) {
                 state.journal.complete(leaving.claim, now, bytes, leaving.end);
             }
         }
@@ -503,7 +497,7 @@ impl StreamConnection {
 
     /// The client does not want a response any more.
     fn cancel(&mut self, stream: StreamId, code: ErrorCode, turn: &mut StreamTurn) {
-        if let Some(leaving) = self.take_leaving(stream) {
+        if let Some(leaving) = take_leaving(&mut self.leaving, stream) {
             return self.give_up(stream, leaving.claim, turn);
         }
         let Some(Active { mut phase, .. }) = self.take(stream) else { return };
@@ -574,6 +568,11 @@ impl Active {
     fn is_call(&self) -> bool {
         matches!(self.phase, StreamPhase::Calling(_))
     }
+}
+
+fn take_leaving(leaving: &mut VecDeque<LeavingResponse>, stream: StreamId) -> Option<LeavingResponse> {
+    let place = leaving.iter().position(|it| it.stream == stream)?;
+    leaving.remove(place)
 }
 
 fn most_streams(state: &ProcessState) -> u32 {
