@@ -8,6 +8,7 @@ use crate::check::plan::{CheckPlan, RequestPlan, TargetPlan};
 use crate::check::session::SessionData;
 use verdict::algorithm::{Inference, Pick};
 use verdict::arrived::{OtherKind, OtherRequests, RequestChanges};
+use verdict::facts::records::RecordGap;
 use verdict::facts::responses::ReceivedResponses;
 use verdict::finding::Witness;
 use verdict::ledger::Ledger;
@@ -20,6 +21,7 @@ use verdict::report::{
 use verdict::request::{Sent, SentBody};
 use verdict::rules::{Case, DETECTION, Drill, Urls, describe_forwarding, judge};
 use verdict::streams::{Lived, Streams};
+use verdict::surroundings::SurroundingLine;
 use verdict::tally::{Judged, Tally};
 
 /// What is known beside the session itself.
@@ -40,7 +42,7 @@ pub(crate) struct CheckContext<'a> {
     /// Requests of other clients that arrived.
     pub(crate) others: OtherRequests,
     /// Why records may be missing.
-    pub(crate) gaps: Vec<String>,
+    pub(crate) gaps: Vec<RecordGap>,
     /// Who is behind the balancer, and whether that stayed so.
     pub(crate) fleets: verdict::facts::fleets::FleetFacts,
     /// What backends noted of units with a life.
@@ -155,7 +157,7 @@ fn report(case: &Case, session: &SessionData, known: &CheckContext) -> Check {
         url: plan.target.url.clone(),
         balancer: plan.environment.balancer.clone().or_else(|| by_responses(case.received)),
         fleet: known.fleet.clone(),
-        surroundings: plan.environment.surroundings.clone(),
+        surroundings: plan.environment.surroundings.iter().cloned().map(SurroundingLine::of).collect(),
         traffic: describe_traffic(plan, load, sample().len() as u64, ended.since(started)),
         account: account(case, known, session.judged),
         forwarding: describe_forwarding(case),
@@ -262,7 +264,6 @@ fn account(case: &Case, known: &CheckContext, judged: u32) -> Account {
             experiments: left_out,
             ..known.not_counted.clone()
         },
-        gaps: known.gaps.clone(),
         urls: by_url(case, &known.plan.target),
     }
 }

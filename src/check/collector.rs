@@ -16,6 +16,7 @@ use crate::remote::{PageConnection, Remote, TimedPage};
 use crate::wire::{Clipped, End, FORWARDED_BYTES, HOST_BYTES, Instance, Moment, Record, TlsVersion};
 use verdict::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
 use verdict::clocks::{Clock, HostClock};
+use verdict::facts::records::RecordGap;
 use verdict::facts::tls;
 use verdict::grpc::status_of_call;
 use verdict::ledger::WayNumber;
@@ -161,7 +162,7 @@ pub(crate) struct Collected {
     /// TLS under those of the run.
     pub(crate) tls: tls::ArrivedByTls,
     /// Why some may be missing.
-    pub(crate) gaps: Vec<String>,
+    pub(crate) gaps: Vec<RecordGap>,
     /// The fleets as they are at the end: places of backends are theirs.
     pub(crate) fleets: Option<Fleets>,
     /// Hosts that joined, and when they were found.
@@ -419,37 +420,29 @@ impl Collector {
         let mut gone = Vec::new();
         let mut clocks = Vec::new();
         for control in self.fleets.missing().await {
-            gaps.push(format!("no fleet responds at {control}: start it, or leave its --fleet out"));
+            gaps.push(RecordGap::NoFleet { control });
         }
         let several = self.sources.len() > 1;
         for (host, source) in self.sources.into_iter().enumerate() {
             clocks.push(source.clock);
-            let of = if several { format!(" at {}", self.fleets.hosts[host].label) } else { String::new() };
+            let label = || several.then(|| self.fleets.hosts[host].label.clone());
             if source.lost > 0 {
-                gaps.push(format!(
-                    "the fleet{of} lost {} records: start it with larger --journal-records",
-                    source.lost
-                ));
+                gaps.push(RecordGap::Overwritten { host: label(), records: source.lost });
             }
             if source.missed > 0 {
-                gaps.push(format!("{} records{of} were gone before they could be read", source.missed));
+                gaps.push(RecordGap::Evicted { host: label(), records: source.missed });
             }
             match source.failure {
                 Some(SourceFailure { at, why, backends }) if several => {
                     let ended = (backends == UnaskedBackends::Ended).then(|| at.after(INTERVAL));
                     gone.push(GoneHost { host, responded: source.answered, ended, why });
                 }
-                Some(SourceFailure { why, .. }) => {
-                    gaps.push(format!("the fleet could not be asked any more: {why}"));
-                }
+                Some(SourceFailure { why, .. }) => gaps.push(RecordGap::Unreachable { why }),
                 None => {}
             }
         }
         if self.is_stripped {
-            gaps.push(
-                "the balancer strips the header Check-Request-Id: retried, lost and duplicated requests cannot be recognised"
-                    .to_owned(),
-            );
+            gaps.push(RecordGap::NoRequestIds);
         }
         self.arrivals.extend(self.unnumbered);
         Collected {

@@ -11,6 +11,7 @@ use crate::remote::FleetChoice;
 use crate::topology::ClientNetwork;
 use verdict::life::StreamKind;
 use verdict::rules::Expectations;
+use verdict::surroundings::Surrounding;
 
 /// Everything that one check is to do.
 #[derive(Clone, Debug)]
@@ -66,8 +67,8 @@ pub(crate) struct CheckEnvironment {
     pub(crate) detection: Option<Duration>,
     /// How long it waits for a response, if that is known.
     pub(crate) patience: Option<Duration>,
-    /// In a rehearsal: what differs from production, for people.
-    pub(crate) surroundings: Vec<String>,
+    /// In a rehearsal: what differs from production.
+    pub(crate) surroundings: Vec<Surrounding>,
     /// In a rehearsal: changes how the backends' hosts are reached.
     pub(crate) hosts: Option<HostControl>,
 }

@@ -40,6 +40,7 @@ use crate::stack::{Front, Setup, Stack};
 use crate::topology::Address;
 use crate::wire::{BackendState, BackendStatus, Time};
 use verdict::report::{Report, Verdict};
+use verdict::surroundings::Surrounding;
 
 /// Exit status of a check that fails.
 const FAILED: u8 = 1;
@@ -278,7 +279,7 @@ fn plans_on(
     args: &CheckArgs,
     checks: Vec<CheckConfig>,
     stack: &Stack,
-    notes: &[String],
+    notes: &[Surrounding],
 ) -> Result<Vec<CheckPlan>, Problem> {
     let backing = Backing::Fleets(vec![FleetChoice::supervisor(stack.supervisor)]);
     let plan = |check: CheckConfig| {

@@ -22,7 +22,9 @@ use crate::check::{CheckWatch, is_secure};
 use crate::error::{Interrupted, Problem};
 use crate::rehearse::{self, RehearsalPlan, Stage, UrlTarget};
 use crate::remote::FleetChoice;
+use crate::report::phrases::describe_surrounding;
 use verdict::report::Verdict;
+use verdict::surroundings::Surrounding;
 
 /// When another file takes the place of the first, since the sample began.
 const RENEWED: Duration = Duration::from_secs(2);
@@ -169,7 +171,7 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
             () = watch.stopped() => return Err(Interrupted::new(watch.stopped_with(), 0))?,
         };
         if args.shell {
-            rehearsal.notes.iter().for_each(|note| eprintln!("{note}"));
+            rehearsal.notes.iter().for_each(|note| eprintln!("{}", describe_surrounding(note)));
             return shell();
         }
         let plan = plan_of(&args, &order, &rehearsal)?;
@@ -203,7 +205,8 @@ fn plan_of(args: &RehearseArgs, order: &RehearsalPlan, rehearsal: &rehearse::Reh
     }
     plan.environment.surroundings.clone_from(&rehearsal.notes);
     if let Some(place) = &args.at {
-        plan.environment.surroundings.push(format!("{}: stands at {}", args.file.display(), place.display()));
+        let [file, at] = [&args.file, place].map(|path| path.display().to_string());
+        plan.environment.surroundings.push(Surrounding::Placed { file, at });
     }
     plan.target.clients = order.clients;
     if let (Some(then), Some(renew)) = (&order.then, order.balancer.renew) {

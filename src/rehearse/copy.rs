@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use verdict::surroundings::Surrounding;
 use world::names::WorldNames;
 
 pub(crate) struct PrivateCopy {
@@ -29,11 +30,11 @@ impl PrivateCopy {
         Ok(PrivateCopy { names })
     }
 
-    /// Names that were asked for, each a line for people.
-    pub(crate) fn notes(&self) -> Vec<String> {
+    /// Names that were asked for.
+    pub(crate) fn notes(&self) -> Vec<Surrounding> {
         let asked = self.names.asked().into_iter();
         let invented = asked.filter(|asked| !asked.addresses.iter().any(IpAddr::is_loopback));
-        invented.map(|asked| format!("name {}: it leads nowhere in the private copy", asked.name)).collect()
+        invented.map(|asked| Surrounding::DeadName { name: asked.name }).collect()
     }
 }
 

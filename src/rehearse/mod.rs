@@ -24,6 +24,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use verdict::surroundings::{FileChange, StandInResponse, Surrounding};
 use world::names::WorldNames;
 use world::scout::Scout;
 
@@ -52,8 +53,8 @@ pub(crate) struct Rehearsal {
     pub(crate) unknown: Vec<String>,
     /// Whom to trust with TLS, if a certificate of ours stands in.
     pub(crate) authority: Option<PathBuf>,
-    /// What differs from production, each a line for people.
-    pub(crate) notes: Vec<String>,
+    /// What differs from production.
+    pub(crate) notes: Vec<Surrounding>,
     /// Where its backends are.
     places: BTreeSet<Listens>,
     /// Who is asked too and is no backend; with the requests that each has had before the check.
@@ -257,9 +258,7 @@ fn surroundings(order: &RehearsalPlan) -> Result<Surroundings> {
         let names = around.places.iter().filter(|place| place.secure && place.address().is_none());
         for place in names {
             certificate::store(store, &place.host, stand_in).context("failed to keep a certificate")?;
-            let note =
-                format!("certificate of {}: by a public authority; a certificate of our own stands in", place.host);
-            around.remedied.note(note);
+            around.remedied.note(Surrounding::Certificate { names: vec![place.host.clone()], resolver: None });
             around.remedied.certificates = true;
         }
     }
@@ -314,8 +313,7 @@ impl Surroundings {
                 fs::set_permissions(&file, fs::Permissions::from_mode(0o600))
             };
             lay().with_context(|| format!("failed to lay {}", file.display()))?;
-            let what = "by a public authority; a certificate of our own stands in";
-            self.remedied.note(format!("certificate of {} ({resolver}): {what}", names.join(", ")));
+            self.remedied.note(Surrounding::Certificate { names: names.clone(), resolver: Some(resolver.clone()) });
             self.remedied.certificates = true;
         }
         Ok(())
@@ -384,7 +382,7 @@ impl Surroundings {
             let own = fs::read_to_string(&file).unwrap_or_default();
             let both = format!("{}\n{}", own.trim_end(), tls.pem());
             world::lay(&file, both.as_bytes()).with_context(|| format!("failed to lay {}", file.display()))?;
-            self.remedied.note(format!("{}: an authority of ours is trusted too", file.display()));
+            self.remedied.note_file(&file, FileChange::MoreAuthorities);
         }
         Ok(tls)
     }
@@ -397,14 +395,9 @@ impl Surroundings {
         refuse_clients_among(order, &named)?;
         let (network, prefix) = clients.route();
         world::add_network(network, prefix).with_context(|| format!("failed to add {clients} to this world"))?;
-        self.remedied.note(format!("clients: addresses of {clients}"));
         let by_source = |upstream: &Upstream| upstream.method == UpstreamMethod::Known(Policy::Source);
-        if !clients.has_networks() && order.read.iter().flat_map(Configuration::groups).any(by_source) {
-            self.remedied.note(format!(
-                "--client {clients} is too small to vary the source: NGINX ip_hash hashes the first three octets, so give at least \
-                 32 networks of 256 addresses, such as 203.0.96.0/19"
-            ));
-        }
+        let too_small = !clients.has_networks() && order.read.iter().flat_map(Configuration::groups).any(by_source);
+        self.remedied.note(Surrounding::Clients { network: clients.to_string(), too_small });
         Ok(())
     }
 
@@ -463,43 +456,45 @@ impl Surroundings {
         backends: &[RehearsedBackend],
         others: &[Responder],
         lacking: &[IpAddr],
-    ) -> Vec<String> {
-        let names: Vec<&str> = backends.iter().map(|backend| backend.name.as_str()).collect();
-        let of = |group: &&Group| group.name.as_ref().map(|(name, place)| format!("{name} ({place})"));
-        let of: Vec<String> = groups.iter().filter_map(of).collect();
-        let of = if of.is_empty() { String::new() } else { format!(" of upstream {}", of.join(", then ")) };
-        let mut notes = vec![format!("backends{of}: {}", names.join(", "))];
+    ) -> Vec<Surrounding> {
+        let names = backends.iter().map(|backend| backend.name.clone()).collect();
+        let upstreams = groups.iter().filter_map(|group| group.name.clone()).collect();
+        let mut notes = vec![Surrounding::Backends { upstreams, backends: names }];
         for backend in backends {
-            notes.extend(
-                backend.health.iter().map(|it| format!("{it}: the health of {} is checked there", backend.name)),
-            );
+            let of = |address: &Listens| Surrounding::HealthAddress {
+                address: address.to_string(),
+                backend: backend.name.clone(),
+            };
+            notes.extend(backend.health.iter().map(of));
         }
         for asked in self.names.asked() {
-            let addresses: Vec<String> = asked.addresses.iter().map(ToString::to_string).collect();
             if !asked.addresses.iter().any(IpAddr::is_loopback) {
-                notes.push(format!("name {}: invented address {}", asked.name, addresses.join(", ")));
+                let addresses = asked.addresses.iter().map(ToString::to_string).collect();
+                notes.push(Surrounding::InventedAddress { name: asked.name, addresses });
             }
         }
-        notes.extend(lacking.iter().map(|ip| format!("address {ip}: listened on, and this machine lacks it")));
+        notes.extend(lacking.iter().map(|ip| Surrounding::AddedAddress { address: ip.to_string() }));
         notes.extend(self.remedied.notes.iter().cloned());
         // Such as syslog or a resolver of another kind: nobody answers.
         let seen = self.scout.seen();
         let is_unheard = |it: &SocketAddr| it.port() != 53 && !seen.questions.contains(it) && !order::is_here(it.ip());
         for (address, count) in seen.datagrams.iter().filter(|(it, _)| is_unheard(it)) {
-            notes.push(format!("{address}: {count} datagrams sent there; nobody receives them"));
+            notes.push(Surrounding::Datagrams { address: address.to_string(), count: *count });
         }
-        for other in others {
-            let address = other.listens.address();
-            let name = address.and_then(|it| Some((self.names.name_of(it.ip())?.0, it.port())));
-            let name = name.map_or_else(String::new, |(name, port)| format!(" ({name}:{port})"));
-            let listens = &other.listens;
-            if other.requests() > 0 {
-                notes.push(format!("{listens}{name}: asked too, and no backend; it responds {}", other.status));
-            } else if let Some(protocol) = other.foreign() {
-                notes.push(format!("{listens}{name}: asked too, and no backend; it does not respond ({protocol})"));
-            }
-        }
+        notes.extend(others.iter().filter_map(|other| self.note_other(other)));
         notes
+    }
+
+    /// A server that is no backend, if the balancer spoke to it.
+    fn note_other(&self, other: &Responder) -> Option<Surrounding> {
+        let response = match (other.requests(), other.foreign()) {
+            (0, None) => return None,
+            (0, Some(protocol)) => StandInResponse::None { protocol },
+            (_, _) => StandInResponse::Status(other.status),
+        };
+        let address = other.listens.address();
+        let name = address.and_then(|it| Some(format!("{}:{}", self.names.name_of(it.ip())?.0, it.port())));
+        Some(Surrounding::OtherServer { address: other.listens.to_string(), name, response })
     }
 }
 

@@ -18,6 +18,7 @@ use crate::escape::harmless_lines;
 use crate::rehearse::certificate::{self, StandIn, data};
 use crate::rehearse::listening::{choose, listeners};
 use crate::rehearse::remedy::{Remedy, remedies};
+use verdict::surroundings::{FileChange, Surrounding};
 
 /// It listens, or has said why not, within this time; Envoy and Traefik need some seconds on a slow machine.
 const START: Duration = Duration::from_secs(20);
@@ -64,11 +65,11 @@ pub(super) struct RunningBalancer {
     _child: Child,
 }
 
-/// What was laid in a balancer's way, each a line for people.
+/// What was laid in a balancer's way.
 #[derive(Default)]
 pub(super) struct Remedied {
     done: BTreeSet<Remedy>,
-    pub(super) notes: Vec<String>,
+    pub(super) notes: Vec<Surrounding>,
     accounts: u32,
     /// Whether a certificate of ours was.
     pub(super) certificates: bool,
@@ -249,11 +250,11 @@ fn apply(recipe: &RehearsalRecipe, remedy: &Remedy, stand_in: Option<&StandIn>, 
         Remedy::Revocations(path) => {
             let Some(stand_in) = stand_in else { return Err(no_stand_in(path)) };
             world::lay(path, stand_in.revocations.as_bytes()).with_context(about)?;
-            remedied.note(format!("{}: cannot be used here; a list of no use to production stands in", path.display()));
+            remedied.note_file(path, FileChange::Revocations);
         }
         Remedy::DiffieHellman(path) => {
             world::lay(path, certificate::DIFFIE_HELLMAN.as_bytes()).with_context(about)?;
-            remedied.note(format!("{}: cannot be used here; the group ffdhe2048 stands in", path.display()));
+            remedied.note_file(path, FileChange::DiffieHellman);
         }
         Remedy::Account(name) => {
             let number = remedied.next_account();
@@ -263,16 +264,16 @@ fn apply(recipe: &RehearsalRecipe, remedy: &Remedy, stand_in: Option<&StandIn>, 
             if !groups.lines().any(|line| line.split(':').next() == Some(name.as_str())) {
                 append("/etc/group", &format!("{name}:x:{number}:\n")).with_context(about)?;
             }
-            remedied.note(format!("account {name}: this machine lacks it; made"));
+            remedied.note(Surrounding::Account { name: name.clone() });
         }
         Remedy::AccountGroup(name) => {
             let number = remedied.next_account();
             append("/etc/group", &format!("{name}:x:{number}:\n")).with_context(about)?;
-            remedied.note(format!("group {name}: this machine lacks it; made"));
+            remedied.note(Surrounding::Group { name: name.clone() });
         }
         Remedy::Make(folder) => {
             world::make_missing(folder).with_context(about)?;
-            remedied.note(format!("{}: this machine lacks that folder; made", folder.display()));
+            remedied.note_file(folder, FileChange::Made);
         }
         Remedy::Write(path) => {
             if path.is_dir() {
@@ -283,7 +284,7 @@ fn apply(recipe: &RehearsalRecipe, remedy: &Remedy, stand_in: Option<&StandIn>, 
             } else {
                 world::open_folder(path.parent().unwrap_or(Path::new("/"))).with_context(about)?;
             }
-            remedied.note(format!("{}: written in the world only", path.display()));
+            remedied.note_file(path, FileChange::Copied);
         }
     }
     Ok(())
@@ -328,7 +329,7 @@ impl Remedied {
         let is_folder = file.is_dir() || file.as_os_str().as_encoded_bytes().ends_with(b"/");
         let within = if is_folder { file.join("stand-in.pem") } else { file.to_owned() };
         world::lay(&within, stand_in.pem.as_bytes())?;
-        self.note(format!("{}: cannot be used here; a certificate of our own stands in", file.display()));
+        self.note_file(file, FileChange::Certificate);
         self.done.insert(Remedy::StandIn(file.to_owned()));
         self.certificates = true;
         Ok(())
@@ -340,7 +341,11 @@ impl Remedied {
         64_000 + self.accounts
     }
 
-    pub(super) fn note(&mut self, note: String) {
+    pub(super) fn note_file(&mut self, path: &Path, change: FileChange) {
+        self.note(Surrounding::File { path: path.display().to_string(), change });
+    }
+
+    pub(super) fn note(&mut self, note: Surrounding) {
         if !self.notes.contains(&note) {
             self.notes.push(note);
         }

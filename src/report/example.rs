@@ -127,7 +127,6 @@ pub(crate) fn passing() -> Check {
             client_errors: 0,
             attempts: 4000,
             not_counted: NotCounted { warm_up: 37, health_checks: 2, others: 1, unexplained: 0, experiments: 0 },
-            gaps: Vec::new(),
             urls: Vec::new(),
         },
         forwarding: Some(forwarding()),

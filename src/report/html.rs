@@ -96,7 +96,7 @@ fn one(out: &mut String, check: &Check, number: usize, depth: usize) {
     let _ = writeln!(out, "<p class=\"reason\">{}</p>", escaped(&reason(check)));
     let _ = writeln!(out, "<p class=\"note\">{}</p>\n</header>", traffic(check));
     if !check.surroundings.is_empty() {
-        section(out, depth + 1, "Rehearsal", |out| list(out, &check.surroundings));
+        section(out, depth + 1, "Rehearsal", |out| list(out, check.surroundings.iter().map(|it| &it.line)));
     }
     let shown: Vec<&Finding> =
         check.findings.iter().filter(|it| it.level > Level::Note || is_news(it, check)).collect();
@@ -193,7 +193,7 @@ fn section(out: &mut String, depth: usize, title: &str, content: impl FnOnce(&mu
     out.push_str("</section>\n");
 }
 
-fn list(out: &mut String, lines: &[String]) {
+fn list<'a>(out: &mut String, lines: impl IntoIterator<Item = &'a String>) {
     out.push_str("<ul>\n");
     for line in lines {
         let _ = writeln!(out, "<li>{}</li>", escaped(line));

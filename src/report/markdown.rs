@@ -50,7 +50,9 @@ fn one(out: &mut String, check: &Check) {
     let _ = writeln!(out, "## {symbol} {name}: {word}\n\n{}\n", escape(&reason(check)));
     let _ = writeln!(out, "{} requests through {}.\n", grouped(check.account.sent), escape(&check.url));
     if !check.surroundings.is_empty() {
-        details(out, "what differs from production in this rehearsal", |out| list(out, "", &check.surroundings));
+        details(out, "what differs from production in this rehearsal", |out| {
+            list(out, "", check.surroundings.iter().map(|it| &it.line))
+        });
     }
     outcomes(out, check);
     if let Some(clauses) = check.forwarding.as_ref().map(forwarding).filter(|clauses| !clauses.is_empty()) {
@@ -126,7 +128,7 @@ fn details(out: &mut String, title: &str, content: impl FnOnce(&mut String)) {
     out.push_str("\n</details>\n\n");
 }
 
-fn list(out: &mut String, indent: &str, lines: &[String]) {
+fn list<'a>(out: &mut String, indent: &str, lines: impl IntoIterator<Item = &'a String>) {
     for line in lines {
         let _ = writeln!(out, "{indent}- {}", escape(line));
     }

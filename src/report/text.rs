@@ -139,7 +139,7 @@ fn one(out: &mut String, check: &Check, style: &Style) {
     out.push('\n');
     if !check.surroundings.is_empty() {
         let _ = writeln!(out, "{}", style.title("Rehearsal"));
-        check.surroundings.iter().for_each(|line| out.push_str(&wrapped("  ", &harmless(line), style.width)));
+        check.surroundings.iter().for_each(|it| out.push_str(&wrapped("  ", &harmless(&it.line), style.width)));
         out.push('\n');
     }
     let (wrong, fine): (Vec<&Finding>, Vec<&Finding>) =

@@ -29,6 +29,7 @@ pub mod rules;
 pub mod statistics;
 pub mod streams;
 mod subrequests;
+pub mod surroundings;
 pub mod tally;
 mod time;
 pub mod timeline;

@@ -8,6 +8,7 @@ pub use crate::facts::shares::{Share, ShareTest, Test, Unit};
 use crate::finding::{Finding, Level, Witness};
 use crate::life::StreamKind;
 use crate::outcome::Outcome;
+use crate::surroundings::SurroundingLine;
 pub use crate::timeline::{Affected, Pause};
 
 /// Version of this shape. It grows when a field goes or changes its meaning, not when one is added.
@@ -54,9 +55,9 @@ pub struct Check {
     pub balancer: Option<String>,
     /// Its fleet; null if its backends are not ours.
     pub fleet: Option<FleetReport>,
-    /// In a rehearsal: what differs from production, each a line, such as an address that was invented for a name.
+    /// In a rehearsal: what differs from production, such as an address that was invented for a name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub surroundings: Vec<String>,
+    pub surroundings: Vec<SurroundingLine>,
     /// The load that the check generated.
     pub traffic: TrafficSummary,
     /// The one outcome of each request.
@@ -146,8 +147,6 @@ pub struct Account {
     pub attempts: u64,
     /// Requests and records that are not part of the account.
     pub not_counted: NotCounted,
-    /// Why not every request can be explained; empty if all are.
-    pub gaps: Vec<String>,
     /// The sample's requests by URL; empty if there is one.
     #[serde(default)]
     pub urls: Vec<UrlOutcomes>,

@@ -1,4 +1,4 @@
-//! The prose of findings: a sentence, the evidence, a hint. Nothing else in the program words a finding.
+//! The prose of findings: a sentence, the evidence, a hint; and that of what surrounds them. Nothing else in the program words a finding.
 
 mod arrivals;
 mod balancing;
@@ -10,6 +10,7 @@ mod requests;
 mod responses;
 mod selection;
 mod streams;
+mod surroundings;
 mod tls;
 mod witnesses;
 
@@ -22,6 +23,7 @@ use crate::balancer::Balancer;
 
 pub(crate) use arrivals::forwarding;
 pub(crate) use balancing::test_result as balancing_result;
+pub(crate) use surroundings::describe as describe_surrounding;
 pub(crate) use witnesses::{describe as describe_witness, what_came};
 
 /// Writes the prose of all findings of a check, and that of its experiments.
@@ -35,6 +37,9 @@ pub(crate) fn spell(check: &mut Check) {
         Facts::Fleets(fleets) => fleets.changes.iter().any(|change| change.kind == ChangeKind::Gone),
         _ => false,
     });
+    for surrounding in &mut check.surroundings {
+        surrounding.line = surroundings::describe(&surrounding.what);
+    }
     for finding in &mut check.findings {
         finding.prose = Some(prose(finding, product, limit, is_gone, check.traffic.grpc));
     }

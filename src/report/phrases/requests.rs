@@ -6,7 +6,8 @@ use verdict::facts::account::{
     AccountFacts, BackendStatuses, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests, RetriedRequests,
     Subrequests, TruncatedResponses, UnrecordedResponses,
 };
-use verdict::facts::{copies, limit, records};
+use verdict::facts::records::{RecordFacts, RecordGap};
+use verdict::facts::{copies, limit};
 use verdict::finding::Level;
 use verdict::grpc::call_of_status;
 use verdict::limit::LimitKind;
@@ -49,8 +50,29 @@ fn excused(excused: u64, of: u64) -> String {
     }
 }
 
-pub(super) fn records(facts: &records::RecordFacts) -> Phrase {
-    Phrase::of("the records of the backends are incomplete").because(facts.gaps.clone())
+pub(super) fn records(facts: &RecordFacts) -> Phrase {
+    Phrase::of("the records of the backends are incomplete").because(facts.gaps.iter().map(gap).collect())
+}
+
+fn gap(gap: &RecordGap) -> String {
+    let at = |host: &Option<String>| host.as_ref().map_or_else(String::new, |host| format!(" at {host}"));
+    match gap {
+        RecordGap::NoFleet { control } => {
+            format!("no fleet responds at {control}: start it, or leave its --fleet out")
+        }
+        RecordGap::Overwritten { host, records } => {
+            let records = count_of(*records, "record");
+            format!("the fleet{} lost {records}: start it with larger --journal-records", at(host))
+        }
+        RecordGap::Evicted { host, records } => {
+            let records = count_of(*records, "record");
+            format!("the fleet{} evicted {records} before the check had read them", at(host))
+        }
+        RecordGap::Unreachable { why } => format!("the fleet stopped responding: {why}"),
+        RecordGap::NoRequestIds => "the balancer strips the header Check-Request-Id: retried, lost and duplicated \
+             requests cannot be recognised"
+            .to_owned(),
+    }
 }
 
 pub(super) fn rate_limit(facts: &limit::LimitFacts) -> Phrase {

@@ -8,6 +8,7 @@ use crate::algorithm::Inference;
 use crate::arrived::{OtherRequests, RequestChanges};
 use crate::facts::fleets;
 use crate::facts::identity::IdentitySource;
+use crate::facts::records::RecordGap;
 use crate::facts::responses::ReceivedResponses;
 use crate::facts::tls::KnownTls;
 use crate::finding::{AttemptWitness, ClientWitness, RequestWitness, Witness};
@@ -44,7 +45,7 @@ pub struct Case<'a> {
     /// How the balancer picks.
     pub inference: &'a Inference,
     /// Why records are missing.
-    pub gaps: &'a [String],
+    pub gaps: &'a [RecordGap],
     /// Who is behind the balancer, and whether that stayed so.
     pub fleets: &'a fleets::FleetFacts,
     /// Where the names of backends that are not ours were found.

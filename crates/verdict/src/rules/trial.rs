@@ -7,6 +7,7 @@ use crate::algorithm::{Algorithm, Inference, Selection};
 use crate::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
 use crate::attempt::WayNumber;
 use crate::facts::fleets::FleetFacts;
+use crate::facts::records::RecordGap;
 use crate::facts::responses::ReceivedResponses;
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::{Arrival, BackendRecords, Ledger, OF_ANOTHER_CHECK, RecordClock, UNNUMBERED, is_numbered};
@@ -62,7 +63,7 @@ pub(crate) struct TrialFleet {
     pub(crate) is_own: bool,
     pub(crate) over_loopback: bool,
     pub(crate) records: BackendRecords,
-    pub(crate) gaps: Vec<String>,
+    pub(crate) gaps: Vec<RecordGap>,
     pub(crate) clocks: Vec<RecordClock>,
     pub(crate) fleets: FleetFacts,
     pub(crate) health_checks: u64,
