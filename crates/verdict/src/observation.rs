@@ -47,6 +47,9 @@ impl Observation {
     }
 }
 
+/// In place of the number of a connection: the request had none.
+pub const NO_CONNECTION: u32 = u32::MAX;
+
 /// Who answered: a place in the list of backends of this run. With a fleet, that of its generator number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Backend(pub u16);

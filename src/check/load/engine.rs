@@ -18,12 +18,12 @@ use crate::check::load::identify::BackendNames;
 use crate::check::load::request::id;
 use crate::check::load::response::{Question, ResponseNotes, Rules};
 use crate::check::load::samples::Samples;
-use crate::check::load::{DriveError, Load, LoadProgress, NO_CONNECTION, Pacing, Reuse, Traffic, Vary};
+use crate::check::load::{DriveError, Load, LoadProgress, Pacing, Reuse, Traffic, Vary};
 use crate::io::poller::{Poller, Watched};
 use crate::io::{clock, limits};
 use crate::wire::Moment;
 use http::Malformed;
-use verdict::observation::{Backend, ClientOutcome, Echo, Flaw, Observation};
+use verdict::observation::{Backend, ClientOutcome, Echo, Flaw, NO_CONNECTION, Observation};
 use verdict::rules::is_certain;
 use verdict::statistics::ln_e_value;
 

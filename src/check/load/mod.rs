@@ -172,9 +172,6 @@ pub(crate) enum Reuse {
     New,
 }
 
-/// Of a request for which there was no connection.
-pub(crate) const NO_CONNECTION: u32 = u32::MAX;
-
 /// What a load saw.
 #[derive(Clone, Debug)]
 pub(crate) struct Traffic {

@@ -19,13 +19,13 @@ use crate::check::load::pace::Limiter;
 use crate::check::load::request::{Parts, RequestSpec, Template, id};
 use crate::check::load::response::{Question, ResponseNotes, Rules};
 use crate::check::load::samples::Samples;
-use crate::check::load::{DriveError, LoadProgress, LoadTarget, NO_CONNECTION, Reuse};
+use crate::check::load::{DriveError, LoadProgress, LoadTarget, Reuse};
 use crate::io::clock;
 use crate::io::poller::{ENDS, Interest, timespec};
 use crate::io::tls::{Tls, TlsFailure};
 use crate::wire::Moment;
 use http::Malformed;
-use verdict::observation::{ClientOutcome, Flaw, Observation};
+use verdict::observation::{ClientOutcome, Flaw, NO_CONNECTION, Observation};
 
 /// Responses of which the usual time is taken.
 const LATEST: usize = 200;

@@ -64,7 +64,7 @@ pub struct Case<'a> {
     pub over_http2: Option<bool>,
     /// Which requests are judged.
     pub judged: Judged<'a>,
-    /// On which connection of the client each request of the run went.
+    /// On which connection of the client each request of the run went: its number, or `NO_CONNECTION`.
     pub connections: &'a [u32],
     /// Where the sample's requests went, if to several URLs.
     pub urls: Urls<'a>,

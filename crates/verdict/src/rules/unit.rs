@@ -6,7 +6,7 @@ use crate::Moment;
 use crate::facts::unit::{BalancingUnit, UnitFacts, UnknownUnit};
 use crate::finding::{self, Finding, Level, Witness};
 use crate::ledger::{BackendRecords, Entry};
-use crate::observation::Backend;
+use crate::observation::{Backend, NO_CONNECTION};
 use crate::outcome::Outcome;
 use crate::rules::case::Case;
 use crate::rules::requirement::{RequiredUnit, Requirement};
@@ -17,8 +17,6 @@ use crate::tally::directed;
 const LOOKED_AT: usize = 1_000_000;
 /// Requests that are balanced one by one leave all connections at one backend each at most that often.
 const LEVEL: f64 = 1e-8;
-/// Stands where a request has no connection.
-const NO_CONNECTION: u32 = u32::MAX;
 
 /// None where nothing is required and nothing is known.
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
