@@ -24,12 +24,12 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) fleet: ChoiceArgs,
 
-    /// Time to wait at most until each fleet that is named has a ready backend and the URL's port accepts connections [default: no
-    /// wait; 1m with --ready]
+    /// Longest time to wait until each named fleet has a ready backend and the URL's port accepts connections [default: no wait; 1m with
+    /// --ready]
     #[arg(long, value_name = "TIME", conflicts_with_all = ["start", "with"])]
     pub(crate) wait: Option<Time>,
 
-    /// Wait until this many backends of the fleets that are named are ready
+    /// Wait until this many backends of the named fleets are ready
     #[arg(long, value_name = "COUNT", conflicts_with_all = ["start", "with"])]
     pub(crate) ready: Option<Count<1, 1_000_000>>,
 
@@ -43,8 +43,8 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "BALANCER", help = format!("Start a fleet and this balancer for the check: one of {}", Balancer::names()), value_parser = suggest::text(Balancer::all_that_run().map(|it| it.name).collect()), hide_possible_values = true, conflicts_with_all = ["fleet", "start", "identity"], help_heading = "With a balancer of its own")]
     pub(crate) with: Option<String>,
 
-    /// Configuration of that balancer instead of the one that we write; it listens on 127.0.0.1:PORT of --listen, in a private copy
-    /// of this machine
+    /// Your own configuration of that balancer instead of a generated one; it must listen on the port of --listen, and runs in a private
+    /// copy of this machine
     #[arg(long, value_name = "FILE", requires_all = ["with", "listen"], help_heading = "With a balancer of its own")]
     pub(crate) balancer_config: Option<PathBuf>,
 
@@ -55,19 +55,19 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) balancing: BalancingConfig,
 
-    /// Expect what this configuration says of the backends behind the URL: servers, weights, algorithm. An nginx.conf (upstream blocks), a
-    /// haproxy.cfg, a Caddyfile, a file of Envoy or Traefik, manifests of Kubernetes (HTTPRoute, Ingress)
+    /// Expect what this configuration says about the backends behind the URL: servers, weights, algorithm. An nginx.conf (upstream blocks),
+    /// a haproxy.cfg, a Caddyfile, a configuration of Envoy or Traefik, or Kubernetes manifests (HTTPRoute, Ingress)
     #[arg(long, value_name = "FILE", help_heading = "Expectations")]
     pub(crate) from: Option<PathBuf>,
 
-    /// Name of the block (of the section, cluster or service), if there are several
+    /// Name of the upstream block (section, cluster, service), if there are several
     #[arg(long, value_name = "NAME", requires = "from", help_heading = "Expectations")]
     pub(crate) upstream: Option<String>,
 
     #[command(flatten)]
     pub(crate) report: ReportArgs,
 
-    /// Write every request and every attempt into Parquet files: NAME.parquet is NAME.requests.parquet and NAME.attempts.parquet
+    /// Write every request and every attempt to Parquet files: NAME.requests.parquet and NAME.attempts.parquet
     #[arg(long, value_name = "NAME.parquet", conflicts_with = "balancer_config")]
     pub(crate) ledger: Option<PathBuf>,
 
@@ -81,27 +81,27 @@ pub(crate) struct CheckArgs {
 }
 
 const AFTER_HELP: &str = "\
-Without a URL all checks of the file run, each a table [[check]] with the names of these options as keys, and `name`.
+Without a URL, all checks of the file run: tables [[check]], whose keys are these options' names, and `name`.
 
-A check takes at most 30 s and its sample: the time until the backends that respond are stable, and experiments. The sample takes \
-60 s, or --duration. Progress goes to standard error. CTRL+C stops a check within 2 s, and nothing is judged.
+Before its sample a check warms up and experiments, for at most 30 s. The sample takes at most 60 s, or --duration. Progress goes to \
+standard error. CTRL+C stops a check within 2 s, without a verdict.
 
 Examples:
-  Is it balanced, is anything lost?
+  Is it balanced, and is anything lost?
     uuid-generator check http://localhost:8080/uuid
-  By round robin, with these weights
+  Is it round robin, with these weights?
     uuid-generator check localhost:8080/uuid --expect round-robin,5:1:1
-  What does an outage cost? Nothing, in a reload
+  What does an outage cost? And a reload: nothing?
     uuid-generator check localhost:8080/uuid --outage kill:9002@2s,start@6s
     uuid-generator check localhost:8080/uuid --during 'nginx -s reload'
-  A change to nginx.conf
+  Test a change to nginx.conf
     uuid-generator check localhost:8080/ --with nginx \\
       --balancer-config nginx.conf --listen 8080 --from nginx.conf
-  Requests of your own, at most 200
+  Send your own requests, at most 200
     uuid-generator check localhost:8080/v1 --body prompt.json --budget 200
-  With TLS, whoever signed the certificate
+  Over TLS, with any certificate
     uuid-generator check https://localhost:8443/uuid --insecure
-  Third-party backends
+  Check backends of your own
     uuid-generator check localhost:8080/ --identity header:X-Served-By
 
 Exit status: 0 pass, 1 fail, 2 could not run, 3 inconclusive, 129, 130 or 143 interrupted.";

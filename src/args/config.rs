@@ -9,17 +9,17 @@ use crate::balancer::{Balancer, BalancerVersion, DnsLabel, Image, Listen};
 use crate::config::balancing::BalancingConfig;
 use crate::config::text::Count;
 
-/// Write configuration for a balancer in front of the fleet: complete, to run in the foreground, without root
+/// Write a complete configuration of a balancer in front of the fleet, to run in the foreground without root
 #[derive(Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct ConfigArgs {
-    /// Balancer, or what has one: Kubernetes, a compose file
+    /// Balancer, or what runs one: Kubernetes, compose
     pub(crate) balancer: Balancer,
 
     #[command(flatten)]
     pub(crate) location: LocationArgs,
 
-    /// Address of the balancer: a port of all IPv4 addresses, or an address and a port [default: 127.0.0.1:8080; 80 in a snippet]
+    /// Address of the balancer: a port on all IPv4 addresses, or an address and a port [default: 127.0.0.1:8080; 80 in a snippet]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<Listen>,
 
@@ -30,7 +30,7 @@ pub(crate) struct ConfigArgs {
     #[arg(long, value_name = "NAME:TAG", help_heading = "Kubernetes and compose")]
     pub(crate) image: Option<Image>,
 
-    /// Number of backends, each in a pod of its own in Kubernetes [default: as many as --ports]
+    /// Number of backends, in Kubernetes each in its own pod [default: as many as --ports]
     #[arg(long, value_name = "COUNT", help_heading = "Kubernetes and compose")]
     pub(crate) replicas: Option<Count<1, 1000>>,
 
@@ -38,15 +38,15 @@ pub(crate) struct ConfigArgs {
     #[arg(long, value_name = "NAME", help_heading = "Kubernetes and compose")]
     pub(crate) namespace: Option<DnsLabel>,
 
-    /// Secret in Kubernetes with the token of the fleets, by its key `token` [default: one is written, with a random token]
+    /// Secret in Kubernetes with the fleets' token under the key `token` [default: one is written, with a random token]
     #[arg(long, value_name = "NAME", help_heading = "Kubernetes and compose")]
     pub(crate) token_secret: Option<DnsLabel>,
 
-    /// Write only what is included in an existing configuration
+    /// Write only the part to include in an existing configuration
     #[arg(long, help_heading = "Output")]
     pub(crate) snippet: bool,
 
-    /// Folder to write files into, created if it does not exist [default: text to standard output]
+    /// Directory to write files to, created if it does not exist [default: text to standard output]
     #[arg(long, value_name = "FOLDER", help_heading = "Output")]
     pub(crate) output: Option<PathBuf>,
 
@@ -56,12 +56,12 @@ pub(crate) struct ConfigArgs {
 }
 
 const AFTER_HELP: &str = "\
-What the balancer does not support, in its free edition or in that version, is an error that names the nearest alternative.
+Options that the balancer does not support, in its free edition or in that version, are errors that name the nearest alternative.
 
 Examples:
   Round robin over the fleet, on port 8080
     uuid-generator config nginx > nginx.conf
-  To include in a configuration that exists
+  To include in an existing configuration
     uuid-generator config nginx --snippet
   More
     uuid-generator config haproxy --algorithm source --health-path /readyz

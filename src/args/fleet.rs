@@ -6,7 +6,7 @@ use super::choice::ChoiceArgs;
 use super::format::OutputFormat;
 use crate::topology::BackendSelection;
 
-/// Show and change the backends of a running fleet. kill, pause and drain name their backends, or --all; without names the others apply to
+/// Show and change the backends of a running fleet. kill, pause and drain need names of backends, or --all; the others apply by default to
 /// all backends for which they make sense
 #[derive(Args)]
 pub(crate) struct FleetArgs {
@@ -18,7 +18,7 @@ pub(crate) struct FleetArgs {
 
 #[derive(Args)]
 pub(crate) struct BackendArgs {
-    /// Names of backends, which are their ports unless --backends named them: 9002, 9001-9003,9010, app1
+    /// Names of backends, by default their ports: 9002, 9001-9003,9010, app1
     #[arg(value_name = "BACKENDS")]
     pub(crate) names: Vec<BackendSelection>,
 
@@ -37,17 +37,17 @@ pub(crate) enum FleetCommand {
         #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
         format: OutputFormat,
     },
-    /// Kill a backend (SIGKILL): it is gone at once, with all that is in flight; its port refuses connections
+    /// Kill a backend (SIGKILL): its requests in flight are lost, and its port refuses connections
     Kill(BackendArgs),
-    /// Pause a backend (SIGSTOP): its port takes connections, nobody responds
+    /// Pause a backend (SIGSTOP): its port accepts connections, but nothing responds
     Pause(BackendArgs),
     /// Resume a paused backend (SIGCONT)
     Resume(BackendArgs),
-    /// Drain a backend: it accepts no new connections, finishes what is in flight, and ends; returns when it is gone
+    /// Drain a backend: it accepts no new connections, finishes what is in flight, and exits; returns when it is gone
     Drain(BackendArgs),
     /// Start a backend that is gone; returns when it accepts connections
     Start(BackendArgs),
-    /// Make readiness respond 503; everything else goes on
+    /// Make readiness respond 503; everything else works on
     Unready(BackendArgs),
     /// Make readiness respond 200 again
     Ready(BackendArgs),

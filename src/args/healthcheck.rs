@@ -9,7 +9,8 @@ use crate::topology::Ports;
 /// Ask whether backends are ready: exit status 0 if all are, 1 if not
 #[derive(Args)]
 pub(crate) struct HealthcheckArgs {
-    /// URL to ask; one of https may have any certificate [default: the readiness of each backend of the fleet that runs, else of those of the environment or the file]
+    /// URL to ask; with https, any certificate is accepted [default: the readiness of each backend of the running fleet, else of those in
+    /// the environment or the file]
     pub(crate) url: Option<Uri>,
 
     /// Ports of the backends to ask

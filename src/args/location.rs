@@ -15,7 +15,7 @@ pub(crate) struct LocationArgs {
     #[arg(long, value_name = "PORTS", help_heading = "Fleet")]
     ports: Option<Ports>,
 
-    /// Backends with names and addresses of their own [default: those of the fleet's own settings]
+    /// Backends by name and address [default: those of the fleet's own settings]
     #[arg(long, value_name = "BACKENDS", help_heading = "Fleet", conflicts_with_all = ["ports", "host", "sockets"])]
     backends: Option<NamedBackends>,
 
@@ -23,7 +23,7 @@ pub(crate) struct LocationArgs {
     #[arg(long, value_name = "HOST", help_heading = "Fleet")]
     host: Option<Host>,
 
-    /// Folder of the unix sockets on which backends listen: FOLDER/9001.sock and so on [default: that of the fleet's own settings]
+    /// Directory of the unix sockets on which backends listen: FOLDER/9001.sock and so on [default: that of the fleet's own settings]
     #[arg(long, value_name = "FOLDER", help_heading = "Fleet")]
     sockets: Option<Sockets>,
 
@@ -35,8 +35,7 @@ pub(crate) struct LocationArgs {
     #[arg(long, value_name = "FAULTS", help_heading = "Fleet")]
     fault: Option<StartFaults>,
 
-    /// File with settings of the fleet, of the balancer, and checks [default: uuid-generator.toml in the working directory, if it is
-    /// there]
+    /// File with settings of the fleet and the balancer, and checks [default: uuid-generator.toml in the working directory, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

@@ -116,27 +116,27 @@ fn plainly(error: clap::Error) -> clap::Error {
 const LONG_ABOUT: &str = "\
 See and prove what a load balancer does.
 
-Without a command it starts the fleet: HTTP backends on localhost ports 9001, 9002 and 9003, each a process of its own. \
+Without a command, it starts a fleet: HTTP backends on localhost ports 9001, 9002 and 9003, each in its own process. \
 Every response is a page with the backend's number and a fresh UUID. Put a load balancer in front and watch the number change; \
-kill, pause, drain and start backends from another terminal and watch what it does.";
+kill, pause, drain and start backends from another terminal, and watch what the balancer does.";
 
 const AFTER_HELP: &str = "\
 Each option can also be set by an environment variable (--ports as UUID_GENERATOR_PORTS, --max-connections as \
-UUID_GENERATOR_MAX_CONNECTIONS) or in a TOML file (ports = \"9001-9003\", max-connections = 4096). A flag wins over the \
-environment, that over the file, that over the default.
+UUID_GENERATOR_MAX_CONNECTIONS) or in a TOML file (ports = \"9001-9003\", max-connections = 4096). Flags win over the \
+environment, and that over the file.
 
 Examples:
   Start three backends: 9001, 9002, 9003
     uuid-generator
-  Start eleven, restarted when they die
+  Start eleven, and restart those that die
     uuid-generator --ports 9001-9010,9100 --restart
-  Kill one from another terminal, and start it again
+  From another terminal, kill one and start it again
     uuid-generator fleet kill 9002
     uuid-generator fleet start 9002
-  Let it fail 10 % of its requests, and end that
+  Make it fail 10 % of its requests, and end that
     uuid-generator fault 9002 status 503 10%
     uuid-generator fault 9002 clear
-  See all that a backend sees of a request
+  See everything that a backend sees of a request
     curl 'http://localhost:9001/?format=json'
 
 Exit status: 0 stopped as asked, 1 not healthy (healthcheck), 2 could not run, 130 or 143 stopped at once by a second signal.";
@@ -147,7 +147,7 @@ pub(crate) enum Command {
     Demo(Box<demo::DemoArgs>),
     /// Send requests through a balancer and give a verdict
     Check(Box<check::CheckArgs>),
-    /// Test a production configuration, unchanged, in a private world
+    /// Test a production configuration, unchanged, before it goes live
     Rehearse(Box<rehearse::RehearseArgs>),
     /// Send a few requests and show which backend responded to each
     Send(send::SendArgs),
@@ -172,7 +172,7 @@ pub(crate) enum Command {
     },
     /// Write a manual page to standard output
     Man {
-        /// Command to write the page of, such as check, or fleet kill [default: the program]
+        /// Command whose page to write, such as check, or fleet kill [default: the program]
         command: Vec<String>,
     },
 }

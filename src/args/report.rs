@@ -10,8 +10,8 @@ use crate::config::suggest;
 /// Each is a way to say `--report`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ReportArgs {
-    /// Report to write: text, json, markdown, html, junit or github (annotations), to standard output or to a file. Repeatable; one of
-    /// them goes to standard output [default: text]
+    /// Report to write: text, json, markdown, html, junit or github (annotations), to standard output or to a file. Repeatable; one goes to
+    /// standard output [default: text]
     #[arg(long, value_name = "FORMAT[=FILE]", help_heading = "Report", value_parser = suggest::parsed::<Output>(output::formats()), hide_possible_values = true)]
     pub(crate) report: Vec<Output>,
 
@@ -27,11 +27,11 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(crate) html: Option<PathBuf>,
 
-    /// Show the evidence of all findings in the report, and each phase of the check with its time on standard error
+    /// Show the evidence of all findings, and on standard error each phase of the check with its duration
     #[arg(short, long, help_heading = "Report")]
     pub(crate) verbose: bool,
 
-    /// Print the verdict of each check alone, and no progress
+    /// Print only the verdict of each check, and no progress
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Report")]
     pub(crate) quiet: bool,
 }

@@ -26,15 +26,15 @@ pub(crate) struct SendArgs {
     #[arg(long)]
     pub(crate) keep_cookies: bool,
 
-    /// With https://: also trust the certificates of this file (PEM)
+    /// With https://: also trust the certificates in this file (PEM)
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     pub(crate) ca: Option<PathBuf>,
 
-    /// With https://: trust any certificate
+    /// With https://: accept any certificate
     #[arg(long)]
     pub(crate) insecure: bool,
 
-    /// Response timeout; a number alone is in seconds
+    /// Response timeout; a plain number is in seconds
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = seconds_or_time)]
     pub(crate) timeout: Time,
 
@@ -44,7 +44,7 @@ pub(crate) struct SendArgs {
 }
 
 const AFTER_HELP: &str = "\
-Exit status: 0 every request got a response of a backend, 1 not every request did, 2 could not run.";
+Exit status: 0 every request got a response from a backend, 1 some did not, 2 could not run.";
 
 fn seconds_or_time(text: &str) -> Result<Time, &'static str> {
     text.parse().or_else(|why| format!("{text}s").parse().map_err(|_| why))

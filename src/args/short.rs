@@ -16,9 +16,9 @@ const SHOWN: &[(&str, &[Shown])] = &[
             ("with", "Start a fleet and this balancer, such as nginx"),
             ("expect", "What is required: even, 5:1:1, round-robin, …"),
             ("from", "Expect what this nginx.conf says"),
-            ("identity", "Third-party backends: where their name stands"),
+            ("identity", "Your own backends: where a response names them"),
             ("requests", "Requests of the sample"),
-            ("duration", "Length of the sample at most"),
+            ("duration", "Longest duration of the sample"),
             ("rate", "Requests per second"),
             ("header", "Request header, `Name: value`"),
             ("body", "File with a request body"),
@@ -32,7 +32,7 @@ const SHOWN: &[(&str, &[Shown])] = &[
     (
         "rehearse",
         &[
-            ("balancer", "Balancer, as its program is called"),
+            ("balancer", "Balancer, by the name of its program"),
             ("file", "Its configuration: the file that production uses"),
             ("url", "URL, as clients of production use it"),
             ("name", "Addresses of a name, such as app.internal=3"),
@@ -68,9 +68,9 @@ const SHOWN: &[(&str, &[Shown])] = &[
             ("weights", "Weights of the backends, such as 5:1:1"),
             ("backup", "Backup servers"),
             ("health_path", "Path of an active health check"),
-            ("retries", "Retries of a request that a backend failed"),
-            ("snippet", "Write only what an existing configuration includes"),
-            ("output", "Folder to write files into"),
+            ("retries", "Retries of a request that failed at a backend"),
+            ("snippet", "Write only the part to include elsewhere"),
+            ("output", "Directory to write files to"),
         ],
     ),
     (

@@ -13,14 +13,14 @@ pub(crate) struct ViewArgs {
     #[command(flatten)]
     pub(crate) fleet: ChoiceArgs,
 
-    /// Address of the page and of its API; with port 0 a free port
+    /// Address of the page and its API; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9100")]
     pub(crate) control: SocketAddr,
 }
 
 const AFTER_HELP: &str = "\
-A request that is tried again at another fleet's backend is seen, and what is done to a backend goes to its fleet. A token that is given \
-is that of the fleets and of this page.
+Retries at backends of another fleet are shown, and actions on a backend go to its fleet. The token that is given is that of the \
+fleets and of this page.
 
 Examples:
   Two hosts

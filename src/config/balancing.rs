@@ -36,7 +36,7 @@ layer! {
         #[arg(long, value_name = "BACKENDS", help_heading = "Balancing")]
         backup: Option<BackendSelection>,
 
-        /// Path prefix that is balanced; backends get requests without it [default: /uuid]
+        /// Path prefix to balance; it is removed from requests to backends [default: /uuid]
         #[arg(long, value_name = "PATH", help_heading = "Balancing")]
         path: Option<HttpPath>,
 
@@ -72,11 +72,11 @@ layer! {
         #[arg(long, value_name = "TIME", help_heading = "Balancing: failures")]
         fail_timeout: Option<Time>,
 
-        /// Retries of a request that a backend failed, up to 100; 0: none [default: the balancer's default]
+        /// Retries of a request that failed at a backend, up to 100; 0: none [default: the balancer's default]
         #[arg(long, value_name = "COUNT", help_heading = "Balancing: failures")]
         retries: Option<Count<0, 100>>,
 
-        /// Also retry a non-idempotent request, such as POST, that a backend may have executed
+        /// Also retry non-idempotent requests, such as POST, that a backend may have executed
         #[arg(long, help_heading = "Balancing: failures")]
         retry_non_idempotent: bool,
 
@@ -88,39 +88,38 @@ layer! {
         #[arg(long, value_name = "TIME", help_heading = "Balancing: failures")]
         answer_timeout: Option<Time>,
 
-        /// Time that a stream or a WebSocket may be silent [default: the balancer's default; HAProxy 1h for WebSockets]
+        /// Time that a stream or a WebSocket may be idle [default: the balancer's default; HAProxy 1h for WebSockets]
         #[arg(long, value_name = "TIME", help_heading = "Balancing: failures")]
         stream_timeout: Option<Time>,
 
-        /// What the balancer speaks to backends: http, https, h2c (HTTP/2 without TLS), h2 (with TLS), grpc or grpcs
-        /// [default: https where they speak TLS (--tls), else http]
+        /// Protocol from the balancer to backends: http, https, h2c (HTTP/2 without TLS), h2 (with TLS), grpc or grpcs [default: https if
+        /// the fleet has --tls, else http]
         #[arg(long, value_name = "PROTOCOL", help_heading = "Balancing: TLS")]
         backend_protocol: Option<BackendProtocol>,
 
-        /// File with the authority in PEM whose certificates of backends are accepted, by their name too; off: any certificate is
-        /// [default: the authority that the fleet makes]
+        /// File with the authority (PEM) by which the balancer verifies backends' certificates and names; `off` accepts any certificate
+        /// [default: the fleet's own authority]
         #[arg(long, value_name = "FILE", help_heading = "Balancing: TLS")]
         backend_tls_verify: Option<CertificateCheck>,
 
-        /// File with a revocation list in PEM, whose certificates of backends are refused; fleet: that of the fleet's own authority
-        /// [default: none]
+        /// File with a revocation list (PEM) for backends' certificates; `fleet` is that of the fleet's own authority [default: none]
         #[arg(long, value_name = "FILE", help_heading = "Balancing: TLS")]
         backend_tls_crl: Option<TlsFile>,
 
-        /// File with the certificate that the balancer shows to backends, and its key, in PEM (mTLS); fleet: one of the fleet's own authority,
-        /// for a fleet of --client-ca fleet [default: none]
+        /// File with the certificate that the balancer presents to backends, and its key (PEM, mTLS); `fleet` is one of the fleet's own
+        /// authority, for a fleet with --client-ca fleet [default: none]
         #[arg(long, value_name = "FILE", help_heading = "Balancing: TLS")]
         backend_tls_cert: Option<TlsFile>,
 
-        /// File with the balancer's own certificate and its key in PEM: it speaks TLS to clients [default: plain HTTP]
+        /// File with the balancer's own certificate and key (PEM), to serve clients over TLS [default: plain HTTP]
         #[arg(long, value_name = "FILE", help_heading = "Balancing: TLS")]
         listen_tls: Option<PathBuf>,
 
-        /// Clients may speak HTTP/2 to the balancer without TLS too; check --http2 implies it [default: with TLS, or gRPC to backends, alone]
+        /// Clients may also use HTTP/2 without TLS; check --http2 implies it [default: only over TLS, or with gRPC to backends]
         #[arg(long, help_heading = "Balancing")]
         listen_http2: bool,
 
-        /// Idle connections kept to backends; 0: a new connection for each request [default: the balancer's default]
+        /// Idle connections to keep to backends; 0: a new connection for each request [default: the balancer's default]
         #[arg(long, value_name = "COUNT", help_heading = "Balancing")]
         keep_alive: Option<Count<0, 65_535>>,
     }
@@ -209,7 +208,7 @@ impl BalancingConfig {
             None => match topology.authority.take().or_else(|| authority_file(topology)) {
                 Some(file) => Some(absolute("--ca-out", &file)?),
                 None => {
-                    let problem = Problem::new("nobody says whose certificates of backends are accepted");
+                    let problem = Problem::new("no authority is given to verify the certificates of backends");
                     return Err(problem.on("--backend-protocol https").hint("add --backend-tls-verify FILE, or off"));
                 }
             },
@@ -247,7 +246,8 @@ impl BalancingConfig {
                 topology.authority.clone().or_else(|| authority_file(topology)).map(|it| client_certificate_of(&it))
             }
         };
-        let file = file.ok_or_else(|| problem("nobody says where the fleet's certificates are").hint("name a file"))?;
+        let file =
+            file.ok_or_else(|| problem("it is not known where the fleet's certificates are").hint("name a file"))?;
         std::path::absolute(&file).map(Some).map_err(|why| problem(&why.to_string()))
     }
 

@@ -34,32 +34,33 @@ layer! {
         #[arg(skip)]
         name: Option<String>,
 
-        /// URLs of the balancer, such as http://localhost:8080/uuid, h2c:// and grpc://HOST:PORT[/SERVICE/METHOD]; requests go to several in turn
+        /// URLs of the balancer, such as http://localhost:8080/uuid, h2c://… or grpc://HOST:PORT[/SERVICE/METHOD]; several get requests in
+        /// turn
         #[serde(deserialize_with = "one_or_more")]
         pub(crate) url: Vec<String>,
 
-        /// With https://: also trust the certificates of this file (PEM), authorities' or the balancer's own
+        /// With https://: also trust the certificates in this file (PEM), of authorities or of the balancer itself
         #[arg(long, value_name = "FILE", conflicts_with = "insecure", help_heading = "Connection")]
         ca: Option<PathBuf>,
 
-        /// With https://: trust any certificate
+        /// With https://: accept any certificate
         #[arg(long, help_heading = "Connection")]
         insecure: bool,
 
-        /// Client certificate (PEM) for a balancer that asks for one
+        /// Client certificate (PEM), for a balancer that requires one
         #[arg(long, value_name = "FILE", help_heading = "Connection")]
         cert: Option<PathBuf>,
 
-        /// Private key of --cert (PEM) [default: the one in the file of --cert]
+        /// Private key of --cert (PEM) [default: in the file of --cert]
         #[arg(long, value_name = "FILE", requires = "cert", help_heading = "Connection")]
         key: Option<PathBuf>,
 
-        /// Address to connect to for that host and port; repeatable
+        /// Connect to this address for that host and port, as in curl; repeatable
         #[arg(long, value_name = "HOST:PORT:ADDRESS", help_heading = "Connection")]
         #[serde(deserialize_with = "one_or_more")]
         resolve: Vec<String>,
 
-        /// Host and port to connect to instead of those of the URL; repeatable
+        /// Connect to another host and port than those of the URL, as in curl; repeatable
         #[arg(long, value_name = "HOST1:PORT1:HOST2:PORT2", help_heading = "Connection")]
         #[serde(deserialize_with = "one_or_more")]
         connect_to: Vec<String>,
@@ -68,16 +69,17 @@ layer! {
         #[arg(long, help_heading = "Connection")]
         haproxy_protocol: bool,
 
-        /// Expectation; repeatable. `even` or weights such as 5:1:1 or 9001=5,9002=1; an algorithm such as round-robin,
-        /// least-connections, sticky; `backup:9003`: no requests while others are available; `lossless`: no client sees an error;
-        /// `intact`, `path:preserved`, `host:preserved`, `header:NAME:preserved`: nothing is changed on the way; `client-address`:
-        /// backends learn it; `mirrored:20%`: executed twice; `status:2xx`; `per:request`, `per:call`, `per:connection`: what is balanced; and of outages `back:5s`, `ejected:5` failures at most,
-        /// `errors-end:1s`, `slow-start:10s`; of streams `unbuffered:100ms`, `alive:even`, `uncut` [default: what the algorithm promises]
+        /// Expectation; repeatable. `even` or weights such as 5:1:1 or 9001=5,9002=1; an algorithm such as round-robin, least-connections,
+        /// sticky; `backup:9003`: no requests while others are available; `lossless`: no client sees an error; `intact`, `path:preserved`,
+        /// `host:preserved`, `header:NAME:preserved`: nothing is changed on the way; `client-address`: backends learn it; `mirrored:20%`:
+        /// executed twice; `status:2xx`; `per:request`, `per:call`, `per:connection`: what is balanced; for outages `back:5s`, `ejected:5`
+        /// (failures at most), `errors-end:1s`, `slow-start:10s`; for streams `unbuffered:100ms`, `alive:even`, `uncut`; for TLS to
+        /// backends `tls:verified` [default: what the algorithm promises]
         #[arg(long, value_name = "EXPECTATION", help_heading = "Expectations", value_parser = suggest::text(expectations::words()), hide_possible_values = true)]
         #[serde(deserialize_with = "one_or_more")]
         expect: Vec<String>,
 
-        /// Smallest deviation of a share to detect, from 0.01 to 50 percentage points; deviations up to half of it pass [default: 2%, and
+        /// Smallest deviation of a share to detect, from 0.01 to 50 percentage points; deviations up to half of that pass [default: 2%, and
         /// no deviation beyond chance passes]
         #[arg(long, value_name = "PERCENT", help_heading = "Expectations")]
         pub(crate) tolerance: Option<String>,
@@ -91,28 +93,28 @@ layer! {
         #[arg(short = 'n', long, value_name = "COUNT", help_heading = "Traffic")]
         requests: Option<u64>,
 
-        /// Requests of the whole check at most, warm-up and experiments included
+        /// Most requests of the whole check, including warm-up and experiments
         #[arg(long, value_name = "COUNT", help_heading = "Traffic")]
         budget: Option<u64>,
 
-        /// Length of the sample at most [default: 60s, or 5s after the last step of an outage]
+        /// Longest duration of the sample [default: 60s, or until 5s after the last step of an outage]
         #[arg(long, value_name = "TIME", help_heading = "Traffic")]
         duration: Option<String>,
 
-        /// Connections at once, up to 60,000 [default: 32; 512 with --rate]
+        /// Concurrent connections, up to 60,000 [default: 32; 512 with --rate]
         #[arg(short = 'c', long, value_name = "COUNT", help_heading = "Traffic")]
         connections: Option<usize>,
 
-        /// Speak HTTP/2: with https:// by ALPN, with http:// (or h2c://) from the first byte
+        /// Use HTTP/2: with https:// by ALPN, with http:// (or h2c://) with prior knowledge
         #[arg(long, help_heading = "Connection")]
         http2: bool,
 
-        /// With HTTP/2: requests at once on each connection, up to 1,000 [default: 1]
+        /// With HTTP/2: concurrent requests on each connection, up to 1,000 [default: 1]
         #[arg(long, value_name = "COUNT", help_heading = "Traffic")]
         streams: Option<usize>,
 
-        /// Requests per second, up to 10,000,000, in all phases; in the sample sent at their times, however slow responses are
-        /// [default: each connection sends when it has its response]
+        /// Requests per second, up to 10,000,000, in all phases; the sample is sent on schedule, however slow responses are [default: each
+        /// connection sends as soon as it has a response]
         #[arg(long, value_name = "RATE", help_heading = "Traffic")]
         rate: Option<f64>,
 
@@ -124,16 +126,16 @@ layer! {
         #[arg(long, value_name = "TIME", help_heading = "Traffic")]
         timeout: Option<String>,
 
-        /// Hold streams open instead: server-sent events, `chunks`, a `download` or WebSockets (`ws`, or a URL with ws://), 30 or -c at once, for
-        /// 20 s or --duration
+        /// Hold streams open instead: server-sent events, `chunks`, a `download` or WebSockets (`ws`, or a URL with ws://); 30 (-c) at
+        /// once, for 20 s (--duration)
         #[arg(long, value_name = "KIND", num_args = 0..=1, require_equals = true, default_missing_value = "events", help_heading = "Traffic", value_parser = suggest::text(streams::words()), hide_possible_values = true)]
         stream: Option<String>,
 
-        /// Skip the experiments that find out the algorithm: only your own request is sent
+        /// Skip the experiments that identify the algorithm: only your own request is sent
         #[arg(long, conflicts_with = "experiments_for", help_heading = "Traffic")]
         no_experiments: bool,
 
-        /// Time of the experiments at most
+        /// Longest duration of the experiments
         #[arg(long, value_name = "TIME", help_heading = "Traffic")]
         experiments_for: Option<String>,
 
@@ -146,7 +148,7 @@ layer! {
         #[serde(deserialize_with = "one_or_more")]
         header: Vec<String>,
 
-        /// File whose content is the request body, up to 64 MiB; @- is standard input. Repeatable: requests take them in turn
+        /// File with the request body, up to 64 MiB; @- is standard input. Repeatable: requests use them in turn
         #[arg(long, value_name = "FILE", conflicts_with = "body_bytes", help_heading = "Request")]
         #[serde(deserialize_with = "one_or_more")]
         body: Vec<String>,
@@ -159,25 +161,25 @@ layer! {
         #[arg(long, help_heading = "Request")]
         chunked: bool,
 
-        /// With grpc://: deadline of each call, sent as grpc-timeout; the client waits no longer
+        /// With grpc://: deadline of each call, sent as grpc-timeout; the client does not wait longer
         #[arg(long, value_name = "TIME", help_heading = "Request")]
         deadline: Option<String>,
 
-        /// Wait for `100 Continue` before the body is sent, for a second at most
+        /// Wait for `100 Continue` before sending the body, for at most a second
         #[arg(long, help_heading = "Request")]
         expect_continue: bool,
 
-        /// Header that the balancer may hash, besides the usual ones; repeatable
+        /// Header that the balancer may hash, in addition to the usual ones; repeatable
         #[arg(long, value_name = "NAME", help_heading = "Affinity")]
         #[serde(deserialize_with = "one_or_more")]
         key_header: Vec<String>,
 
-        /// Where backends open a session that the balancer must keep: header:NAME, which later requests bring back, cookie:NAME, or
-        /// json:/POINTER=HEADER, brought back in that header
+        /// Where a response has the id of a session that the balancer must keep at its backend: header:NAME, cookie:NAME, or
+        /// json:/POINTER=HEADER; later requests send it back, the last in that header
         #[arg(long, value_name = "WHERE", help_heading = "Affinity")]
         session: Option<String>,
 
-        /// Cookie that the balancer may hash, besides the usual ones; repeatable
+        /// Cookie that the balancer may hash, in addition to the usual ones; repeatable
         #[arg(long, value_name = "NAME", help_heading = "Affinity")]
         #[serde(deserialize_with = "one_or_more")]
         key_cookie: Vec<String>,
@@ -188,12 +190,12 @@ layer! {
         #[arg(long, value_name = "STEPS", help_heading = "Resilience")]
         outage: Option<String>,
 
-        /// Shell command during the sample, after 1 s or at its time: 'nginx -s reload@2s'; no request may be lost. With --with, {pid} and
-        /// {directory} in it are the balancer's: 'kill -HUP {pid}'
+        /// Shell command to run during the sample, after 1 s or at a given time: 'nginx -s reload@2s'; no request may be lost. With --with,
+        /// {pid} and {directory} are the balancer's: 'kill -HUP {pid}'
         #[arg(long, value_name = "COMMAND", help_heading = "Resilience")]
         during: Option<String>,
 
-        /// Backends that are not ours: where their name stands in a response, header:NAME, json:/pointer or regex:EXPRESSION
+        /// For backends of your own: where a response names its backend, header:NAME, json:/pointer or regex:EXPRESSION
         #[arg(long, value_name = "WHERE")]
         identity: Option<String>,
     }
@@ -370,7 +372,7 @@ impl CheckConfig {
         let timeout = time("--timeout", self.timeout.as_deref())?.unwrap_or(Duration::from_secs(10));
         match time("--deadline", self.deadline.as_deref())? {
             Some(_) if !self.is_call() => {
-                Err(Problem::new("it is about calls of gRPC").on("--deadline").hint("begin the URL with grpc://"))
+                Err(Problem::new("it is for gRPC calls").on("--deadline").hint("begin the URL with grpc://"))
             }
             // The client waits no longer than it says.
             deadline => Ok(deadline.unwrap_or(timeout).min(timeout)),
@@ -459,8 +461,7 @@ impl CheckConfig {
         match (&self.identity, backing) {
             (Some(identity), Backing::Any) => Ok(Backing::Others(request::identity(identity)?)),
             (Some(_), _) => {
-                Err(Problem::new("it is for backends that are not ours, and a fleet was named or is started")
-                    .on("--identity"))
+                Err(Problem::new("it is for backends of your own, but a fleet is named or started").on("--identity"))
             }
             (None, backing) => Ok(backing.clone()),
         }

@@ -32,8 +32,8 @@ layer! {
         #[arg(long, value_name = "PORTS")]
         pub(crate) ports: Option<Ports>,
 
-        /// Backends with names and addresses of their own, such as app1=10.20.0.11:8080,app2=10.20.0.12:80,unix:/run/app.sock; a name
-        /// that is repeated adds an address [default: those of --ports, which are their names]
+        /// Backends by name and address, such as app1=10.20.0.11:8080,app2=10.20.0.12:80,unix:/run/app.sock; repeating a name adds an
+        /// address [default: those of --ports, named by their port]
         #[arg(long, value_name = "BACKENDS", conflicts_with_all = ["ports", "host", "sockets"])]
         pub(crate) backends: Option<NamedBackends>,
 
@@ -41,11 +41,12 @@ layer! {
         #[arg(long, value_name = "HOST")]
         pub(crate) host: Option<Host>,
 
-        /// Name of the backend; hostname is the machine's name, in a container its own; of several backends NAME-PORT [default: the port]
+        /// Name of the backend; `hostname` is the name of the machine or container; several backends are called NAME-PORT [default: the
+        /// port]
         #[arg(long, value_name = "NAME", conflicts_with_all = ["backends", "sockets"])]
         pub(crate) name: Option<BackendName>,
 
-        /// Folder in which backends also listen on unix sockets: FOLDER/9001.sock and so on [default: ports only]
+        /// Directory in which backends also listen on unix sockets: FOLDER/9001.sock and so on [default: ports only]
         #[arg(long, value_name = "FOLDER")]
         pub(crate) sockets: Option<Sockets>,
 
@@ -53,41 +54,41 @@ layer! {
         #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
         pub(crate) proxy_protocol: Option<Flag>,
 
-        /// What backends speak: http/1.1 or h2; both: HTTP/2 where the client begins with its preface or agrees to it (ALPN)
+        /// Protocols of the backends: http/1.1, h2 or both; with both, HTTP/2 if the client begins with its preface or negotiates it (ALPN)
         /// [default: http/1.1,h2]
         #[arg(long, value_name = "PROTOCOLS")]
         pub(crate) protocols: Option<Protocols>,
 
-        /// Speak TLS at the backends, with a certificate of the fleet's own authority: where the authority's certificate is written is
-        /// printed at start [default: plain HTTP]
+        /// Serve TLS, with certificates of the fleet's own authority; the path of the authority's certificate is printed at start [default:
+        /// plain HTTP]
         #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", help_heading = "TLS of the backends")]
         pub(crate) tls: Option<Flag>,
 
-        /// Further host names and addresses of that certificate, beside localhost, this machine's and those of the backends:
+        /// Host names and addresses in that certificate, in addition to localhost, this machine's and those of the backends:
         /// api.internal,10.0.0.5
         #[arg(long, value_name = "NAMES", help_heading = "TLS of the backends")]
         pub(crate) tls_names: Option<String>,
 
-        /// File for the certificate of the fleet's authority; its revocation list is written beside it, as FILE.crl.pem [default: in the
-        /// folder of run files]
+        /// File for the certificate of the fleet's authority; its revocation list is written next to it, as FILE.crl.pem [default: in the
+        /// directory of run files]
         #[arg(long, value_name = "FILE", help_heading = "TLS of the backends")]
         pub(crate) ca_out: Option<PathBuf>,
 
-        /// Certificate of the backends in PEM, with those between it and its authority, instead of one that is made; switches TLS on
+        /// Certificate chain of the backends (PEM), instead of a generated one; switches TLS on
         #[arg(long, value_name = "FILE", help_heading = "TLS of the backends")]
         pub(crate) cert: Option<PathBuf>,
 
-        /// Private key of that certificate, in PEM
+        /// Private key of that certificate (PEM)
         #[arg(long, value_name = "FILE", help_heading = "TLS of the backends")]
         pub(crate) key: Option<PathBuf>,
 
-        /// Authorities in PEM whose certificates clients must show (mTLS); fleet: the fleet's own, which makes a certificate for a client and
-        /// writes it, with its key, beside its own as FILE.client.pem; switches TLS on
+        /// Authorities (PEM) whose certificates clients must present (mTLS); `fleet` is the fleet's own, which creates a client certificate
+        /// and writes it, with its key, next to its own as FILE.client.pem; switches TLS on
         #[arg(long, value_name = "FILE", help_heading = "TLS of the backends")]
         pub(crate) client_ca: Option<TlsFile>,
 
-        /// Faults that backends have from their start, with commas between them: as `fault` takes them, joined by colons, and the name of
-        /// a backend if not all have it: latency:100ms,close:10%:9002 [default: none]
+        /// Faults that backends have from their start, separated by commas: the words of `fault` joined by colons, with the name of a
+        /// backend unless all have it: latency:100ms,close:10%:9002 [default: none]
         #[arg(long, value_name = "FAULTS")]
         pub(crate) fault: Option<StartFaults>,
 
@@ -95,12 +96,12 @@ layer! {
         #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
         pub(crate) restart: Option<Flag>,
 
-        /// Time that requests in flight have to end when the fleet stops or a backend drains [default: 10s]
+        /// Time for requests in flight to finish when the fleet stops or a backend drains [default: 10s]
         #[arg(long, value_name = "TIME")]
         pub(crate) grace: Option<Time>,
 
-        /// Time between unready and draining when the fleet stops or a backend drains: readiness responds 503, connections are accepted
-        /// until balancers know [default: drain at once]
+        /// Time that a backend is unready before it drains: readiness responds 503, and connections are still accepted, so that balancers
+        /// notice first [default: drain at once]
         #[arg(long, value_name = "TIME")]
         pub(crate) drain_delay: Option<Time>,
 
@@ -108,47 +109,47 @@ layer! {
         #[arg(long, value_enum, value_name = "MODE")]
         pub(crate) log: Option<LogMode>,
 
-        /// Address of the live view and the API; on other than loopback addresses all of it needs the token [default: 127.0.0.1:9000,
-        /// or any free port if that is taken]
+        /// Address of the live view and the API; on other than loopback addresses everything needs the token [default: 127.0.0.1:9000, or
+        /// any free port if that is taken]
         #[arg(long, value_name = "ADDRESS")]
         pub(crate) control: Option<SocketAddr>,
 
-        /// Address on which anybody may read metrics and nothing else [default: /metrics of the API, which needs the token where other
+        /// Address on which everybody can read the metrics, and nothing else [default: /metrics of the API, which needs the token if other
         /// machines can connect]
         #[arg(long, value_name = "ADDRESS")]
         pub(crate) metrics: Option<SocketAddr>,
 
-        /// File with the token of the live view and the API, 16 characters at least; or the variable UUID_GENERATOR_TOKEN [default: a
-        /// random token, printed at start]
+        /// File with the token of the live view and the API, at least 16 characters; or set UUID_GENERATOR_TOKEN [default: a random token,
+        /// printed at start]
         #[arg(long, value_name = "FILE")]
         pub(crate) token_file: Option<PathBuf>,
 
-        /// Connections of a backend at once; more wait in the kernel's queue [default: 16384]
+        /// Most connections of a backend; more wait in the kernel's queue [default: 16384]
         #[arg(long, value_name = "COUNT", help_heading = "Limits of each backend")]
         pub(crate) max_connections: Option<Count<1, 1_000_000>>,
 
-        /// Bytes of a request's line and headers; more are refused with 431 or 414 [default: 32768; in HTTP/2 16384]
+        /// Most bytes of a request's line and headers; longer ones get 431 or 414 [default: 32768; HTTP/2 16384]
         #[arg(long, value_name = "BYTES", help_heading = "Limits of each backend")]
         pub(crate) max_header_bytes: Option<Count<256, 1_000_000>>,
 
-        /// Time for a request's head to arrive; then it is refused with 408 [default: 10s]
+        /// Time for a request's head to arrive; then it gets 408 [default: 10s]
         #[arg(long, value_name = "TIME", help_heading = "Limits of each backend")]
         pub(crate) header_timeout: Option<Time>,
 
-        /// Time that an idle connection is kept; longer than balancers keep theirs, so that they close first [default: 3m]
+        /// Time that an idle connection is kept; longer than balancers keep them, so that they close first [default: 3m]
         #[arg(long, value_name = "TIME", help_heading = "Limits of each backend")]
         pub(crate) idle_timeout: Option<Time>,
 
-        /// Time without progress of a request body or of a response [default: 30s]
+        /// Time that a request body or a response may make no progress [default: 30s]
         #[arg(long, value_name = "TIME", help_heading = "Limits of each backend")]
         pub(crate) stall_timeout: Option<Time>,
 
-        /// Records that a backend's journal holds until they are read: a power of two, 256 bytes each [default: 32768, fewer for large
+        /// Records that a backend's journal holds until they are read: a power of two, 320 bytes each [default: 32768, fewer for large
         /// fleets]
         #[arg(long, value_name = "COUNT", help_heading = "Limits of each backend")]
         pub(crate) journal_records: Option<PowerOfTwo>,
 
-        /// File with settings [default: uuid-generator.toml in the working directory, if it is there]
+        /// File with settings [default: uuid-generator.toml in the working directory, if it exists]
         #[arg(long, value_name = "FILE")]
         #[serde(skip)]
         pub(crate) config: Option<PathBuf>,
@@ -217,12 +218,12 @@ impl FleetConfig {
         if own.is_some()
             && let Some(name) = given(&["tls-names", "ca-out"])
         {
-            let problem = Problem::new("it is about a certificate that is made, and cert names one that is there");
+            let problem = Problem::new("it is for a generated certificate, but cert names an existing one");
             return Err(problem.on(name).hint("leave one of the two out"));
         }
         if own.is_some() && self.client_ca == Some(TlsFile::Fleet) {
             let problem =
-                Problem::new("the fleet has no authority of its own, as cert names a certificate that is there");
+                Problem::new("the fleet has no authority of its own, because cert names an existing certificate");
             return Err(problem.on("client-ca").hint("name a file with the authority of clients, or leave --cert out"));
         }
         let names = self.tls_names.as_deref().unwrap_or_default().split(',').map(str::trim);
@@ -303,7 +304,7 @@ impl MergedFleet {
     fn named(&self) -> Result<Option<NamedBackends>, Problem> {
         let Some(name) = &self.config.name else { return Ok(self.config.backends.clone()) };
         if self.config.backends.is_some() || self.config.sockets.is_some() {
-            return Err(Problem::new("it names backends of ports, and not those of --backends or --sockets").on("name"));
+            return Err(Problem::new("it names backends on ports, not those of --backends or --sockets").on("name"));
         }
         // Who binds them names all that cannot be ports.
         let Ok(ports) = self.ports().meant() else { return Ok(None) };
