@@ -340,11 +340,11 @@ impl Remote {
     fn wants_token<T>(&self) -> Result<T> {
         let Whereabouts { control, token, .. } = &self.whereabouts;
         let problem = if token.is_empty() {
-            Problem::new(format!("the fleet at {control} wants its token"))
+            Problem::new(format!("the fleet at {control} requires its token"))
                 .hint("give it with --token-file or the variable UUID_GENERATOR_TOKEN")
         } else {
-            Problem::new(format!("the fleet at {control} refuses the token that was given"))
-                .hint("it has another one; all fleets of a command need the same: --token-file or UUID_GENERATOR_TOKEN of each")
+            Problem::new(format!("the fleet at {control} rejects the token that was given"))
+                .hint("all fleets of a command must have the same token: start each with it (--token-file or UUID_GENERATOR_TOKEN)")
         };
         Err(problem)?
     }

@@ -132,7 +132,7 @@ fn what_is_said_of_requests_is_refused_for_streams_and_the_other_way_round() {
     let bench = Bench::of(1);
     let proxy = StreamProxy::start(&bench.ports, StreamDefect::None);
     for (options, part) in [
-        (&["--expect", "uncut"][..], "it is about streams"),
+        (&["--expect", "uncut"][..], "it is for streams"),
         (&["--stream", "--expect", "round-robin"], "alive:even"),
         (&["--stream", "-n", "9"], "-n: streams are opened once and held"),
         (&["--stream=event"], "did you mean events?"),

@@ -32,9 +32,9 @@ fn a_token_that_was_given_opens_the_fleet_from_elsewhere_and_is_never_printed() 
     };
     for words in [&["fleet", "status"][..], &["fault", "hang"], &["healthcheck"], &["send"]] {
         let error = error_of(&command(words, None));
-        assert!(error.contains("wants its token"), "{words:?}: {error}");
+        assert!(error.contains("requires its token"), "{words:?}: {error}");
         let error = error_of(&command(words, Some("fedcba9876543210")));
-        assert!(error.contains("refuses the token that was given"), "{words:?}: {error}");
+        assert!(error.contains("rejects the token that was given"), "{words:?}: {error}");
     }
     let status = command(&["fleet", "status"], Some(TOKEN));
     assert!(String::from_utf8_lossy(&status.stdout).contains(&ports[1].to_string()));

@@ -441,7 +441,8 @@ fn own(file: &Path) -> anyhow::Result<Own> {
     let mut globals = String::new();
     match value("daemon").map(<[String]>::concat).as_deref() {
         Some("on") => {
-            let problem = Problem::new("says `daemon on`, but what is started here runs in the foreground");
+            let problem =
+                Problem::new("has `daemon on`, but a balancer that is started here must run in the foreground");
             return Err(problem.on(file.display()).hint("leave that line out").into());
         }
         Some(_) => {}

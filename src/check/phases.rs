@@ -45,7 +45,7 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     warm_up(&mut session, met, backends).await?;
     let judged = session.client.next_sequence();
     let judged_since = Instant::now();
-    session.watch.enter("finding out how the balancer selects backends");
+    session.watch.enter("identifying how the balancer selects backends");
     let evidence = experiment(&mut session, backends, met, begun.elapsed()).await?;
     let inference = evidence.infer(&session.client.names());
     let sampled = session.client.next_sequence();

@@ -20,7 +20,7 @@ use verdict::life::StreamKind;
 /// used, IPv4 before IPv6.
 pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
     let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    let uri: Uri = with_scheme.parse().map_err(|why| no_url(url, format!("no URL ({why})")))?;
+    let uri: Uri = with_scheme.parse().map_err(|why| no_url(url, format!("not a URL ({why})")))?;
     let UrlProtocol { secure, http2 } = protocol(url, uri.scheme_str(), plan)?;
     refuse_misfits(url, &UrlProtocol { secure, http2 }, plan)?;
     let authority = uri.authority().ok_or_else(|| no_url(url, "the URL names no host".to_owned()))?;
@@ -97,7 +97,7 @@ fn refuse_misfits(url: &str, protocol: &UrlProtocol, plan: &CheckPlan) -> Result
     };
     // One that another URL needs is about that one.
     if let (false, Some(option)) = (protocol.secure || plan.target.urls().any(is_secure), option) {
-        let problem = Problem::new(format!("{option} is about TLS, and that URL has none")).on(url);
+        let problem = Problem::new(format!("{option} is for TLS, and that URL has none")).on(url);
         return Err(problem.hint(format!("begin it with https://, or leave {option} out")));
     }
     Ok(())
@@ -119,7 +119,7 @@ fn reachable(url: &str, host: &str, addresses: &[SocketAddr], patience: Duration
         _ => error.to_string(),
     };
     let problem = Problem::new(format!("failed to reach {url} at {address}: {why}"));
-    Err(problem.hint("does the balancer run, and listen on that port?").into())
+    Err(problem.hint("is the balancer running, and listening on that port?").into())
 }
 
 /// Whether a URL as it is typed is about TLS.
@@ -132,7 +132,7 @@ pub(crate) fn is_secure(url: &str) -> bool {
 pub(crate) fn refuse_a_backend(url: &str, target: &LoadTarget, names: &[String]) -> Result<()> {
     let port = target.address.port().to_string();
     if target.address.ip().is_loopback() && names.contains(&port) {
-        let problem = Problem::new(format!("that is backend {port} itself, there is no balancer between"));
+        let problem = Problem::new(format!("that is backend {port} itself: there is no balancer in between"));
         let hint = "give the URL at which the balancer listens, such as http://localhost:8080/uuid";
         return Err(problem.on(url).hint(hint).into());
     }

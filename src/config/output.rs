@@ -41,7 +41,7 @@ pub(crate) fn try_files(outputs: &[Output]) -> Result<(), Problem> {
         let opened = OpenOptions::new().append(true).create(true).open(file);
         opened.map_err(|why| {
             let problem = Problem::new(why.to_string()).on(format!("failed to write {}", file.display()));
-            problem.hint("give the report a file in a folder that is there and may be written")
+            problem.hint("choose a file in an existing, writable directory")
         })?;
         // A check that could not run leaves no empty report.
         if is_new {

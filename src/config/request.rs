@@ -61,7 +61,7 @@ fn header(text: &str) -> Result<(String, String), Problem> {
 /// The bodies in their order: files, or standard input for `@-`.
 pub(super) fn bodies(files: &[String]) -> Result<Vec<Arc<[u8]>>, Problem> {
     if files.iter().filter(|file| is_stdin(file)).count() > 1 {
-        return Err(Problem::new("standard input can be read once").on("--body @-"));
+        return Err(Problem::new("standard input can be read only once").on("--body @-"));
     }
     files.iter().map(|file| body(file)).collect()
 }

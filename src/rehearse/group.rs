@@ -68,9 +68,9 @@ pub(crate) fn choose(order: &RehearsalPlan, names: &WorldNames, found: &[Listens
         ([first, rest @ ..], _) if rest.iter().all(|other| alike(first, other, names)) => Ok(Group::of(first, names)),
         ([], None) if visits.together.len() > 1 => {
             let asked: Vec<String> = visits.together.iter().map(ToString::to_string).collect();
-            Err(Problem::new(format!("one request brought requests to several servers: {}", asked.join(", ")))
+            Err(Problem::new(format!("one request caused requests to several servers: {}", asked.join(", ")))
                 .on(order.balancer.title)
-                .hint("say which of them are no backends: --answer HOST:PORT=204")
+                .hint("say which of them are not backends: --answer HOST:PORT=204")
                 .into())
         }
         ([], None) => {

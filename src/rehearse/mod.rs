@@ -149,7 +149,7 @@ pub(crate) async fn prepare(order: &RehearsalPlan, stage: &mut Stage) -> Result<
     let beside = scouted.beside();
     let mut backends = naming::merge(groups.iter().map(|group| group.backends(&around.names)));
     if backends.is_empty() {
-        let what = "none of those that it asked is a backend";
+        let what = "none of the servers that it connected to is a backend";
         return Err(Problem::new(what).on(order.balancer.title).hint("leave one of --answer out").into());
     }
     backends.iter_mut().for_each(|it| it.health = scouted.health_of(&it.listens, &all, secure));
@@ -208,7 +208,7 @@ fn refuse_clients_among(order: &RehearsalPlan, addresses: &[SocketAddr]) -> Resu
         None => Ok(()),
         Some(backend) => Err(Problem::new(format!("it has the address of a backend, {backend}"))
             .on(format!("--client {clients}"))
-            .hint("choose a network without any, such as 203.0.113.0/24")
+            .hint("choose a network without backends, such as 203.0.113.0/24")
             .into()),
     }
 }

@@ -179,7 +179,7 @@ fn failure(recipe: &RehearsalRecipe, found: &StartOutcome, elsewhere: &[SocketAd
         StartOutcome::Elsewhere => {
             let is_complaint = |line: &str| ERRORS.iter().chain(&WARNINGS).any(|it| line.contains(it));
             let said = if words.lines().any(is_complaint) {
-                format!("; its own words:\n{}", last_lines(words))
+                format!("; it says:\n{}", last_lines(words))
             } else {
                 String::new()
             };
@@ -191,23 +191,21 @@ fn failure(recipe: &RehearsalRecipe, found: &StartOutcome, elsewhere: &[SocketAd
                 Some(refused) if !has_errors(words) => last_lines(refused),
                 _ => last_lines(words),
             };
-            Problem::new(format!("it does not start; its own words:\n{said}")).hint(if said.contains("FD limit") {
+            Problem::new(format!("it does not start; it says:\n{said}")).hint(if said.contains("FD limit") {
                 "raise the limit of open files (ulimit -Hn), or use sudo"
             } else if said.contains("Permission denied") || said.contains("permission denied") {
-                "what the file includes and loads must be readable for this user: use sudo"
+                "this user cannot read everything that the file includes and loads: use sudo"
             } else {
-                "the file is used as it is, on this machine: what it includes and loads must be here"
+                "the file runs unchanged on this machine: what it includes and loads must exist here"
             })
         }
         StartOutcome::Listening | StartOutcome::Nowhere => {
             let said = last_lines(words);
             let hint = match recipe.elsewhere.as_slice() {
-                [] => {
-                    "a configuration that comes from elsewhere (xDS, docker, kubernetes) cannot be had here".to_owned()
-                }
-                some => format!("it cannot be had here: {}", some.join("; ")),
+                [] => "a configuration from elsewhere (xDS, Docker, Kubernetes) is not available here".to_owned(),
+                some => format!("it is not available here: {}", some.join("; ")),
             };
-            Problem::new(format!("it listens nowhere after {} s; its own words:\n{said}", recipe.patience().as_secs()))
+            Problem::new(format!("it listens nowhere after {} s; it says:\n{said}", recipe.patience().as_secs()))
                 .hint(hint)
         }
     };
@@ -311,7 +309,7 @@ pub(super) fn learn(
 }
 
 fn no_stand_in(path: &Path) -> anyhow::Error {
-    Problem::new("this certificate or key cannot be used, and no other one is wanted")
+    Problem::new("this certificate or key cannot be used, and --certificate real allows no other")
         .on(path.display())
         .hint("leave out --certificate real, and a stand-in is used")
         .into()

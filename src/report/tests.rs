@@ -265,7 +265,7 @@ fn the_reference_of_hints_is_what_the_code_suggests() {
     const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/hints.md");
     let cell = |text: &str| text.replace('|', "\\|");
     let mut text = String::from(
-        "# Hints\n\nWhat a report suggests where a [rule](rules.md) is not met. A report names the directives of the balancer that it recognizes; \
+        "# Hints\n\nWhat a report suggests where a [rule](rules.md) is not met. A report names the directives of the balancer that it recognises; \
          here are those of all. Generated from the code: UPDATE_SNAPSHOTS=1 cargo test.\n\n| rule | if | try |\n|---|---|---|\n",
     );
     for (rule, case, hint) in hints_by_rule() {

@@ -114,7 +114,7 @@ impl Running {
             }
             sleep(Duration::from_millis(5)).await;
         }
-        bail!("{} did not reload; its own words:\n{}", self.name, self.output())
+        bail!("{} did not reload; it says:\n{}", self.name, self.output())
     }
 
     async fn until_ready(&self, address: SocketAddr) -> Result<()> {

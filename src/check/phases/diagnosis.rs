@@ -71,7 +71,7 @@ impl Unmet<'_> {
                 },
             ),
             ClientOutcome::Refused | ClientOutcome::Unreachable => {
-                ("no connection".to_owned(), "does the balancer run, and listen on that port?".to_owned())
+                ("no connection".to_owned(), "is the balancer running, and listening on that port?".to_owned())
             }
             ClientOutcome::TlsFailed => ("the TLS handshake fails".to_owned(), "does that port speak TLS?".to_owned()),
             ClientOutcome::Truncated => self.broken_off(),

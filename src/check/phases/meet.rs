@@ -241,7 +241,7 @@ async fn meet_record(session: &mut CheckSession<'_>, seen: &ProbeResult) -> Resu
         None => {
             let control = session.fleets().map(Fleets::controls).unwrap_or_default();
             let what = format!(
-                "backend {} responds, and the fleet at {control} has no record of it: another fleet's backends stand behind \
+                "backend {} responds, and the fleet at {control} has no record of it: another fleet's backends are behind \
                  the balancer, or a cache does",
                 name.as_deref().unwrap_or("?"),
             );
@@ -249,7 +249,7 @@ async fn meet_record(session: &mut CheckSession<'_>, seen: &ProbeResult) -> Resu
                 .on(&session.plan.target.url)
                 .hint(
                     "choose the fleet with --fleet (uuid-generator fleet status), turn the cache off, or say where else the \
-                     backend's name stands with --identity",
+                     backend's name is with --identity",
                 )
                 .into())
         }

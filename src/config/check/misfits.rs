@@ -15,7 +15,7 @@ impl CheckConfig {
         let of_streams = expectations.required.iter().find(|required| required.is_of_streams());
         if !holds_streams {
             let problem =
-                of_streams.map(|required| Problem::new("it is about streams").on(format!("--expect {required}")));
+                of_streams.map(|required| Problem::new("it is for streams").on(format!("--expect {required}")));
             return problem.map_or(Ok(()), |problem| Err(problem.hint("add --stream, or check a URL with ws://")));
         }
         let options = [
@@ -54,7 +54,7 @@ impl CheckConfig {
         match options.iter().find(|(_, is_given)| *is_given) {
             None => Ok(()),
             Some((option, _)) => {
-                Err(Problem::new(format!("{option}: a call of gRPC is a POST with messages over HTTP/2"))
+                Err(Problem::new(format!("{option}: a gRPC call is a POST with messages over HTTP/2"))
                     .hint("leave it out; --body FILE is the message, without its length"))
             }
         }

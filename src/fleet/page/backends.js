@@ -16,7 +16,7 @@ const STATES = {
 
 const TITLES = {
   kill: "kill -9: gone at once, its port refuses connections",
-  pause: "SIGSTOP: its port takes connections, nobody responds",
+  pause: "SIGSTOP: its port accepts connections, but nothing responds",
   resume: "SIGCONT: it resumes and responds to queued requests",
   drain: "It accepts no new connections, finishes what is in flight, then ends",
   start: "A new process",

@@ -119,7 +119,7 @@ function ways(backends, form) {
   return [
     h("li", {}, h("b", {}, "See one at once"), "Start a demo in another terminal:", copied("uuid-generator demo", "the command")),
     h("li", {}, h("b", {}, "Put NGINX in front of these backends"), "Inside ", h("code", {}, "http { … }"), ", or as a file in /etc/nginx/conf.d:", copied(snippet.join("\n"), "the lines for NGINX")),
-    h("li", {}, h("b", {}, "Use a balancer that runs"), form),
+    h("li", {}, h("b", {}, "Use a balancer that is running"), form),
   ];
 }
 
@@ -133,7 +133,7 @@ function describe({ url, phase, sent, total, result, error }, { at, stale }) {
   return [
     h("p", { class: `verdict ${result.verdict}${stale ? " stale" : ""}` }, `${signs[result.verdict]} ${result.verdict.toUpperCase()}`,
       h("small", {}, `${result.algorithm ? ` ${result.algorithm}` : ""}${at === null ? "" : ` · ${clock(at)}`}`)),
-    stale ? h("p", { class: "note" }, "Something has changed since. Start another check.") : "",
+    stale ? h("p", { class: "note" }, "Something has changed since then. Start another check.") : "",
     h("p", {}, `${grouped(result.sent)} requests: ${result.outcomes.map(([outcome, count]) => `${grouped(count)} ${outcome}`).join(" · ")}`),
     result.client ? h("p", { class: "note" }, `Latency as its clients felt it: p50 ${time(result.client.p50)} · p99 ${time(result.client.p99)}`) : "",
     h("ul", { class: "findings" }, result.findings.map(([outcome, summary, hint]) =>

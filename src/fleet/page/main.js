@@ -61,7 +61,7 @@ function lose(why) {
   document.body.dataset.live = "false";
   say($("connection"), "✕ not live");
   $("alarm").hidden = false;
-  say($("alarm"), `✕ ${why}. What you see is not current, and nothing can be changed. Trying again …`);
+  say($("alarm"), `✕ ${why}. What you see is out of date, and nothing can be changed. Trying again …`);
 }
 
 function redraw() {

@@ -57,15 +57,15 @@ function plan(now) {
   const least = ["least-connections", "two-choices"].find((algorithm) => can(now, algorithm));
   const sticky = can(now, "sticky") ? "sticky" : can(now, "source") ? "source" : null;
   const changes = now.front?.reloads
-    ? `For another algorithm ${name} reloads: new processes take over, and the old ones answer what they have begun.`
-    : "When the algorithm changes the balancer is started anew: what was in flight is cut off, and marked.";
+    ? `To change its algorithm ${name} reloads: new processes take over, and the old ones finish what they have begun.`
+    : "To change its algorithm the balancer is restarted: what is in flight is cut off, and marked.";
   const retries = now.front?.retries
     ? `${name} tries another backend at once when a connection is refused, so visitors see no error.`
     : `${name}, as it is configured here, does not try another backend: some visitors see an error until it notices.`;
   return [
     {
       title: "Round robin",
-      why: "Each request goes to the next backend in the list. That is fair when all requests cost the same and all backends are alike, and it is the default of most balancers.",
+      why: "Each request goes to the next backend in the list. That is fair if all requests cost the same and all backends are alike. It is the default of most balancers.",
       acts: [{
         label: "Balance by round robin and send 30 requests",
         run: async () => ((await roundRobin()) ? send(30) : null),
@@ -78,7 +78,7 @@ function plan(now) {
     },
     {
       title: "Weights",
-      why: `With weights 5:1:1 the first backend gets five requests where the others get one each, for it may be a larger machine. A good balancer spreads the five: ${now.backends[0].name} is not asked five times in a row.`,
+      why: `With weights 5:1:1 the first backend gets five requests for each one of the others: it may be a larger machine. A good balancer spreads the five: ${now.backends[0].name} does not get five in a row.`,
       acts: [{
         label: `Set weights ${weights.join(":")} and send 30 requests`,
         needs: can(now, "round-robin"),
@@ -92,7 +92,7 @@ function plan(now) {
     },
     {
       title: "Kill one",
-      why: `A dead backend refuses connections. ${retries} It then leaves the backend alone for a while, and tries it again later.`,
+      why: `A dead backend refuses connections. ${retries} It then avoids the backend for a while, and tries it again later.`,
       acts: [
         {
           label: `Balance by round robin, and kill -9 ${victim}`,
@@ -107,7 +107,7 @@ function plan(now) {
         {
           label: `Start ${victim} again`,
           run: () => attempt(`start ${victim}`, act("start", victim)),
-          see: "Within ten seconds or so it gets its share again.",
+          see: "Within about ten seconds it gets its share again.",
           seen: ({ begun }) => {
             const it = now_().since(begun);
             return it.counts[place] > 0 && describe(now_(), it);
@@ -117,12 +117,12 @@ function plan(now) {
     },
     {
       title: "A slow backend",
-      why: `Round robin does not look how a backend is doing: it goes on sending, and requests pile up. Least connections asks who has the fewest requests in flight, so a slow backend gets fewer. ${changes}`,
+      why: `Round robin does not care how a backend is doing: it keeps sending, and requests pile up. Least connections picks the backend with the fewest requests in flight, so a slow one gets fewer. ${changes}`,
       acts: [
         {
           label: `Balance by round robin, and make ${victim} slow: 3 s for each response`,
           run: async () => ((await roundRobin()) ? attempt(`slow ${victim}`, fault(victim, "latency:3s")) : null),
-          see: `${victim} gets its full share as before: requests wait in it (“in flight”), and its p99 is 3 s.`,
+          see: `${victim} still gets its full share: requests pile up in it (“in flight”), and its p99 is 3 s.`,
           seen: () => now_().backends[place].faults.length > 0 && now_().figures.backends[place].in_flight >= 5 && `${now_().figures.backends[place].in_flight} in flight at ${victim}`,
         },
         {
@@ -139,16 +139,16 @@ function plan(now) {
         {
           label: "Clear the fault",
           run: () => attempt("clear all faults", act("clear")),
-          see: "It is as fast as the others.",
-          seen: ({ settled }) => now_().backends.every((backend) => backend.faults.length === 0) && settled && "no faults any more",
+          see: "It is as fast as the others again.",
+          seen: ({ settled }) => now_().backends.every((backend) => backend.faults.length === 0) && settled && "no more faults",
         },
       ],
     },
     {
       title: "A sticky session",
       why: sticky === "source"
-        ? `A visitor who has a cart in one backend's memory should come back to it. ${name} cannot do that with a cookie of its own in this version, so this is the nearest: it goes by the address from which a visitor comes. All your requests come from this machine, so all visitors look like one.`
-        : "A visitor who has a cart in one backend's memory should come back to it. The balancer gives each new visitor a cookie that names the backend, and obeys it when it returns.",
+        ? `A visitor who has a cart in one backend's memory should come back to it. ${name} cannot do that with its own cookie in this version, so it uses the visitor's address instead. All your requests come from this machine, so all visitors look like one.`
+        : "A visitor who has a cart in one backend's memory should come back to it. The balancer gives each new visitor a cookie that names the backend, and follows it when the visitor returns.",
       acts: [
         {
           label: `Balance by ${sticky ?? "sticky"}, and send 30 requests as one visitor`,
@@ -164,7 +164,7 @@ function plan(now) {
           label: "Send 30 requests, each a new visitor",
           needs: Boolean(sticky),
           run: () => send(30),
-          see: sticky === "source" ? "The same backend again: they all come from the same address." : "Several backends answer: each visitor has one, all together are spread.",
+          see: sticky === "source" ? "The same backend again: they all come from the same address." : "Several backends answer: each visitor keeps one, and visitors are spread over all.",
           seen: ({ answer }) => {
             const names = new Set(answer?.answers?.map(({ backend }) => backend));
             return (sticky === "source" ? names.size === 1 : names.size > 1) && [...names].sort().join(", ");

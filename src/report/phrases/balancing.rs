@@ -24,7 +24,7 @@ pub(super) fn identity(facts: &identity::IdentityFacts) -> Phrase {
             listed(&facts.values)
         ))
         .try_this(
-            "if several backends respond, their names stand elsewhere: leave out --identity, and the check looks for them",
+            "if several backends respond, their names are elsewhere: leave out --identity, and the check looks for them",
         ),
         count => {
             let more = if count > facts.values.len() as u64 { ", …" } else { "" };
@@ -37,7 +37,7 @@ pub(super) fn identity(facts: &identity::IdentityFacts) -> Phrase {
                 phrase.try_this(format!("the check guessed this place: confirm it with --identity '{place}'"))
             } else if !shared.is_empty() {
                 phrase.try_this(
-                    "shares are of names: give each process a name of its own, unless that counter is of each connection",
+                    "shares are of names: give each process its own name, unless that counter is per connection",
                 )
             } else {
                 phrase
@@ -59,34 +59,33 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level) -> Phrase {
         let instead = row.expected.map_or_else(String::new, |expected| format!(" instead of {}", percent(expected)));
         format!("{} got {}{instead}", row.backend, percent(row.share))
     });
-    let phrase =
-        match &facts.conclusion {
-            Conclusion::AsExpected => as_expected(facts),
-            Conclusion::Deviates => deviating(facts, &widest),
-            Conclusion::Disturbed => {
-                let widest_row = facts.widest.as_ref();
-                let visible = widest_row
-                    .is_some_and(|row| row.expected.is_some_and(|expected| (row.share - expected).abs() >= 0.00005));
-                let what = if visible { widest } else { format!("shares of {unit} cannot be judged") };
-                Phrase::of(format!("{what}, while backends failed: a failing backend gets less"))
-                    .try_this("repeat the check with healthy backends")
-            }
-            Conclusion::OutageThroughout => Phrase::of(format!(
-                "shares of {unit} cannot be judged: none that count were sent after all was well again"
-            ))
-            .try_this("begin the outage later, mend it, and let the sample go on after that with a longer --duration"),
-            Conclusion::TooFew => too_few(facts),
-            Conclusion::Unproven(why) => unproven(facts, *why, &widest),
-            Conclusion::NotPromised => {
-                let selection = selection(&facts.selection);
-                Phrase::of(format!("shares of {unit} are not judged: the algorithm guarantees none ({selection})"))
-            }
-            Conclusion::NotUnderstood(lines) => {
-                Phrase::of("shares are not judged: what decides about them is not understood".to_owned())
-                    .because(lines.clone())
-            }
-            Conclusion::Misfit(why) => Phrase::of(why.clone()),
-        };
+    let phrase = match &facts.conclusion {
+        Conclusion::AsExpected => as_expected(facts),
+        Conclusion::Deviates => deviating(facts, &widest),
+        Conclusion::Disturbed => {
+            let widest_row = facts.widest.as_ref();
+            let visible = widest_row
+                .is_some_and(|row| row.expected.is_some_and(|expected| (row.share - expected).abs() >= 0.00005));
+            let what = if visible { widest } else { format!("shares of {unit} cannot be judged") };
+            Phrase::of(format!("{what}, while backends failed: a failing backend gets less"))
+                .try_this("repeat the check with healthy backends")
+        }
+        Conclusion::OutageThroughout => Phrase::of(format!(
+            "shares of {unit} cannot be judged: no requests that count were sent after everything had recovered"
+        ))
+        .try_this("begin the outage later, end it, and let the sample go on after that with a longer --duration"),
+        Conclusion::TooFew => too_few(facts),
+        Conclusion::Unproven(why) => unproven(facts, *why, &widest),
+        Conclusion::NotPromised => {
+            let selection = selection(&facts.selection);
+            Phrase::of(format!("shares of {unit} are not judged: the algorithm guarantees none ({selection})"))
+        }
+        Conclusion::NotUnderstood(lines) => {
+            Phrase::of("shares are not judged: what decides about them is not understood".to_owned())
+                .because(lines.clone())
+        }
+        Conclusion::Misfit(why) => Phrase::of(why.clone()),
+    };
     let phrase = match facts.part {
         None => phrase,
         Some(SamplePart::Before) => Phrase { summary: format!("before the first step {}", phrase.summary), ..phrase },
@@ -161,7 +160,7 @@ fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str) -> Phrase {
             "shares are not even: {widest}; selection that draws from a hash ring ({algorithm}) has uneven arcs by design"
         ))
         .try_this("HAProxy's `random` does so; use --expect even to require even shares all the same"),
-        Unproven::Weights => Phrase::of(format!("{algorithm}: the weights that are meant are not known")).try_this(
+        Unproven::Weights => Phrase::of(format!("{algorithm}: the intended weights are not known")).try_this(
             match &facts.seen_weights {
                 Some(weights) => format!("if these are meant, use --expect {weights}; otherwise --expect even"),
                 None => "use --expect 5:1:1 or --expect even".to_owned(),
@@ -368,9 +367,7 @@ pub(super) fn stickiness(facts: &stickiness::StickinessFacts, level: Level, prod
     let later = count_of(facts.later, "later request");
     if facts.no_session {
         return Phrase::of("no response opens a session where --session says, so nothing ties a client to a backend")
-            .try_this(
-                "look at a response: is the header, the cookie or the JSON field there without a session of one's own?",
-            );
+            .try_this("look at a response: does it have the header, the cookie or the JSON field?");
     }
     if facts.left > 0 {
         return left(facts, &later, product);
@@ -454,7 +451,7 @@ fn unknown_unit(why: UnknownUnit) -> (&'static str, &'static str) {
         ),
         UnknownUnit::NoneCounts => (
             "no kept connection has two requests to which the first backend responded",
-            "mend what fails first: the other findings say what",
+            "fix what fails first: see the other findings",
         ),
         UnknownUnit::OneBackend => (
             "all requests on kept connections met the same backend",
@@ -465,7 +462,7 @@ fn unknown_unit(why: UnknownUnit) -> (&'static str, &'static str) {
             "experiments distinguish layer 4 from them: leave --no-experiments out, or give them more time with --experiments-for",
         ),
         UnknownUnit::TooFew => (
-            "each connection met one backend, and so few requests leave that to chance",
+            "each connection met one backend, but with so few requests that can be chance",
             "give the experiments more time with --experiments-for",
         ),
         UnknownUnit::Moved => (

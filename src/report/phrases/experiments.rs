@@ -88,7 +88,7 @@ fn line(facts: &ExperimentFacts) -> Option<String> {
                 .to_owned()
         }
         Facts::Others { requests } => format!(
-            "{requests} requests of others during the experiments: the order says nothing of how many rotations there are"
+            "{requests} requests of others during the experiments: the order does not show how many rotations there are"
         ),
         Facts::NotMade { .. } => return None,
     })
@@ -200,8 +200,8 @@ fn because(why: SkipReason) -> &'static str {
         SkipReason::NothingWhole => "no response of a backend came back whole",
         SkipReason::Impossible => "this client has no addresses of several networks",
         SkipReason::Impatient => "the balancer waits for a response for less than 100 ms",
-        SkipReason::NotOurs => "the backends are not ours and cannot be asked to take their time",
-        SkipReason::Own => "your own credentials, cookies and Host are left as they are",
+        SkipReason::NotOurs => "the backends are not ours and cannot delay responses on request",
+        SkipReason::Own => "your own credentials, cookies and Host are not varied",
         SkipReason::NotKept => "the balancer does not keep connections",
     }
 }

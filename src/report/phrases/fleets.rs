@@ -71,7 +71,7 @@ fn evidence(facts: &FleetFacts) -> Vec<String> {
     }
     if !facts.unjoined.is_empty() {
         evidence.push(format!(
-            "the clock of {} cannot be compared: it was set meanwhile, or no request joins it",
+            "the clock of {} cannot be compared: it was set during the check, or no request links it to ours",
             listed(&facts.unjoined)
         ));
     }

@@ -17,7 +17,7 @@ pub(super) fn resilience(facts: &resilience::ResilienceFacts, level: Level, prod
     let phrase = match facts.client_errors {
         errors if !not_done.is_empty() && (errors == 0 || level == Level::Inconclusive) => {
             Phrase::of(format!("not carried out: {}; what was to be tried was not", listed(&not_done)))
-                .try_this("see why below, and mend the steps")
+                .try_this("see why below, and fix the steps")
         }
         0 if !idle.is_empty() => {
             Phrase::of(format!("no client saw an error, but {} had no traffic to lose", listed(&idle)))
@@ -70,7 +70,7 @@ fn measured(quantity: Quantity, measured: &Measured) -> String {
     let backend = &measured.backend;
     let what = match (measured.unknown, quantity, measured.value) {
         (Some(Unknown::Idle), ..) => "no traffic before".to_owned(),
-        (Some(Unknown::NotMended), ..) => "nothing mended it".to_owned(),
+        (Some(Unknown::NotMended), ..) => "nothing ended the outage".to_owned(),
         (Some(Unknown::TooShort), ..) => "the sample ended too early".to_owned(),
         (Some(Unknown::Unrecorded), ..) => "failed attempts there were not recorded".to_owned(),
         (Some(Unknown::Unclear), ..) => "too near to the limit".to_owned(),

@@ -293,18 +293,21 @@ pub(super) fn idle_close(facts: &IdleCloses, level: Level, product: Option<Balan
 pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: Option<u16>, of_calls: bool) -> Phrase {
     let mut received = match facts.received {
         0 => String::new(),
-        received => format!("; a backend had received {} of them, which may be executed", grouped(received)),
+        received => format!("; a backend had received {} of them, and may have executed them", grouped(received)),
     };
     if facts.unprocessed > 0 {
         received += &format!("; backends refused {} of them unprocessed", grouped(facts.unprocessed));
     }
     let requests = count_of(facts.requests, "request");
     if facts.may_be_foreign() {
-        return Phrase::of(format!("no backend of the fleet gave the responses to {requests}: {}", counted(&facts.statuses, of_calls)))
-            .try_this(
-                "other backends stand behind the balancer beside the fleet, or it responds by itself: leave them out, or tell \
+        return Phrase::of(format!(
+            "no backend of the fleet gave the responses to {requests}: {}",
+            counted(&facts.statuses, of_calls)
+        ))
+        .try_this(
+            "other backends than the fleet are behind the balancer, or it responds by itself: leave them out, or tell \
                  all backends apart with --identity",
-            );
+        );
     }
     let summary = format!(
         "the balancer itself responded to {requests}: {}{received}{}",
@@ -369,7 +372,7 @@ pub(super) fn statuses(facts: &BackendStatuses, level: Level, of_calls: bool) ->
 }
 
 pub(super) fn stale(facts: &Requests, product: Option<Balancer>) -> Phrase {
-    Phrase::of(format!("{} got a response that was given before: a cache", requests(facts)))
+    Phrase::of(format!("{} got a response that had been given before: a cache", requests(facts)))
         .try_this(hints::of_cache(product))
 }
 
@@ -398,7 +401,7 @@ pub(super) fn truncated(facts: &TruncatedResponses) -> Phrase {
             "the backend broke off, or the balancer closed its connection: see the backend's log and timeouts",
         )
     } else {
-        phrase.try_this("only the framing shows it: clients that do not look at it take the response for whole")
+        phrase.try_this("only the framing shows it: clients that ignore it take the response for complete")
     }
 }
 
@@ -407,13 +410,13 @@ pub(super) fn unrecorded(facts: &UnrecordedResponses, is_gone: bool) -> Phrase {
     let text = count_of(facts.requests, "request");
     if let Some(place) = &facts.place {
         return Phrase::of(format!("{text} got a response without a backend's name at {place}")).try_this(
-            "every backend must write its name there: the balancer itself, or a backend that does not, responded",
+            "every backend must write its name there: these responses are from the balancer itself, or from a backend that does not",
         );
     }
     Phrase::of(format!("{text} got a response of which the fleet has no record")).try_this(if is_gone {
         "records of the last moments before a fleet was gone are unknown"
     } else {
-        "other backends stand behind the balancer: choose their fleet with --fleet, or use --identity"
+        "other backends are behind the balancer: choose their fleet with --fleet, or use --identity"
     })
 }
 

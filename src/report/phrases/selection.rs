@@ -108,7 +108,7 @@ fn by_load(how: LoadSelection) -> &'static str {
         }
         LoadSelection::LeavesOutIdle => "by load, though an idle backend was left out for busy ones",
         LoadSelection::ChangedByOthers => "by load, which others change too",
-        LoadSelection::InPart => "by load, of which a part of the requests takes no notice",
+        LoadSelection::InPart => "by load, which some requests ignore",
     }
 }
 

@@ -100,7 +100,7 @@ pub(super) fn delays(facts: &Delays, level: Level, product: Option<Balancer>) ->
         }
         (Level::Inconclusive, _) => {
             lines
-                .push(format!("the client or the backends were late themselves, by {} (p90)", seconds(delay.lateness)));
+                .push(format!("the client or the backends themselves were late, by {} (p90)", seconds(delay.lateness)));
             Phrase::of("events came late, and this machine is too busy to tell")
                 .because(lines)
                 .try_this("repeat the check on a machine with less load")
@@ -166,7 +166,7 @@ pub(super) fn cuts(facts: &Cuts, level: Level, product: Option<Balancer>) -> Phr
             phrase.try_this(hints::of_cut(cause, product))
         }
         Level::Inconclusive => phrase
-            .try_this("no record says who ended them: look whether a backend crashed (uuid-generator fleet status)"),
+            .try_this("no record says who ended them: check whether a backend crashed (uuid-generator fleet status)"),
         _ => phrase,
     }
 }
@@ -237,7 +237,7 @@ pub(super) fn alive(facts: &Alive, level: Level, product: Option<Balancer>) -> P
     .because(lines);
     match level {
         Level::Fail => phrase.try_this(hints::of_alive(product)),
-        Level::Inconclusive => phrase.try_this("open more at once: -c 300"),
+        Level::Inconclusive => phrase.try_this("open more of them: -c 300"),
         Level::Pass | Level::Note => phrase,
     }
 }

@@ -33,26 +33,26 @@ pub(super) fn verified(facts: &Verification, level: Level, product: Option<Balan
         Level::Inconclusive => {
             let phrase = match facts.untried {
                 Some(Untried::NoFleet) => {
-                    Phrase::of("nobody knows whether certificates are verified: no fleet was found")
+                    Phrase::of("it is unknown whether certificates are verified: no fleet was found")
                         .try_this("start the backends with uuid-generator --tls")
                 }
                 Some(Untried::NoTls) => {
-                    Phrase::of("nobody knows whether certificates are verified: the backends speak no TLS")
+                    Phrase::of("it is unknown whether certificates are verified: the backends speak no TLS")
                         .try_this("start the fleet with --tls, and let the balancer speak TLS to it")
                 }
                 Some(Untried::NoAuthority) => {
-                    Phrase::of("nobody knows whether certificates are verified: the backends serve one of your own")
+                    Phrase::of("it is unknown whether certificates are verified: the backends serve one of your own")
                         .try_this(
                             "start the fleet with --tls and without --cert: bad certificates need its own authority",
                         )
                 }
                 Some(Untried::Unreachable) => {
-                    Phrase::of("nobody knows whether certificates are verified: no request reached a backend")
+                    Phrase::of("it is unknown whether certificates are verified: no request reached a backend")
                         .try_this("make the balancer trust the fleet's authority first: its file is printed at start")
                 }
                 None => {
                     let open: Vec<&str> = facts.open.iter().map(|bad| with_article(*bad)).collect();
-                    Phrase::of(format!("nobody knows whether the balancer refuses {}", listed(&open)))
+                    Phrase::of(format!("it is unknown whether the balancer refuses {}", listed(&open)))
                         .try_this("the balancer made no handshake with that backend meanwhile: send it more of the traffic, and check again")
                 }
             };
@@ -121,14 +121,14 @@ pub(super) fn connections(facts: &ArrivedConnections, level: Level, product: Opt
     let is_mixed = client && facts.asks_clients == Some(true) && all > 0 && facts.clients_refused > 0;
     let summary = match (level, all) {
         (Level::Inconclusive, 0) if client && facts.asks_clients != Some(true) || all == 0 => {
-            "nobody knows what the balancer shows: no request came with TLS".to_owned()
+            "it is unknown what the balancer presents: no request came with TLS".to_owned()
         }
         (Level::Inconclusive, _) if is_mixed => format!(
             "each request came with a client certificate, and {} without an accepted one failed: whose is not known",
             count_of(facts.clients_refused, "handshake")
         ),
         (Level::Inconclusive, _) => {
-            "nobody knows whether the balancer has a certificate: the backends ask for none".to_owned()
+            "it is unknown whether the balancer has a certificate: the backends ask for none".to_owned()
         }
         (Level::Fail, _) if sni && arrived.named < all => {
             format!(
@@ -138,7 +138,7 @@ pub(super) fn connections(facts: &ArrivedConnections, level: Level, product: Opt
             )
         }
         (Level::Fail, _) => format!(
-            "the balancer shows no certificate that is accepted: {} refused",
+            "the balancer presents no certificate that is accepted: {} refused",
             count_of(facts.clients_refused, "handshake")
         ),
         _ => format!("{} to backends: {names}, {clients}", if arrived.tls12 == all { "TLS 1.2" } else { "TLS" }),
