@@ -26,15 +26,15 @@ pub(crate) struct Fleets {
 #[derive(Clone)]
 pub(crate) struct FleetHost {
     pub(crate) remote: Remote,
-    /// How reports call it.
+    /// The host's name in reports.
     pub(crate) label: String,
-    /// What the machine calls itself.
+    /// The machine's own name.
     machine: String,
     /// Its pod with the namespace, where it has one.
     pod: Option<(String, Option<String>)>,
     /// Which run of a supervisor it is; none for a fleet of an earlier version.
     instance: Option<Instance>,
-    /// Which monotonic clock it has.
+    /// Identity of the host's monotonic clock.
     clock: Option<String>,
     /// Whether it says that its clock is this process's.
     pub(crate) has_our_clock: bool,
@@ -336,7 +336,7 @@ impl Fleets {
         self.backends = backends;
     }
 
-    /// How errors call them.
+    /// Addresses of all APIs, for errors and reports.
     pub(crate) fn controls(&self) -> String {
         self.hosts.iter().map(|host| host.remote.control()).collect::<Vec<_>>().join(", ")
     }

@@ -145,7 +145,7 @@ pub(crate) struct Writer {
 pub(crate) struct Claim {
     place: SlotPlace,
     status: u16,
-    /// Words that say something.
+    /// Words of the record that are in use.
     used: u8,
 }
 
@@ -234,7 +234,7 @@ impl Writer {
         }
     }
 
-    /// Connections that are open now.
+    /// Notes the number of open connections.
     pub(crate) fn note_connections(&self, count: usize) {
         self.layout.words[CONNECTIONS].store(count as u64, Ordering::Relaxed);
     }

@@ -21,7 +21,7 @@ use crate::wire::{
     Snapshot, Token, read_batch,
 };
 
-/// A fleet that runs.
+/// The API of a running fleet.
 #[derive(Clone)]
 pub(crate) struct Remote {
     whereabouts: Whereabouts,
@@ -34,7 +34,7 @@ pub(crate) struct TimedPage {
     pub(crate) came: Moment,
 }
 
-/// Which fleet is meant.
+/// How a fleet is chosen.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Which {
     /// The one of this user that runs on this machine.
@@ -110,9 +110,9 @@ impl FleetChoice {
     }
 }
 
-/// What runs on this machine.
+/// What a search for fleets on this machine found.
 pub(crate) enum FleetSearch {
-    /// The one that was meant.
+    /// The fleet that was asked for.
     Found(Remote),
     /// Several may be meant; all that run.
     Several(Vec<Whereabouts>),
@@ -443,7 +443,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, PartialEq, Debug)]
 #[allow(clippy::large_enum_variant, reason = "almost all are frames")]
 pub(crate) enum LiveEvent {
-    /// All that is known.
+    /// The whole state, with which a reader begins.
     Snapshot(Snapshot),
     /// What has changed since the event before.
     Frame(Frame),
@@ -467,7 +467,7 @@ impl Events {
         }
     }
 
-    /// An event that is complete.
+    /// Takes the next complete event.
     fn take(&mut self) -> Option<Vec<u8>> {
         const END: &[u8] = b"\n\n";
         let content = &mut self.exchange.content;

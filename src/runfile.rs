@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::platform::means;
 
-/// How to reach a fleet.
+/// How a running fleet is reached.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Whereabouts {
     /// The supervisor's process id.

@@ -53,7 +53,7 @@ impl Front {
     }
 }
 
-/// How the fleet is balanced.
+/// The fleet and the balancer that are asked for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
     /// Where the backends are.
@@ -93,7 +93,7 @@ impl Setup {
     }
 }
 
-/// Both of them, running.
+/// A running fleet with a balancer in front of it.
 pub(crate) struct Stack {
     /// URL of the balancer.
     pub(crate) url: String,
@@ -388,7 +388,7 @@ fn address(port: Option<u16>) -> Result<SocketAddr> {
     })
 }
 
-/// How the balancer is run.
+/// How the balancer is started.
 fn recipe(front: &Front, topology: &Topology, site: Site) -> Result<Recipe> {
     let Site { address, version, workers } = site;
     let balancer = front.balancer;

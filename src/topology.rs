@@ -33,7 +33,7 @@ pub(crate) struct Topology {
     pub(crate) host: Host,
     /// In the order in which they were named.
     pub(crate) backends: Vec<BackendConfig>,
-    /// How one is picked.
+    /// How a backend is selected.
     pub(crate) policy: Policy,
     /// Requests whose path begins with it are balanced, and arrive without it.
     pub(crate) path: HttpPath,
@@ -49,9 +49,9 @@ pub(crate) struct Topology {
     pub(crate) keep_alive: Option<u32>,
     /// Each connection to them begins with who the client is: the PROXY protocol, version 1.
     pub(crate) proxy_protocol: bool,
-    /// What is spoken to them.
+    /// Protocol from the balancer to backends.
     pub(crate) http: BackendHttp,
-    /// Whether they speak TLS.
+    /// Whether the balancer uses TLS to backends.
     pub(crate) tls: bool,
     /// Whose certificates the balancer accepts then; none for any.
     pub(crate) authority: Option<PathBuf>,
@@ -270,8 +270,6 @@ impl Topology {
     fn backend(&self, generator: Generator) -> Option<&BackendConfig> {
         self.backends.iter().find(|backend| backend.generator == generator)
     }
-
-    /// What people call the backends.
     pub(crate) fn names(&self) -> FleetNames {
         self.backends.iter().map(|backend| (backend.generator, backend.name.clone())).collect()
     }

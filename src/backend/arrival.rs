@@ -80,7 +80,7 @@ impl<'b> CheckHeaders<'b> {
         self.comparison.map_or(Differences::NONE, |known| known.differences)
     }
 
-    /// What goes into the record.
+    /// The head of the request as its record keeps it.
     pub(super) fn arrived(&self) -> ArrivedHead<'_> {
         ArrivedHead {
             differences: self.differences(),

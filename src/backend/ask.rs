@@ -13,7 +13,6 @@ use crate::wire::Time;
 pub(crate) struct RequestedResponse {
     /// How long the response is held back: `?delay=200ms`.
     pub(crate) delay: Duration,
-    /// What the path asks for.
     pub(crate) what: RequestedContent,
 }
 
@@ -22,7 +21,7 @@ pub(crate) struct RequestedResponse {
 pub(crate) enum RequestedContent {
     /// The page with number and UUID.
     Page,
-    /// `/status/503`: that status, without more.
+    /// `/status/503`: a response with that status and nothing else.
     Status(u16),
     /// `/bytes/1048576`: a body of that length.
     Bytes(u64),

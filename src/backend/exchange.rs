@@ -48,7 +48,7 @@ pub(super) struct Exchange {
     body: Option<Box<IncomingBody>>,
 }
 
-/// A body that comes.
+/// A request body of which not all has been read.
 struct IncomingBody {
     framing: Framing,
     length: u64,
@@ -134,7 +134,7 @@ impl Exchange {
         body.length += data.len() as u64;
     }
 
-    /// Its body has ended.
+    /// The request's body has ended.
     pub(super) fn whole(&mut self, state: &mut ProcessState) {
         if let Some(body) = self.body.take() {
             let arrived = body.arrived();

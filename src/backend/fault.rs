@@ -44,7 +44,7 @@ pub(crate) enum Effect {
     Answer,
     /// A gRPC call gets half of its first message, then its end as if all were well; what is no call gets its response. So with those below.
     HalfMessage,
-    /// That status, without a message.
+    /// Headers, then this status, without a message.
     GrpcStatus(GrpcStatus),
     /// The status of a call in its only head (Trailers-Only).
     TrailersOnly(GrpcStatus),

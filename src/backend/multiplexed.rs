@@ -69,7 +69,7 @@ enum StreamPhase {
     Pacing(Claim, StreamPacing),
     /// A gRPC call, whose messages go both ways.
     Calling(Box<Calling>),
-    /// It gets no response.
+    /// A stream that gets no response.
     Hanging(Claim),
 }
 

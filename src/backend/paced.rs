@@ -15,7 +15,7 @@ use crate::wire::{Moment, ResponseId, Time};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct EventPace {
     pub(crate) kind: StreamKind,
-    /// How many events, in all.
+    /// Events that the stream has in all.
     pub(crate) count: u32,
     /// From one to the next; zero: as fast as the client takes them.
     pub(crate) every: Duration,

@@ -69,8 +69,6 @@ http::named_enum! {
         Session => SESSION_HEADER,
         SetCookie => "Set-Cookie",
     }
-
-    /// As HTTP/1 writes it.
     fn name;
 }
 

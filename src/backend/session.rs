@@ -33,7 +33,7 @@ impl Session {
         &self.id
     }
 
-    /// The cookie that opens it.
+    /// The Set-Cookie line that opens the session.
     pub(super) fn set_cookie(&self) -> Option<String> {
         self.is_new.then(|| format!("{SESSION_COOKIE}={}; Path=/; HttpOnly; SameSite=Lax", self.id))
     }

@@ -93,7 +93,7 @@ impl Speaker {
         }
     }
 
-    /// Whether many requests share it.
+    /// Whether many requests share the connection at once.
     pub(crate) fn is_multiplexed(&self) -> bool {
         matches!(self, Speaker::Http2(_))
     }

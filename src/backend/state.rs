@@ -24,12 +24,12 @@ pub(crate) struct ProcessState {
     pub(crate) health: Health,
     pub(super) faults: Faults,
     pub(crate) show: Show,
-    /// What all its pages have.
+    /// What all pages of the backend have in common.
     pub(super) page: PageText,
     /// Whether connections may begin with a header of the PROXY protocol.
     pub(crate) proxy_protocol: bool,
     pub(crate) protocols: Protocols,
-    /// Where connections are TLS.
+    /// None if connections are not TLS.
     pub(crate) tls: Option<Acceptor>,
     pub(crate) handshakes: Handshakes,
     /// Whether responses announce the end of their connections.

@@ -86,8 +86,6 @@ impl SocketAsk {
         Ok(ask)
     }
 }
-
-/// A WebSocket that is open.
 pub(super) struct Socket {
     receiver: FrameReader,
     ask: SocketAsk,
@@ -227,7 +225,7 @@ mod tests {
         Socket::new(ask(query).unwrap(), ResponseId(Uuid::nil()), Moment(0))
     }
 
-    /// The frames that it writes.
+    /// The frames in the bytes that a socket wrote.
     fn frames(out: &[u8]) -> Vec<String> {
         let mut receiver = FrameReader::new(ReaderRole::Client, 1 << 20);
         let (mut input, mut frames) = (out, Vec::new());

@@ -29,7 +29,7 @@ pub(crate) struct Expected {
     pub(crate) key_cookie: Option<String>,
     /// Why nothing can be required of shares and algorithm: what is not understood, with its place.
     pub(crate) unknown: Vec<String>,
-    /// What else is not understood.
+    /// What else was not understood; shares and algorithm do not depend on it.
     pub(crate) remarks: Vec<String>,
     /// Servers that take no more than a number of requests at once, each with its place.
     pub(crate) limits: Vec<ServerLimit>,
@@ -38,7 +38,7 @@ pub(crate) struct Expected {
 /// A server that is full at some time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ServerLimit {
-    /// Its address, with its place.
+    /// Address of the server, and its place in the file.
     pub(crate) server: String,
     pub(crate) at_once: AtOnce,
 }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use crate::balancer::containers::Containers;
 use crate::topology::Host;
 
-/// How a configuration is written.
+/// The user's choices for the configuration that is written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Options {
     /// Where the balancer listens; None: port 80 of a snippet, 127.0.0.1:8080 else.
@@ -96,9 +96,9 @@ impl FromStr for BalancerVersion {
 /// Where a balancer listens: `8080` is that port of all of the machine's IPv4 addresses, `127.0.0.1:8080` of one address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Listen {
-    /// One address of the machine.
+    /// None: all IPv4 addresses.
     pub(crate) address: Option<IpAddr>,
-    /// A port other than 0.
+    /// Never 0.
     pub(crate) port: u16,
 }
 

@@ -19,7 +19,7 @@ use crate::topology::Topology;
 pub(crate) struct Product {
     /// As it is typed, and its program on PATH.
     pub(crate) name: &'static str,
-    /// As its makers write it.
+    /// The name as its makers write it.
     pub(crate) title: &'static str,
     /// The newest version that the writer was tried with.
     pub(crate) newest: BalancerVersion,
@@ -70,7 +70,7 @@ pub(crate) struct CertificateStore {
     pub(crate) root: &'static str,
 }
 
-/// What runs a balancer.
+/// How the balancer is run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Program {
     /// A program of its name on PATH, which prints its version when it is asked so.

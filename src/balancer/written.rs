@@ -26,7 +26,7 @@ pub(crate) struct File {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct StartCommand {
-    /// Variables that are set.
+    /// Variables that are added to the environment.
     pub(crate) environment: Vec<(&'static str, String)>,
     /// The program and its arguments.
     pub(crate) command: Vec<String>,
@@ -56,7 +56,7 @@ impl fmt::Display for StartCommand {
 pub(crate) struct Unsupported {
     /// Such as `stick to a backend by a cookie of its own (--algorithm sticky): from 1.29.6`.
     pub(crate) what: String,
-    /// Which one, by its title.
+    /// Title of the balancer.
     pub(crate) title: &'static str,
     /// For which the configuration was to be written.
     pub(crate) version: BalancerVersion,

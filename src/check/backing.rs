@@ -18,7 +18,7 @@ use crate::remote::Remote;
 use crate::runfile::Runfile;
 use crate::wire::BackendState;
 
-/// What stands behind the balancer.
+/// The backends behind the balancer.
 pub(crate) struct FoundBackends {
     /// None if the backends are not ours.
     pub(crate) fleet: Option<FoundFleet>,
@@ -31,7 +31,6 @@ pub(crate) struct FoundBackends {
 /// Fleets of this program that stand behind the balancer.
 pub(crate) struct FoundFleet {
     pub(crate) fleets: Fleets,
-    /// How many backends are ready.
     pub(crate) ready: usize,
     /// Those that have been ready for less than [`YOUNG`], and for how long.
     pub(crate) young: Vec<(String, Duration)>,

@@ -68,7 +68,7 @@ struct RecordSource {
     clock: HostClock,
     /// What is about to be added to its times, within the round trip of a page: for what needs no more.
     shift: i64,
-    /// What it had lost before.
+    /// Records that the fleet had lost before the check began.
     lost_before: u64,
     lost: u64,
     missed: u64,
@@ -127,7 +127,7 @@ fn is_refusal(status: u16) -> bool {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Recorded {
     WithId,
-    /// The balancer has stripped it.
+    /// The balancer has stripped the id.
     WithoutId,
     /// The backend could not read the request, and so not its id.
     Refused,
@@ -246,7 +246,7 @@ impl Collector {
         self.arrivals.is_empty() && self.unnumbered.is_empty() && self.not_counted.health_checks > 0
     }
 
-    /// Collects until `end` is there.
+    /// Collects records until `end` resolves.
     pub(crate) async fn collect_until<T>(&mut self, end: impl Future<Output = T>) -> T {
         tokio::pin!(end);
         loop {

@@ -21,7 +21,7 @@ pub(crate) struct TextResponse {
 #[derive(Debug)]
 pub(crate) struct Candidate {
     pub(crate) identity: Identity,
-    /// As `--identity` takes it.
+    /// The place in the form that `--identity` takes.
     pub(crate) place: String,
     /// One for each response that has it.
     pub(crate) values: Vec<String>,
@@ -93,7 +93,7 @@ pub(crate) fn distinct(values: &[String]) -> usize {
     values.iter().collect::<HashSet<_>>().len()
 }
 
-/// The first of that name.
+/// Value of the first field of that name.
 pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     headers(head).find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }

@@ -22,7 +22,7 @@ pub(crate) struct CheckPlan {
     pub(crate) target: TargetPlan,
     /// What is known of the balancer, and what can be done around it.
     pub(crate) environment: CheckEnvironment,
-    /// What stands behind the balancer.
+    /// The backends behind the balancer.
     pub(crate) backends: Backing,
     pub(crate) request: RequestPlan,
     /// How much is sent, and how fast.
@@ -46,7 +46,7 @@ pub(crate) struct TargetPlan {
     pub(crate) further_urls: Vec<String>,
     /// HTTP/2 is wanted, whatever the URL begins with.
     pub(crate) http2: bool,
-    /// Where the URL wants TLS.
+    /// Used for URLs with TLS.
     pub(crate) trust: Trust,
     /// Shown to a balancer that asks for a certificate of its clients.
     pub(crate) client_certificate: Option<ClientCertificate>,
@@ -82,7 +82,6 @@ pub(crate) struct RequestPlan {
     pub(crate) headers: Vec<(String, String)>,
     /// The bodies of requests, in turn: one for all, or several; none without.
     pub(crate) bodies: Vec<Arc<[u8]>>,
-    /// How bodies are sent.
     pub(crate) transfer: BodyTransfer,
     /// Requests are calls of gRPC.
     pub(crate) grpc: bool,
@@ -130,7 +129,7 @@ pub(crate) struct StreamPlan {
     pub(crate) count: usize,
     /// From one message of the client to the next.
     pub(crate) every: Duration,
-    /// How long they are held.
+    /// How long streams are held open.
     pub(crate) duration: Duration,
 }
 
@@ -193,7 +192,7 @@ impl Default for RequestPlan {
 }
 
 impl RequestPlan {
-    /// What is sent.
+    /// The request as the load sends it.
     pub(crate) fn spec(&self) -> RequestSpec {
         RequestSpec::new(&self.method, &self.headers, &self.bodies, self.transfer)
     }
@@ -291,7 +290,7 @@ pub(crate) enum Trust {
     Anyone,
 }
 
-/// What stands behind the balancer.
+/// The backends behind the balancer.
 #[derive(Clone, Debug)]
 pub(crate) enum Backing {
     /// The fleets that are meant, which are all behind the balancer.

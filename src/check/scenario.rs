@@ -17,7 +17,7 @@ pub(crate) struct Scenario {
     pub(crate) steps: Vec<ScenarioStep>,
 }
 
-/// One thing that is done.
+/// A step of a scenario, with its time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ScenarioStep {
     /// Since the sample began.
@@ -81,9 +81,9 @@ impl fmt::Debug for HostControl {
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct StepResult {
     pub(crate) step: ScenarioStep,
-    /// When it was begun.
+    /// When the step began.
     pub(crate) at: Moment,
-    /// When it had ended.
+    /// When the step had ended.
     pub(crate) ended: Moment,
     /// Whether it was carried out: where not, nothing follows from what came after.
     pub(crate) is_done: bool,

@@ -21,7 +21,7 @@ pub(crate) struct Visitor {
     origin: CookieOrigin,
 }
 
-/// What became of a request.
+/// What came of a request of a visitor.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Visited {
     /// The backend that answered, if one did.

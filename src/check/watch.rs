@@ -10,11 +10,11 @@ use crate::check::load::LoadProgress;
 
 /// What a person who waits sees of a check.
 pub(crate) struct CheckWatch {
-    /// How far the sample is.
+    /// Progress of the sample.
     pub(crate) progress: Arc<LoadProgress>,
     /// Requests that the sample will have; 0 if that is not known.
     pub(crate) total: AtomicU64,
-    /// What the check does now.
+    /// The current phase, as progress shows it.
     pub(crate) phase: Mutex<&'static str>,
     /// The exit status of whoever stopped it.
     stop: watch::Sender<Option<u8>>,

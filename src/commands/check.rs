@@ -134,7 +134,7 @@ pub(super) fn status(report: &Report) -> ExitCode {
     })
 }
 
-/// A balancer that runs already.
+/// Checks a balancer that is already running.
 async fn of_running(args: &CheckArgs, watch: &Arc<CheckWatch>) -> Result<Report> {
     let plans = plans_of_running(args)?;
     if let Some(wait) = wait(args)? {

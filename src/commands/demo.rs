@@ -25,7 +25,7 @@ const REQUESTS: u64 = 3000;
 const EVERY: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs until it is stopped.
+/// Runs the demo until a signal stops it.
 pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -33,7 +33,7 @@ impl Drop for RewrittenCopy {
     }
 }
 
-/// What is not copied.
+/// Limits of what is copied.
 struct CopyLimits {
     left: usize,
     but: PathBuf,

@@ -134,7 +134,7 @@ impl FleetBackend {
         }
     }
 
-    /// It was stopped by SIGSTOP.
+    /// Notes that the process was stopped by SIGSTOP.
     pub(crate) fn pauses(&mut self) {
         (self.state, self.since) = (BackendState::Paused, clock::now());
     }
@@ -148,8 +148,6 @@ impl FleetBackend {
     pub(crate) fn in_flight(&self) -> Vec<Record> {
         self.journal.as_ref().map(JournalReader::in_flight).unwrap_or_default()
     }
-
-    /// Connections that are open.
     pub(crate) fn connections(&self) -> usize {
         self.process.as_ref().and(self.journal.as_ref()).map_or(0, JournalReader::connections)
     }
@@ -214,7 +212,7 @@ impl FleetBackend {
         failure.unwrap_or_else(|| "it ended at once".to_owned())
     }
 
-    /// What it does, readiness included.
+    /// The backend's state, with its readiness.
     pub(crate) fn current(&self) -> BackendState {
         match self.state {
             BackendState::Ready if !self.ready => BackendState::Unready,

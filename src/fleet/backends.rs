@@ -71,7 +71,7 @@ pub(crate) struct FleetBackends {
     pub(crate) topology: Topology,
     /// Hosts whose addresses stay as they were at the start.
     resolved: Vec<(Host, Vec<IpAddr>)>,
-    /// What they serve with TLS.
+    /// What backends serve with TLS; none without.
     tls: Option<TlsAssignment>,
     host: WhereItRuns,
     calendar: Calendar,
@@ -209,7 +209,7 @@ impl FleetBackends {
         Ok(())
     }
 
-    /// Records that one journal holds.
+    /// Number of records that one journal holds.
     fn ring(&self) -> u32 {
         let shared = JOURNALS_BYTES / (RECORD_WORDS * 8) / self.list.len().max(1);
         let ring = shared.clamp(*JOURNAL_RECORDS.start(), *JOURNAL_RECORDS.end());

@@ -10,7 +10,6 @@ use crate::topology::{Host, NamedBackends, Ports, Sockets, StartFaults};
 use crate::wire::{ConnectionLimits, Protocols, Token};
 
 pub(crate) struct FleetPlan {
-    /// Where the backends listen.
     pub(crate) host: Host,
     /// On which ports, as they were asked for.
     pub(crate) ports: Ports,
@@ -38,7 +37,6 @@ pub(crate) struct FleetPlan {
     pub(crate) drain_delay: Duration,
     /// Whether a backend that ended unasked is started again.
     pub(crate) restart: bool,
-    /// How attempts are shown.
     pub(crate) log: LogMode,
     /// Where the API listens.
     pub(crate) control: ControlAddress,

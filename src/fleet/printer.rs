@@ -13,8 +13,6 @@ const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long a reader that does not read is waited for at the end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// Where a line goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum OutputStream {
     /// Results: what became of the backends. Never dropped.

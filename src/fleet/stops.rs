@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 
-/// Those of this process.
+/// The signals that stop this process.
 pub(crate) struct Stops {
     interrupt: SignalStream,
     terminate: SignalStream,

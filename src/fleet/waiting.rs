@@ -8,7 +8,7 @@ use crate::fleet::api::command::CommandRefusal;
 use crate::fleet::backend::FleetBackend;
 use crate::wire::{BackendState, FleetStatus};
 
-/// Where the response goes.
+/// Sends the response to a command of the API.
 pub(crate) type ReplySender = oneshot::Sender<Result<FleetStatus, CommandRefusal>>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -69,7 +69,7 @@ impl Authority {
         self.sign(params)
     }
 
-    /// Its revocation list, in PEM.
+    /// The authority's revocation list, in PEM.
     pub(crate) fn revocations(&self) -> Result<String, Error> {
         let revoked = RevokedCertParams {
             serial_number: SerialNumber::from(REVOKED),

@@ -5,7 +5,7 @@ use http::h1::client::TransportEnd;
 /// What a look at a connection brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Peeked {
-    /// How many there were.
+    /// This many bytes have come.
     Bytes(usize),
     /// No bytes have come; the connection is open.
     Nothing,

@@ -115,7 +115,7 @@ impl Tls {
         Ok(Tls { config: Arc::new(config), name: self.name, missing: Arc::default() })
     }
 
-    /// Over a socket that blocks.
+    /// A TLS connection over a blocking socket.
     pub(crate) fn over(&self, stream: TcpStream) -> io::Result<BlockingTls> {
         let connection = ClientConnection::new(self.config.clone(), self.name.clone()).map_err(io::Error::other)?;
         Ok(StreamOwned::new(connection, stream))

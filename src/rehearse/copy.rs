@@ -30,7 +30,7 @@ impl PrivateCopy {
         Ok(PrivateCopy { names })
     }
 
-    /// Names that were asked for.
+    /// Names that were looked up in the copy.
     pub(crate) fn notes(&self) -> Vec<Surrounding> {
         let asked = self.names.asked().into_iter();
         let invented = asked.filter(|asked| !asked.addresses.iter().any(IpAddr::is_loopback));

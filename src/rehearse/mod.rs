@@ -55,7 +55,7 @@ pub(crate) struct Rehearsal {
     pub(crate) authority: Option<PathBuf>,
     /// What differs from production.
     pub(crate) notes: Vec<Surrounding>,
-    /// Where its backends are.
+    /// Addresses of the rehearsal's backends.
     places: BTreeSet<Listens>,
     /// Who is asked too and is no backend; with the requests that each has had before the check.
     others: Vec<(Responder, u64)>,

@@ -23,7 +23,7 @@ pub(crate) struct RehearsalPlan {
     /// Why it was not read.
     pub(crate) refused: Option<String>,
     pub(crate) urls: Vec<String>,
-    /// What is asked for there.
+    /// The check that is made there.
     pub(crate) check: CheckPlan,
     /// Addresses of names that have not just one.
     pub(crate) names: Vec<Size>,

@@ -353,7 +353,7 @@ impl Asker {
 enum ProxyHeader {
     None,
     Incomplete,
-    /// It ends before that byte.
+    /// The header ends before this byte.
     Before(usize),
 }
 

@@ -46,7 +46,7 @@ const SLOW: Duration = Duration::from_millis(700);
 /// A server behind a server behind a server.
 const ROUNDS: usize = 16;
 
-/// What was found so far.
+/// Servers that the balancer has asked so far.
 pub(super) struct Scouted {
     tls: Arc<ServerConfig>,
     responders: Vec<Responder>,

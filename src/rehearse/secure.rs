@@ -23,7 +23,7 @@ pub(super) struct StandInTls(Arc<Issuer>);
 
 struct Issuer {
     authority: Authority,
-    /// Names that the configuration has.
+    /// Host names that the configuration has.
     names: Vec<String>,
     /// Names that the balancer sent (SNI).
     asked: Mutex<BTreeSet<String>>,
@@ -39,7 +39,7 @@ impl StandInTls {
         Ok(StandInTls(Arc::new(Issuer { authority, names, asked: Mutex::default(), made: Mutex::default() })))
     }
 
-    /// Its certificate in PEM.
+    /// The authority's certificate, in PEM.
     pub(super) fn pem(&self) -> String {
         self.0.authority.pem()
     }

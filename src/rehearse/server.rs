@@ -35,12 +35,12 @@ const MOST_REMEDIES: usize = 60;
 const LINES: usize = 25;
 /// How much of a log is searched for what is missing, in bytes.
 const LONGEST_LOG: u64 = 4 << 20;
-/// Characters of one of them.
+/// Longest line of the balancer's words, in characters.
 const LONGEST_LINE: usize = 400;
 
 /// How the balancer is started.
 pub(super) struct RehearsalRecipe {
-    /// Its name, for people.
+    /// The balancer's name in errors.
     pub(super) title: &'static str,
     pub(super) command: Vec<OsString>,
     /// Where: relative names in the file count from there.

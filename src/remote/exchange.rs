@@ -95,9 +95,9 @@ impl ApiRequest<'_> {
 pub(crate) struct ApiExchange {
     stream: TcpStream,
     receiver: Receiver,
-    /// Once the head is there.
+    /// None until the head has arrived.
     pub(crate) status: Option<u16>,
-    /// Content that nobody has taken.
+    /// Content that has not been taken yet.
     pub(crate) content: Vec<u8>,
     piece: Vec<u8>,
 }

@@ -26,7 +26,7 @@ fn after(topic: HintTopic, sentence: &str, product: Option<Balancer>) -> String 
     }
 }
 
-/// What the balancer itself responded.
+/// Responses of the balancer itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct OwnResponse {
     /// The most frequent status.
@@ -314,7 +314,7 @@ pub(crate) fn of_buffering(product: Option<Balancer>) -> String {
 pub(crate) enum Cut {
     /// It was silent for too long.
     Idle,
-    /// It lasted for too long.
+    /// It had reached an age limit.
     Age,
     /// A reload, or another step.
     Step,

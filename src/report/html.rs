@@ -17,7 +17,7 @@ const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\
 
 const STYLE: &str = include_str!("report.css");
 
-/// All checks on one page.
+/// Renders all checks on one page.
 pub(crate) fn html(report: &Report) -> String {
     let mut out = String::from(HEAD);
     let title = match report.checks.as_slice() {

@@ -30,7 +30,7 @@ pub(crate) fn bar(place: usize, length: f64, mark: Option<f64>) -> String {
     svg + "</svg>"
 }
 
-/// Which colour is whose.
+/// The colours of the backends.
 pub(crate) fn legend(out: &mut String, names: &[&str]) {
     out.push_str("<ul class=\"legend\">");
     for (place, name) in names.iter().enumerate() {

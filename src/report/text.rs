@@ -10,14 +10,13 @@ use verdict::life::StreamKind;
 use verdict::numbers::{count_of, grouped, percent, time};
 use verdict::report::{Check, NotCounted, Outage, Percentiles, Report, Shares, Verdict};
 
-/// How a terminal shows it.
+/// How a report is shown on a terminal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Style {
     /// Whether colours and weights are shown.
     pub(crate) colour: bool,
     /// Columns of the terminal.
     pub(crate) width: usize,
-    /// How much is shown.
     pub(crate) detail: Detail,
 }
 
@@ -392,7 +391,7 @@ fn latency(out: &mut String, check: &Check, style: &Style) {
     out.push('\n');
 }
 
-/// What the figures are worth.
+/// Whether latencies include the time that a late request waited.
 pub(crate) fn loop_note(open_loop: bool) -> &'static str {
     if open_loop {
         "open loop: measured from when each request was due"

@@ -13,7 +13,7 @@ use crate::wire::Generator;
 const STEP: u16 = 10;
 const TRIES: u16 = 50;
 
-/// Where the backends will be.
+/// The ports that backends get.
 pub(super) struct Choice {
     /// With ports that can be had, as far as they are ours to choose.
     pub(super) location: LocationArgs,

@@ -86,7 +86,7 @@ async fn watch(
     }
 }
 
-/// What a key asks for.
+/// What a key does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Wanted {
     Nothing,

@@ -22,7 +22,7 @@ pub(crate) struct Model {
     selected: usize,
 }
 
-/// Which backend is selected next.
+/// The direction in which a key moves the selection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SelectionStep {
     Next,

@@ -45,7 +45,7 @@ pub(crate) fn draw_in_locale(frame: &mut Frame, model: &Model) {
     }
 }
 
-/// Draws all of it.
+/// Draws the whole screen.
 fn draw(frame: &mut Frame, model: &Model) {
     let backends = u16::try_from(model.backends.len()).unwrap_or(u16::MAX).saturating_add(1);
     let most = frame.area().height / 2;

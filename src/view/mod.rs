@@ -123,7 +123,7 @@ impl View {
         self.api.view()
     }
 
-    /// How many fleets it shows.
+    /// Number of fleets that are shown.
     pub(crate) fn fleets(&self) -> usize {
         self.fleets.hosts.len()
     }
@@ -142,7 +142,7 @@ impl View {
         }
     }
 
-    /// What a fleet says.
+    /// Takes news of a fleet into the view.
     fn hear(&mut self, host: usize, news: SourceNews) {
         let now = clock::now();
         let place_of = |places: &HashMap<(usize, Generator), u16>, id: Generator| places.get(&(host, id)).copied();

@@ -14,7 +14,7 @@ use crate::wire::{BackendStatus, FRAME, FleetStatus, MarkKind, Moment, Record, S
 /// Until a fleet that cannot be reached is asked again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What a fleet says.
+/// News of one fleet.
 pub(super) enum SourceNews {
     /// That have ended, on this process's clock.
     Records(Vec<Record>),
@@ -22,11 +22,11 @@ pub(super) enum SourceNews {
     Lost(u64),
     /// Something about backends has changed.
     Backends(Vec<BackendStatus>),
-    /// What records do not say.
+    /// Figures of the fleet's live view that its records do not have.
     Frame { in_flight: Vec<u32>, marks: Vec<TimelineMark>, requests: Vec<SeenRequest> },
     /// What was asked of backends has been done, or not.
     Done(StatusReply, Result<(), CommandRefusal>),
-    /// It cannot be reached.
+    /// The fleet cannot be reached.
     Gone,
     /// There are more fleets than before.
     Joined(Box<Fleets>),

@@ -145,7 +145,7 @@ impl Record {
         }
     }
 
-    /// Of its head.
+    /// The head of the request as it arrived.
     pub(crate) fn arrived_head(&self) -> ArrivedHead<'_> {
         let AsArrived { differences, fields, notes, host, forwarded_for, target, body: _ } = &self.arrived;
         let (differences, fields, notes, target) = (*differences, *fields, *notes, *target);

@@ -17,7 +17,7 @@ use crate::wire::{Calendar, Instance, Moment, RECORD_WORDS, Record};
 const VERSION: u64 = u64::from_le_bytes(*b"uuid-rb4");
 const HEAD_WORDS: usize = 10;
 
-/// What stands before the records.
+/// The head of a batch of records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct BatchHead {
     /// Ask from this number on for what comes after.

@@ -8,7 +8,7 @@ use verdict::Call;
 
 use crate::wire::CallView;
 
-/// Words that it takes.
+/// Words of a record that a call takes.
 pub(super) const CALL_WORDS: usize = 4;
 
 const HAS_STATUS: u64 = 1;

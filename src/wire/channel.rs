@@ -75,11 +75,11 @@ pub(crate) enum BackendCommand {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum BackendReport {
-    /// It accepts connections now.
+    /// The backend accepts connections.
     Accepting,
     /// It accepts no new connection for now, and says why.
     Starved(Starvation),
-    /// It accepts connections again.
+    /// The backend accepts connections again after it ran out of files.
     Recovered,
     /// It drains, because of an order or of SIGTERM.
     Draining,
@@ -89,7 +89,7 @@ pub(crate) enum BackendReport {
     Seen(ReceivedRequest),
     /// So its handshakes have ended until now.
     Handshakes(Handshakes),
-    /// It could not start.
+    /// The backend could not start.
     Failed(String),
 }
 

@@ -72,7 +72,7 @@ impl<const N: usize> Clipped<N> {
         self.length
     }
 
-    /// Words that hold it.
+    /// Words of a record that the text takes.
     pub(super) fn words(&self) -> usize {
         usize::from(self.kept).div_ceil(8)
     }

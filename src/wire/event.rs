@@ -23,7 +23,7 @@ pub(crate) enum FleetEvent {
     },
     /// Records of a backend that were overwritten before they could be read.
     Lost {
-        /// When that was noticed.
+        /// When the supervisor noticed it.
         at: Moment,
         generator: Generator,
         count: u64,
@@ -34,7 +34,7 @@ pub(crate) enum FleetEvent {
 pub(crate) enum BackendChange {
     /// A process with this id was started.
     Starting(u32),
-    /// It accepts connections now.
+    /// The backend accepts connections.
     Accepting,
     /// It accepts no new connection for now.
     Starved(Starvation),

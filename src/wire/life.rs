@@ -2,7 +2,7 @@
 
 use verdict::life::{Life, LifeEnd, StreamKind};
 
-/// Words that it takes.
+/// Words of a record that a life takes.
 pub(super) const LIFE_WORDS: usize = 4;
 
 pub(super) fn to_words(life: &Life) -> [u64; LIFE_WORDS] {

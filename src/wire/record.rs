@@ -150,7 +150,7 @@ pub(crate) struct AsArrived {
 pub(crate) struct Revision {
     /// Length and digest of the content that arrived.
     pub(crate) body: SentBody,
-    /// All parts that differ.
+    /// Parts that arrived other than they were sent.
     pub(crate) differences: Differences,
     /// Why its body could not be read.
     pub(crate) refusal: Option<Refusal>,

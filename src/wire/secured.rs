@@ -69,7 +69,7 @@ pub(crate) enum TlsVersion {
     V13,
 }
 
-/// What was agreed by ALPN.
+/// The protocol that ALPN agreed on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Protocol {
     Http1,

@@ -12,7 +12,7 @@ const LONGEST: usize = 512;
 pub(crate) struct Token(String);
 
 impl Token {
-    /// One that nobody can guess.
+    /// A random token, which cannot be guessed.
     pub(crate) fn random() -> Token {
         Token(uuid::Uuid::new_v4().simple().to_string())
     }

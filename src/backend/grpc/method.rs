@@ -22,7 +22,7 @@ pub(super) enum HealthMethod {
 /// Services by their full names.
 pub(super) const HEALTH: &str = "grpc.health.v1.Health";
 pub(super) const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
-/// What older clients ask for.
+/// Reflection as older clients request it.
 pub(super) const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
 impl CallMethod {

@@ -39,7 +39,7 @@ enum CallStage {
     Cutting(AfterHalf),
     /// Half of a message follows, then the end of the connection.
     Breaking,
-    /// It gets no response.
+    /// A call that gets no response.
     Hanging,
 }
 
@@ -52,14 +52,14 @@ enum AfterHalf {
     Message,
 }
 
-/// What has become of it.
+/// How far a call has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum CallProgress {
     /// The call has not ended.
     Open,
     /// All of its response is in the output.
     Written,
-    /// Its stream has been reset.
+    /// The call's stream has been reset.
     Reset,
     EndConnection,
     /// The connection ends with a reset of TCP.

@@ -18,7 +18,7 @@ pub(super) struct StreamPacing {
     cut_after: Option<u32>,
 }
 
-/// What has become of it.
+/// How far a paced stream has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum PacingProgress {
     /// More events are to come.

@@ -22,7 +22,7 @@ pub(super) struct Sending {
     part: BodyPart,
 }
 
-/// What has become of it.
+/// How far a response body has been sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum SendingProgress {
     /// More is to be sent.

@@ -25,7 +25,7 @@ pub(super) struct Cluster<'a> {
 /// What a document is of, as its labels say.
 #[derive(Clone, Copy)]
 pub(super) enum Component<'a> {
-    /// All backends together.
+    /// The fleet as a whole.
     Fleet,
     /// The one with this name, where each has a Deployment of its own.
     Backend(&'a str),
@@ -69,8 +69,6 @@ impl Cluster<'_> {
             Some(FleetToken::New(_)) | None => SECRET.to_owned(),
         }
     }
-
-    /// How many backends there are.
     pub(super) fn replicas(self) -> usize {
         self.options.containers.replicas.map_or(self.topology.backends.len(), |count| usize::from(count.get()))
     }

@@ -8,22 +8,21 @@ use crate::topology::Policy;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ConfigFile {
-    /// The name that errors show.
+    /// The file's name, as errors show it.
     pub(crate) name: String,
-    /// Its whole content.
     pub(crate) text: String,
 }
 
 /// A group of servers: NGINX's `upstream`, HAProxy's `backend`, Envoy's cluster.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Upstream {
-    /// As the file names it.
+    /// The group's name in the file.
     pub(crate) name: String,
-    /// Its servers, in order.
+    /// The group's servers, in the file's order.
     pub(crate) servers: Vec<UpstreamServer>,
     /// How long it keeps away from a server that failed, the longest of them; None if it never does, or it is not known.
     pub(crate) keeps_away: Option<Duration>,
-    /// How it picks one.
+    /// How a server is selected.
     pub(crate) method: UpstreamMethod,
     /// Whether a server has all the turns of its weight in a row, so that equal weights are no plain rotation.
     pub(crate) turns_in_a_row: bool,
@@ -54,10 +53,10 @@ pub(crate) struct SplitPart {
     pub(crate) method: UpstreamMethod,
 }
 
-/// A `server` line of it.
+/// A server of a group: a `server` line of NGINX and HAProxy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct UpstreamServer {
-    /// As written, such as `127.0.0.1:9001`.
+    /// The address as the file writes it, such as `127.0.0.1:9001`.
     pub(crate) address: String,
     /// The address, taken apart.
     pub(crate) endpoint: Endpoint,
@@ -91,7 +90,7 @@ pub(crate) enum Takes {
     /// Each, as a server of its own.
     All,
     One,
-    /// No more servers than that.
+    /// Some of them, at most this many.
     AtMost(usize),
     /// Each that a resolver has while it runs.
     Resolved,
@@ -131,7 +130,7 @@ pub(crate) struct ServerBlock {
     pub(crate) place: String,
     /// Its `listen` lines without the word itself.
     pub(crate) listen: Vec<Vec<String>>,
-    /// What `server_name` says.
+    /// Its `server_name`s.
     pub(crate) names: Vec<String>,
 }
 

@@ -12,7 +12,7 @@ use crate::balancer::read::endpoint::{Endpoint, PodSet};
 use crate::balancer::read::nginx::variables::keyed;
 use crate::topology::Policy;
 
-/// What its pods come from.
+/// Kinds of objects that create pods.
 const WORKLOADS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"];
 /// Annotations of an Ingress that ingress-nginx obeys begin so.
 const INGRESS_NGINX: &str = "nginx.ingress.kubernetes.io/";
@@ -69,8 +69,6 @@ fn annotation(document: &Value, name: &str) -> Option<String> {
 fn is_canary(ingress: &Value) -> bool {
     annotation(ingress, "canary").as_deref() == Some("true")
 }
-
-/// All documents of a file.
 #[derive(Clone, Copy)]
 struct Manifests<'d> {
     file: &'d str,
@@ -274,7 +272,7 @@ fn group(name: String, mut parts: Vec<(Upstream, u32)>, place: &str, undecided: 
     }
 }
 
-/// What is not understood decides.
+/// Notes that something decides which is not understood.
 fn decide(upstream: &mut Upstream, undecided: Undecided) {
     if !undecided.is_empty() {
         upstream.method = UpstreamMethod::Unknown(undecided.join("; "));

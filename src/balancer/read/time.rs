@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::balancer::read::document;
 
-/// What a number alone is.
+/// The unit of a number that is written without one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum LoneNumber {
     Seconds,

@@ -41,7 +41,7 @@ const BECOME: &str = "become-balancer";
 pub(crate) struct GuardOrders {
     /// The scratch folder of the run, removed at the end.
     pub(crate) scratch: PathBuf,
-    /// Where the balancer is started.
+    /// The working directory of the balancer.
     pub(crate) folder: PathBuf,
     /// Files for which the balancer sees empty ones of its own.
     pub(crate) covered: Vec<PathBuf>,

@@ -30,13 +30,13 @@ use crate::platform::means;
 /// How a balancer is run. [`SCRATCH`] in arguments and environment stands for the scratch folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Recipe {
-    /// Its name, for people.
+    /// The balancer's name in errors.
     pub(crate) name: String,
     /// Files that are written before, by their names in the scratch folder.
     pub(crate) files: Vec<(String, String)>,
     /// The program and its arguments.
     pub(crate) command: Vec<OsString>,
-    /// Variables that are set.
+    /// Variables that are added to the environment.
     pub(crate) environment: Vec<(String, String)>,
     /// Where it is started. None: in the scratch folder.
     pub(crate) folder: Option<PathBuf>,
@@ -53,9 +53,9 @@ pub(crate) struct Running {
     /// Process id of the guard, which ends the balancer when this program ends.
     pid: u32,
     ended: watch::Receiver<bool>,
-    /// We end it ourselves.
+    /// Whether this program is ending the balancer itself.
     stopping: Rc<Cell<bool>>,
-    /// Its end ends the guard.
+    /// The guard ends when this end of the pipe is closed.
     tie: Option<ChildStdin>,
     scratch: Scratch,
     name: String,
@@ -170,7 +170,7 @@ impl Running {
         first + &harmless_lines(&lines[left_out..].join("\n"))
     }
 
-    /// Its process, which takes signals.
+    /// Process id of the balancer, for signals.
     pub(crate) fn pid(&self) -> Option<u32> {
         means().children(self.pid).first().copied()
     }
@@ -198,7 +198,7 @@ impl Running {
 pub(crate) struct Lost(Rc<Notify>);
 
 impl Lost {
-    /// Resolves once it has happened.
+    /// Resolves when the guard was killed.
     pub(crate) async fn happened(&self) {
         self.0.notified().await;
     }
@@ -253,7 +253,7 @@ fn write(files: &[(String, String)], directory: &Path) -> Result<()> {
     })
 }
 
-/// Its children, and theirs.
+/// The children of a process, and all below them.
 fn descendants(process: u32) -> Vec<u32> {
     let children = means().children(process);
     let further: Vec<u32> = children.iter().flat_map(|child| descendants(*child)).collect();

@@ -35,7 +35,7 @@ impl SessionPlace {
         }
     }
 
-    /// Whether these cookies have it.
+    /// Whether one of these Set-Cookie lines has the session's id.
     pub(super) fn is_in(&self, set_cookies: &[String]) -> bool {
         match self {
             SessionPlace::Cookie(name) => {
@@ -46,7 +46,7 @@ impl SessionPlace {
         }
     }
 
-    /// Whether it stands in bodies.
+    /// Whether the session's id is in response bodies.
     pub(super) fn is_in_body(&self) -> bool {
         matches!(self, SessionPlace::Json { .. })
     }

@@ -61,7 +61,7 @@ const ROUND: u64 = 8;
 pub(super) struct Clients<'a> {
     load: &'a Load,
     count: u32,
-    /// Whose turn is next.
+    /// The client that sends next.
     next: u32,
     first: Vec<First>,
     jars: Vec<Jar>,
@@ -234,7 +234,7 @@ struct Brought<'a> {
     session: Option<&'a str>,
 }
 
-/// What a client sends.
+/// The request that a client sends each time.
 fn template(load: &Load, client: u32, target: &LoadTarget, payload: Option<&Payload>, brought: Brought) -> Template {
     let mut path = target.path.clone();
     let mut headers = load.request.headers.clone();

@@ -18,7 +18,7 @@ pub(super) enum Coding {
     Zstd(Vec<u8>),
     /// One that is not undone here.
     Other,
-    /// It could not be undone.
+    /// The coded content is malformed.
     Broken,
 }
 

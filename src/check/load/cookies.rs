@@ -50,7 +50,7 @@ pub(crate) enum NotKept {
     Secure,
     /// `SameSite=None` without `Secure`, which browsers reject.
     SameSite,
-    /// `Domain` is that of others.
+    /// `Domain` is not this host's.
     Domain(String),
     /// `Path` does not cover the URL's.
     Path(String),

@@ -74,7 +74,7 @@ pub(super) enum Idleness {
     /// It may carry the next one.
     Usable,
     Ended,
-    /// Bytes that nobody asked for.
+    /// It has brought bytes without a request.
     Surplus,
 }
 

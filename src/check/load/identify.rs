@@ -67,7 +67,6 @@ pub(super) struct Identify {
     pub(super) named: Option<Named<String>>,
     /// What stands in the field that the user named.
     user_named: Option<String>,
-    /// The process that responded.
     pub(super) instance: Option<Instance>,
     /// The response id that a header carries.
     pub(super) response: Option<[u8; UUID_BYTES]>,
@@ -281,7 +280,7 @@ impl BackendNames {
         backend
     }
 
-    /// The backend with that name.
+    /// The backend with that name, which is new if no other has it.
     pub(crate) fn of_name(&mut self, name: &str) -> Backend {
         if let Some(known) = self.by_name.get(name) {
             return *known;

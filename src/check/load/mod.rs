@@ -211,7 +211,7 @@ impl LoadProgress {
     }
 
     #[cfg(test)]
-    /// Responses that came whole.
+    /// Number of responses that came whole.
     pub(crate) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }

@@ -24,7 +24,7 @@ pub(super) struct SharedConnection {
     open: Option<OpenConnection>,
     /// One for each place on the connection.
     readers: Vec<ResponseReader>,
-    /// What waits for the kernel.
+    /// Bytes that the kernel has not taken yet.
     outbox: Vec<u8>,
 }
 
@@ -35,7 +35,7 @@ struct OpenConnection {
     /// Whether it is established: with TLS, secured.
     connected: bool,
     carried: u32,
-    /// Among those of the run.
+    /// Number of the connection in the run.
     number: u32,
 }
 
@@ -44,7 +44,7 @@ struct OpenConnection {
 pub(super) enum Gone {
     /// What each request in flight has come to, unless more of its response has come than that.
     Peer(ClientOutcome),
-    /// This machine cannot open it.
+    /// This machine cannot open a connection.
     Local(Errno),
 }
 

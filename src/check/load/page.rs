@@ -49,7 +49,7 @@ enum PagePart {
     Uuid,
     End,
     Over,
-    /// It is not that page.
+    /// The body is another page.
     Lost,
 }
 

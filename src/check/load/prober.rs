@@ -166,7 +166,7 @@ impl Prober {
         }
     }
 
-    /// Each probe is that request.
+    /// Makes each probe this request.
     pub(crate) fn with_request(self, request: Arc<RequestSpec>) -> Prober {
         Prober { request, ..self }
     }

@@ -27,8 +27,6 @@ pub(crate) struct RequestSpec {
     /// Whether a body waits for `100 Continue`.
     pub(crate) expect_continue: bool,
 }
-
-/// How bodies cross the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct BodyTransfer {
     /// In chunks, without a length.
@@ -142,7 +140,7 @@ impl Payload {
     }
 }
 
-/// What one request says.
+/// The parts of a request that differ from one to the next.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parts<'a> {
     pub(crate) method: &'a str,
@@ -155,7 +153,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) given_cookies: bool,
     /// Whether the connection ends with it.
     pub(crate) last: bool,
-    /// Whether it goes over TLS.
+    /// Whether the request goes over TLS.
     pub(crate) secure: bool,
 }
 
@@ -298,7 +296,7 @@ impl Template {
         &self.stream
     }
 
-    /// The body that follows.
+    /// The body, if it is sent after the head.
     pub(crate) fn late(&self) -> Option<&Arc<[u8]>> {
         self.late.as_ref()
     }

@@ -49,7 +49,7 @@ pub(super) struct Rules<'a> {
 #[derive(Debug)]
 pub(super) struct ResponseNotes<'a> {
     pub(super) backends: &'a mut BackendNames,
-    /// What a report shows.
+    /// Where samples of responses are kept for the report.
     pub(super) samples: &'a mut Samples,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Question {
     pub(super) id: [u8; ID_BYTES],
     pub(super) sequence: u64,
     pub(super) head_only: bool,
-    /// Whether 304 may answer it.
+    /// Whether the request is conditional: 304 may answer it.
     pub(super) conditional: bool,
 }
 
@@ -147,7 +147,7 @@ impl ResponseReader {
         ResponseReader { receiver: Receiver::new(HEAD_LIMIT), response: CurrentResponse::to(NO_QUESTION) }
     }
 
-    /// Expects the response to that.
+    /// Expects the response to this request.
     pub(super) fn begin(&mut self, question: Question) {
         self.receiver.begin(if question.head_only { RequestContext::Head } else { RequestContext::Other });
         self.response = CurrentResponse::to(question);
@@ -457,7 +457,7 @@ impl CurrentResponse {
         }
     }
 
-    /// Whole; what comes of it.
+    /// The response is whole: verifies it.
     fn whole(&mut self, rules: &Rules, book: &mut ResponseNotes) -> ClientOutcome {
         self.who.end_body(rules.identity, book.backends);
         if let Some(place) = rules.session.filter(|place| place.is_in_body()) {

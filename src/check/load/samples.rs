@@ -12,7 +12,7 @@ use verdict::{Instance, Moment};
 const MOST: usize = 8;
 /// Processes of backends, also those that responses only claim to be of.
 const MOST_PROCESSES: usize = 4096;
-/// First requests that are named.
+/// Requests of each kind that are named: the first ones.
 const FIRST: usize = 3;
 
 /// The first responses of each kind, kept as evidence.

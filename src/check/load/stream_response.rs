@@ -10,7 +10,7 @@ use crate::check::load::response::HEAD_LIMIT;
 use crate::io::ending::Ending;
 use crate::wire::REQUEST_HEADER;
 
-/// Reads it.
+/// Reads the response that a stream begins with.
 pub(super) enum StreamResponse {
     Http1(Box<Receiver>),
     Http2(Box<Http2Response>),
@@ -25,7 +25,7 @@ pub(super) struct Http2Response {
     inbox: Vec<u8>,
 }
 
-/// How far it has come.
+/// How far a stream's response has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum StreamProgress {
     More,

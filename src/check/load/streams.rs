@@ -19,7 +19,7 @@ use verdict::streams::StreamObservation;
 pub(crate) struct StreamTraffic {
     /// One for each request; the place is its sequence number less the first.
     pub(crate) observations: Vec<Observation>,
-    /// One for each of them.
+    /// What became of each stream.
     pub(crate) streams: Vec<StreamObservation>,
     pub(crate) samples: Samples,
     pub(crate) started: Moment,

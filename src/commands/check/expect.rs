@@ -44,7 +44,7 @@ pub(super) enum KnownFleet<'f> {
     Nothing,
     /// It was started by this command, and has these ports.
     Started(&'f [u16]),
-    /// It runs, on these hosts.
+    /// The fleet runs, on these hosts.
     Running(&'f Fleets),
 }
 

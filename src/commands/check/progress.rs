@@ -12,13 +12,13 @@ use crate::report::Detail;
 use crate::wrap::columns;
 use verdict::numbers::grouped;
 
-/// Shown until it is dropped.
+/// The line of progress, which is shown until this is dropped.
 pub(super) struct ProgressLine {
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// How it is shown.
+/// How progress is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Form {
     /// One line that is overwritten.
@@ -91,7 +91,7 @@ fn write(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// What a check does now.
+/// What progress shows at one moment.
 struct ProgressState {
     phase: &'static str,
     sent: u64,

@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_millis(250);
 /// The longest time that one attempt to connect may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What has to be there.
+/// What a check waits for before it begins.
 pub(super) struct Wait {
     /// The longest time that the check waits.
     pub(super) time: Duration,

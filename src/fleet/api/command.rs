@@ -38,7 +38,7 @@ pub(crate) struct InFlightCount {
 pub(crate) enum FaultChange {
     /// These are added, each instead of the one of its kind.
     Add(Vec<Fault>),
-    /// All are switched off.
+    /// All faults are switched off.
     Clear,
 }
 

@@ -16,7 +16,7 @@ const LAG: usize = 64;
 /// A server-sent event as it is written.
 pub(crate) type Message = Arc<str>;
 
-/// Somebody wants to see it.
+/// A reader of the live view asks for a snapshot.
 pub(crate) struct WatchRequest {
     /// Whether the reader gave the fleet's token.
     pub(crate) owner: bool,

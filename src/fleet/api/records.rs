@@ -87,7 +87,7 @@ struct Pages {
     part: RecordsPart,
 }
 
-/// What is written next.
+/// The part of a page of records that is written next.
 enum RecordsPart {
     Head,
     Records,

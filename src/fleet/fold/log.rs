@@ -17,7 +17,7 @@ use crate::wire::{
 };
 use verdict::numbers::grouped;
 
-/// How attempts are shown.
+/// How attempts are logged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogMode {

@@ -45,7 +45,7 @@ impl Filter {
     }
 }
 
-/// Records that follow each other.
+/// Consecutive records.
 pub(crate) struct RecordPage {
     /// The number of the first.
     pub(crate) start: u64,
@@ -82,7 +82,7 @@ impl RecordStore {
         self.lost
     }
 
-    /// More of them were.
+    /// Counts records that were lost.
     pub(crate) fn lose(&mut self, count: u64) {
         self.lost += count;
     }

@@ -30,7 +30,7 @@ pub(crate) enum Interest {
 }
 
 impl Interest {
-    /// As `poll(2)` takes it.
+    /// The events in the form that `poll(2)` takes.
     pub(crate) fn flags(self) -> PollFlags {
         let end = ENDS.difference(PollFlags::ERR);
         match self {

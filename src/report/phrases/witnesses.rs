@@ -91,7 +91,7 @@ fn came(client: &ClientWitness, are_named: bool) -> String {
     }
 }
 
-/// What a backend recorded.
+/// Describes an attempt as a backend recorded it.
 pub(crate) fn attempt(attempt: &AttemptWitness) -> String {
     let AttemptWitness { backend, .. } = attempt;
     let at = when(attempt.at);

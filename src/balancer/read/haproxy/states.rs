@@ -36,9 +36,9 @@ impl SavedState {
 
 /// The files of all sections.
 pub(super) struct StateFiles<'e> {
-    /// Relative names count from there.
+    /// The directory that relative file names start from.
     base: PathBuf,
-    /// The one that sections share.
+    /// The state file that all sections share.
     shared: Option<PathBuf>,
     exists: &'e dyn Fn(&Path) -> bool,
 }

@@ -37,7 +37,7 @@ pub(super) struct Slot {
     pub(super) returned: u32,
 }
 
-/// Targets that share connections.
+/// Groups of targets whose requests can share connections.
 pub(super) struct Groups {
     /// Of each target, the group that it belongs to.
     pub(super) of: Vec<usize>,
