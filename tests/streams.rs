@@ -135,6 +135,7 @@ fn what_is_said_of_requests_is_refused_for_streams_and_the_other_way_round() {
         (&["--expect", "uncut"][..], "it is for streams"),
         (&["--stream", "--expect", "round-robin"], "alive:even"),
         (&["--stream", "-n", "9"], "-n: streams are opened once and held"),
+        (&["--stream", "--streams", "9"], "each stream that is held has a connection of its own"),
         (&["--stream=event"], "did you mean events?"),
     ] {
         let error = error_of(&bench.run(&proxy, "http", "/", options));

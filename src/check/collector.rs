@@ -246,6 +246,12 @@ impl Collector {
         self.arrivals.is_empty() && self.unnumbered.is_empty() && self.not_counted.health_checks > 0
     }
 
+    /// Whether a backend has received a request of this check until now, whatever has become of it.
+    pub(crate) async fn has_attempts(&mut self) -> bool {
+        self.catch_up().await;
+        !self.arrivals.is_empty()
+    }
+
     /// Collects records until `end` resolves.
     pub(crate) async fn collect_until<T>(&mut self, end: impl Future<Output = T>) -> T {
         tokio::pin!(end);

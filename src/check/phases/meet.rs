@@ -41,8 +41,8 @@ const HANDSHAKE: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Met {
     Backend,
-    /// Nobody with a whole response: the balancer refuses their bodies as too large, or backends break off again and again. The
-    /// sample counts that, and nothing else can be found out.
+    /// Nobody with a whole response, though backends have the requests: they break off again and again, or reset each stream; or
+    /// the balancer refuses bodies as too large. The sample counts that, and nothing else can be found out.
     NothingWhole,
 }
 
@@ -92,9 +92,10 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
             ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => PATIENCE,
         };
         if begun.elapsed() >= patience {
-            let breaks_off =
-                seen.observation.outcome == ClientOutcome::Truncated && seen.observation.backend.is_known();
-            if breaks_off && session.collector.is_some() {
+            if breaks_off(&seen)
+                && let Some(collector) = &mut session.collector
+                && collector.has_attempts().await
+            {
                 return Ok(Met::NothingWhole);
             }
             return Err(unmet(session, &seen, speaks_tls).await.into());
@@ -160,6 +161,21 @@ fn is_whole(seen: &ProbeResult) -> bool {
 
 fn is_identified(seen: &ProbeResult) -> bool {
     is_whole(seen) && seen.observation.backend.is_known()
+}
+
+/// Whether it is what a client sees of a backend that breaks off. An error that the balancer has for others, such as 401, is none,
+/// though a backend may have decided it.
+fn breaks_off(seen: &ProbeResult) -> bool {
+    match seen.observation.outcome {
+        ClientOutcome::Truncated | ClientOutcome::Closed | ClientOutcome::Reset | ClientOutcome::StreamReset => true,
+        ClientOutcome::Response | ClientOutcome::Altered => seen.observation.status >= 500,
+        ClientOutcome::TimedOut
+        | ClientOutcome::TooLarge
+        | ClientOutcome::Malformed
+        | ClientOutcome::Refused
+        | ClientOutcome::Unreachable
+        | ClientOutcome::TlsFailed => false,
+    }
 }
 
 async fn one(session: &mut CheckSession<'_>) -> Result<ProbeResult> {

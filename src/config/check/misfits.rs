@@ -18,6 +18,12 @@ impl CheckConfig {
                 of_streams.map(|required| Problem::new("it is for streams").on(format!("--expect {required}")));
             return problem.map_or(Ok(()), |problem| Err(problem.hint("add --stream, or check a URL with ws://")));
         }
+        if self.streams.is_some() {
+            return Err(Problem::new(
+                "--streams: each stream that is held has a connection of its own, over HTTP/2 too",
+            )
+            .hint("leave it out; -c says how many are held"));
+        }
         let options = [
             ("-n", self.requests.is_some()),
             ("--rate", self.rate.is_some()),
@@ -26,7 +32,6 @@ impl CheckConfig {
             ("--body-bytes", self.body_bytes.is_some()),
             ("--method", self.method.is_some()),
             ("grpc://", self.is_call()),
-            ("--streams", self.streams.is_some()),
             ("--identity", self.identity.is_some()),
             ("--session", self.session.is_some()),
             ("several URLs", self.url.len() > 1),
