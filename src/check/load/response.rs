@@ -129,6 +129,10 @@ impl CallResponse {
     }
 
     fn see_data(&mut self, mut data: &[u8]) {
+        if !data.is_empty() {
+            // One in the head is the status of a call without messages ("Trailers-Only"): whoever reads some waits for trailers.
+            self.status = None;
+        }
         while !self.is_broken {
             match self.messages.next(&mut data) {
                 Ok(Some(_)) => {}

@@ -266,6 +266,11 @@ fn respond_to_call(peer: &mut TestServer, stream: StreamId) {
             server.respond(stream, 200, false, out, kind);
             server.trailers(stream, out, status(b"ok"));
         }
+        // A status in the head of a response with messages, where no client looks for it.
+        19 => {
+            server.respond(stream, 200, false, out, status(b"0"));
+            server.data(stream, &content, true, out);
+        }
         // Half a message that is said to be all.
         17 => {
             server.respond(stream, 200, false, out, kind);
@@ -299,7 +304,7 @@ fn a_call_ends_as_its_status_says_and_one_without_has_not_ended_well() {
     let fields = crate::check::grpc::with_fields(Some(Duration::from_secs(2)), Vec::new());
     let request = RequestSpec::new("POST", &fields, &crate::check::grpc::messages(&[]), BodyTransfer::default());
     assert!(request.is_call());
-    let traffic = run(&Load { request: Arc::new(request), ..load(address, 1, 1, 9) });
+    let traffic = run(&Load { request: Arc::new(request), ..load(address, 1, 1, 10) });
     let seen: Vec<_> = traffic.observations.iter().map(|it| (it.outcome, it.status, it.flaw)).collect();
     let (whole, altered) = (ClientOutcome::Response, ClientOutcome::Altered);
     assert_eq!(
@@ -314,6 +319,7 @@ fn a_call_ends_as_its_status_says_and_one_without_has_not_ended_well() {
             (altered, 200, Some(Flaw::Body)),
             (whole, 502, None),
             (ClientOutcome::Truncated, 200, Some(Flaw::CutMessage)),
+            (altered, 200, Some(Flaw::NoCallStatus)),
         ]
     );
 }

@@ -8,9 +8,10 @@ use crate::check::phases::sample::BODY_LIMIT;
 use crate::check::plan::CheckPlan;
 use crate::error::Problem;
 use crate::report::hints;
+use http::Malformed;
 use verdict::HandshakeFailure;
 use verdict::numbers::time;
-use verdict::observation::ClientOutcome;
+use verdict::observation::{ClientOutcome, Flaw};
 
 /// What is known where no backend was met.
 pub(crate) struct Unmet<'a> {
@@ -24,6 +25,20 @@ pub(crate) struct Unmet<'a> {
     /// Why most TLS handshakes with backends failed, as they say; none if none did.
     pub(crate) failed_handshake: Option<HandshakeFailure>,
 }
+
+/// Flaws of a first response that is none of HTTP in the version that was asked for, most likely.
+const OF_ANOTHER_PROTOCOL: [Malformed; 9] = [
+    Malformed::StatusLine,
+    Malformed::Version,
+    Malformed::FirstLineTooLong,
+    Malformed::BeforeStatusLine,
+    Malformed::TlsUnexpected,
+    Malformed::Http2Unexpected,
+    Malformed::Http2Preface,
+    Malformed::SettingsMissing,
+    // What is no frame is read as the head of a long one.
+    Malformed::FrameSize,
+];
 
 impl Unmet<'_> {
     pub(crate) fn problem(&self) -> Problem {
@@ -44,19 +59,7 @@ impl Unmet<'_> {
                 format!("its response is larger than {} MiB", BODY_LIMIT / 1024 / 1024),
                 "is it the right path? The check wants small responses".to_owned(),
             ),
-            ClientOutcome::Malformed if self.plan.target.is_over_http2() == Some(true) => (
-                "what it sends is not HTTP/2".to_owned(),
-                if self.plan.request.grpc {
-                    "gRPC needs HTTP/2 at that port too: NGINX http2 on, HAProxy alpn h2 (or proto h2) on the bind line"
-                } else {
-                    "does that port speak HTTP/1.1 only? Begin the URL with http:// or https://, without --http2"
-                }
-                .to_owned(),
-            ),
-            ClientOutcome::Malformed => (
-                "what it sends is not HTTP/1.1".to_owned(),
-                "does that port speak HTTP/2 only, or another protocol?".to_owned(),
-            ),
+            ClientOutcome::Malformed => self.malformed(),
             ClientOutcome::StreamReset => (
                 "it resets the stream without a response".to_owned(),
                 "its error log says why: do the backends run where it looks for them?".to_owned(),
@@ -78,6 +81,28 @@ impl Unmet<'_> {
             ClientOutcome::Response | ClientOutcome::Altered => self.by_status(),
         };
         Problem::new(what).on(url).hint(hint)
+    }
+
+    /// What came is no response: of another protocol, or one with a flaw.
+    fn malformed(&self) -> (String, String) {
+        if let Some(Flaw::Malformed(why)) = self.seen.observation.flaw
+            && !OF_ANOTHER_PROTOCOL.contains(&why)
+        {
+            let hint = "see the balancer's error log: do its backends speak the version of HTTP in which it asks them?";
+            return (format!("its response has {why}"), hint.to_owned());
+        }
+        let (what, hint) = match self.plan.target.is_over_http2() {
+            Some(true) if self.plan.request.grpc => (
+                "what it sends is not HTTP/2",
+                "gRPC needs HTTP/2 at that port too: NGINX http2 on, HAProxy alpn h2 (or proto h2) on the bind line",
+            ),
+            Some(true) => (
+                "what it sends is not HTTP/2",
+                "does that port speak HTTP/1.1 only? Begin the URL with http:// or https://, without --http2",
+            ),
+            _ => ("what it sends is not HTTP/1.1", "does that port speak HTTP/2 only, or another protocol?"),
+        };
+        (what.to_owned(), hint.to_owned())
     }
 
     fn broken_off(&self) -> (String, String) {

@@ -13,8 +13,8 @@ pub(super) fn altered(facts: &Altered, product: Option<Balancer>) -> Phrase {
     let flaws: Vec<String> = facts.flaws.iter().map(|(flaw, _)| flaw.clone()).collect();
     let how = if flaws.is_empty() { String::new() } else { format!(": {}", listed(&flaws)) };
     let hint = if facts.malformed {
-        "the balancer, or a module of it, ends responses in the wrong place: clients read what is left over as the next \
-         response; check its version and what rewrites responses"
+        "the balancer, or a module of it, writes what HTTP forbids; where a response ends in the wrong place, clients read what \
+         is left over as the next one: check its version and what rewrites responses"
             .to_owned()
     } else if facts.calls_over_http_1 {
         hints::of_calls_over_http_1(product)
