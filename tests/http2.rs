@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use ::http::h2::client::{Client, ClientEvent, FirstLine};
-use ::http::h2::{AnnouncedSettings, Block, ErrorCode};
+use ::http::h2::{AnnouncedSettings, Block, ErrorCode, Follows};
 use ::http::{Framing, RequestContext, StreamId};
 use serde_json::Value;
 use verdict::AttemptEnd;
@@ -71,14 +71,14 @@ impl Connection {
     fn ask(&mut self, method: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -> StreamId {
         let first = FirstLine { method, scheme: "http", authority: "h:1", path };
         let asked = if method == "HEAD" { RequestContext::Head } else { RequestContext::Other };
-        let stream = self.client.open(&first, asked, body.is_empty(), &mut self.out, |writer| {
+        let stream = self.client.open(&first, asked, Follows::after(body.is_empty()), &mut self.out, |writer| {
             fields.iter().for_each(|(name, value)| writer.fresh(name, value.as_bytes()));
         });
         self.answers.insert(stream.0, Answer::default());
         let mut rest = body;
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(self.client.capacity(stream).min(rest.len()));
-            self.client.data(stream, piece, after.is_empty(), &mut self.out);
+            self.client.data(stream, piece, Follows::after(after.is_empty()), &mut self.out);
             rest = after;
             if !rest.is_empty() {
                 self.turn();

@@ -9,7 +9,7 @@ mod turn;
 use std::collections::VecDeque;
 
 use http::h2::server::{Server, ServerEvent};
-use http::h2::{AnnouncedSettings, Block, ErrorCode};
+use http::h2::{AnnouncedSettings, Block, ErrorCode, Follows};
 use http::{Framing, Malformed, StreamId, Written};
 
 use crate::backend::connection::{Origin, Waiting};
@@ -410,11 +410,12 @@ impl StreamConnection {
         let is_cut = part == BodyPart::Half;
         let ends = length == 0 && !is_cut && !is_paced;
         let stamp = turn.state.stamp(turn.now);
-        self.http.respond(stream, response.status, ends, turn.out, |out| response.write_block(&stamp, out));
+        self.http
+            .respond(stream, response.status, Follows::after(ends), turn.out, |out| response.write_block(&stamp, out));
         let end = if is_cut { length / 2 } else { length };
         let phase = match response.body {
             ResponseBody::Bytes(bytes) if !is_cut && self.http.capacity(stream) >= bytes.len() && length > 0 => {
-                self.http.data(stream, &bytes, true, turn.out);
+                self.http.data(stream, &bytes, Follows::Nothing, turn.out);
                 turn.state.recycle(bytes);
                 return self.leaving.push_back(LeavingResponse::whole(stream, claim));
             }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use http::encode;
 use http::h2::server::{Server, ServerEvent};
-use http::h2::{AnnouncedSettings, Block, PREFACE, literal};
+use http::h2::{AnnouncedSettings, Block, Follows, PREFACE, literal};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
 
@@ -300,7 +300,7 @@ impl ResponderService {
                 if let ServerEvent::Head(request) = event {
                     let lines = request.lines();
                     let has_id = request.head(&lines).fields.all(REQUEST_ID).next().is_some();
-                    server.respond(id, self.take(Asker::of(has_id)), true, &mut out, |fields| {
+                    server.respond(id, self.take(Asker::of(has_id)), Follows::Nothing, &mut out, |fields| {
                         literal(fields, RESPONDER, self.name.as_bytes());
                         literal(fields, "cache-control", b"no-store");
                     });
@@ -473,7 +473,8 @@ mod tests {
         let mut out = Vec::new();
         let mut client = Client::new(AnnouncedSettings::CLIENT, &mut out);
         let line = FirstLine { method: "GET", scheme: "http", authority: "app.internal", path: "/" };
-        client.open(&line, RequestContext::Other, true, &mut out, |fields| fields.fresh(REQUEST_ID, b"1-2"));
+        client
+            .open(&line, RequestContext::Other, Follows::Nothing, &mut out, |fields| fields.fresh(REQUEST_ID, b"1-2"));
         stream.write_all(&out).unwrap();
         let (mut input, mut block, mut piece) = (Vec::new(), Block::default(), [0; 4096]);
         let name = loop {

@@ -350,7 +350,7 @@ fn tell(story: &mut Vec<String>, line: String) {
 }
 
 fn serve_h2<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<String>, Vec<u8>) {
-    use http::h2::{AnnouncedSettings, Block, server};
+    use http::h2::{AnnouncedSettings, Block, Follows, server};
     let (mut server, mut room) = (server::Server::new(AnnouncedSettings::SERVER), Block::new());
     let (mut story, mut out) = (Vec::new(), Vec::new());
     feed(pieces, |rest| {
@@ -372,9 +372,9 @@ fn serve_h2<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<String>, Vec
                 },
             );
             if is_whole {
-                server.respond(stream, 200, false, &mut out, |_| {});
+                server.respond(stream, 200, Follows::More, &mut out, |_| {});
                 let length = server.capacity(stream).min(2);
-                server.data(stream, &b"ok"[..length], length == 2, &mut out);
+                server.data(stream, &b"ok"[..length], Follows::after(length == 2), &mut out);
             }
         }
     });
@@ -394,12 +394,12 @@ pub fn h2_server(data: &[u8]) {
 
 fn receive_h2<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<String>, Vec<u8>) {
     use http::h2::client::{Client, ClientEvent, FirstLine};
-    use http::h2::{AnnouncedSettings, Block};
+    use http::h2::{AnnouncedSettings, Block, Follows};
     let (mut out, mut room, mut story) = (Vec::new(), Block::new(), Vec::new());
     let mut client = Client::new(AnnouncedSettings::CLIENT, &mut out);
     let first = FirstLine { method: "GET", scheme: "http", authority: "h", path: "/" };
     for asked in [RequestContext::Other, RequestContext::Head, RequestContext::Other] {
-        client.open(&first, asked, true, &mut out, |_| {});
+        client.open(&first, asked, Follows::Nothing, &mut out, |_| {});
     }
     feed(pieces, |rest| {
         while let Some((stream, event)) = client.receive(rest, &mut room, 0, &mut out) {

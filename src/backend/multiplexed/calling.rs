@@ -2,7 +2,7 @@
 
 use http::grpc::{self, GrpcStatus};
 use http::h2::server::Server;
-use http::h2::{self, EncodedName, ErrorCode};
+use http::h2::{self, EncodedName, ErrorCode, Follows};
 use http::{Digest, StreamId, encode};
 use verdict::Call;
 use verdict::response::of_body;
@@ -169,7 +169,7 @@ impl Calling {
         self.digest = digest.is_none().then(Digest::new);
         self.exchange.response.body = ResponseBody::Messages { digest };
         let stamp = turn.state.stamp(turn.now);
-        http.respond(stream, self.exchange.response.status, end.is_some(), turn.out, |out| {
+        http.respond(stream, self.exchange.response.status, Follows::after(end.is_some()), turn.out, |out| {
             self.exchange.response.write_block(&stamp, out);
             if let Some(end) = end {
                 write_end(end, out);
@@ -193,7 +193,7 @@ impl Calling {
         let unsent = self.call.unsent();
         let piece = unsent.len().min(PIECE).min(http.capacity(stream));
         if piece > 0 {
-            http.data(stream, &unsent[..piece], false, turn.out);
+            http.data(stream, &unsent[..piece], Follows::More, turn.out);
             if let Some(digest) = &mut self.digest {
                 digest.update(&unsent[..piece]);
             }

@@ -1,6 +1,7 @@
 //! A response on a stream of HTTP/2 that is written event by event.
 
 use http::StreamId;
+use http::h2::Follows;
 use http::h2::server::Server;
 use verdict::life::LifeEnd;
 
@@ -75,7 +76,7 @@ impl StreamPacing {
         let is_out = end == self.pending.len() && self.is_done();
         let ends = is_out && !self.is_cut();
         if end > self.sent || ends {
-            http.data(stream, &self.pending[self.sent..end], ends, turn.out);
+            http.data(stream, &self.pending[self.sent..end], Follows::after(ends), turn.out);
         }
         self.sent = end;
         match (is_out, ends) {

@@ -1,6 +1,7 @@
 //! The body of a response on its stream: it goes out as far as windows and the kernel take it.
 
 use http::StreamId;
+use http::h2::Follows;
 use http::h2::server::Server;
 
 use crate::backend::multiplexed::turn::{PIECE, StreamTurn};
@@ -51,11 +52,11 @@ impl Sending {
     pub(super) fn send(&mut self, stream: StreamId, http: &mut Server, turn: &mut StreamTurn) -> SendingProgress {
         let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
         let piece = left.min(PIECE).min(http.capacity(stream));
-        let ends = piece == left && self.part == BodyPart::Whole;
+        let follows = Follows::after(piece == left && self.part == BodyPart::Whole);
         match &self.body {
             ResponseBody::Bytes(bytes) => {
                 let start = self.position as usize;
-                http.data(stream, &bytes[start..start + piece], ends, turn.out);
+                http.data(stream, &bytes[start..start + piece], follows, turn.out);
             }
             // None of them is sent piece by piece.
             ResponseBody::Paced { .. } | ResponseBody::Socket { .. } | ResponseBody::Messages { .. } => {
@@ -64,7 +65,7 @@ impl Sending {
             ResponseBody::Pattern(_) => {
                 let mut buffer = turn.state.buffer();
                 pattern(&mut buffer, self.position, self.position + piece as u64);
-                http.data(stream, &buffer, ends, turn.out);
+                http.data(stream, &buffer, follows, turn.out);
                 turn.state.recycle(buffer);
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use api::generator::{GenerateResponse, GeneratorMethod, NumberedMessage};
 use http::grpc::{GrpcStatus, MessageReader, write_message};
 use http::h2::client::{Client, ClientEvent, FirstLine};
-use http::h2::{AnnouncedSettings, Block, ErrorCode};
+use http::h2::{AnnouncedSettings, Block, ErrorCode, Follows};
 use http::{Framing, RequestContext, StreamId};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -90,7 +90,7 @@ impl Http2Conversation {
         let asked = if method == "HEAD" { RequestContext::Head } else { RequestContext::Other };
         self.asked += 1;
         let id = RequestId { run: 9, sequence: self.asked };
-        let stream = self.client.open(&first, asked, body.is_empty(), &mut self.up, |fields| {
+        let stream = self.client.open(&first, asked, Follows::after(body.is_empty()), &mut self.up, |fields| {
             fields.fresh("Check-Request-Id", &id.to_bytes());
         });
         if !body.is_empty() {
@@ -104,7 +104,7 @@ impl Http2Conversation {
         let first = FirstLine { method: "POST", scheme: "http", authority: "h", path };
         self.asked += 1;
         let id = RequestId { run: 9, sequence: self.asked };
-        let stream = self.client.open(&first, RequestContext::Other, false, &mut self.up, |fields| {
+        let stream = self.client.open(&first, RequestContext::Other, Follows::More, &mut self.up, |fields| {
             fields.fresh("content-type", b"application/grpc");
             fields.fresh("te", b"trailers");
             fields.fresh("grpc-timeout", b"5S");
@@ -126,7 +126,7 @@ impl Http2Conversation {
             }
             self.move_bytes(usize::MAX);
         }
-        self.client.data(stream, content, ends, &mut self.up);
+        self.client.data(stream, content, Follows::after(ends), &mut self.up);
     }
 
     /// Moves up to that many bytes in each direction, and has the backend go on where it can.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use http::h2::client::{Client, ClientEvent, FirstLine};
-use http::h2::{AnnouncedSettings, Block, ErrorCode};
+use http::h2::{AnnouncedSettings, Block, ErrorCode, Follows};
 use http::{Malformed, RequestContext, StreamId};
 
 use crate::check::load::request::StreamHead;
@@ -82,7 +82,7 @@ impl Http2 {
         let asked = if question.head_only { RequestContext::Head } else { RequestContext::Other };
         let first =
             FirstLine { method: &head.method, scheme: head.scheme, authority: &head.authority, path: &head.path };
-        let stream = self.client.open(&first, asked, head.body.is_empty(), out, |fields| {
+        let stream = self.client.open(&first, asked, Follows::after(head.body.is_empty()), out, |fields| {
             fields.fresh(crate::wire::REQUEST_HEADER, &question.id);
             head.fields.iter().for_each(|(name, value)| fields.constant(name, value.as_bytes()));
         });
@@ -104,7 +104,7 @@ impl Http2 {
             let piece = self.client.capacity(stream).min(body.content.len() - body.sent).min(PIECE);
             if piece > 0 {
                 let end = body.sent + piece;
-                self.client.data(stream, &body.content[body.sent..end], end == body.content.len(), out);
+                self.client.data(stream, &body.content[body.sent..end], Follows::after(end == body.content.len()), out);
                 body.sent = end;
                 if end == body.content.len() {
                     self.bodies[place] = None;

@@ -2,7 +2,7 @@
 
 use http::h1::client::{Ended, Receiver, ResponseEvent, ResponseProgress};
 use http::h2::client::{Client, ClientEvent, FirstLine};
-use http::h2::{AnnouncedSettings, Block};
+use http::h2::{AnnouncedSettings, Block, Follows};
 use http::{Framing, Malformed, RequestContext, StreamId};
 
 use crate::check::load::request::{ID_BYTES, StreamHead};
@@ -48,7 +48,7 @@ impl StreamResponse {
         let mut client = Client::new(AnnouncedSettings::CLIENT, out);
         let first =
             FirstLine { method: &head.method, scheme: head.scheme, authority: &head.authority, path: &head.path };
-        let stream = client.open(&first, RequestContext::Other, true, out, |fields| {
+        let stream = client.open(&first, RequestContext::Other, Follows::Nothing, out, |fields| {
             fields.fresh(REQUEST_HEADER, id);
             head.fields.iter().for_each(|(name, value)| fields.constant(name, value.as_bytes()));
         });

@@ -12,7 +12,7 @@ use super::streams::{StreamTraffic, hold};
 use super::*;
 use http::StreamId;
 use http::h2::server::{Server, ServerEvent};
-use http::h2::{AnnouncedSettings, Block, ErrorCode, literal};
+use http::h2::{AnnouncedSettings, Block, ErrorCode, Follows, literal};
 use uuid::Uuid;
 use verdict::life::{StreamEvent, StreamKind};
 use verdict::observation::{ClientOutcome, Flaw};
@@ -63,8 +63,8 @@ impl TestServer {
     }
 
     fn respond(&mut self, stream: StreamId) {
-        self.server.respond(stream, 200, false, &mut self.out, |out| literal(out, "content-length", b"2"));
-        self.server.data(stream, b"ok", true, &mut self.out);
+        self.server.respond(stream, 200, Follows::More, &mut self.out, |out| literal(out, "content-length", b"2"));
+        self.server.data(stream, b"ok", Follows::Nothing, &mut self.out);
     }
 }
 
@@ -246,41 +246,41 @@ fn respond_to_call(peer: &mut TestServer, stream: StreamId) {
     match stream.0 {
         // All well.
         1 => {
-            server.respond(stream, 200, false, out, kind);
-            server.data(stream, &content, false, out);
+            server.respond(stream, 200, Follows::More, out, kind);
+            server.data(stream, &content, Follows::More, out);
             server.trailers(stream, out, status(b"0"));
         }
         // Trailers-Only.
-        3 => server.respond(stream, 200, true, out, status(b"14")),
+        3 => server.respond(stream, 200, Follows::Nothing, out, status(b"14")),
         // A status after the head, without a message.
         5 => {
-            server.respond(stream, 200, false, out, kind);
+            server.respond(stream, 200, Follows::More, out, kind);
             server.trailers(stream, out, status(b"5"));
         }
         // Trailers that are lost, and none that could be read.
         7 => {
-            server.respond(stream, 200, false, out, kind);
-            server.data(stream, &content, true, out);
+            server.respond(stream, 200, Follows::More, out, kind);
+            server.data(stream, &content, Follows::Nothing, out);
         }
         9 => {
-            server.respond(stream, 200, false, out, kind);
+            server.respond(stream, 200, Follows::More, out, kind);
             server.trailers(stream, out, status(b"ok"));
         }
         // A status in the head of a response with messages, where no client looks for it.
-        19 => {
-            server.respond(stream, 200, false, out, status(b"0"));
-            server.data(stream, &content, true, out);
+        17 => {
+            server.respond(stream, 200, Follows::More, out, status(b"0"));
+            server.data(stream, &content, Follows::Nothing, out);
         }
         // Half a message that is said to be all.
-        17 => {
-            server.respond(stream, 200, false, out, kind);
-            server.data(stream, &content[..8], false, out);
+        19 => {
+            server.respond(stream, 200, Follows::More, out, kind);
+            server.data(stream, &content[..8], Follows::More, out);
             server.trailers(stream, out, status(b"0"));
         }
         // What was written, as the trailers say, and something else.
         11 | 13 => {
-            server.respond(stream, 200, false, out, kind);
-            server.data(stream, &content, false, out);
+            server.respond(stream, 200, Follows::More, out, kind);
+            server.data(stream, &content, Follows::More, out);
             let digest = digest_value(0, of_body(&content[..content.len() - (stream.0 as usize - 11)]));
             server.trailers(stream, out, |out| {
                 status(b"0")(out);
@@ -288,7 +288,7 @@ fn respond_to_call(peer: &mut TestServer, stream: StreamId) {
             });
         }
         // What speaks no gRPC responds with a status of HTTP.
-        _ => server.respond(stream, 502, true, out, |_| {}),
+        _ => server.respond(stream, 502, Follows::Nothing, out, |_| {}),
     }
 }
 
@@ -318,8 +318,8 @@ fn a_call_ends_as_its_status_says_and_one_without_has_not_ended_well() {
             (whole, 200, None),
             (altered, 200, Some(Flaw::Body)),
             (whole, 502, None),
-            (ClientOutcome::Truncated, 200, Some(Flaw::CutMessage)),
             (altered, 200, Some(Flaw::NoCallStatus)),
+            (ClientOutcome::Truncated, 200, Some(Flaw::CutMessage)),
         ]
     );
 }
@@ -359,14 +359,14 @@ fn a_stream_of_events_ends_as_its_stream_of_http_2_does() {
         let (out, server) = (&mut peer.out, &mut peer.server);
         match number {
             5 => server.reset(stream, ErrorCode::REFUSED_STREAM, out),
-            6 => server.respond(stream, 404, true, out, |_| {}),
+            6 => server.respond(stream, 404, Follows::Nothing, out, |_| {}),
             _ => {
-                server.respond(stream, 200, false, out, |out| {
+                server.respond(stream, 200, Follows::More, out, |out| {
                     if number == 4 {
                         literal(out, "content-length", b"10000");
                     }
                 });
-                server.data(stream, &event(1), false, out);
+                server.data(stream, &event(1), Follows::More, out);
                 match number {
                     1 => server.reset(stream, ErrorCode::INTERNAL_ERROR, out),
                     2 => {}
@@ -374,7 +374,7 @@ fn a_stream_of_events_ends_as_its_stream_of_http_2_does() {
                         if number == 3 {
                             server.go_away(stream, ErrorCode::NO_ERROR, out);
                         }
-                        server.data(stream, &event(2), true, out);
+                        server.data(stream, &event(2), Follows::Nothing, out);
                     }
                 }
             }

@@ -4,6 +4,7 @@
 use crate::Malformed;
 use crate::h2::code::ErrorCode;
 use crate::h2::core::{Core, Happened};
+use crate::h2::follows::Follows;
 use crate::h2::frame::{self, PREFACE};
 use crate::h2::heads::{self, KnownResponse, Trailers};
 use crate::h2::hpack::{Block, Encoder};
@@ -110,12 +111,12 @@ impl Client {
         self.core.peer
     }
 
-    /// Opens a stream with the head of a request, if [`Client::can_open`]. `ends`: it has no body.
+    /// Opens a stream with the head of a request, if [`Client::can_open`].
     pub fn open(
         &mut self,
         first: &FirstLine,
         asked: RequestContext,
-        ends: bool,
+        follows: Follows,
         out: &mut Vec<u8>,
         fields: impl FnOnce(&mut FieldWriter),
     ) -> StreamId {
@@ -132,7 +133,7 @@ impl Client {
             receive_window: i64::from(self.core.stream_window()),
             head_only: asked == RequestContext::Head,
         });
-        self.core.send_block(id, ends, out, |encoder, out| {
+        self.core.send_block(id, follows, out, |encoder, out| {
             encoder.field(":method", first.method.as_bytes(), out);
             encoder.field(":scheme", first.scheme.as_bytes(), out);
             encoder.field(":path", first.path.as_bytes(), out);
@@ -147,10 +148,10 @@ impl Client {
         self.core.capacity(stream.0)
     }
 
-    /// Appends content of at most [`Client::capacity`] bytes. `ends`: nothing follows.
-    pub fn data(&mut self, stream: StreamId, data: &[u8], ends: bool, out: &mut Vec<u8>) {
+    /// Appends content of at most [`Client::capacity`] bytes.
+    pub fn data(&mut self, stream: StreamId, data: &[u8], follows: Follows, out: &mut Vec<u8>) {
         if self.core.streams.get(stream.0).is_some_and(|it| it.sending) {
-            self.core.send_data(stream.0, data, ends, out);
+            self.core.send_data(stream.0, data, follows, out);
         }
     }
 
@@ -176,7 +177,7 @@ impl Client {
     ) -> Option<(StreamId, ClientEvent<'s, 'b>)> {
         let (stream, happened) = self.core.next(input, block, now, out)?;
         let event = match happened {
-            Happened::Head(ends) => match self.head(stream, ends, block, out) {
+            Happened::Head(follows) => match self.head(stream, follows, block, out) {
                 Ok(response) if response.status < 200 => ClientEvent::Interim(response.status),
                 Ok(response) => ClientEvent::Head(response),
                 Err(why) => ClientEvent::Malformed(why),
@@ -201,12 +202,13 @@ impl Client {
     fn head<'s>(
         &mut self,
         id: u32,
-        ends: bool,
+        follows: Follows,
         block: &'s Block,
         out: &mut Vec<u8>,
     ) -> Result<KnownResponse<'s>, Malformed> {
         let Some(stream) = self.core.streams.get_mut(id) else { return Err(Malformed::StreamClosed) };
-        let response = heads::response(block, ends, stream.head_only);
+        let ends = follows == Follows::Nothing;
+        let response = heads::response(block, follows, stream.head_only);
         // RFC 9113 §8.1: an interim response ends nothing, and §8.6: 101 is of HTTP/1 alone.
         let response = match response {
             Ok(response) if response.status < 200 && (ends || response.status == 101) => {

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use crate::Malformed;
 use crate::h2::code::ErrorCode;
+use crate::h2::follows::Follows;
 use crate::h2::frame::{self, ACK, END_HEADERS, END_STREAM, HEAD, LARGEST, LARGEST_WINDOW, PADDED, PREFACE, kind};
 use crate::h2::hpack::{Block, Decoder, Encoder, TABLE_SIZE};
 use crate::h2::settings::{AnnouncedSettings, ConnectionSide, PeerSettings};
@@ -15,8 +16,8 @@ use crate::h2::streams::{OpenStream, Past, StreamTable};
 /// What has come. Stream 0 is the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Happened<'b> {
-    /// A head: it is in the block. Whether the message ends with it.
-    Head(bool),
+    /// A head: it is in the block.
+    Head(Follows),
     /// Trailers: they are in the block. The end follows.
     Trailers,
     Data(&'b [u8]),
@@ -490,7 +491,7 @@ impl Core {
                 return Ok(Some((id, Happened::Malformed(Malformed::StreamClosed))));
             }
             if !stream.has_head {
-                return Ok(Some((id, Happened::Head(ends))));
+                return Ok(Some((id, Happened::Head(Follows::after(ends)))));
             }
             let is_pseudo = block.iter().any(|(name, _)| name.starts_with(b":"));
             if !ends || is_pseudo {
@@ -538,7 +539,7 @@ impl Core {
             receive_window: i64::from(self.own.stream_window),
             head_only: false,
         });
-        Ok(Some((id, Happened::Head(ends))))
+        Ok(Some((id, Happened::Head(Follows::after(ends)))))
     }
 
     fn take_priority<'b>(
@@ -684,37 +685,37 @@ impl Core {
     pub(super) fn send_block(
         &mut self,
         id: u32,
-        ends: bool,
+        follows: Follows,
         out: &mut Vec<u8>,
         write: impl FnOnce(&mut Encoder, &mut Vec<u8>),
     ) {
         let encoder = &mut self.encoder;
-        frame::write_block(out, id, ends, self.peer.max_frame_size as usize, |out| {
+        frame::write_block(out, id, follows, self.peer.max_frame_size as usize, |out| {
             encoder.begin(out);
             write(encoder, out);
         });
-        if ends {
+        if follows == Follows::Nothing {
             self.sent_all(id);
         }
     }
 
     /// Appends content of at most [`Core::capacity`] bytes, in frames as large as the other end takes.
-    pub(super) fn send_data(&mut self, id: u32, data: &[u8], ends: bool, out: &mut Vec<u8>) {
+    pub(super) fn send_data(&mut self, id: u32, data: &[u8], follows: Follows, out: &mut Vec<u8>) {
         debug_assert!(data.len() <= self.capacity(id));
         // Larger frames would hold up other streams.
         let mut pieces = data.chunks(LARGEST as usize).peekable();
-        if pieces.peek().is_none() && ends {
+        if pieces.peek().is_none() && follows == Follows::Nothing {
             frame::write_with(out, kind::DATA, END_STREAM, id, |_| {});
         }
         while let Some(piece) = pieces.next() {
-            let flags = if ends && pieces.peek().is_none() { END_STREAM } else { 0 };
+            let flags = if pieces.peek().is_none() { frame::end_stream(follows) } else { 0 };
             frame::write_with(out, kind::DATA, flags, id, |out| out.extend_from_slice(piece));
         }
         self.send_window -= data.len() as i64;
         if let Some(stream) = self.streams.get_mut(id) {
             stream.send_window -= data.len() as i64;
         }
-        if ends {
+        if follows == Follows::Nothing {
             self.sent_all(id);
         }
     }

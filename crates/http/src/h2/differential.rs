@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::client::{self, Client, FirstLine};
 use super::server::{self, Server};
-use super::{AnnouncedSettings, Block, ErrorCode, literal};
+use super::{AnnouncedSettings, Block, ErrorCode, Follows, literal};
 use crate::{Framing, RequestContext, StreamId};
 
 /// One end of a pipe in memory. Reads give no more than `step` bytes at once.
@@ -210,7 +210,7 @@ impl Service<'_> {
                 let (request, response) = &self.exchanges[number];
                 assert!(content == request.body(), "the content of a request");
                 assert_eq!(of_message(&trailers), of_message(&request.trailers));
-                self.server.respond(stream, 200, false, &mut self.out, |out| {
+                self.server.respond(stream, 200, Follows::More, &mut self.out, |out| {
                     response.fields.iter().for_each(|(name, value)| literal(out, name, value));
                 });
                 self.going_out.insert(stream.0, Outgoing { message: response, body: response.body(), sent: 0 });
@@ -222,7 +222,8 @@ impl Service<'_> {
         let (server, out) = (&mut self.server, &mut self.out);
         self.going_out.retain(|id, going| {
             let stream = StreamId(*id);
-            let is_out = going.go_on(server.capacity(stream), |data, ends| server.data(stream, data, ends, out));
+            let is_out =
+                going.go_on(server.capacity(stream), |data, ends| server.data(stream, data, Follows::after(ends), out));
             if is_out && !going.message.trailers.is_empty() {
                 server.trailers(stream, out, |out| {
                     going.message.trailers.iter().for_each(|(name, value)| literal(out, name, value));
@@ -322,7 +323,7 @@ fn our_client_and_their_server(exchanges: &[(Message, Message)], step: usize) {
             let path = format!("/{next}");
             let first = FirstLine { method: "POST", scheme: "http", authority: "h", path: &path };
             let ends = request.body().is_empty();
-            let stream = client.open(&first, RequestContext::Other, ends, &mut out, |fields| {
+            let stream = client.open(&first, RequestContext::Other, Follows::after(ends), &mut out, |fields| {
                 for (place, (name, value)) in request.fields.iter().enumerate() {
                     match place % 2 {
                         0 => fields.constant(name, value),
@@ -371,7 +372,7 @@ fn our_client_and_their_server(exchanges: &[(Message, Message)], step: usize) {
                 let (body, capacity) = (&outgoing.body, client.capacity(stream));
                 let end = body.len().min(outgoing.sent + capacity);
                 if end > outgoing.sent {
-                    client.data(stream, &body[outgoing.sent..end], end == body.len(), &mut out);
+                    client.data(stream, &body[outgoing.sent..end], Follows::after(end == body.len()), &mut out);
                     outgoing.sent = end;
                 }
             }

@@ -1,6 +1,7 @@
 //! Frames of RFC 9113 §4 and §6, as far as they are alike for everyone: their heads, and those that are written.
 
 use crate::h2::code::ErrorCode;
+use crate::h2::follows::Follows;
 
 /// What a client sends first.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -131,15 +132,23 @@ fn set_length(frame: &mut [u8], length: usize) {
     frame[..3].copy_from_slice(&(length as u32).to_be_bytes()[1..]);
 }
 
+/// The flag that says it.
+pub(super) fn end_stream(follows: Follows) -> u8 {
+    match follows {
+        Follows::Nothing => END_STREAM,
+        Follows::More => 0,
+    }
+}
+
 /// Appends HEADERS, and CONTINUATION where the other end takes no frame as long as the block.
 pub(super) fn write_block(
     out: &mut Vec<u8>,
     stream: u32,
-    ends: bool,
+    follows: Follows,
     largest: usize,
     write: impl FnOnce(&mut Vec<u8>),
 ) {
-    let flags = if ends { END_STREAM } else { 0 };
+    let flags = end_stream(follows);
     let start = out.len();
     let length = write_with(out, kind::HEADERS, flags | END_HEADERS, stream, write);
     if length <= largest {

@@ -3,6 +3,7 @@
 use httparse::Header;
 
 use crate::framing::FramingFields;
+use crate::h2::follows::Follows;
 use crate::h2::hpack::Block;
 use crate::message::{Field, Fields, RequestHead, ResponseHead};
 use crate::{Framing, HttpVersion, Malformed, RequestTarget, is_host, is_token};
@@ -161,7 +162,7 @@ impl<'s> PseudoFields<'s> {
 }
 
 /// Reads a request's head.
-pub(super) fn request(block: &Block, ends: bool) -> Result<Request<'_>, Malformed> {
+pub(super) fn request(block: &Block, follows: Follows) -> Result<Request<'_>, Malformed> {
     if block.is_too_large() {
         return Err(Malformed::HeadTooLarge);
     }
@@ -183,7 +184,7 @@ pub(super) fn request(block: &Block, ends: bool) -> Result<Request<'_>, Malforme
                 }
             }
             b"content-length" => fields.content_length(value)?,
-            b"expect" => expects_continue = !ends && value.eq_ignore_ascii_case(b"100-continue"),
+            b"expect" => expects_continue = follows == Follows::More && value.eq_ignore_ascii_case(b"100-continue"),
             b"te" if !value.eq_ignore_ascii_case(b"trailers") => return Err(Malformed::ConnectionField),
             _ => {}
         }
@@ -197,12 +198,12 @@ pub(super) fn request(block: &Block, ends: bool) -> Result<Request<'_>, Malforme
     if host.is_none() {
         return Err(Malformed::HostMissing);
     }
-    let framing = framing(fields, ends)?;
+    let framing = framing(fields, follows)?;
     Ok(Request { block, pseudo: pseudo.count, method, target, form, host, framing, expects_continue })
 }
 
 /// Reads a response's head.
-pub(super) fn response(block: &Block, ends: bool, to_head: bool) -> Result<KnownResponse<'_>, Malformed> {
+pub(super) fn response(block: &Block, follows: Follows, to_head: bool) -> Result<KnownResponse<'_>, Malformed> {
     if block.is_too_large() {
         return Err(Malformed::HeadTooLarge);
     }
@@ -222,19 +223,19 @@ pub(super) fn response(block: &Block, ends: bool, to_head: bool) -> Result<Known
     }
     // RFC 9110 §8.6: their Content-Length is that of a response that has content.
     let framing = if to_head || status == 304 {
-        if ends { Framing::None } else { Framing::Length(0) }
+        if follows == Follows::Nothing { Framing::None } else { Framing::Length(0) }
     } else {
-        framing(fields, ends)?
+        framing(fields, follows)?
     };
     Ok(KnownResponse { block, pseudo: 1, status, framing })
 }
 
-fn framing(fields: FramingFields, ends: bool) -> Result<Framing, Malformed> {
-    match (fields.stated_length(), ends) {
-        (None | Some(0), true) => Ok(Framing::None),
-        (Some(_), true) => Err(Malformed::LengthMismatch),
-        (Some(length), false) => Ok(Framing::Length(length)),
-        (None, false) => Ok(Framing::Stream),
+fn framing(fields: FramingFields, follows: Follows) -> Result<Framing, Malformed> {
+    match (fields.stated_length(), follows) {
+        (None | Some(0), Follows::Nothing) => Ok(Framing::None),
+        (Some(_), Follows::Nothing) => Err(Malformed::LengthMismatch),
+        (Some(length), Follows::More) => Ok(Framing::Length(length)),
+        (None, Follows::More) => Ok(Framing::Stream),
     }
 }
 

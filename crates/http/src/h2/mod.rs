@@ -5,6 +5,7 @@ mod code;
 mod core;
 #[cfg(test)]
 mod differential;
+mod follows;
 mod frame;
 mod heads;
 mod hpack;
@@ -16,6 +17,7 @@ mod spec;
 mod streams;
 
 pub use code::{ErrorCode, UnknownCode};
+pub use follows::Follows;
 pub use frame::PREFACE;
 pub use heads::{FieldLines, KnownResponse, Request, Trailers};
 pub use hpack::{Block, EncodedName, literal};

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::h2::follows::Follows;
 use crate::stream::{StreamId, Written};
 
 /// What one connection has to write.
@@ -20,8 +21,7 @@ struct BodySegment {
     stream: u32,
     start: u64,
     end: u64,
-    /// The response ends with them.
-    last: bool,
+    follows: Follows,
 }
 
 impl ConnectionOutput {
@@ -31,12 +31,16 @@ impl ConnectionOutput {
     }
 
     /// Bytes of a response.
-    pub(super) fn add_of(&mut self, stream: u32, bytes: usize, last: bool) {
+    pub(super) fn add_of(&mut self, stream: u32, bytes: usize, follows: Follows) {
         let start = self.queued;
         self.queued += bytes as u64;
-        match self.segments.back_mut().filter(|it| it.stream == stream && it.end == start && !it.last) {
-            Some(segment) => (segment.end, segment.last) = (self.queued, last),
-            None => self.segments.push_back(BodySegment { stream, start, end: self.queued, last }),
+        match self
+            .segments
+            .back_mut()
+            .filter(|it| it.stream == stream && it.end == start && it.follows == Follows::More)
+        {
+            Some(segment) => (segment.end, segment.follows) = (self.queued, follows),
+            None => self.segments.push_back(BodySegment { stream, start, end: self.queued, follows }),
         }
     }
 
@@ -47,14 +51,14 @@ impl ConnectionOutput {
             loop {
                 let segment = self.segments.front_mut()?;
                 let left = segment.end.min(self.written).saturating_sub(segment.start);
-                let BodySegment { stream, end, last, .. } = *segment;
+                let BodySegment { stream, end, follows, .. } = *segment;
                 segment.start += left;
                 if end > self.written {
                     self.see(stream, left);
                     return None;
                 }
                 self.segments.pop_front();
-                if last {
+                if follows == Follows::Nothing {
                     return Some(Written { stream: StreamId(stream), bytes: left + self.take(stream) });
                 }
                 self.see(stream, left);
@@ -89,11 +93,11 @@ mod tests {
     fn responses_leave_when_their_last_byte_does_however_they_are_mixed() {
         let mut output = ConnectionOutput::default();
         output.add(10);
-        output.add_of(1, 5, false);
-        output.add_of(1, 5, false);
-        output.add_of(3, 4, true);
+        output.add_of(1, 5, Follows::More);
+        output.add_of(1, 5, Follows::More);
+        output.add_of(3, 4, Follows::Nothing);
         output.add(1);
-        output.add_of(1, 2, true);
+        output.add_of(1, 2, Follows::Nothing);
         let wrote = |output: &mut ConnectionOutput, bytes| -> Vec<(u32, u64)> {
             output.wrote(bytes).map(|it| (it.stream.0, it.bytes)).collect()
         };
@@ -107,9 +111,9 @@ mod tests {
     #[test]
     fn a_response_that_is_cut_off_has_the_bytes_that_left() {
         let mut output = ConnectionOutput::default();
-        output.add_of(1, 5, false);
-        output.add_of(3, 5, true);
-        output.add_of(1, 5, false);
+        output.add_of(1, 5, Follows::More);
+        output.add_of(3, 5, Follows::Nothing);
+        output.add_of(1, 5, Follows::More);
         assert_eq!(output.wrote(12).map(|it| it.stream.0).collect::<Vec<_>>(), [3]);
         assert_eq!((output.cut_off(1), output.cut_off(5)), (7, 0));
         assert_eq!(output.wrote(3).count(), 0);

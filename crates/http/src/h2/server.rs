@@ -3,6 +3,7 @@
 
 use crate::h2::code::ErrorCode;
 use crate::h2::core::{Core, Happened};
+use crate::h2::follows::Follows;
 use crate::h2::frame;
 use crate::h2::heads::{self, Request, Trailers};
 use crate::h2::hpack::{self, Block};
@@ -66,9 +67,9 @@ impl Server {
         self.output.add(out.len() - before);
         let (stream, happened) = happened?;
         let event = match happened {
-            Happened::Head(ends) => {
+            Happened::Head(follows) => {
                 self.requests = self.requests.saturating_add(1);
-                match heads::request(block, ends) {
+                match heads::request(block, follows) {
                     Ok(request) => {
                         if let Some(it) = self.core.streams.get_mut(stream) {
                             it.head_only = request.is_head();
@@ -154,17 +155,18 @@ impl Server {
     /// Appends an interim response that lets the client send its body.
     pub fn write_continue(&mut self, stream: StreamId, out: &mut Vec<u8>) {
         if self.is_sending(stream) {
-            self.control(out, |core, out| core.send_block(stream.0, false, out, |_, out| hpack::status(out, 100)));
+            self.control(out, |core, out| {
+                core.send_block(stream.0, Follows::More, out, |_, out| hpack::status(out, 100))
+            });
         }
     }
 
     /// Appends the head of a response: its status, and the fields that `fields` appends, encoded by [`literal`](crate::h2::literal).
-    /// `ends`: nothing follows.
     pub fn respond(
         &mut self,
         stream: StreamId,
         status: u16,
-        ends: bool,
+        follows: Follows,
         out: &mut Vec<u8>,
         fields: impl FnOnce(&mut Vec<u8>),
     ) {
@@ -174,8 +176,8 @@ impl Server {
         if let Some(it) = self.core.streams.get_mut(stream.0) {
             it.has_begun = true;
         }
-        self.content(stream, ends, out, |core, out| {
-            core.send_block(stream.0, ends, out, |_, out| {
+        self.content(stream, follows, out, |core, out| {
+            core.send_block(stream.0, follows, out, |_, out| {
                 hpack::status(out, status);
                 fields(out);
             });
@@ -187,17 +189,18 @@ impl Server {
         self.core.capacity(stream.0)
     }
 
-    /// Appends content of at most [`Server::capacity`] bytes. `ends`: nothing follows.
-    pub fn data(&mut self, stream: StreamId, data: &[u8], ends: bool, out: &mut Vec<u8>) {
+    /// Appends content of at most [`Server::capacity`] bytes.
+    pub fn data(&mut self, stream: StreamId, data: &[u8], follows: Follows, out: &mut Vec<u8>) {
         if self.is_sending(stream) {
-            self.content(stream, ends, out, |core, out| core.send_data(stream.0, data, ends, out));
+            self.content(stream, follows, out, |core, out| core.send_data(stream.0, data, follows, out));
         }
     }
 
     /// Appends trailers, and ends the response.
     pub fn trailers(&mut self, stream: StreamId, out: &mut Vec<u8>, fields: impl FnOnce(&mut Vec<u8>)) {
         if self.is_sending(stream) {
-            self.content(stream, true, out, |core, out| core.send_block(stream.0, true, out, |_, out| fields(out)));
+            let end = Follows::Nothing;
+            self.content(stream, end, out, |core, out| core.send_block(stream.0, end, out, |_, out| fields(out)));
         }
     }
 
@@ -246,12 +249,12 @@ impl Server {
     fn content(
         &mut self,
         stream: StreamId,
-        ends: bool,
+        follows: Follows,
         out: &mut Vec<u8>,
         write: impl FnOnce(&mut Core, &mut Vec<u8>),
     ) {
         let before = out.len();
         write(&mut self.core, out);
-        self.output.add_of(stream.0, out.len() - before, ends);
+        self.output.add_of(stream.0, out.len() - before, follows);
     }
 }

@@ -104,7 +104,7 @@ fn story(input: &[u8], respond: bool) -> (Vec<String>, Vec<u8>) {
             server::ServerEvent::Broken(why) => format!("broken {why:?}"),
         });
         if whole && respond {
-            server.respond(StreamId(id), 200, true, &mut out, |_| {});
+            server.respond(StreamId(id), 200, Follows::Nothing, &mut out, |_| {});
         }
     }
     (story, out)
@@ -599,10 +599,10 @@ fn windows_hold_in_both_directions() {
     };
     take(&mut server, begun().get(1).get(3), &mut out);
     let (one, three) = (StreamId(1), StreamId(3));
-    server.respond(one, 200, false, &mut out, |_| {});
-    server.respond(three, 200, false, &mut out, |_| {});
+    server.respond(one, 200, Follows::More, &mut out, |_| {});
+    server.respond(three, 200, Follows::More, &mut out, |_| {});
     assert_eq!((server.capacity(one), server.capacity(StreamId(9))), (65_535, 0));
-    server.data(one, &[0; 60_000], false, &mut out);
+    server.data(one, &[0; 60_000], Follows::More, &mut out);
     assert_eq!((server.capacity(one), server.capacity(three)), (5_535, 5_535), "the connection's window is shared");
     take(&mut server, Bytes::default().window(0, 100_000), &mut out);
     assert_eq!((server.capacity(one), server.capacity(three)), (5_535, 65_535));
@@ -610,7 +610,7 @@ fn windows_hold_in_both_directions() {
     assert_eq!((server.capacity(one), server.capacity(three)), (0, 10));
     take(&mut server, Bytes::default().window(1, 60_000), &mut out);
     assert_eq!(server.capacity(one), 10, "what was sent before counts");
-    server.data(one, &[0; 10], true, &mut out);
+    server.data(one, &[0; 10], Follows::Nothing, &mut out);
     assert_eq!((server.capacity(one), server.is_sending(one)), (0, false));
 }
 
@@ -621,10 +621,10 @@ fn a_response_has_left_when_its_last_frame_has() {
     let mut rest = &input.0[..];
     while server.receive(&mut rest, &mut room, 0, &mut out).is_some() {}
     let before = out.len();
-    server.respond(StreamId(1), 200, false, &mut out, |out| literal(out, "a", b"b"));
-    server.respond(StreamId(3), 204, true, &mut out, |_| {});
+    server.respond(StreamId(1), 200, Follows::More, &mut out, |out| literal(out, "a", b"b"));
+    server.respond(StreamId(3), 204, Follows::Nothing, &mut out, |_| {});
     let second = out.len();
-    server.data(StreamId(1), b"abc", true, &mut out);
+    server.data(StreamId(1), b"abc", Follows::Nothing, &mut out);
     let wrote = |server: &mut Server, bytes| server.wrote(bytes).map(|it| (it.stream.0, it.bytes)).collect::<Vec<_>>();
     assert_eq!(wrote(&mut server, before), []);
     assert_eq!(wrote(&mut server, second - before), [(3, 10)]);
@@ -638,7 +638,7 @@ fn a_block_longer_than_a_frame_goes_on_in_continuation() {
     let mut client = Client::new(AnnouncedSettings::CLIENT, &mut client_out);
     let long = vec![b'\xff'; 40_000];
     let first = FirstLine { method: "GET", scheme: "http", authority: "h", path: "/" };
-    client.open(&first, RequestContext::Other, true, &mut client_out, |fields| fields.fresh("x", &long));
+    client.open(&first, RequestContext::Other, Follows::Nothing, &mut client_out, |fields| fields.fresh("x", &long));
     assert_eq!(frames(&client_out[PREFACE.len()..])[2..], ["HEADERS 1", "CONTINUATION 1", "CONTINUATION 1"]);
     let settings = AnnouncedSettings { max_head: 50_000, ..AnnouncedSettings::SERVER };
     let (mut server, mut out, mut room) = (Server::new(settings), Vec::new(), Block::new());
@@ -655,7 +655,7 @@ fn answered(input: &Bytes, asked: RequestContext) -> (Vec<String>, Vec<String>) 
     let mut client = Client::new(AnnouncedSettings::CLIENT, &mut out);
     let method = if asked == RequestContext::Head { "HEAD" } else { "GET" };
     let first = FirstLine { method, scheme: "http", authority: "h", path: "/" };
-    client.open(&first, asked, true, &mut out, |_| {});
+    client.open(&first, asked, Follows::Nothing, &mut out, |_| {});
     out.clear();
     let mut rest = &input.0[..];
     while let Some((StreamId(id), event)) = client.receive(&mut rest, &mut room, 0, &mut out) {
@@ -829,8 +829,8 @@ fn a_client_opens_no_more_streams_than_it_may() {
     let input = Bytes::default().settings(&[(setting::MAX_CONCURRENT_STREAMS, 2)]);
     assert!(client.receive(&mut &input.0[..], &mut room, 0, &mut out).is_none());
     let (one, three) = (
-        client.open(&first, RequestContext::Other, true, &mut out, |_| {}),
-        client.open(&first, RequestContext::Other, false, &mut out, |_| {}),
+        client.open(&first, RequestContext::Other, Follows::Nothing, &mut out, |_| {}),
+        client.open(&first, RequestContext::Other, Follows::More, &mut out, |_| {}),
     );
     assert_eq!((one, three, client.can_open(), client.streams()), (StreamId(1), StreamId(3), false, 2));
     client.cancel(three, ErrorCode::CANCEL, &mut out);
