@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::evidence::{Flight, Full, Hold, Missing, Pick, SkipReason, backends};
 use super::experiments::CURSOR_CONNECTIONS;
 use super::lab::{Lab, variation};
-use super::order::counts;
+use super::order::{OrderPattern, counts};
 use super::subject::{Pace, ProbeReply, ProbeRequest, Released};
 use crate::observation::Backend;
 
@@ -15,7 +15,11 @@ const MIXED_ROUNDS: usize = 10;
 /// How often it is tried whether a slow response is remembered, while it seems so.
 const MEMORIES: usize = 3;
 /// Of slower services one after the other would take too long.
-const SLOWEST_TO_REMEMBER: Duration = Duration::from_millis(250);
+const SLOWEST_TO_REMEMBER: Duration = Duration::from_millis(100);
+/// Requests side by side where some take much longer: at once, a round at the least, and a round at most.
+const AT_ONCE: u32 = 128;
+const FEWEST_MIXED: usize = 240;
+const MOST_MIXED: usize = 600;
 /// A request is held that long where the balancer waits longer for a response.
 pub(super) const HOLD: Duration = Duration::from_millis(400);
 /// Where requests are slow, it is held up to that long.
@@ -116,18 +120,20 @@ impl Lab<'_> {
             let each = self.usual + delay / 3;
             // A slow service that varies by its own is no reason to wait.
             let apart = if self.varies * 3 > self.usual { (self.varies / 2).min(each / 8) } else { Duration::ZERO };
-            let gap = self.gap().max(LEAST_GAP).max(each / 48).max(apart);
-            // Where requests in sequence rotate, only load and keys of requests that have them are left to try: less time does for those.
-            let rotates = self.evidence.order_so_far().is_of_one_rotation();
+            let gap = self.gap().max(LEAST_GAP).max(each / AT_ONCE).max(apart);
+            // Where requests are spread, only load and keys of requests that have them are left to try: less time does for those.
+            let is_one = matches!(self.evidence.order_so_far(), OrderPattern::One(_));
             let share = match round {
                 0 => 1.0,
-                _ if rotates => 0.75,
-                _ => 0.6,
+                _ if is_one => 0.6,
+                _ => 0.75,
             };
             let left = self.setting.budget.mul_f64(share).saturating_sub(self.subject.elapsed());
             let time = left.saturating_sub(self.usual + delay).as_secs_f64();
-            let count =
-                ((time / gap.as_secs_f64()) as usize).min((24 * size).clamp(240, 600)).min(self.requests_left());
+            // As long again as the last of them take.
+            let filling = ((self.usual + delay).as_secs_f64() * 2.0 / gap.as_secs_f64()) as usize;
+            let wanted = filling.max(24 * size).clamp(FEWEST_MIXED, MOST_MIXED);
+            let count = wanted.min((time / gap.as_secs_f64()) as usize).min(self.requests_left());
             if count < 120 {
                 if round == 0 {
                     self.evidence.missing.push(Missing::Load(self.why_not()));
@@ -143,7 +149,7 @@ impl Lab<'_> {
             let sent = replies.len();
             self.sent += sent as u64;
             let at_once = replies.iter().zip(&delays).filter(|(_, delay)| delay.is_zero());
-            self.varies = variation(at_once.map(|(reply, _)| reply.took).collect());
+            self.varies = variation(at_once.map(|(reply, _)| reply));
             let flights = replies.into_iter().zip(delays).filter_map(|(reply, delay)| {
                 // Until records say it better.
                 let way = self.varies.min(reply.took / 2);

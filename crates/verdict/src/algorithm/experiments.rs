@@ -17,8 +17,6 @@ const KEPT: usize = 150;
 /// Requests for each backend in which strict turns show, the first of which tell whether there are any.
 const FEW_TURNS: usize = 20;
 const FIRST_TURNS: usize = 8;
-/// Where a rotation is left now and then.
-const LONG_KEPT: usize = 300;
 /// Requests on kept connections where the service is slow.
 const LEAST_KEPT: usize = 60;
 /// Requests that take the place of a sample.
@@ -44,19 +42,38 @@ pub fn run(subject: &mut dyn Subject, setting: &Setting) -> Evidence {
 }
 
 impl Lab<'_> {
-    #[expect(clippy::too_many_lines, reason = "the experiments, in their order")]
     fn run(&mut self) {
         let size = self.setting.backends.unwrap_or(8).max(2);
         if self.setting.budget.is_zero() {
             self.evidence.missing = Missing::all(SkipReason::NotWanted);
             return;
         }
-        let first = self.pilot(size);
+        let given = self.pilot(size);
         if self.left().is_zero() {
             self.evidence.missing = Missing::all(SkipReason::NoTime);
             return;
         }
         self.connections();
+        let in_turn = self.order(size);
+        let is_one = matches!(self.evidence.order_so_far(), OrderPattern::One(_));
+        if is_one && self.setting.backends == Some(1) {
+            return;
+        }
+        if !is_one {
+            if !given.is_empty()
+                && let Some(jar) = self.jar()
+            {
+                self.evidence.jar = Some((given, jar));
+            }
+            self.find_rotations();
+        }
+        self.decisive(is_one, in_turn && !self.is_serial());
+        self.crowd();
+        self.more();
+    }
+
+    /// The order of new connections, and of requests on one, where these go one after the other; whether they do.
+    fn order(&mut self, size: usize) -> bool {
         let mut wanted = if self.is_serial() { FRESH.max(12 * size) } else { 200.max(20 * size) };
         let mut in_turn = self.is_serial() || self.fits_in_turn(wanted);
         // Strict turns show in fewer requests, where there is time for these one after the other.
@@ -66,39 +83,42 @@ impl Lab<'_> {
             (wanted, in_turn) = (few, true);
         }
         self.fresh(wanted, size, in_turn);
-        let is_one = matches!(self.evidence.order_so_far(), OrderPattern::One(_));
-        if is_one && self.setting.backends == Some(1) {
+        if in_turn && !matches!(self.evidence.order_so_far(), OrderPattern::One(_)) {
+            let wanted = if self.is_serial() { KEPT } else { few.unwrap_or(LEAST_KEPT) }.max(4 * size);
+            self.keep(wanted);
+            while self.evidence.needs_more_breaks() && self.keep(wanted) > 0 {}
+        }
+        in_turn
+    }
+
+    /// More requests on the one connection, and how many reached a backend.
+    fn keep(&mut self, count: usize) -> usize {
+        let requests = vec![ProbeRequest { connection: Some(0), ..ProbeRequest::default() }; count];
+        let before = self.evidence.kept.len();
+        let kept = self.in_turn(&requests, 0.5).into_iter().filter_map(|it| it.pick);
+        self.evidence.kept.extend(kept);
+        self.evidence.kept.len() - before
+    }
+
+    /// How many rotations there are, where one connection has strict turns and new ones have not.
+    fn find_rotations(&mut self) {
+        if !self.is_serial() {
             return;
         }
-        if !is_one && in_turn {
-            let kept = ProbeRequest { connection: Some(0), ..ProbeRequest::default() };
-            let wanted = if self.is_serial() { KEPT } else { few.unwrap_or(LEAST_KEPT) };
-            // Whether turns are skipped on one connection too needs a longer look.
-            let is_left = matches!(
-                self.evidence.order_so_far(), OrderPattern::Turns { exceptions, .. } if exceptions >= 3
-            );
-            let kept = vec![kept; wanted.max(4 * size).max(if is_left { LONG_KEPT } else { 0 })];
-            self.evidence.kept = self.in_turn(&kept, 0.5).into_iter().filter_map(|it| it.pick).collect();
+        let kept = OrderPattern::of(&backends(&self.evidence.kept));
+        if let (OrderPattern::Turns { period, exceptions: 0 }, false) =
+            (kept, self.evidence.order_so_far().is_of_one_rotation())
+            && counts(&period).len() == period.len()
+        {
+            self.evidence.rotations = self.rotations(&period);
         }
-        if let (false, false) = (is_one, first.is_empty()) {
-            let names = first;
-            if let Some(jar) = self.jar() {
-                self.evidence.jar = Some((names, jar));
-            }
-        }
-        if !is_one && self.is_serial() {
-            let kept = OrderPattern::of(&backends(&self.evidence.kept));
-            if let (OrderPattern::Turns { period, exceptions: 0 }, false) =
-                (kept, self.evidence.order_so_far().is_of_one_rotation())
-                && counts(&period).len() == period.len()
-            {
-                self.evidence.rotations = self.rotations(&period);
-            }
-        }
-        // What is more likely comes first, should the time not suffice for both.
+    }
+
+    /// What decides: keys or load. What is more likely comes first, should the time not suffice for both.
+    fn decisive(&mut self, is_one: bool, is_side_by_side: bool) {
+        let decides = |lab: &Self| lab.evidence.keys.iter().any(|(_, trial)| trial.decides());
         if is_one {
             // Among equals a balancer that looks at load may always take the first. Side by side keys would look as if they mattered to it.
-            let is_side_by_side = in_turn && !self.is_serial();
             if is_side_by_side {
                 self.load();
             }
@@ -108,7 +128,7 @@ impl Lab<'_> {
             } else {
                 self.keys(true);
             }
-            if !is_side_by_side && !self.evidence.keys.iter().any(|(_, trial)| trial.decides()) {
+            if !is_side_by_side && !decides(self) {
                 self.load();
             }
         } else if self.setting.headers.is_empty() && self.setting.cookies.is_empty() {
@@ -117,18 +137,19 @@ impl Lab<'_> {
         } else {
             // The user has named a key.
             self.keys(false);
-            if !self.evidence.keys.iter().any(|(_, trial)| trial.decides()) {
+            if !decides(self) {
                 self.load();
             }
         }
-        self.crowd();
-        // Many rotations, each for itself, look like chance until many requests are compared.
+    }
+
+    /// Many rotations, each for itself, look like chance until many requests are compared.
+    fn more(&mut self) {
         let is_chance = matches!(self.evidence.order_so_far(), OrderPattern::Chance);
         if !self.setting.is_followed && is_chance && self.is_serial() {
             let count = self.affordable(MORE, 1.0);
-            let more: Vec<Pick> =
-                self.series(&vec![ProbeRequest::default(); count], 1.0).into_iter().filter_map(|it| it.pick).collect();
-            self.evidence.more = more;
+            let more = self.series(&vec![ProbeRequest::default(); count], 1.0);
+            self.evidence.more = more.into_iter().filter_map(|it| it.pick).collect();
         }
     }
 
@@ -138,9 +159,9 @@ impl Lab<'_> {
         let pace = Pace { width: count, gap: self.gap(), until: self.setting.budget };
         let replies = self.subject.send_all(&vec![ProbeRequest::default(); count], &pace);
         self.sent += replies.len() as u64;
+        self.varies = variation(replies.iter());
         // The mean without the slowest: a busy machine makes one of a few slow now and then.
         let mut took: Vec<Duration> = replies.iter().map(|reply| reply.took).collect();
-        self.varies = variation(took.clone());
         took.sort_unstable();
         took.truncate((took.len() * 7).div_ceil(8));
         self.usual = took.iter().sum::<Duration>() / took.len().max(1) as u32;

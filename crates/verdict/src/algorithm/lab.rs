@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::evidence::{Evidence, SkipReason};
 use super::subject::{Pace, ProbeReply, ProbeRequest, Setting, Subject};
+use crate::observation::Backend;
 
 /// Requests of all experiments one after the other, roughly.
 const SERIAL: f64 = 2_000.0;
@@ -152,8 +153,16 @@ impl<'a> Lab<'a> {
     }
 }
 
-/// From the shortest of them to what four in five take at most.
-pub(super) fn variation(mut took: Vec<Duration>) -> Duration {
+/// By how much four in five of them take longer than the shortest of the same backend at most: that one backend is slower than another is known
+/// to their clients, and to the balancer.
+pub(super) fn variation<'r>(replies: impl Iterator<Item = &'r ProbeReply>) -> Duration {
+    let mut took: Vec<(Option<Backend>, Duration)> =
+        replies.map(|reply| (reply.pick.map(|pick| pick.backend), reply.took)).collect();
     took.sort_unstable();
-    took.get(took.len() * 4 / 5).map_or(Duration::ZERO, |most| *most - took[0])
+    let apart = |backends: &[(Option<Backend>, Duration)]| -> Vec<Duration> {
+        backends.iter().map(|(_, took)| *took - backends[0].1).collect()
+    };
+    let mut longer: Vec<Duration> = took.chunk_by(|one, next| one.0 == next.0).flat_map(apart).collect();
+    longer.sort_unstable();
+    longer.get(longer.len() * 4 / 5).copied().unwrap_or_default()
 }
