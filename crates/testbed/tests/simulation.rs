@@ -380,6 +380,30 @@ fn bursts_are_no_rotation_and_a_turn_that_is_skipped_is_an_exception() {
 }
 
 #[test]
+fn a_turn_that_is_skipped_now_and_then_passes_for_no_rotation_at_any_speed() {
+    for (every, speed) in [(97, 0.3), (97, 8.0), (97, 20.0), (97, 50.0), (211, 0.3), (211, 8.0), (500, 0.3)] {
+        for seed in 0..5 {
+            let slow = |subject: &mut Simulated| subject.speed = vec![speed; 3];
+            let seen = infer_at(3, &Picks::Skips(every), 1, seed, &slow);
+            assert!(seen.certain().is_none() || seen.breaks.is_some(), "{every}, {speed} ms, {seed}: {seen:#?}");
+        }
+    }
+}
+
+#[test]
+fn connections_that_reach_another_worker_skip_no_turn() {
+    for (workers, batch) in [(2, 10), (2, 97), (3, 50), (4, 30), (2, 300)] {
+        for speed in [0.3, 8.0, 20.0, 50.0] {
+            let with = |subject: &mut Simulated| {
+                (subject.batches, subject.speed) = (Some(batch), vec![speed; 3]);
+            };
+            let seen = infer_at(3, &Picks::Turns(vec![1, 1, 1]), workers, 1, &with);
+            assert_eq!(seen.breaks, None, "{workers} workers, {batch} connections each, {speed} ms: {seen:#?}");
+        }
+    }
+}
+
+#[test]
 fn what_selects_by_time_is_not_taken_for_what_selects_by_load() {
     for speed in [20.0, 50.0, 100.0, 250.0] {
         for quick in [0.0, 20.0] {

@@ -238,6 +238,8 @@ pub struct Evidence {
     pub fresh: Vec<Pick>,
     /// Requests in sequence on one connection.
     pub kept: Vec<Pick>,
+    /// Of these, the ones that opened the connection anew.
+    pub opened: Vec<u32>,
     /// Several requests on each of several connections, a row a connection.
     pub connections: KeyTrial,
     /// Connections that were tried against each other, and the rotations that they showed.

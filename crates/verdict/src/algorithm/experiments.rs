@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use crate::algorithm::Algorithm;
 use crate::algorithm::evidence::{Evidence, Key, KeyTrial, Missing, Pick, SkipReason, backends};
 use crate::algorithm::lab::{Lab, TIMES, VALUES, variation};
 use crate::algorithm::order::{OrderPattern, counts, needed_to_repeat};
@@ -69,6 +70,7 @@ impl Lab<'_> {
         }
         self.decisive(is_one, in_turn && !self.is_serial());
         self.crowd();
+        self.keep_longer(size);
         self.more();
     }
 
@@ -85,19 +87,42 @@ impl Lab<'_> {
         self.fresh(wanted, size, in_turn);
         if in_turn && !matches!(self.evidence.order_so_far(), OrderPattern::One(_)) {
             let wanted = if self.is_serial() { KEPT } else { few.unwrap_or(LEAST_KEPT) }.max(4 * size);
-            self.keep(wanted);
-            while self.evidence.needs_more_breaks() && self.keep(wanted) > 0 {}
+            self.keep(wanted, 0.5);
+            while self.needs_more_breaks() && self.keep(wanted, 0.5) > 0 {}
         }
         in_turn
     }
 
-    /// More requests on the one connection, and how many reached a backend.
-    fn keep(&mut self, count: usize) -> usize {
+    /// More requests on the one connection, until that share of the time is over, and how many reached a backend.
+    fn keep(&mut self, count: usize, share: f64) -> usize {
         let requests = vec![ProbeRequest { connection: Some(0), ..ProbeRequest::default() }; count];
         let before = self.evidence.kept.len();
-        let kept = self.in_turn(&requests, 0.5).into_iter().filter_map(|it| it.pick);
-        self.evidence.kept.extend(kept);
+        for reply in self.in_turn(&requests, share) {
+            let Some(pick) = reply.pick else { continue };
+            self.evidence.opened.extend((!reply.reused).then_some(pick.sequence));
+            self.evidence.kept.push(pick);
+        }
         self.evidence.kept.len() - before
+    }
+
+    /// Without records it is not known who else moves the turns.
+    fn needs_more_breaks(&self) -> bool {
+        self.setting.can_hold && self.evidence.needs_more_breaks()
+    }
+
+    /// Strict turns of slow services as long as those of fast ones, where there is time: a turn may be left now and then.
+    fn keep_longer(&mut self, size: usize) {
+        let is_strict = self.evidence.order_so_far().is_of_one_rotation() && !self.evidence.kept.is_empty();
+        let is_recorded = self.setting.can_hold;
+        if !is_recorded || !is_strict || self.evidence.infer(&[]).kind != Some(Algorithm::RoundRobin) {
+            return;
+        }
+        let seen = |lab: &Self| lab.evidence.fresh.len() + lab.evidence.kept.len();
+        while seen(self) < FRESH + KEPT || self.needs_more_breaks() {
+            if self.keep(LEAST_KEPT.max(4 * size), 0.7) == 0 {
+                return;
+            }
+        }
     }
 
     /// How many rotations there are, where one connection has strict turns and new ones have not.

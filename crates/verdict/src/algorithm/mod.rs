@@ -1,5 +1,6 @@
 //! How a balancer selects a backend: the names of algorithms, the experiments that vary one thing at a time, and what follows from them.
 
+mod breaks;
 mod busy;
 mod crowd;
 mod evidence;

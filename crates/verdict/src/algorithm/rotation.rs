@@ -1,10 +1,10 @@
-//! Rotations: their weights, how many there are, and where they are left.
+//! Rotations: their weights, and how many there are.
 
 use super::Algorithm;
 use super::evidence::{Evidence, backends};
-use super::inference::{AlgorithmRemark, Inference, RotationBreaks};
+use super::inference::{AlgorithmRemark, Inference};
 use super::load::LoadEffect;
-use super::order::{OrderPattern, exceptions, greatest_common_divisor, regular, unevenness};
+use super::order::{OrderPattern, greatest_common_divisor, unevenness};
 use super::result::ExperimentFacts;
 use super::selection::{LoadSelection, RoundOrder, Selection};
 use crate::observation::Backend;
@@ -62,53 +62,6 @@ impl Evidence {
         self.count_rotations(fresh, inference);
     }
 
-    /// Weights that hardly differ look like turns that are left at regular intervals, or hardly ever; then shares are not even.
-    pub(super) fn look_for_breaks(&self, fresh: &OrderPattern, inference: &mut Inference) {
-        let OrderPattern::Turns { period, exceptions } = fresh else { return };
-        if inference.kind != Some(Algorithm::RoundRobin) {
-            return;
-        }
-        inference.breaks = self.breaks(period);
-        let (off, mean) = unevenness(&self.sample);
-        let may_be_weights = match &inference.breaks {
-            // Each time another backend would be left out, and so none has less on the whole.
-            Some(RotationBreaks { every: Some(every), .. }) => off * 4.0 >= self.sample.len() as f64 / *every as f64,
-            Some(RotationBreaks { every: None, .. }) => false,
-            None => *exceptions > 0 && off > UNEVEN && off < mean * 0.2,
-        };
-        inference.or.extend(may_be_weights.then_some(Algorithm::WeightedRoundRobin));
-    }
-
-    /// Where a rotation was left for no reason that shows. New connections may reach another worker now and then, with a rotation of its
-    /// own; one connection does not.
-    fn breaks(&self, period: &[Backend]) -> Option<RotationBreaks> {
-        if self.kept.is_empty() || self.others > 0 || !self.is_undisturbed() {
-            return None;
-        }
-        let kept = backends(&self.kept);
-        let OrderPattern::Turns { period: turns, .. } = OrderPattern::of(&kept) else { return None };
-        let (left, kept_left) = (exceptions(&backends(&self.fresh), period), exceptions(&kept, &turns));
-        let is_regular = |left: &[usize]| regular(left).is_some();
-        let by_rule = [(&self.kept, &kept_left), (&self.fresh, &left)].into_iter().find(|(_, left)| is_regular(left));
-        // What is left every hundred requests is left once or twice in those of one connection.
-        if kept_left.len() < if by_rule.is_some() { 1 } else { FEW_BREAKS } {
-            return None;
-        }
-        let (picks, left) = by_rule.unwrap_or((&self.kept, &kept_left));
-        let at = left.iter().filter_map(|place| Some(picks.get(*place)?.sequence)).collect();
-        Some(RotationBreaks { requests: picks.len(), at, every: regular(left) })
-    }
-
-    /// Whether a rotation was left in sequence, and more requests on the one connection may tell whether it is left there too, and how regularly.
-    pub(super) fn needs_more_breaks(&self) -> bool {
-        let OrderPattern::Turns { period, exceptions: left } = self.order_so_far() else { return false };
-        let kept = exceptions(&backends(&self.kept), &period).len();
-        let (requests, all) = (self.fresh.len() + self.kept.len(), left + kept);
-        // By then one connection would hardly ever have been without.
-        let enough = MOST_KEPT.min(requests / all.max(1) * ENOUGH_BREAKS);
-        all > 0 && kept < ENOUGH_BREAKS && self.kept.len() < enough
-    }
-
     fn count_rotations(&self, fresh: &OrderPattern, inference: &mut Inference) {
         let is_strict = match fresh {
             OrderPattern::Turns { exceptions, .. } => *exceptions == 0 && fresh.is_of_one_rotation(),
@@ -153,14 +106,8 @@ impl Evidence {
     }
 }
 
-/// As often a rotation has to be left on one connection: once may be for a connection to a backend that has just been closed.
-const FEW_BREAKS: usize = 2;
-/// As often it shows whether it is left regularly.
-const ENOUGH_BREAKS: usize = 6;
-/// Requests on one connection at most.
-const MOST_KEPT: usize = 3_000;
 /// Rotations of equal weights are not further off than that.
-const UNEVEN: f64 = 32.0;
+pub(super) const UNEVEN: f64 = 32.0;
 
 /// Whether backends have their turns equally often, and whether weights may be the reason all the same: those who are dead have turns that
 /// nobody takes, and how many they are is not known.
