@@ -29,6 +29,7 @@ pub(crate) fn write(text: &mut String, runs: u64) {
     }
     let selections = [
         ("every 97th turn is skipped", Picks::Skips(97)),
+        ("every 500th turn is skipped", Picks::Skips(500)),
         ("ten requests in a row to each backend", Picks::Bursts(10)),
         ("5 to 15 requests in a row, right on average", Picks::UnevenBursts(10)),
     ];
