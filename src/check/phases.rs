@@ -158,6 +158,7 @@ async fn experiment(
             budget.as_secs()
         ));
     }
+    let own_headers = || request.headers.iter().map(|(name, _)| name.clone());
     let setting = Setting {
         backends,
         // Another path is another method, of which nobody knows whether it exists.
@@ -166,9 +167,8 @@ async fn experiment(
         patience: session.plan.environment.patience,
         headers: affinity.headers.clone(),
         cookies: affinity.cookies.clone(),
-        own_headers: request.headers.iter().map(|(name, _)| name.clone()).filter(|it| is_varied(it)).collect(),
-        keeps_headers: request.headers.iter().any(|(name, _)| decides_who_asks(name)),
-        keeps_cookies: request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Cookie")),
+        own_headers: own_headers().filter(|it| is_varied(it)).collect(),
+        kept_headers: own_headers().filter(|it| decides_who_asks(it)).collect(),
         has_query: session.client.target().path.contains('?'),
         has_body: ours && !is_call && request.bodies.iter().any(|body| body.len() > 1),
         rate: load.rate,

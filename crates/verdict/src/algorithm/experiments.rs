@@ -340,10 +340,10 @@ impl Lab<'_> {
 
     /// Varies what the user's own requests have: a value that is the same in all of them may decide.
     fn own_keys(&mut self, needed: usize) {
-        if self.setting.keeps_headers {
+        if !self.setting.kept_headers.is_empty() {
             self.evidence.missing.push(Missing::Header(SkipReason::Own));
         }
-        if self.setting.keeps_cookies {
+        if self.setting.kept_headers.iter().any(|name| name.eq_ignore_ascii_case("Cookie")) {
             self.evidence.missing.push(Missing::Cookie(SkipReason::Own));
         }
         let own = &self.setting.own_headers;

@@ -122,10 +122,8 @@ pub struct Setting {
     pub cookies: Vec<String>,
     /// Headers of the user's own whose values can be varied.
     pub own_headers: Vec<String>,
-    /// Whether the user's own have others, which are kept: credentials, cookies, Host.
-    pub keeps_headers: bool,
-    /// Whether cookies are among those.
-    pub keeps_cookies: bool,
+    /// Headers of the user's own whose values are kept: credentials, cookies, Host.
+    pub kept_headers: Vec<String>,
     /// Whether the user's query has parameters.
     pub has_query: bool,
     /// Whether the user's requests have a body that can be varied.
