@@ -103,7 +103,7 @@ pub(crate) struct Stack {
     pub(crate) supervisor: u32,
     /// The way to the fleet.
     pub(crate) remote: Remote,
-    site: Site,
+    instance: BalancerInstance,
     lost: Lost,
     fleet: Started,
     balancer: Option<Running>,
@@ -111,7 +111,7 @@ pub(crate) struct Stack {
 
 /// Where and how the balancer is run.
 #[derive(Clone, Copy)]
-struct Site {
+struct BalancerInstance {
     address: SocketAddr,
     version: For,
     workers: Option<NonZeroU32>,
@@ -139,9 +139,9 @@ impl Stack {
             let (topology, workers) = setup.topology(front)?;
             let address = address(setup.port)?;
             let version = installed::version(&front.balancer).map_or(For::Newest, For::Found);
-            let site = Site { address, version, workers };
+            let instance = BalancerInstance { address, version, workers };
             // All that can be refused before anything runs.
-            let recipe = recipe(front, &topology, site).map_err(|error| match setup.of_file(front) {
+            let recipe = recipe(front, &topology, instance).map_err(|error| match setup.of_file(front) {
                 Some(of_file) => error.context(of_file),
                 None => error,
             })?;
@@ -151,7 +151,7 @@ impl Stack {
             let options = setup.location.arguments().into_iter().chain(control).chain(tls).chain(clients);
             let options: Vec<String> = options.collect();
             match start_fleet(&options).await {
-                Ok(started) => return Stack::in_front_of(started, front, &recipe, topology, site).await,
+                Ok(started) => return Stack::in_front_of(started, front, &recipe, topology, instance).await,
                 // Somebody took a port after it was seen to be free, such as another check that starts just now.
                 Err(_) if is_ours && tries < MOST_RACES && ports::are_taken(&topology) => tries += 1,
                 Err(error) => return Err(error),
@@ -165,7 +165,7 @@ impl Stack {
         front: &Front,
         recipe: &Recipe,
         topology: Topology,
-        site: Site,
+        instance: BalancerInstance,
     ) -> Result<Stack> {
         let lost = Lost::default();
         let balancer = match Running::start(recipe, &lost).await {
@@ -176,12 +176,12 @@ impl Stack {
             }
         };
         Ok(Stack {
-            url: format!("{}://localhost:{}{}", topology.client_scheme(), site.address.port(), topology.path),
+            url: format!("{}://localhost:{}{}", topology.client_scheme(), instance.address.port(), topology.path),
             supervisor: fleet.pid().context("the fleet has ended")?,
             topology,
             front: front.clone(),
             remote,
-            site,
+            instance,
             lost,
             fleet,
             balancer,
@@ -221,7 +221,7 @@ impl Stack {
             return Ok(());
         }
         // What cannot be written is refused while the old one goes on.
-        let new = recipe(&self.front, &topology, self.site)?;
+        let new = recipe(&self.front, &topology, self.instance)?;
         // Nothing is lost if it reloads. If that cannot be watched, or does not happen, it is started anew.
         if let Some(running) = &self.balancer
             && running.reload(&new).await.is_ok()
@@ -239,7 +239,7 @@ impl Stack {
                 Ok(())
             }
             Err(error) => {
-                let old = recipe(&self.front, &self.topology, self.site)?;
+                let old = recipe(&self.front, &self.topology, self.instance)?;
                 self.balancer = Some(Running::start(&old, &self.lost).await?);
                 Err(error)
             }
@@ -289,7 +289,7 @@ impl Stack {
         let possible = |policy: &Policy| {
             let mut topology = Topology { policy: policy.clone(), ..self.topology.clone() };
             topology.backends.iter_mut().for_each(|backend| backend.weight = Weight::ONE);
-            recipe(&self.front, &topology, self.site).is_ok()
+            recipe(&self.front, &topology, self.instance).is_ok()
         };
         Policy::WITHOUT_FIELD.into_iter().chain(sticky).filter(possible).collect()
     }
@@ -389,8 +389,8 @@ fn address(port: Option<u16>) -> Result<SocketAddr> {
 }
 
 /// How the balancer is started.
-fn recipe(front: &Front, topology: &Topology, site: Site) -> Result<Recipe> {
-    let Site { address, version, workers } = site;
+fn recipe(front: &Front, topology: &Topology, instance: BalancerInstance) -> Result<Recipe> {
+    let BalancerInstance { address, version, workers } = instance;
     let balancer = front.balancer;
     let title = balancer.title;
     let run_here = || Problem::new(format!("{title} is not run on this machine"));

@@ -75,10 +75,10 @@ async fn watch(
             Some(what) = hear.recv() => model.message = what,
             Some(event) = keys.recv() => if let Event::Key(key) = event && key.kind != KeyEventKind::Release {
                 match interpret(key, model) {
-                    Wanted::Nothing => {}
-                    Wanted::End => return Ok(true),
-                    Wanted::Select(step) => model.select(step),
-                    Wanted::Deed(deed) => obey(remote.clone(), deed, said.clone(), model),
+                    KeyAction::Nothing => {}
+                    KeyAction::End => return Ok(true),
+                    KeyAction::Select(step) => model.select(step),
+                    KeyAction::Command(command) => obey(remote.clone(), command, said.clone(), model),
                 }
             },
             _ = terminate.recv() => return Ok(true),
@@ -88,15 +88,15 @@ async fn watch(
 
 /// What a key does.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Wanted {
+enum KeyAction {
     Nothing,
     End,
     Select(SelectionStep),
-    Deed(Deed),
+    Command(ViewCommand),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Deed {
+enum ViewCommand {
     Act(Action, String),
     Fault(&'static str, String),
     Clear(Option<String>),
@@ -104,15 +104,15 @@ enum Deed {
     Check,
 }
 
-fn interpret(key: KeyEvent, model: &Model) -> Wanted {
+fn interpret(key: KeyEvent, model: &Model) -> KeyAction {
     let backend = model.selected();
-    let act = |action| Wanted::Deed(Deed::Act(action, backend.clone()));
-    let fault = |fault| Wanted::Deed(Deed::Fault(fault, backend.clone()));
+    let act = |action| KeyAction::Command(ViewCommand::Act(action, backend.clone()));
+    let fault = |fault| KeyAction::Command(ViewCommand::Fault(fault, backend.clone()));
     match key.code {
-        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Wanted::End,
-        KeyCode::Char('q') | KeyCode::Esc => Wanted::End,
-        KeyCode::Down | KeyCode::Char('j') => Wanted::Select(SelectionStep::Next),
-        KeyCode::Up => Wanted::Select(SelectionStep::Previous),
+        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => KeyAction::End,
+        KeyCode::Char('q') | KeyCode::Esc => KeyAction::End,
+        KeyCode::Down | KeyCode::Char('j') => KeyAction::Select(SelectionStep::Next),
+        KeyCode::Up => KeyAction::Select(SelectionStep::Previous),
         KeyCode::Char('k') => act(Action::Kill),
         KeyCode::Char('p') => act(Action::Pause),
         KeyCode::Char('r') => act(Action::Resume),
@@ -122,35 +122,35 @@ fn interpret(key: KeyEvent, model: &Model) -> Wanted {
         KeyCode::Char('e') => fault("status:503:50%"),
         KeyCode::Char('x') => fault("reset:50%"),
         KeyCode::Char('u') => fault("unhealthy"),
-        KeyCode::Char('c') => Wanted::Deed(Deed::Clear(Some(backend))),
-        KeyCode::Char('C') => Wanted::Deed(Deed::Clear(None)),
-        KeyCode::Char('n') => Wanted::Deed(Deed::Send),
-        KeyCode::Char('t') => Wanted::Deed(Deed::Check),
-        _ => Wanted::Nothing,
+        KeyCode::Char('c') => KeyAction::Command(ViewCommand::Clear(Some(backend))),
+        KeyCode::Char('C') => KeyAction::Command(ViewCommand::Clear(None)),
+        KeyCode::Char('n') => KeyAction::Command(ViewCommand::Send),
+        KeyCode::Char('t') => KeyAction::Command(ViewCommand::Check),
+        _ => KeyAction::Nothing,
     }
 }
 
 /// Does it meanwhile, and says how it went.
-fn obey(remote: Remote, deed: Deed, said: UnboundedSender<String>, model: &mut Model) {
-    let name = match &deed {
-        Deed::Act(action, backend) => format!("{} {backend}", action.name()),
-        Deed::Fault(fault, backend) => format!("{fault} at {backend}"),
-        Deed::Clear(Some(backend)) => format!("clear {backend}"),
-        Deed::Clear(None) => "clear all faults".to_owned(),
-        Deed::Send => format!("{REQUESTS} requests"),
-        Deed::Check => "a check".to_owned(),
+fn obey(remote: Remote, command: ViewCommand, said: UnboundedSender<String>, model: &mut Model) {
+    let name = match &command {
+        ViewCommand::Act(action, backend) => format!("{} {backend}", action.name()),
+        ViewCommand::Fault(fault, backend) => format!("{fault} at {backend}"),
+        ViewCommand::Clear(Some(backend)) => format!("clear {backend}"),
+        ViewCommand::Clear(None) => "clear all faults".to_owned(),
+        ViewCommand::Send => format!("{REQUESTS} requests"),
+        ViewCommand::Check => "a check".to_owned(),
     };
     model.message = format!("{name} …");
     spawn_local(async move {
-        let result = match deed {
-            Deed::Act(action, backend) => remote.act(action, &[backend], PATIENCE).await.map(|_| ()),
-            Deed::Fault(fault, backend) => match fault.parse() {
+        let result = match command {
+            ViewCommand::Act(action, backend) => remote.act(action, &[backend], PATIENCE).await.map(|_| ()),
+            ViewCommand::Fault(fault, backend) => match fault.parse() {
                 Ok(fault) => remote.fault(&[fault], &[backend]).await.map(|_| ()),
                 Err(_) => Ok(()),
             },
-            Deed::Clear(backend) => remote.clear(backend.as_slice()).await.map(|_| ()),
-            Deed::Send => remote.send(REQUESTS, PATIENCE).await,
-            Deed::Check => remote.check().await,
+            ViewCommand::Clear(backend) => remote.clear(backend.as_slice()).await.map(|_| ()),
+            ViewCommand::Send => remote.send(REQUESTS, PATIENCE).await,
+            ViewCommand::Check => remote.check().await,
         };
         let _ = said.send(match result {
             Ok(()) => format!("{name}: done"),

@@ -378,8 +378,8 @@ impl<'a> Engine<'a> {
         }
         self.connections[index] = slot.connection;
         let template = self.clients.template(client, target, index / self.load.targets.len());
-        let mut book = ResponseNotes { backends: self.backends, samples: &mut self.samples };
-        let turn = slot.exchange.start(question, template, &self.rules, &mut book, &mut self.input, now);
+        let mut notes = ResponseNotes { backends: self.backends, samples: &mut self.samples };
+        let turn = slot.exchange.start(question, template, &self.rules, &mut notes, &mut self.input, now);
         self.obey(token, turn)
     }
 
@@ -458,9 +458,9 @@ impl<'a> Engine<'a> {
             }
             return Ok(());
         }
-        let mut book = ResponseNotes { backends: self.backends, samples: &mut self.samples };
+        let mut notes = ResponseNotes { backends: self.backends, samples: &mut self.samples };
         let now = if slot.exchange.wakes_at().is_some() { clock::now() } else { Moment(0) };
-        let turn = slot.exchange.serve(ends, &self.rules, &mut book, &mut self.input, now);
+        let turn = slot.exchange.serve(ends, &self.rules, &mut notes, &mut self.input, now);
         self.obey(token, turn)?;
         if self.slots[token].exchange.is_idle() { self.dispatch_again(token) } else { Ok(()) }
     }

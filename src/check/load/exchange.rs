@@ -220,7 +220,7 @@ impl ClientExchange {
         question: Question,
         template: &mut Template,
         rules: &Rules,
-        book: &mut ResponseNotes,
+        notes: &mut ResponseNotes,
         input: &mut [u8],
         now: Moment,
     ) -> ExchangeTurn {
@@ -233,9 +233,9 @@ impl ClientExchange {
         let turn = match &mut self.http2 {
             Some(http2) => {
                 http2.begin(0, template.stream(), &question, &mut self.outbox);
-                self.send_on(rules, book, input)
+                self.send_on(rules, notes, input)
             }
-            None => self.send_head(template.with(question.sequence), rules, book, input),
+            None => self.send_head(template.with(question.sequence), rules, notes, input),
         };
         // What waits for TLS is connected, and sends nothing now.
         let is_opening = !self.connected && self.stream.as_ref().is_some_and(Stream::wants_to_send);
@@ -243,7 +243,7 @@ impl ClientExchange {
         turn
     }
 
-    fn send_head(&mut self, head: &[u8], rules: &Rules, book: &mut ResponseNotes, input: &mut [u8]) -> ExchangeTurn {
+    fn send_head(&mut self, head: &[u8], rules: &Rules, notes: &mut ResponseNotes, input: &mut [u8]) -> ExchangeTurn {
         self.outbox.clear();
         let Some(stream) = &mut self.stream else { return ExchangeTurn::Over(ClientOutcome::Unreachable) };
         let more = self.late.is_some() && self.continues_at.is_none();
@@ -257,13 +257,13 @@ impl ClientExchange {
             Ok(sent) => {
                 self.connected = true;
                 self.outbox.extend_from_slice(&head[sent..]);
-                self.send_on(rules, book, input)
+                self.send_on(rules, notes, input)
             }
             Err(Errno::AGAIN | Errno::INTR) => {
                 self.outbox.extend_from_slice(head);
                 ExchangeTurn::Waits(self.interest())
             }
-            Err(errno) => self.send_failed(errno, rules, book, input),
+            Err(errno) => self.send_failed(errno, rules, notes, input),
         }
     }
 
@@ -274,7 +274,7 @@ impl ClientExchange {
         }
     }
 
-    fn send_on(&mut self, rules: &Rules, book: &mut ResponseNotes, input: &mut [u8]) -> ExchangeTurn {
+    fn send_on(&mut self, rules: &Rules, notes: &mut ResponseNotes, input: &mut [u8]) -> ExchangeTurn {
         loop {
             if let Some(http2) = &mut self.http2
                 && self.outbox.is_empty()
@@ -306,12 +306,18 @@ impl ClientExchange {
                     }
                 }
                 Err(Errno::AGAIN | Errno::INTR) => return ExchangeTurn::Waits(self.interest()),
-                Err(errno) => return self.send_failed(errno, rules, book, input),
+                Err(errno) => return self.send_failed(errno, rules, notes, input),
             }
         }
     }
 
-    fn send_failed(&mut self, errno: Errno, rules: &Rules, book: &mut ResponseNotes, input: &mut [u8]) -> ExchangeTurn {
+    fn send_failed(
+        &mut self,
+        errno: Errno,
+        rules: &Rules,
+        notes: &mut ResponseNotes,
+        input: &mut [u8],
+    ) -> ExchangeTurn {
         let secured = self.stream.as_ref().is_some_and(Stream::is_secured);
         if !self.connected && !secured {
             let tls_failed = self.stream.as_ref().is_some_and(|stream| stream.tls_failure().is_some());
@@ -335,11 +341,11 @@ impl ClientExchange {
             let Some(stream) = &mut self.stream else { return self.over(ClientOutcome::Closed) };
             match stream.receive(input) {
                 Peeked::Bytes(length) => {
-                    if let ReadStep::Over(outcome) = self.take(&input[..length], rules, book) {
+                    if let ReadStep::Over(outcome) = self.take(&input[..length], rules, notes) {
                         return self.over(outcome);
                     }
                 }
-                Peeked::Nothing | Peeked::End(_) => return self.ended(socket::ending(errno), rules, book),
+                Peeked::Nothing | Peeked::End(_) => return self.ended(socket::ending(errno), rules, notes),
             }
         }
     }
@@ -350,23 +356,23 @@ impl ClientExchange {
         &mut self,
         ends: bool,
         rules: &Rules,
-        book: &mut ResponseNotes,
+        notes: &mut ResponseNotes,
         input: &mut [u8],
         now: Moment,
     ) -> ExchangeTurn {
         // The first that is heard of a connection, before anything of TLS.
         if let Some(since) = self.opening.take() {
-            book.samples.see_opening(now.since(since));
+            notes.samples.see_opening(now.since(since));
         }
         if self.phase == ExchangePhase::Sending && !self.connected {
-            return self.send_on(rules, book, input);
+            return self.send_on(rules, notes, input);
         }
         loop {
             let Some(stream) = &mut self.stream else { return ExchangeTurn::Over(ClientOutcome::Closed) };
             match stream.receive(input) {
                 Peeked::Bytes(length) => {
                     let more = stream.hides_bytes();
-                    if let ReadStep::Over(outcome) = self.take(&input[..length], rules, book) {
+                    if let ReadStep::Over(outcome) = self.take(&input[..length], rules, notes) {
                         // What has not been sent would be read as another request.
                         self.spent |= ends
                             || self.phase != ExchangePhase::Receiving
@@ -379,7 +385,7 @@ impl ClientExchange {
                     }
                 }
                 Peeked::Nothing => break,
-                Peeked::End(ending) => return self.ended(ending, rules, book),
+                Peeked::End(ending) => return self.ended(ending, rules, notes),
             }
         }
         match self.phase {
@@ -387,13 +393,13 @@ impl ClientExchange {
             ExchangePhase::Waiting if self.reader.continues() || self.continues_at.is_none_or(|at| now >= at) => {
                 self.continues_at = None;
                 self.phase = ExchangePhase::Sending;
-                self.send_on(rules, book, input)
+                self.send_on(rules, notes, input)
             }
-            ExchangePhase::Sending => self.send_on(rules, book, input),
+            ExchangePhase::Sending => self.send_on(rules, notes, input),
             // Windows have grown, or something must be answered.
             ExchangePhase::Receiving if self.http2.is_some() => {
                 self.phase = ExchangePhase::Sending;
-                self.send_on(rules, book, input)
+                self.send_on(rules, notes, input)
             }
             ExchangePhase::Waiting | ExchangePhase::Receiving | ExchangePhase::Idle => {
                 ExchangeTurn::Waits(Interest::Read)
@@ -402,19 +408,19 @@ impl ClientExchange {
     }
 
     /// Takes what has come.
-    fn take(&mut self, input: &[u8], rules: &Rules, book: &mut ResponseNotes) -> ReadStep {
+    fn take(&mut self, input: &[u8], rules: &Rules, notes: &mut ResponseNotes) -> ReadStep {
         match &mut self.http2 {
             Some(http2) => {
                 let mut ended = Vec::new();
                 let reader = std::slice::from_mut(&mut self.reader);
-                http2.receive(input, reader, rules, book, &mut ended, &mut self.outbox);
+                http2.receive(input, reader, rules, notes, &mut ended, &mut self.outbox);
                 match ended.first() {
                     None => ReadStep::More,
                     Some((_, StreamEnd::Over(outcome))) => ReadStep::Over(*outcome),
                     Some((_, StreamEnd::Unprocessed)) => ReadStep::Over(ClientOutcome::StreamReset),
                 }
             }
-            None => self.reader.feed(input, rules, book),
+            None => self.reader.feed(input, rules, notes),
         }
     }
 
@@ -423,11 +429,11 @@ impl ClientExchange {
         self.http2.as_ref().is_some_and(|http2| !http2.can_begin())
     }
 
-    fn ended(&mut self, ending: Ending, rules: &Rules, book: &mut ResponseNotes) -> ExchangeTurn {
+    fn ended(&mut self, ending: Ending, rules: &Rules, notes: &mut ResponseNotes) -> ExchangeTurn {
         self.spent = true;
         let outcome = match self.http2 {
             Some(_) => self.reader.break_off(),
-            None => self.reader.end(ending, rules, book),
+            None => self.reader.end(ending, rules, notes),
         };
         let outcome = outcome.unwrap_or(connect::outcome(ending));
         self.over(outcome)

@@ -126,7 +126,7 @@ impl Http2 {
         input: &[u8],
         readers: &mut [ResponseReader],
         rules: &Rules,
-        book: &mut ResponseNotes,
+        notes: &mut ResponseNotes,
         ended: &mut Vec<(usize, StreamEnd)>,
         out: &mut Vec<u8>,
     ) {
@@ -150,7 +150,7 @@ impl Http2 {
                     let is_unprocessed = matches!(event, ClientEvent::Reset(ErrorCode::REFUSED_STREAM))
                         && self.client.is_leaving()
                         && !readers[place].has_head();
-                    match readers[place].take(event, rules, book) {
+                    match readers[place].take(event, rules, notes) {
                         ReadStep::More => continue,
                         ReadStep::Over(_) if is_unprocessed => (place, StreamEnd::Unprocessed),
                         ReadStep::Over(outcome) => (place, StreamEnd::Over(outcome)),

@@ -154,7 +154,7 @@ impl SharedConnection {
     pub(super) fn receive(
         &mut self,
         rules: &Rules,
-        book: &mut ResponseNotes,
+        notes: &mut ResponseNotes,
         input: &mut [u8],
         ended: &mut Vec<(usize, StreamEnd)>,
     ) -> Result<(), Gone> {
@@ -166,7 +166,7 @@ impl SharedConnection {
             match open.stream.receive(input) {
                 Peeked::Bytes(length) => {
                     let is_all = length < input.len() && !open.stream.hides_bytes();
-                    open.http2.receive(&input[..length], &mut self.readers, rules, book, ended, &mut self.outbox);
+                    open.http2.receive(&input[..length], &mut self.readers, rules, notes, ended, &mut self.outbox);
                     if is_all {
                         return Ok(());
                     }

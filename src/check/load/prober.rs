@@ -329,8 +329,8 @@ impl Prober {
                 };
                 let mut template = Template::new(&parts, self.run);
                 let rules = rules(&self.identity, self.session.as_ref(), self.request.is_call());
-                let mut book = ResponseNotes { backends, samples: &mut self.samples };
-                state(exchange.start(question, &mut template, &rules, &mut book, &mut self.input, now))
+                let mut notes = ResponseNotes { backends, samples: &mut self.samples };
+                state(exchange.start(question, &mut template, &rules, &mut notes, &mut self.input, now))
             }
         };
         self.note_end(index, state);
@@ -424,11 +424,11 @@ impl Prober {
         let rules = rules(&self.identity, self.session.as_ref(), self.request.is_call());
         for (place, _) in waiting {
             let it = &mut held[place];
-            let mut book = ResponseNotes { backends, samples: &mut self.samples };
+            let mut notes = ResponseNotes { backends, samples: &mut self.samples };
             let woken = it.exchange.wakes_at().is_some_and(|at| now >= at);
             if !ready[place].is_empty() || woken {
                 let ends = ready[place].intersects(ENDS);
-                it.state = state(it.exchange.serve(ends, &rules, &mut book, &mut self.input, now));
+                it.state = state(it.exchange.serve(ends, &rules, &mut notes, &mut self.input, now));
             }
             // What has come already is read even when the time is over.
             if matches!(it.state, ProbeState::Waits(_)) && now >= it.deadline {

@@ -210,15 +210,15 @@ impl ResponseReader {
     }
 
     /// Takes the next bytes.
-    pub(super) fn feed(&mut self, input: &[u8], rules: &Rules, book: &mut ResponseNotes) -> ReadStep {
+    pub(super) fn feed(&mut self, input: &[u8], rules: &Rules, notes: &mut ResponseNotes) -> ReadStep {
         let ResponseReader { receiver, response } = self;
-        let progress = receiver.receive(input, &mut |event| response.see(event, rules, book));
+        let progress = receiver.receive(input, &mut |event| response.see(event, rules, notes));
         let outcome = match progress {
             _ if response.is_too_large(rules) => ClientOutcome::TooLarge,
             ResponseProgress::More => return ReadStep::More,
-            ResponseProgress::Whole => response.whole(rules, book),
+            ResponseProgress::Whole => response.whole(rules, notes),
             ResponseProgress::WholeAndMore(why) => {
-                response.whole(rules, book);
+                response.whole(rules, notes);
                 response.flaw = Some(Flaw::Malformed(why));
                 ClientOutcome::Altered
             }
@@ -232,7 +232,7 @@ impl ResponseReader {
     }
 
     /// Takes what has come on the request's stream of HTTP/2, or on the connection.
-    pub(super) fn take(&mut self, event: h2::ClientEvent, rules: &Rules, book: &mut ResponseNotes) -> ReadStep {
+    pub(super) fn take(&mut self, event: h2::ClientEvent, rules: &Rules, notes: &mut ResponseNotes) -> ReadStep {
         let response = &mut self.response;
         response.is_of_stream = true;
         let ended = match event {
@@ -248,14 +248,14 @@ impl ResponseReader {
             h2::ClientEvent::Head(head) => {
                 let lines = head.lines();
                 let head = head.head(&lines);
-                response.see_head(&head, rules, book);
-                (head.framing == Framing::None).then(|| response.whole(rules, book))
+                response.see_head(&head, rules, notes);
+                (head.framing == Framing::None).then(|| response.whole(rules, notes))
             }
             h2::ClientEvent::Data(data) => {
-                response.see(ResponseEvent::Data(data), rules, book);
+                response.see(ResponseEvent::Data(data), rules, notes);
                 None
             }
-            h2::ClientEvent::End => Some(response.whole(rules, book)),
+            h2::ClientEvent::End => Some(response.whole(rules, notes)),
             h2::ClientEvent::Reset(_) if response.status != 0 => Some(ClientOutcome::Truncated),
             h2::ClientEvent::Reset(_) => Some(ClientOutcome::StreamReset),
             h2::ClientEvent::Trailers(trailers) => {
@@ -289,13 +289,13 @@ impl ResponseReader {
     }
 
     /// The connection has ended; `None` if nothing of a response had come.
-    pub(super) fn end(&mut self, ending: Ending, rules: &Rules, book: &mut ResponseNotes) -> Option<ClientOutcome> {
+    pub(super) fn end(&mut self, ending: Ending, rules: &Rules, notes: &mut ResponseNotes) -> Option<ClientOutcome> {
         if let Some(over) = self.response.over {
             return Some(over);
         }
         let outcome = match self.receiver.end(ending.of_transport()) {
             Ended::Before => return None,
-            Ended::Whole => self.response.whole(rules, book),
+            Ended::Whole => self.response.whole(rules, notes),
             Ended::Truncated => ClientOutcome::Truncated,
             Ended::Malformed(why) => {
                 self.response.flaw = Some(Flaw::Malformed(why));
@@ -336,10 +336,10 @@ impl CurrentResponse {
         }
     }
 
-    fn see(&mut self, event: ResponseEvent, rules: &Rules, book: &mut ResponseNotes) {
+    fn see(&mut self, event: ResponseEvent, rules: &Rules, notes: &mut ResponseNotes) {
         match event {
             ResponseEvent::Interim(status) => self.continues |= status == 100,
-            ResponseEvent::Head(head) => self.see_head(&head, rules, book),
+            ResponseEvent::Head(head) => self.see_head(&head, rules, notes),
             ResponseEvent::Data(data) => {
                 self.received += data.len() as u64;
                 if let Some(call) = &mut self.call {
@@ -373,7 +373,7 @@ impl CurrentResponse {
         head.fields.iter().for_each(|field| call.see_status(field.name, field.value));
     }
 
-    fn see_head(&mut self, head: &ResponseHead, rules: &Rules, book: &mut ResponseNotes) {
+    fn see_head(&mut self, head: &ResponseHead, rules: &Rules, notes: &mut ResponseNotes) {
         self.status = head.status;
         if rules.grpc && head.status == 200 {
             self.begin_call(head, rules);
@@ -403,7 +403,7 @@ impl CurrentResponse {
                 16 if name.eq_ignore_ascii_case("content-encoding") => {
                     self.verify.see_coding(value);
                     if self.verify.is_coded() {
-                        Samples::see(&mut book.samples.codings, value);
+                        Samples::see(&mut notes.samples.codings, value);
                     }
                 }
                 _ => {}
@@ -418,19 +418,19 @@ impl CurrentResponse {
                 self.session = str::from_utf8(value).ok().filter(|id| affinity::is_id(id)).map(str::to_owned);
             }
         }
-        self.end_head(head, html, rules, book);
+        self.end_head(head, html, rules, notes);
         let is_foreign = !self.who.is_ours() || rules.identity.is_fleet();
         if is_foreign && let Some(server) = server {
-            Samples::see(&mut book.samples.servers, server);
+            Samples::see(&mut notes.samples.servers, server);
         }
         if let Some(via) = via {
-            Samples::see(&mut book.samples.vias, via);
+            Samples::see(&mut notes.samples.vias, via);
         }
     }
 
     /// All fields of the head are known.
-    fn end_head(&mut self, head: &ResponseHead, html: bool, rules: &Rules, book: &mut ResponseNotes) {
-        self.who.end_head(rules.identity, book.backends);
+    fn end_head(&mut self, head: &ResponseHead, html: bool, rules: &Rules, notes: &mut ResponseNotes) {
+        self.who.end_head(rules.identity, notes.backends);
         let length = match head.framing {
             Framing::Length(length) => Some(length),
             Framing::None | Framing::Chunked | Framing::UntilClose | Framing::Stream => None,
@@ -462,21 +462,21 @@ impl CurrentResponse {
     }
 
     /// The response is whole: verifies it.
-    fn whole(&mut self, rules: &Rules, book: &mut ResponseNotes) -> ClientOutcome {
-        self.who.end_body(rules.identity, book.backends);
+    fn whole(&mut self, rules: &Rules, notes: &mut ResponseNotes) -> ClientOutcome {
+        self.who.end_body(rules.identity, notes.backends);
         if let Some(place) = rules.session.filter(|place| place.is_in_body()) {
             self.session = place.find(&self.session_body);
         }
-        let BodyComparison { flaw, changes, digest_changed } = self.verify.end(&mut self.who, book.backends);
+        let BodyComparison { flaw, changes, digest_changed } = self.verify.end(&mut self.who, notes.backends);
         for change in changes {
-            self.deviate(change, book);
+            self.deviate(change, notes);
         }
         if digest_changed {
-            book.samples.deviate(DIGEST_HEADER, None, &[], self.question.sequence);
+            notes.samples.deviate(DIGEST_HEADER, None, &[], self.question.sequence);
         }
         self.flaw = self.flaw.or(flaw);
         self.compare_call();
-        self.compare_session(book);
+        self.compare_session(notes);
         match self.flaw {
             // A field that a balancer sets is a matter of its configuration: the rules judge it.
             None | Some(Flaw::Field) => ClientOutcome::Response,
@@ -505,7 +505,7 @@ impl CurrentResponse {
     }
 
     /// Our backend opens a session with the id of this response: the cookie of that name has no other, unless it is another client's.
-    fn compare_session(&mut self, book: &mut ResponseNotes) {
+    fn compare_session(&mut self, notes: &mut ResponseNotes) {
         let Some(opened) = self.opened.filter(|opened| *opened == self.who.response_id) else { return };
         let of_cookie = |cookie: &String| {
             let (name, rest) = cookie.split_once('=')?;
@@ -514,17 +514,17 @@ impl CurrentResponse {
         };
         if let Some(other) = self.cookies.iter().filter_map(of_cookie).find(|other| *other != opened) {
             let (written, received) = (format!("{SESSION_COOKIE}={opened}"), format!("{SESSION_COOKIE}={other}"));
-            book.samples.deviate("Set-Cookie", Some(&written), &[&received], self.question.sequence);
+            notes.samples.deviate("Set-Cookie", Some(&written), &[&received], self.question.sequence);
             self.flaw = self.flaw.or(Some(Flaw::Field));
         }
     }
 
-    fn deviate(&self, change: HeadChange, book: &mut ResponseNotes) {
+    fn deviate(&self, change: HeadChange, notes: &mut ResponseNotes) {
         let sequence = self.question.sequence;
         let (name, written) = match change {
             HeadChange::Status { written } => {
                 let (written, received) = (written.to_string(), self.status.to_string());
-                return book.samples.deviate("status", Some(&written), &[&received], sequence);
+                return notes.samples.deviate("status", Some(&written), &[&received], sequence);
             }
             HeadChange::Lost { name, written } | HeadChange::Changed { name, written } => (name, Some(written)),
             HeadChange::Doubled { name } | HeadChange::Added { name } => (name, None),
@@ -539,7 +539,7 @@ impl CurrentResponse {
             | HeadChange::Changed { .. }
             | HeadChange::Added { .. } => written,
         };
-        book.samples.deviate(name, written, &received, sequence);
+        notes.samples.deviate(name, written, &received, sequence);
     }
 }
 

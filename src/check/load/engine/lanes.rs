@@ -162,8 +162,8 @@ impl Engine<'_> {
     }
 
     fn receive(&mut self, lane: usize) -> Result<(), Gone> {
-        let mut book = ResponseNotes { backends: self.backends, samples: &mut self.samples };
-        self.lanes[lane].connection.receive(&self.rules, &mut book, &mut self.input, &mut self.ended)
+        let mut notes = ResponseNotes { backends: self.backends, samples: &mut self.samples };
+        self.lanes[lane].connection.receive(&self.rules, &mut notes, &mut self.input, &mut self.ended)
     }
 
     fn lose(&mut self, lane: usize, gone: Gone) -> Result<(), DriveError> {

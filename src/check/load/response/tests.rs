@@ -46,12 +46,12 @@ impl Client {
             session: None,
             grpc: false,
         };
-        let mut book = ResponseNotes { backends: &mut backends, samples: &mut samples };
+        let mut notes = ResponseNotes { backends: &mut backends, samples: &mut samples };
         let mut reader = ResponseReader::new();
         reader.begin(Question { id: id(1, 2), sequence: 2, head_only: self.head_only, conditional: false });
         let mut outcome = None;
         for piece in pieces {
-            if let ReadStep::Over(over) = reader.feed(piece, &rules, &mut book) {
+            if let ReadStep::Over(over) = reader.feed(piece, &rules, &mut notes) {
                 outcome = Some(over);
                 if over != ClientOutcome::Response {
                     break;
@@ -59,7 +59,7 @@ impl Client {
             }
         }
         if let (None, Some(ending)) = (outcome, ending) {
-            outcome = reader.end(ending, &rules, &mut book);
+            outcome = reader.end(ending, &rules, &mut notes);
         }
         let mut observation = crate::check::load::engine::unanswered(Default::default(), 0, false);
         reader.note(&mut observation);
