@@ -84,6 +84,20 @@ pub(crate) struct KnownBackend {
 }
 
 impl KnownBackend {
+    /// The backend of a host as its fleet reports it; its processes are not known yet.
+    fn of(backend: &BackendStatus, host: usize) -> KnownBackend {
+        KnownBackend {
+            name: backend.name.clone(),
+            own: backend.name.clone(),
+            url: backend.url.clone(),
+            host,
+            instances: Vec::new(),
+            is_ready: matches!(backend.state, BackendState::Ready | BackendState::Starting),
+            is_steady: true,
+            age: age(backend),
+        }
+    }
+
     /// Whether its own fleet calls it so.
     pub(crate) fn is_called(&self, own: &str) -> bool {
         self.own == own
@@ -130,66 +144,61 @@ impl Fleets {
     /// Adds hosts with all of their backends. What a host that is gone called the same, on the same machine, is started again here.
     fn add(&mut self, found: Vec<(Remote, FleetStatus)>, gone: &[usize], heirs: Heirs) {
         let labels: Vec<String> = found.iter().map(|(remote, status)| label(remote, status, &found)).collect();
-        let first = self.backends.len();
-        for ((remote, status), label) in found.iter().zip(labels) {
-            // Two machines may have one name.
-            let is_known =
-                |host: &FleetHost| host.label == label || status.pod.is_none() && host.machine == status.host;
-            let label = if self.hosts.iter().any(is_known) { remote.authority().to_owned() } else { label };
-            let host = self.hosts.len();
-            let mut places = HashMap::new();
-            let pod = pod(status);
-            for backend in &status.backends {
-                let is_again = |host: usize| {
-                    let host = &self.hosts[host];
-                    status.clock.is_some() && host.clock == status.clock
-                        || heirs == Heirs::OfPod && pod.is_some() && host.pod == pod
-                };
-                let heir = |known: &KnownBackend| {
-                    known.own == backend.name && gone.contains(&known.host) && is_again(known.host)
-                };
-                let place = self.backends.iter().position(heir).unwrap_or(self.backends.len());
-                places.insert(backend.id, place as u16);
-                if place == self.backends.len() {
-                    self.backends.push(KnownBackend {
-                        name: backend.name.clone(),
-                        own: backend.name.clone(),
-                        url: backend.url.clone(),
-                        host,
-                        instances: Vec::new(),
-                        is_ready: matches!(backend.state, BackendState::Ready | BackendState::Starting),
-                        is_steady: true,
-                        age: age(backend),
-                    });
-                }
-                self.backends[place].host = host;
-                self.backends[place].instances.extend(&backend.instances);
-            }
-            self.hosts.push(FleetHost {
-                remote: remote.clone(),
-                label: self.unlike(label),
-                machine: status.host.clone(),
-                pod,
-                instance: status.instance,
-                clock: status.clock.clone(),
-                has_our_clock: remote.is_local() || status.clock.is_some() && status.clock == clock::identity(),
-                names: Vec::new(),
-                places,
-            });
+        let (first_host, first_backend) = (self.hosts.len(), self.backends.len());
+        for ((remote, status), label) in found.into_iter().zip(labels) {
+            self.add_host(remote, &status, label, gone, heirs);
         }
         // Names of backends that are known already stay: reports and commands use them.
-        for place in first..self.backends.len() {
+        for place in first_backend..self.backends.len() {
             let KnownBackend { own, host, .. } = &self.backends[place];
             if self.backends.iter().enumerate().any(|(other, it)| other != place && it.own == *own) {
                 self.backends[place].name = format!("{own}@{}", self.hosts[*host].label);
             }
         }
-        let new = self.hosts.len() - found.len();
-        for host in new..self.hosts.len() {
-            let mut places: Vec<u16> = self.hosts[host].places.values().copied().collect();
+        for host in &mut self.hosts[first_host..] {
+            let mut places: Vec<u16> = host.places.values().copied().collect();
             places.sort_unstable();
-            self.hosts[host].names = places.iter().map(|it| self.backends[usize::from(*it)].name.clone()).collect();
+            host.names = places.iter().map(|it| self.backends[usize::from(*it)].name.clone()).collect();
         }
+    }
+
+    /// Adds a host; its backends take the places of those that they are heirs of.
+    fn add_host(&mut self, remote: Remote, status: &FleetStatus, label: String, gone: &[usize], heirs: Heirs) {
+        // Two machines may have one name.
+        let is_known = |host: &FleetHost| host.label == label || status.pod.is_none() && host.machine == status.host;
+        let label = if self.hosts.iter().any(is_known) { remote.authority().to_owned() } else { label };
+        let host = self.hosts.len();
+        let gone: Vec<usize> = gone.iter().copied().filter(|gone| self.is_again(*gone, status, heirs)).collect();
+        let mut places = HashMap::new();
+        for backend in &status.backends {
+            let is_heir_of = |known: &KnownBackend| known.own == backend.name && gone.contains(&known.host);
+            let place = self.backends.iter().position(is_heir_of).unwrap_or_else(|| {
+                self.backends.push(KnownBackend::of(backend, host));
+                self.backends.len() - 1
+            });
+            places.insert(backend.id, place as u16);
+            self.backends[place].host = host;
+            self.backends[place].instances.extend(&backend.instances);
+        }
+        self.hosts.push(FleetHost {
+            label: self.unlike(label),
+            machine: status.host.clone(),
+            pod: pod(status),
+            instance: status.instance,
+            clock: status.clock.clone(),
+            has_our_clock: remote.is_local() || status.clock.is_some() && status.clock == clock::identity(),
+            names: Vec::new(),
+            places,
+            remote,
+        });
+    }
+
+    /// Whether that host has been started again as the one with this status.
+    fn is_again(&self, host: usize, status: &FleetStatus, heirs: Heirs) -> bool {
+        let host = &self.hosts[host];
+        let pod = pod(status);
+        status.clock.is_some() && host.clock == status.clock
+            || heirs == Heirs::OfPod && pod.is_some() && host.pod == pod
     }
 
     /// A label that no host has: one that was started again has the address of its predecessor.
@@ -302,7 +311,7 @@ impl Fleets {
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
-        self.backends.iter().filter(|backend| backend.host != usize::MAX).map(|backend| backend.name.clone()).collect()
+        self.backends.iter().map(|backend| backend.name.clone()).collect()
     }
 
     /// The processes that their backends have or had, each with the place of its backend.
@@ -314,26 +323,6 @@ impl Fleets {
     /// What several fleets call backends of theirs alike.
     pub(crate) fn shared_names(&self) -> impl Iterator<Item = &str> {
         self.backends.iter().filter(|backend| backend.name != backend.own).map(|backend| backend.own.as_str())
-    }
-
-    /// Puts each backend where others have it. A place that is nobody's is a backend without a host.
-    pub(crate) fn take_places(&mut self, places: &[verdict::observation::Backend]) {
-        let nobody = || KnownBackend {
-            name: String::new(),
-            own: String::new(),
-            url: String::new(),
-            host: usize::MAX,
-            instances: Vec::new(),
-            is_ready: false,
-            is_steady: true,
-            age: None,
-        };
-        let most = places.iter().map(|place| usize::from(place.0) + 1).max().unwrap_or_default();
-        let mut backends: Vec<KnownBackend> = (0..most).map(|_| nobody()).collect();
-        for (backend, place) in self.backends.drain(..).zip(places) {
-            backends[usize::from(place.0)] = backend;
-        }
-        self.backends = backends;
     }
 
     /// Addresses of all APIs, for errors and reports.

@@ -165,6 +165,8 @@ pub(crate) struct Collected {
     pub(crate) gaps: Vec<RecordGap>,
     /// The fleets as they are at the end: places of backends are theirs.
     pub(crate) fleets: Option<Fleets>,
+    /// The host of each backend that the client knows, by the client's places; None of one that no fleet has.
+    pub(crate) hosts: Vec<Option<usize>>,
     /// Hosts that joined, and when they were found.
     pub(crate) joined: Vec<(usize, Moment)>,
     /// Hosts that cannot be asked any more.
@@ -174,7 +176,7 @@ pub(crate) struct Collected {
 impl Collected {
     /// Fleets that joined are not where the client has put who responded: from here on places are the client's.
     pub(crate) fn take_places_of(&mut self, client: &mut BackendNames) {
-        let Some(fleets) = &mut self.fleets else { return };
+        let Some(fleets) = &self.fleets else { return };
         let places: Vec<Backend> = fleets.backends.iter().map(|backend| client.of_name(&backend.name)).collect();
         let new = |old: Backend| places.get(usize::from(old.0)).copied().unwrap_or(old);
         self.arrivals.iter_mut().for_each(|arrival| arrival.backend = new(arrival.backend));
@@ -183,7 +185,11 @@ impl Collected {
         for part in &mut self.changes.parts {
             part.examples.iter_mut().for_each(|example| example.backend = new(example.backend));
         }
-        fleets.take_places(&places);
+        for (backend, place) in fleets.backends.iter().zip(&places).filter(|(_, place)| place.is_known()) {
+            let place = usize::from(place.0);
+            self.hosts.resize(self.hosts.len().max(place + 1), None);
+            self.hosts[place] = Some(backend.host);
+        }
     }
 }
 
@@ -462,6 +468,7 @@ impl Collector {
             tls: self.tls,
             gaps,
             fleets: Some(self.fleets),
+            hosts: Vec::new(),
             joined: self.joined,
             gone,
         }

@@ -32,7 +32,8 @@ pub(crate) fn join(collected: &mut Collected, observations: &mut [Observation], 
     facts.unsteady = fleets.backends.iter().filter(|it| !it.is_steady).map(|it| it.name.clone()).collect();
     let known: Vec<_> = fleets.instances().map(|(instance, _)| instance).collect();
     facts.see_processes(&data.received.processes, &data.names, Some(&known));
-    let host_of = |backend: Backend| fleets.backends.get(usize::from(backend.0)).map_or(usize::MAX, |it| it.host);
+    let hosts = &collected.hosts;
+    let host_of = |backend: Backend| hosts.get(usize::from(backend.0)).copied().flatten();
     correct_names(collected, observations, host_of);
     clocks::read(observations, &collected.arrivals, &mut collected.clocks, host_of);
     let known: Vec<Clock> = collected.clocks.iter().map(clocks::HostClock::clock).collect();
@@ -41,7 +42,7 @@ pub(crate) fn join(collected: &mut Collected, observations: &mut [Observation], 
     if collected.other_clocks {
         let responses = Responses::of(observations, &collected.arrivals);
         for arrival in &mut collected.arrivals {
-            let host = host_of(arrival.backend);
+            let Some(host) = host_of(arrival.backend) else { continue };
             let Some(clock) = known.get(host).filter(|clock| **clock != Clock::Same) else { continue };
             let converted = collected.clocks[host].convert(*clock, arrival.received);
             half_widths[host] = half_widths[host].zip(converted.half_width).map(|(known, this)| known.max(this));
@@ -53,7 +54,7 @@ pub(crate) fn join(collected: &mut Collected, observations: &mut [Observation], 
             }
         }
         for lived in &mut collected.lived {
-            let host = host_of(lived.backend);
+            let Some(host) = host_of(lived.backend) else { continue };
             let Some(clock) = known.get(host) else { continue };
             lived.began = collected.clocks[host].convert(*clock, lived.began).moment;
             lived.ended = collected.clocks[host].convert(*clock, lived.ended).moment;
@@ -66,24 +67,26 @@ pub(crate) fn join(collected: &mut Collected, observations: &mut [Observation], 
             }
         }
     }
-    let clock = |backend: &crate::fleets::KnownBackend| RecordClock {
-        host: backend.host as u32,
-        half_width: half_widths.get(backend.host).copied().flatten().unwrap_or(Duration::MAX),
+    let clock = |host: &Option<usize>| RecordClock {
+        // What no fleet has, has no records.
+        host: host.map_or(u32::MAX, |host| host as u32),
+        half_width: host.and_then(|host| half_widths.get(host).copied().flatten()).unwrap_or(Duration::MAX),
     };
-    let clocks = if collected.other_clocks { fleets.backends.iter().map(clock).collect() } else { Vec::new() };
+    let clocks = if collected.other_clocks { hosts.iter().map(clock).collect() } else { Vec::new() };
     facts.changes = changes(fleets, collected, data.started);
     let unrecorded = collected.gone.iter().map(|gone| (gone.responded, gone.ended.unwrap_or(Moment(u64::MAX))));
     JoinedHosts { unrecorded: unrecorded.collect(), facts, clocks }
 }
 
 /// Of a process that joined the client knew the name alone, which may be another's as well: its records say which backend it is.
-fn correct_names(collected: &Collected, observations: &mut [Observation], host_of: impl Fn(Backend) -> usize) {
+fn correct_names(collected: &Collected, observations: &mut [Observation], host_of: impl Fn(Backend) -> Option<usize>) {
     let joined: HashSet<usize> = collected.joined.iter().map(|(host, _)| *host).collect();
     if joined.is_empty() {
         return;
     }
     let responses = Responses::of(observations, &collected.arrivals);
-    let of_joined = collected.arrivals.iter().filter(|arrival| joined.contains(&host_of(arrival.backend)));
+    let of_joined =
+        collected.arrivals.iter().filter(|arrival| host_of(arrival.backend).is_some_and(|host| joined.contains(&host)));
     let found: Vec<(usize, Backend)> =
         of_joined.filter_map(|arrival| Some((responses.place(arrival)?, arrival.backend))).collect();
     found.into_iter().for_each(|(place, backend)| observations[place].backend = backend);

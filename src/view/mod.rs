@@ -313,11 +313,11 @@ impl View {
         &self,
         names: Vec<String>,
         reply: StatusReply,
-        deed: impl Fn(Fleets, Option<String>) -> F + 'static,
+        on_each: impl Fn(Fleets, Option<String>) -> F + 'static,
     ) {
         let (fleets, tell) = (self.fleets.clone(), self.tell.clone());
         spawn_local(async move {
-            let result = act(&fleets, names, deed).await;
+            let result = act(&fleets, names, on_each).await;
             for (host, status) in fleets.statuses().await.unwrap_or_default().into_iter().enumerate() {
                 let _ = tell.send((host, SourceNews::Backends(status.backends)));
             }
@@ -360,7 +360,7 @@ async fn look_for_more(mut fleets: Fleets, tell: UnboundedSender<(usize, SourceN
 async fn act<F: Future<Output = Result<()>>>(
     fleets: &Fleets,
     names: Vec<String>,
-    deed: impl Fn(Fleets, Option<String>) -> F,
+    on_each: impl Fn(Fleets, Option<String>) -> F,
 ) -> Result<(), CommandRefusal> {
     let unknown = names.iter().find(|name| fleets.backends.iter().all(|it| it.name != **name));
     if let Some(unknown) = unknown {
@@ -368,7 +368,7 @@ async fn act<F: Future<Output = Result<()>>>(
     }
     let names = if names.is_empty() { vec![None] } else { names.into_iter().map(Some).collect() };
     for name in names {
-        deed(fleets.clone(), name).await.map_err(|why| CommandRefusal::Failed(format!("{why:#}")))?;
+        on_each(fleets.clone(), name).await.map_err(|why| CommandRefusal::Failed(format!("{why:#}")))?;
     }
     Ok(())
 }

@@ -155,17 +155,18 @@ impl HostClock {
     }
 }
 
-/// Adds to what is known of the clocks of all hosts what requests say. `host` says on which a backend is.
+/// Adds to what is known of the clocks of all hosts what requests say. `host` says on which a backend is, if that is known.
 pub fn read(
     observations: &[Observation],
     arrivals: &[Arrival],
     clocks: &mut [HostClock],
-    host: impl Fn(Backend) -> usize,
+    host: impl Fn(Backend) -> Option<usize>,
 ) {
     let by_response = Responses::of(observations, arrivals);
     for arrival in arrivals {
         if let Some(observation) = by_response.find(arrival)
-            && let Some(clock) = clocks.get_mut(host(arrival.backend))
+            && let Some(host) = host(arrival.backend)
+            && let Some(clock) = clocks.get_mut(host)
         {
             clock.see(observation.sent(), arrival.received, observation.ended);
         }
@@ -310,7 +311,7 @@ mod tests {
         let other = Arrival { response: Uuid::from_u128(99), received: Moment(0), ..arrival(0, 0, 0) };
         let arrivals = [arrival(0, 0, 0), arrival(1, crate::ledger::UNNUMBERED, 1), other];
         let mut clocks = vec![HostClock::default(); 3];
-        read(&observations, &arrivals, &mut clocks, |backend| usize::from(backend.0));
+        read(&observations, &arrivals, &mut clocks, |backend| Some(usize::from(backend.0)));
         assert_eq!(
             clocks.iter().map(HostClock::clock).collect::<Vec<_>>(),
             [Clock::Other, Clock::Other, Clock::Unknown]
