@@ -30,6 +30,7 @@ use anyhow::{Result, bail};
 
 use crate::error::Problem;
 use crate::io::clock;
+use crate::remote::Remote;
 use crate::report::phrases;
 use assemble::{CheckContext, assemble};
 use backing::{FoundBackends, FoundFleet};
@@ -39,7 +40,7 @@ use joined::JoinedHosts;
 use ledger_file::{LedgerFiles, LedgerOrigin};
 use load::LoadTarget;
 use plan::{Backing, CheckPlan};
-use session::CheckSession;
+use session::{CheckSession, SessionData};
 use subject::is_local;
 pub(crate) use target::is_secure;
 use verdict::ledger::{BackendRecords, Ledger};
@@ -125,14 +126,7 @@ async fn check_found(
     let not_ready = found.fleet.as_ref().map(FoundFleet::not_ready).unwrap_or_default();
     let session = CheckSession::begin(plan, target, found.fleet.as_ref(), found.identity, watch).await?;
     let run = session.run;
-    let data = tokio::select! {
-        data = phases::run(session) => data,
-        () = announce::progress(remote.as_ref(), &plan.target.url, watch) => unreachable!("it announces without end"),
-    };
-    if let (Err(error), Some(remote)) = (&data, &remote) {
-        announce::error(remote, &plan.target.url, error).await;
-    }
-    let mut data = data?;
+    let mut data = run_phases(session, remote.as_ref()).await?;
     let records = if data.records.is_some() { BackendRecords::Kept } else { BackendRecords::None };
     let mut collected = data.records.take().unwrap_or_default();
     let mut observed = std::mem::take(&mut data.observations);
@@ -170,6 +164,19 @@ async fn check_found(
         announce::result(remote, &check).await;
     }
     Ok(check)
+}
+
+/// Runs the phases of a check, and shows in the fleet's live view how they go.
+async fn run_phases(session: CheckSession<'_>, remote: Option<&Remote>) -> Result<SessionData> {
+    let (url, watch) = (&session.plan.target.url, session.watch);
+    let data = tokio::select! {
+        data = phases::run(session) => data,
+        () = announce::progress(remote, url, watch) => unreachable!("it announces without end"),
+    };
+    if let (Err(error), Some(remote)) = (&data, remote) {
+        announce::error(remote, url, error).await;
+    }
+    data
 }
 
 /// What can be known to be wrong before a request is sent.

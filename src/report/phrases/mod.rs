@@ -28,20 +28,12 @@ pub(crate) use witnesses::{describe as describe_witness, what_came};
 
 /// Writes the prose of all findings of a check, and that of its experiments.
 pub(crate) fn spell(check: &mut Check) {
-    let product = check.balancer.as_deref().and_then(Balancer::of_text);
-    let limit = check.findings.iter().find_map(|finding| match &finding.facts {
-        Facts::RateLimit(limit) => Some(limit.status),
-        _ => None,
-    });
-    let is_gone = check.findings.iter().any(|finding| match &finding.facts {
-        Facts::Fleets(fleets) => fleets.changes.iter().any(|change| change.kind == ChangeKind::Gone),
-        _ => false,
-    });
+    let context = ProseContext::of(check);
     for surrounding in &mut check.surroundings {
         surrounding.line = surroundings::describe(&surrounding.what);
     }
     for finding in &mut check.findings {
-        finding.prose = Some(prose(finding, product, limit, is_gone, check.traffic.grpc));
+        finding.prose = Some(prose(finding, &context));
     }
     if let Some(algorithm) = &mut check.algorithm {
         algorithm.label = selection::selection(&algorithm.selection);
@@ -50,8 +42,38 @@ pub(crate) fn spell(check: &mut Check) {
     }
 }
 
-/// `limit`: the status with which a rate limit refuses, if there is one. `is_gone`: a fleet left, with its last records.
-fn prose(finding: &Finding, product: Option<Balancer>, limit: Option<u16>, is_gone: bool, of_calls: bool) -> Prose {
+/// What sentences depend on besides the facts of their own finding.
+struct ProseContext {
+    /// Whose directives hints name; None for those of all balancers.
+    product: Option<Balancer>,
+    /// The status with which a rate limit refuses, if there is one.
+    limit: Option<u16>,
+    /// Whether a fleet left, with its last records.
+    is_gone: bool,
+    /// Whether requests are calls of gRPC.
+    of_calls: bool,
+}
+
+impl ProseContext {
+    fn of(check: &Check) -> ProseContext {
+        let facts = || check.findings.iter().map(|finding| &finding.facts);
+        ProseContext {
+            product: check.balancer.as_deref().and_then(Balancer::of_text),
+            limit: facts().find_map(|facts| match facts {
+                Facts::RateLimit(limit) => Some(limit.status),
+                _ => None,
+            }),
+            is_gone: facts().any(|facts| match facts {
+                Facts::Fleets(fleets) => fleets.changes.iter().any(|change| change.kind == ChangeKind::Gone),
+                _ => false,
+            }),
+            of_calls: check.traffic.grpc,
+        }
+    }
+}
+
+fn prose(finding: &Finding, context: &ProseContext) -> Prose {
+    let &ProseContext { product, limit, is_gone, of_calls } = context;
     let level = finding.level;
     let phrase = match &finding.facts {
         Facts::Records(facts) => requests::records(facts),
