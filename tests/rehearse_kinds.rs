@@ -21,6 +21,8 @@ struct Kind {
     backends: Vec<String>,
     /// Empty where none are certain.
     shares: String,
+    /// What groups are expected to get, in percent; empty where nothing is split, or all backends have shares.
+    split: String,
     /// None where the file is not judged.
     algorithm: Option<String>,
     /// In the report or beside it.
@@ -60,6 +62,7 @@ fn kind(name: String) -> Kind {
         run: one("run").split_whitespace().map(str::to_owned).collect(),
         backends: one("backends").split(',').map(str::to_owned).collect(),
         shares: one("shares"),
+        split: one("split"),
         algorithm: Some(one("algorithm")).filter(|it| !it.is_empty() && it != "not judged"),
         notes: all("note"),
         refused: all("refused").into_iter().next(),
@@ -89,7 +92,13 @@ impl Kind {
         let place = TemporaryDirectory::new();
         copy(&folder().join(&self.name), place.path());
         let options = ["-n", "300", "--no-experiments", "--format", "json"];
-        let words: Vec<&str> = self.run[2..].iter().map(String::as_str).chain(options).collect();
+        // Other files of the folder are written `./NAME`.
+        let beside = |word: &String| match word.strip_prefix("./") {
+            Some(name) => place.path().join(name).display().to_string(),
+            None => word.clone(),
+        };
+        let words: Vec<String> = self.run[2..].iter().map(beside).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).chain(options).collect();
         let output = rehearse(&place, &self.run[0], &self.run[1], &words, unprivileged);
         (place, output)
     }
@@ -120,11 +129,21 @@ impl Kind {
                 expect(output.status.code() == Some(3), &format!("exit status 3 expected: {text}"))?;
                 expect(text.contains(&format!("{algorithm} was expected")), &format!("{algorithm}: {text}"))?;
             }
-            None if self.shares.is_empty() => {
+            None if self.shares.is_empty() && self.split.is_empty() => {
                 expect(output.status.code() == Some(0), &format!("exit status 0 expected: {text}"))?;
                 expect(err.contains("not judged"), "not judged")?;
             }
             None => {}
+        }
+        if !self.split.is_empty() {
+            let split = check["findings"].as_array().into_iter().flatten().find(|it| it["rule"] == "split");
+            let groups = split.and_then(|it| it["facts"]["groups"].as_array()).cloned().unwrap_or_default();
+            let part = |group: &Value, key: &str| group[key].as_f64().unwrap() * 100.0;
+            let of = |group: &Value| format!("{}={}", group["group"].as_str().unwrap(), part(group, "expected"));
+            let expected: Vec<String> = groups.iter().map(of).collect();
+            expect(expected.join(",") == self.split, &format!("{}: {text}", self.split))?;
+            let is_near = |group: &Value| (part(group, "share") - part(group, "expected")).abs() <= 10.0;
+            expect(groups.iter().all(is_near), &format!("split: {groups:?}"))?;
         }
         if !self.shares.contains('=') {
             return Ok(());
@@ -135,9 +154,11 @@ impl Kind {
         let weights: Vec<f64> = self.shares.split(',').map(weight).collect();
         let rows = check["shares"]["rows"].as_array().unwrap();
         for (row, weight) in rows.iter().zip(&weights) {
-            let expected = 300.0 * weight / weights.iter().sum::<f64>();
+            let share = weight / weights.iter().sum::<f64>();
             let count = row["count"].as_u64().unwrap() as f64;
-            expect((count - expected).abs() <= 15.0, &format!("counts: {rows:?}"))?;
+            // Five standard deviations of draws.
+            let granted = 5.0 * (300.0 * share * (1.0 - share)).sqrt();
+            expect((count - 300.0 * share).abs() <= granted, &format!("counts: {rows:?}"))?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::balancer::read::{
 use crate::topology::Policy;
 use verdict::algorithm::Algorithm;
 use verdict::promise::Promise;
-use verdict::rules::ExpectedWeights;
+use verdict::rules::{ExpectedGroup, ExpectedWeights};
 
 /// What follows from an `upstream` block.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -19,6 +19,8 @@ pub(crate) struct Expected {
     pub(crate) algorithm: Option<Algorithm>,
     /// The share of each backend, by name; None if none is promised or known.
     pub(crate) shares: Option<ExpectedWeights>,
+    /// What groups of backends get of a split, where the share of each backend is not promised; else empty.
+    pub(crate) groups: Vec<ExpectedGroup>,
     /// Backends that get nothing while others can.
     pub(crate) backups: Vec<String>,
     /// How long it keeps away from a backend that failed, if it says so.
@@ -88,6 +90,7 @@ impl Expected {
     pub(crate) fn until(mut self, next: Option<Expected>) -> Expected {
         let next = next.unwrap_or_default();
         self.shares = None;
+        self.groups.clear();
         self.backups.retain(|backup| next.backups.contains(backup));
         self.unknown.push("shares: two configurations follow each other".to_owned());
         self.limits.extend(next.limits);
@@ -102,6 +105,7 @@ impl Expected {
             format!("{server}: {written}, and the check has {in_flight} requests in flight; -c {most} keeps to it");
         self.unknown.push(why);
         (self.algorithm, self.shares) = (None, None);
+        self.groups.clear();
         self.backups.clear();
         self
     }
@@ -118,7 +122,10 @@ impl Expected {
             UpstreamMethod::Split(parts) => {
                 match split_weights(parts, &upstream.servers, weights) {
                     Ok(weights) => expected.divide(weights),
-                    Err(why) => expected.unknown = why,
+                    Err(why) => {
+                        expected.unknown = why;
+                        expected.groups = groups(parts, &upstream.servers, weights);
+                    }
                 }
                 return expected;
             }
@@ -217,6 +224,25 @@ fn split_weights(
     let divisor = whole.iter().fold(0, |all, (_, weight)| gcd(all, *weight)).max(1);
     let reduced = whole.into_iter().map(|(name, weight)| Ok((name, u32::try_from(weight / divisor)?)));
     reduced.collect::<Result<_, std::num::TryFromIntError>>().map_err(|_| too_many())
+}
+
+/// The groups of a split, with their backends; none where these are not known, or where one is in several.
+fn groups(parts: &[SplitPart], mut servers: &[UpstreamServer], weights: WeightsOf) -> Vec<ExpectedGroup> {
+    let mut groups: Vec<ExpectedGroup> = Vec::new();
+    for part in parts {
+        let (own, rest) = servers.split_at(part.servers.min(servers.len()));
+        servers = rest;
+        let Ok(backends) = weights(own) else { return Vec::new() };
+        let takes_part = backends.iter().any(|(_, weight)| *weight > 0);
+        let is_known = |it: &(String, u32)| groups.iter().any(|group| group.backends.contains(&it.0));
+        if !takes_part && part.weight > 0 || backends.iter().any(is_known) {
+            return Vec::new();
+        }
+        let backends = backends.into_iter().map(|(name, _)| name).collect();
+        groups.push(ExpectedGroup { name: part.name.clone(), weight: part.weight, backends });
+    }
+    let any = groups.len() > 1 && groups.iter().any(|group| group.weight > 0);
+    if any { groups } else { Vec::new() }
 }
 
 fn gcd(a: u64, b: u64) -> u64 {
@@ -477,8 +503,17 @@ mod tests {
         // By load or key within a group of several: nothing is promised.
         let it = of(vec![(group("stable", &[("a", 1), ("b", 1)], Policy::LeastConnections), 9), (canary(), 1)]);
         assert_eq!((shares(&it), it.unknown.len()), (None, 1), "{it:?}");
+        let groups: Vec<(&str, u32, usize)> =
+            it.groups.iter().map(|it| (it.name.as_str(), it.weight, it.backends.len())).collect();
+        assert_eq!(groups, [("stable", 9, 2), ("canary", 1, 2)]);
         let it = of(vec![(group("none", &[], Policy::RoundRobin), 9), (canary(), 1)]);
-        assert_eq!((shares(&it), it.unknown.len()), (None, 1), "{it:?}");
+        assert_eq!((shares(&it), it.unknown.len(), it.groups.len()), (None, 1, 0), "{it:?}");
+        // One of both groups is no witness of either.
+        let it = of(vec![
+            (group("stable", &[("a", 1), ("b", 1)], Policy::LeastConnections), 9),
+            (group("canary", &[("b", 1), ("c", 1)], Policy::LeastConnections), 1),
+        ]);
+        assert_eq!((shares(&it), it.groups.len()), (None, 0), "{it:?}");
     }
 
     #[test]

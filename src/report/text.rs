@@ -154,6 +154,9 @@ fn one(out: &mut String, check: &Check, style: &Style) {
         let expected = || format!("expected: {}", harmless(&shares.expected));
         self::shares(out, shares, &unjudged(check).map_or_else(expected, str::to_owned), style);
     }
+    if let Some(split) = fine.iter().find(|finding| finding.rule() == Rule::Split) {
+        out.push_str(&style.sentence(0, "Split  ", "1", split.summary()));
+    }
     algorithm(out, check, style);
     if check.shares.is_some() || check.algorithm.is_some() {
         out.push('\n');

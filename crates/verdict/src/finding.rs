@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::AttemptEnd;
 use crate::facts::{
     RuleDescription, account, algorithm, backups, connections, copies, fleets, identity, limit, reach, records,
-    recovery, requests, resilience, responses, rotation, shares, stickiness, streams, tls, unit,
+    recovery, requests, resilience, responses, rotation, shares, split, stickiness, streams, tls, unit,
 };
 use crate::observation::{ClientOutcome, Observation};
 
@@ -157,6 +157,7 @@ rules! {
     Unrecorded(account::UnrecordedResponses) = "unrecorded" from account::UNRECORDED,
     NoResponse(account::Losses) = "no-response" from account::NO_RESPONSE,
     Shares(shares::ShareFacts) = "shares" from shares::SHARES,
+    Split(split::SplitFacts) = "split" from split::SPLIT,
     Reach(reach::ReachFacts) = "reach" from reach::REACH,
     Backups(backups::BackupFacts) = "backups" from backups::BACKUPS,
     Algorithm(algorithm::AlgorithmFacts) = "algorithm" from algorithm::ALGORITHM,

@@ -164,7 +164,7 @@ impl Manifests<'_> {
         let space = get(reference, "namespace").and_then(text).or_else(|| namespace(of));
         let server = UpstreamServer::at(&format!("Service {own}"), Endpoint::Pods(self.pods(&own, space)), place);
         let method = UpstreamMethod::Unknown(format!(
-            "{place}: the controller decides how the pods of Service {own} share its requests (require it: --expect even)"
+            "{place}: the controller decides how the pods of Service {own} share its requests"
         ));
         Upstream { servers: vec![server], method, ..Upstream::named(&own) }
     }
@@ -267,7 +267,13 @@ fn group(name: String, mut parts: Vec<(Upstream, u32)>, place: &str, undecided: 
         undecided.push(format!("{place}: all weights are 0, and the gateway responds with an error"));
     }
     match parts.as_slice() {
-        [(_, weight)] if *weight > 0 => Upstream { name, ..parts.remove(0).0 },
+        [(_, weight)] if *weight > 0 => {
+            let mut only = Upstream { name, ..parts.remove(0).0 };
+            if let UpstreamMethod::Unknown(why) = &mut only.method {
+                *why += " (require it: --expect even)";
+            }
+            only
+        }
         _ => Upstream { name, ..Upstream::split(parts) },
     }
 }
@@ -375,6 +381,11 @@ mod tests {
             assert_eq!((shares(&it), it.algorithm), (None, None));
             assert!(it.unknown.iter().any(|why| why.contains("the controller decides")), "{it:?}");
         }
+        // What the Services get is the route's.
+        let it = expected(&route(TWO), &["stable-0", "stable-1", "canary-0"]);
+        let groups: Vec<(&str, u32, usize)> =
+            it.groups.iter().map(|it| (it.name.as_str(), it.weight, it.backends.len())).collect();
+        assert_eq!(groups, [("stable", 90, 2), ("canary", 10, 1)]);
         // A Service without a pod in the fleet makes nothing of another's shares.
         let it = expected(&route(TWO), &["stable-0"]);
         assert_eq!((shares(&it), it.unknown.len()), (None, 1), "{it:?}");

@@ -11,7 +11,7 @@ use crate::check::session::CheckSession;
 use crate::check::subject::{other_query, template};
 use crate::check::target;
 use verdict::algorithm::{Algorithm, Inference, Key};
-use verdict::rules::FALSE_ALARM;
+use verdict::rules::{ExpectedGroup, FALSE_ALARM};
 use verdict::statistics::needs;
 
 /// A sample whose length nobody gave ends then at the latest.
@@ -27,9 +27,14 @@ pub(crate) fn load(session: &CheckSession, inference: &Inference, first: u64) ->
     let has_scenario = !plan.scenario.steps.is_empty();
     let rate = plan.sample_rate();
     let shares = plan.expectations.shares(&session.ready()).unwrap_or_default();
-    let needed = match shares.len() {
+    // Of what is judged: the groups of a split, or the backends.
+    let judged = match plan.expectations.groups.as_slice() {
+        [] => shares.clone(),
+        groups => ExpectedGroup::shares(groups),
+    };
+    let needed = match judged.len() {
         0 | 1 => 10_000,
-        _ => needs(plan.expectations.tolerance_of(&shares) - plan.expectations.margin, &shares, FALSE_ALARM / 2.0),
+        _ => needs(plan.expectations.tolerance_of(&judged) - plan.expectations.margin, &judged, FALSE_ALARM / 2.0),
     };
     let (requests, duration) = match (plan.load.requests, plan.load.duration, has_scenario) {
         (None, None, true) => (None, Some(duration_of(&plan.scenario))),

@@ -116,6 +116,7 @@ pub(crate) fn expect(expected: &Expected, file: &str, plan: &mut CheckPlan) {
     expectations.algorithm = expectations.algorithm.or(expected.algorithm);
     if expectations.shares.is_none() {
         expectations.shares = expected.shares.clone();
+        expectations.groups = expected.groups.clone();
         expectations.shares_by = file.to_owned();
         expectations.not_understood.extend(expected.unknown.iter().cloned());
     }

@@ -1,6 +1,7 @@
 //! The phrases of how the balancer selects: shares, reach, backups, algorithm, affinity.
 
 use verdict::facts::shares::{Conclusion, SamplePart, Unproven};
+use verdict::facts::split::{GroupShare, SplitConclusion, SplitFacts};
 use verdict::facts::unit::{BalancingUnit, UnitFacts, UnknownUnit};
 use verdict::facts::{algorithm, backups, identity, reach, rotation, shares, stickiness};
 use verdict::finding::Level;
@@ -197,6 +198,59 @@ fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str) -> Phrase {
             "shares of several URLs are not even: {widest}; the algorithm is known of the first URL alone"
         ))
         .try_this("check the URLs one by one, or use --expect even to require even shares over all of them"),
+    }
+}
+
+pub(super) fn split(facts: &SplitFacts) -> Phrase {
+    let off = |group: &&GroupShare| (group.share - group.expected).abs();
+    let widest = facts.groups.iter().max_by(|a, b| off(a).total_cmp(&off(b)));
+    let widest = widest.map_or_else(String::new, |group| {
+        format!("{} got {} instead of {}", group.group, percent(group.share), percent(group.expected))
+    });
+    let of_group =
+        |group: &GroupShare| format!("{} {} (expected {})", group.group, percent(group.share), percent(group.expected));
+    let got = facts.groups.iter().map(of_group).collect::<Vec<_>>().join(", ");
+    let phrase = match facts.conclusion {
+        SplitConclusion::AsExpected => return Phrase::of(format!("each group got its part: {got}")),
+        SplitConclusion::Deviates => Phrase::of(format!("the split is not as {} says: {widest}", facts.expected_by))
+            .try_this("compare the weights that the balancer runs with: a controller may not have taken the file over yet"),
+        SplitConclusion::TooFew => return too_few_to_split(facts),
+        SplitConclusion::Disturbed => {
+            Phrase::of(format!("the split cannot be judged: {widest}, while backends failed or requests reached none"))
+                .try_this("repeat the check with healthy backends")
+        }
+        SplitConclusion::Elsewhere => {
+            Phrase::of(format!("the split cannot be judged: requests reached backends of none of its groups ({got})"))
+                .try_this("another rule of the file may lead there: name the one behind the URL with --upstream")
+        }
+        SplitConclusion::Unit => Phrase::of(format!(
+            "the split of requests is not as {} says: {widest}; whether connections or requests are divided is not known",
+            facts.expected_by
+        ))
+        .try_this("use --new-connections, or give the experiments more time with --experiments-for"),
+        SplitConclusion::Urls => Phrase::of(format!(
+            "the split over several URLs is not as {} says: {widest}; another URL may lead to other groups",
+            facts.expected_by
+        ))
+        .try_this("check the URLs one by one"),
+        SplitConclusion::Affinity => Phrase::of(format!(
+            "the split is not as {} says: {widest}; clients stay with a backend, so the number of clients decides",
+            facts.expected_by
+        ))
+        .try_this("turn off session affinity, or check with many clients"),
+    };
+    phrase.because(vec![test_result(&facts.test, facts.total, "requests")])
+}
+
+fn too_few_to_split(facts: &SplitFacts) -> Phrase {
+    let detects = facts.test.detects * 100.0;
+    let phrase = Phrase::of(format!(
+        "too few requests to judge the split: {} detect deviations ≥ {detects:.1} pp",
+        grouped(facts.total)
+    ));
+    match facts.needed {
+        Some(needed) => phrase.try_this(format!("about {} requests are enough: a larger -n", grouped(needed))),
+        None => phrase.try_this("send more: a larger -n or a longer --duration"),
     }
 }
 

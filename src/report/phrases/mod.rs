@@ -112,6 +112,7 @@ fn prose(finding: &Finding, context: &ProseContext) -> Prose {
         Facts::Unrecorded(facts) => requests::unrecorded(facts, is_gone),
         Facts::NoResponse(facts) => requests::no_response(facts),
         Facts::Shares(facts) => balancing::shares(facts, level),
+        Facts::Split(facts) => balancing::split(facts),
         Facts::Reach(facts) => balancing::reach(facts),
         Facts::Backups(facts) => balancing::backups(facts),
         Facts::Algorithm(facts) => balancing::algorithm(facts, level),

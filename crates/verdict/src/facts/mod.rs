@@ -18,6 +18,7 @@ pub mod resilience;
 pub mod responses;
 pub mod rotation;
 pub mod shares;
+pub mod split;
 pub mod stickiness;
 pub mod streams;
 pub mod tls;

@@ -18,6 +18,8 @@ pub const BY_USER: &str = "--expect";
 pub struct Expectations {
     /// Of the shares; None leaves it to the algorithm that is seen: even, where it promises that.
     pub shares: Option<ExpectedWeights>,
+    /// Groups of backends between which requests are divided, where what each backend gets of them is not known; else empty.
+    pub groups: Vec<ExpectedGroup>,
     /// Where the expected shares come from, for sentences: an option or a file.
     pub shares_by: String,
     /// The algorithm that the balancer must have.
@@ -45,6 +47,7 @@ impl Default for Expectations {
     fn default() -> Self {
         Expectations {
             shares: None,
+            groups: Vec::new(),
             shares_by: "default".to_owned(),
             algorithm: None,
             not_understood: Vec::new(),
@@ -90,6 +93,25 @@ impl Expectations {
             return Err("all backends are backups, or are expected to get nothing".to_owned());
         }
         Ok(shares.into_iter().map(|share| share / sum).collect())
+    }
+}
+
+/// Backends that get what the weight of all of them says: those of a Service, an upstream, a cluster.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExpectedGroup {
+    /// As the configuration names it.
+    pub name: String,
+    /// Relative to the other groups.
+    pub weight: u32,
+    /// By name; none of them is in another group.
+    pub backends: Vec<String>,
+}
+
+impl ExpectedGroup {
+    /// The share of each.
+    pub fn shares(groups: &[ExpectedGroup]) -> Vec<f64> {
+        let sum: u64 = groups.iter().map(|group| u64::from(group.weight)).sum();
+        groups.iter().map(|group| f64::from(group.weight) / sum.max(1) as f64).collect()
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn soften(case: &Case, findings: &mut [Finding]) {
         let depends = matches!(
             finding.facts,
             finding::Facts::Shares(_)
+                | finding::Facts::Split(_)
                 | finding::Facts::Reach(_)
                 | finding::Facts::Algorithm(_)
                 | finding::Facts::Backups(_)

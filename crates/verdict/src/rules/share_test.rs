@@ -151,7 +151,7 @@ fn discrepancy(turns: Option<&[Backend]>, weights: &[(Backend, u32)]) -> f64 {
 }
 
 /// At half the level each: the test of a sample whose size was fixed before, and the e-process, which may end the sample.
-fn by_chance(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> (Test, Level) {
+pub(super) fn by_chance(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> (Test, Level) {
     let margin = case.expectations.margin;
     let seen = multinomial(counts, expected, margin);
     let ln_e = if margin == 0.0 { ln_e_value(counts, expected) } else { 0.0 };

@@ -61,15 +61,15 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
 }
 
 /// How often each backend was selected.
-struct Selections<'a> {
-    case: &'a Case<'a>,
-    unit: Unit,
-    counts: Vec<u64>,
-    total: u64,
+pub(super) struct Selections<'a> {
+    pub(super) case: &'a Case<'a>,
+    pub(super) unit: Unit,
+    pub(super) counts: Vec<u64>,
+    pub(super) total: u64,
 }
 
 impl<'a> Selections<'a> {
-    fn of(case: &'a Case<'a>) -> Self {
+    pub(super) fn of(case: &'a Case<'a>) -> Self {
         let has_pins = case.varied && case.inference.kind.is_some_and(Algorithm::pins);
         let (counts, unit) =
             if has_pins { (&case.tally.pins.by_backend, Unit::Clients) } else { (&case.tally.firsts, Unit::Requests) };
@@ -77,6 +77,12 @@ impl<'a> Selections<'a> {
         let total = counts.iter().sum();
         counts.resize(case.names.len().max(counts.len()), 0);
         Selections { case, unit, counts, total }
+    }
+
+    /// How often one of them was selected.
+    pub(super) fn of_all(&self, names: &[String]) -> u64 {
+        let all = self.case.names.iter().zip(&self.counts);
+        all.filter(|(name, _)| names.contains(name)).map(|(_, count)| count).sum()
     }
 
     /// The shares as a report has them, not compared yet.
@@ -345,7 +351,7 @@ fn is_by_load(selections: &Selections, expected: &[f64]) -> bool {
 
 /// Backends at which an attempt of the run failed, that of a warm-up too: a balancer may avoid them for a while. And those that were
 /// never reached though requests reached nobody.
-fn failing(case: &Case, counts: &[u64]) -> Vec<bool> {
+pub(super) fn failing(case: &Case, counts: &[u64]) -> Vec<bool> {
     let mut failing = case.failed_somewhere();
     failing.resize(counts.len(), false);
     let refused = [Outcome::Balancer, Outcome::NotReached];
