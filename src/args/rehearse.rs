@@ -20,12 +20,16 @@ pub(crate) struct RehearseArgs {
     #[arg(value_name = "BALANCER", value_parser = rehearsed())]
     pub(crate) balancer: Balancer,
 
-    /// Its configuration: the file that production uses
+    /// Its configuration: the file that production uses; of HAProxy also a directory, of which it reads *.cfg
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
     #[command(flatten)]
     pub(crate) check: CheckConfig,
+
+    /// File or directory that HAProxy reads after FILE, as with a further -f; repeatable
+    #[arg(long, value_name = "FILE", conflicts_with = "map", help_heading = "Rehearsal")]
+    pub(crate) also: Vec<PathBuf>,
 
     /// Where production has FILE and its directory, if FILE is a copy, as in a repository: /etc/nginx/nginx.conf
     #[arg(long, value_name = "PLACE", conflicts_with_all = ["dry_run", "map"], help_heading = "Rehearsal")]
@@ -117,6 +121,9 @@ Examples:
   A repository's copy of what production has in /etc/nginx
     uuid-generator rehearse nginx deploy/nginx.conf https://shop.example/ \\
       --at /etc/nginx/nginx.conf
+  Several files that HAProxy reads as one
+    uuid-generator rehearse haproxy /etc/haproxy/haproxy.cfg \\
+      --also /etc/haproxy/conf.d http://shop.example/
   Without a private copy of this machine
     uuid-generator rehearse nginx nginx.conf http://shop.example:8080/ \\
       --map 10.20.0.11:8080=9001 --map 10.20.0.12:8080=9002

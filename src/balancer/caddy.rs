@@ -31,12 +31,13 @@ pub(crate) const CADDY: Product = Product {
     calls_itself: &["caddy"],
     own: Some(own),
     alone: Some(alone),
+    several: None,
     read: Some(read::files::caddy),
     recognises: |file| {
         Likelihood::surely_if(!file.is_document() && file.name.contains("caddyfile") || file.has_any(&["apps"]))
     },
     reports: Some(ServerReport::Api { path: "/reverse_proxy/upstreams", read: read::caddy::read_upstreams }),
-    renew: Some(|file| {
+    renew: Some(|file, _| {
         let adapter = if file.extension().is_some_and(|it| it == "json") { "" } else { " --adapter caddyfile" };
         format!("caddy reload --force --config {}{adapter}", quoted(file))
     }),

@@ -20,6 +20,7 @@ pub(crate) const COMPOSE: Product = Product {
     write,
     own: None,
     alone: None,
+    several: None,
     read: None,
     recognises: |_| Likelihood::No,
     reports: None,

@@ -30,6 +30,7 @@ pub(crate) const ENVOY: Product = Product {
     calls_itself: &["envoy"],
     own: Some(own),
     alone: Some(|file| vec!["-c".into(), file.into()]),
+    several: None,
     read: Some(read::files::envoy),
     recognises: |file| if file.is_document() { Likelihood::IfNoOther } else { Likelihood::No },
     reports: Some(ServerReport::Api { path: "/clusters?format=json", read: read::envoy::read_clusters }),

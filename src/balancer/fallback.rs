@@ -44,6 +44,7 @@ pub(crate) const FALLBACK: Product = Product {
     calls_itself: &["the built-in balancer"],
     own: None,
     alone: None,
+    several: None,
     read: None,
     recognises: |_| Likelihood::No,
     reports: None,

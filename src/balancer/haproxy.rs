@@ -1,15 +1,15 @@
 //! HAProxy: a whole `haproxy.cfg`, or its frontend and backend.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, VersionLimits, head, time};
 use crate::balancer::lines::Lines;
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::path::quoted;
-use crate::balancer::product::{Likelihood, Product, Program, ReloadSignal};
-use crate::balancer::read;
+use crate::balancer::product::{Likelihood, Product, Program, ReloadSignal, SeveralFiles};
 use crate::balancer::read::reported::ServerReport;
+use crate::balancer::read::{self, files};
 use crate::balancer::topic::HintTopic;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::error::Problem;
@@ -32,7 +32,8 @@ pub(crate) const HAPROXY: Product = Product {
     calls_itself: &["haproxy"],
     own: Some(own),
     alone: Some(|file| vec!["-f".into(), file.into()]),
-    read: Some(read::files::haproxy),
+    several: Some(SeveralFiles { of_folder: files::haproxy_folder, read: files::haproxy_files }),
+    read: Some(files::haproxy),
     recognises: |file| Likelihood::surely_if(file.extension == "cfg"),
     reports: Some(ServerReport::Socket { command: "show servers state\n", read: read::haproxy::states::read_states }),
     renew: Some(renew),
@@ -95,16 +96,18 @@ const OLDEST: BalancerVersion = BalancerVersion(2, 6, 0);
 const NAME: &str = "haproxy.cfg";
 
 /// A master hands its listening sockets to new workers; without one, a new process takes over from the old ones.
-fn renew(file: &Path) -> String {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let file = quoted(file);
+fn renew(file: &Path, further: &[PathBuf]) -> String {
+    let files = || std::iter::once(file).chain(further.iter().map(PathBuf::as_path));
+    let texts: Vec<String> = files().map(|file| std::fs::read_to_string(file).unwrap_or_default()).collect();
+    let options = files().map(|file| format!("-f {}", quoted(file))).collect::<Vec<_>>().join(" ");
     let pids = "$(for it in /proc/[0-9]*; do grep -qx haproxy $it/comm && echo ${it#/proc/}; done)";
-    let take_over = if text.lines().any(|line| line.trim_start().starts_with("master-worker")) {
-        format!("kill -USR2 {pids}")
-    } else {
-        format!("haproxy -D -f {file} -sf {pids}")
-    };
-    format!("haproxy -q -c -f {file} && {take_over}")
+    let take_over =
+        if texts.iter().flat_map(|text| text.lines()).any(|line| line.trim_start().starts_with("master-worker")) {
+            format!("kill -USR2 {pids}")
+        } else {
+            format!("haproxy -D {options} -sf {pids}")
+        };
+    format!("haproxy -q -c {options} && {take_over}")
 }
 
 /// A `haproxy.cfg`, or what goes behind the `defaults` of one.

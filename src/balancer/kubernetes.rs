@@ -39,6 +39,7 @@ pub(crate) const KUBERNETES: Product = Product {
     calls_itself: &[],
     own: None,
     alone: None,
+    several: None,
     read: Some(read::files::kubernetes),
     recognises: |file| Likelihood::surely_if(is_manifest(file)),
     reports: None,

@@ -32,10 +32,11 @@ pub(crate) const NGINX: Product = Product {
     calls_itself: &["nginx", "openresty", "tengine", "angie"],
     own: Some(own),
     alone: Some(|file| vec!["-c".into(), file.into()]),
+    several: None,
     read: Some(read::nginx::files::read),
     recognises: |file| if file.is_document() { Likelihood::No } else { Likelihood::IfNoOther },
     reports: Some(ServerReport::Printed(read::nginx::files::printed)),
-    renew: Some(|file| {
+    renew: Some(|file, _| {
         let file = quoted(file);
         format!("nginx -t -q -c {file} && nginx -s reload -c {file}")
     }),

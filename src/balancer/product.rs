@@ -1,7 +1,7 @@
 //! What the program knows of a balancer. Each is described in one file; nothing else asks which balancer it has before it.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -47,6 +47,8 @@ pub(crate) struct Product {
     pub(crate) own: Option<fn(&Path) -> anyhow::Result<Own>>,
     /// Its arguments on a machine that it has for itself, with that file and nothing of ours. None: it is not run here.
     pub(crate) alone: Option<fn(&Path) -> Vec<OsString>>,
+    /// How it reads several files as one; `alone` of each says them all. None: it reads one, which names the others.
+    pub(crate) several: Option<SeveralFiles>,
     /// What such a file says of servers and how they are selected. None: it is not read.
     pub(crate) read: Option<fn(&Path) -> anyhow::Result<Configuration>>,
     /// How likely a file is a configuration of it, by its name and what is at its top.
@@ -54,9 +56,18 @@ pub(crate) struct Product {
     /// Where a running one says which servers it has. None: nowhere.
     pub(crate) reports: Option<ServerReport>,
     /// A shell command with which an operator has it read that file anew, in the machine that it has for itself. None: it does not.
-    pub(crate) renew: Option<fn(&Path) -> String>,
+    pub(crate) renew: Option<fn(&Path, further: &[PathBuf]) -> String>,
     /// Where it keeps certificates that it gets by itself. None: it gets none.
     pub(crate) store: Option<CertificateStore>,
+}
+
+/// How a balancer reads several files as one.
+#[derive(Clone, Copy)]
+pub(crate) struct SeveralFiles {
+    /// The files of a folder that it reads, in its order.
+    pub(crate) of_folder: fn(&Path) -> anyhow::Result<Vec<PathBuf>>,
+    /// What they say together.
+    pub(crate) read: fn(&[PathBuf]) -> anyhow::Result<Configuration>,
 }
 
 /// Certificates that a balancer gets by itself, below its data folder (`XDG_DATA_HOME`).

@@ -29,6 +29,7 @@ pub(crate) const TRAEFIK: Product = Product {
     calls_itself: &["traefik"],
     own: Some(own),
     alone: Some(|file| vec![format!("--configfile={}", file.display()).into()]),
+    several: None,
     read: Some(read::files::traefik),
     recognises: |file| Likelihood::surely_if(file.has_any(&["entry_points", "providers", "http"])),
     reports: Some(ServerReport::Api { path: "/api/http/services?per_page=1000", read: read::traefik::read_services }),

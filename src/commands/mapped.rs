@@ -42,6 +42,10 @@ struct CopyLimits {
 /// Makes the copy. What differs from the file is printed, a line each.
 pub(super) fn prepare(args: &RehearseArgs) -> Result<MappedCheck> {
     let file = fs::canonicalize(&args.file).with_context(|| args.file.display().to_string())?;
+    if file.is_dir() {
+        let problem = Problem::new("it is a directory").on(format!("failed to read {}", args.file.display()));
+        return Err(problem.hint("--map rewrites one file: name that one").into());
+    }
     let [url] = args.check.url.as_slice() else {
         return Err(Problem::new("--map: one URL").hint("give one that a client of production asks for").into());
     };

@@ -41,23 +41,19 @@ pub(super) fn run(args: RehearseArgs) -> Result<ExitCode> {
     let mut visible = args.check.files();
     visible.extend(order.file.parent().map(Path::to_owned));
     visible.push(order.file.clone());
+    visible.extend(order.further.clone());
     visible.extend(order.then.clone());
     let private = Private { own: vec![data_of(&order)], visible, urls: order.urls.clone() };
     Err(private.enter(outputs)?)
 }
 
-/// Where a file that was named is, from the root.
-fn absolute(file: &Path) -> Result<PathBuf, Problem> {
+/// Where what was named is, from the root.
+fn absolute(path: &Path) -> Result<PathBuf, Problem> {
     let refused = |what: String| {
-        let problem = Problem::new(what).on(format!("failed to read {}", file.display()));
+        let problem = Problem::new(what).on(format!("failed to read {}", path.display()));
         problem.hint("name the file of the balancer that is to be rehearsed, such as /etc/nginx/nginx.conf")
     };
-    let found = std::fs::canonicalize(file).map_err(|why| refused(why.to_string()))?;
-    if found.is_dir() {
-        return Err(refused("it is a folder".to_owned()).hint(
-            "name one file, such as /etc/nginx/nginx.conf; several of HAProxy's are read as one: cat /etc/haproxy/*.cfg > whole.cfg",
-        ));
-    }
+    let found = std::fs::canonicalize(path).map_err(|why| refused(why.to_string()))?;
     match std::fs::File::open(&found) {
         Err(why) if why.kind() == std::io::ErrorKind::PermissionDenied => Err(refused(why.to_string())
             .hint("use sudo, or a copy that this user may read, with --at where production has it")),
@@ -66,23 +62,44 @@ fn absolute(file: &Path) -> Result<PathBuf, Problem> {
     }
 }
 
-/// Where the balancer's file is to be found.
-fn file_of(args: &RehearseArgs) -> Result<PathBuf, Problem> {
-    let own = absolute(&args.file)?;
-    match &args.at {
-        Some(at) if !at.is_absolute() || at.file_name() != own.file_name() => {
-            Err(Problem::new("expected a whole path with the same file name")
-                .on(format!("--at {}", at.display()))
-                .hint("such as /etc/nginx/nginx.conf"))
-        }
-        // Before that, the folder is where it is.
-        Some(at) if args.within => Ok(at.clone()),
-        Some(_) | None => Ok(own),
+/// The file of that name, or those of a folder which the balancer reads as one.
+fn files_at(balancer: Balancer, path: &Path) -> Result<Vec<PathBuf>, Problem> {
+    match balancer.several {
+        Some(several) if path.is_dir() => (several.of_folder)(path).map_err(|why| Problem::new(format!("{why:#}"))),
+        None if path.is_dir() => Err(Problem::new("it is a directory")
+            .on(format!("failed to read {}", path.display()))
+            .hint(format!("{} reads one file, which names the others: name that one", balancer.title))),
+        Some(_) | None => Ok(vec![path.to_owned()]),
     }
 }
 
+/// Where the balancer's files are to be found, in the order in which it reads them.
+fn files_of(args: &RehearseArgs) -> Result<(PathBuf, Vec<PathBuf>), Problem> {
+    let own = absolute(&args.file)?;
+    let place = match &args.at {
+        Some(at) if !at.is_absolute() || at.file_name() != own.file_name() => {
+            return Err(Problem::new("expected a whole path with the same file name")
+                .on(format!("--at {}", at.display()))
+                .hint("such as /etc/nginx/nginx.conf"));
+        }
+        // Before that, the folder is where it is.
+        Some(at) if args.within => at.clone(),
+        Some(_) | None => own,
+    };
+    if let (None, Some(also)) = (args.balancer.several, args.also.first()) {
+        return Err(Problem::new("it reads one file, which names the others")
+            .on(format!("{} and --also {}", args.balancer.title, also.display()))
+            .hint("name the one that it is started with"));
+    }
+    let mut files = files_at(args.balancer, &place)?;
+    for also in &args.also {
+        files.extend(files_at(args.balancer, &absolute(also)?)?);
+    }
+    Ok((files.remove(0), files))
+}
+
 fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
-    let file = file_of(args)?;
+    let (file, further) = files_of(args)?;
     if args.balancer.alone.is_none() {
         return Err(Problem::new("it does not run on this machine").on(args.balancer.title));
     }
@@ -98,8 +115,12 @@ fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
         UrlTarget::of(url)?;
     }
     // What the balancer itself refuses it says best; where it says nothing, its own tool may.
-    let (understood, refused) = read(args.balancer, &file);
+    let (understood, refused) = read(args.balancer, &file, &further);
     let then = match &args.then {
+        Some(then) if then.is_dir() => {
+            let problem = Problem::new("it is a directory").on(format!("--then {}", then.display()));
+            return Err(problem.hint(format!("name the file that takes the place of {}", file.display())));
+        }
         Some(then) => Some(absolute(then)?),
         None => None,
     };
@@ -107,13 +128,14 @@ fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
         let what = format!("{} does not read this file anew while it runs", args.balancer.title);
         return Err(Problem::new(what).on("--then").hint("change what it watches with --during"));
     }
-    let (then_read, then_refused) = then.as_ref().map_or((None, None), |then| read(args.balancer, then));
+    let (then_read, then_refused) = then.as_ref().map_or((None, None), |then| read(args.balancer, then, &further));
     let check = plan(args, &Backing::Any)?;
     Ok(RehearsalPlan {
         balancer: args.balancer,
         read: understood,
         refused,
         file,
+        further,
         urls: check.target.urls().map(str::to_owned).collect(),
         check,
         names: args
@@ -135,9 +157,13 @@ fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
     })
 }
 
-/// What our reader makes of a file, or why it makes nothing of it.
-fn read(balancer: Balancer, file: &Path) -> (Option<Configuration>, Option<String>) {
-    match balancer.read.map(|read| read(file)) {
+/// What our reader makes of files, or why it makes nothing of them.
+fn read(balancer: Balancer, file: &Path, further: &[PathBuf]) -> (Option<Configuration>, Option<String>) {
+    let read = match balancer.several {
+        Some(several) => Some((several.read)(&[&[file.to_owned()], further].concat())),
+        None => balancer.read.map(|read| read(file)),
+    };
+    match read {
         None => (None, None),
         Some(Ok(read)) => (Some(read), None),
         Some(Err(why)) => (None, Some(format!("{why:#}"))),
@@ -212,7 +238,7 @@ fn plan_of(args: &RehearseArgs, order: &RehearsalPlan, rehearsal: &rehearse::Reh
     if let (Some(then), Some(renew)) = (&order.then, order.balancer.renew) {
         let folder = order.file.parent().unwrap_or(Path::new("/"));
         let take_place = format!("cd {} && cat {} > {}", quoted(folder), quoted(then), quoted(&order.file));
-        let command = format!("{take_place} && {}", renew(&order.file));
+        let command = format!("{take_place} && {}", renew(&order.file, &order.further));
         plan.scenario.add_command(command, RENEWED);
     }
     plan.environment.hosts = Some(hosts(&plan.scenario, rehearsal.hosts.clone())?);
@@ -270,7 +296,7 @@ fn shell() -> Result<ExitCode> {
 
 /// What is read from the file.
 fn describe(args: &RehearseArgs, order: &RehearsalPlan) -> String {
-    let arguments = order.balancer.alone.map(|alone| alone(&order.file)).unwrap_or_default();
+    let arguments = order.arguments().unwrap_or_default();
     let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
     let mut text = format!("would run: {} {}\n", order.balancer.name, words.join(" "));
     let Some(read) = &order.read else {

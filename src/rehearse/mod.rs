@@ -238,9 +238,9 @@ fn surroundings(order: &RehearsalPlan) -> Result<Surroundings> {
     let absolute = |path: &String| folder.join(path);
     let certificates = order.read.iter().flat_map(|read| &read.certificates);
     let pairs = certificates.map(|(certificate, key)| (absolute(certificate), absolute(key))).collect();
-    let alone = order.balancer.alone.with_context(|| format!("{} does not run here", order.balancer.title))?;
+    let arguments = order.arguments().with_context(|| format!("{} does not run here", order.balancer.title))?;
     let program = OsString::from(order.balancer.name);
-    let command = [program].into_iter().chain(alone(&order.file)).collect();
+    let command = [program].into_iter().chain(arguments).collect();
     let ports = places.iter().map(|place| place.port).collect();
     let elsewhere = order.read.iter().flat_map(|read| read.not_read.clone()).collect();
     let refused = order.refused.clone();

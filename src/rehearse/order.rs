@@ -1,5 +1,6 @@
 //! What is to be rehearsed, and where its URLs lead.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
@@ -18,6 +19,8 @@ pub(crate) struct RehearsalPlan {
     pub(crate) balancer: Balancer,
     /// The balancer's configuration.
     pub(crate) file: PathBuf,
+    /// Those that it reads after that one.
+    pub(crate) further: Vec<PathBuf>,
     /// What our reader made of the file; None if it reads none of this balancer.
     pub(crate) read: Option<Configuration>,
     /// Why it was not read.
@@ -43,6 +46,12 @@ pub(crate) struct RehearsalPlan {
 }
 
 impl RehearsalPlan {
+    /// What the balancer is started with; None if it does not run here.
+    pub(crate) fn arguments(&self) -> Option<Vec<OsString>> {
+        let alone = self.balancer.alone?;
+        Some([&self.file].into_iter().chain(&self.further).flat_map(|file| alone(file)).collect())
+    }
+
     /// The rehearsal of the file that takes the place of this one.
     pub(super) fn after(&self) -> Option<RehearsalPlan> {
         let file = self.then.clone()?;

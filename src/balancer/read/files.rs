@@ -12,12 +12,34 @@ use crate::balancer::read::{caddy, document, envoy, haproxy, kubernetes, message
 use crate::error::Problem;
 use crate::escape::harmless_lines;
 
-/// Comments may hold bytes that are not UTF-8.
+/// A file, or those of a folder.
 pub(crate) fn haproxy(file: &Path) -> Result<Configuration> {
-    let text = std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let source = ConfigFile { name: file.display().to_string(), text };
-    Ok(haproxy::read(&source, &|name| std::env::var(name).ok(), &Path::exists))
+    if file.is_dir() { haproxy_files(&haproxy_folder(file)?) } else { haproxy_files(&[file.to_owned()]) }
+}
+
+/// Files that HAProxy reads as one. Comments may hold bytes that are not UTF-8.
+pub(crate) fn haproxy_files(files: &[PathBuf]) -> Result<Configuration> {
+    let source = |file: &PathBuf| -> Result<ConfigFile> {
+        let text = std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
+        Ok(ConfigFile { name: file.display().to_string(), text: String::from_utf8_lossy(&text).into_owned() })
+    };
+    let sources: Vec<ConfigFile> = files.iter().map(source).collect::<Result<_>>()?;
+    Ok(haproxy::read(&sources, &|name| std::env::var(name).ok(), &Path::exists))
+}
+
+/// What HAProxy reads of a folder: its visible files `*.cfg`, in the order of the bytes of their names.
+pub(crate) fn haproxy_folder(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("failed to read {}", folder.display()))?;
+    let is_read = |file: &PathBuf| {
+        let is_hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        has_extension(file, &["cfg"]) && !is_hidden && file.is_file()
+    };
+    let mut files: Vec<PathBuf> = entries.flatten().map(|it| it.path()).filter(is_read).collect();
+    files.sort();
+    if files.is_empty() {
+        return Err(Problem::new("no file *.cfg is in it").on(folder.display()).into());
+    }
+    Ok(files)
 }
 
 /// The file, and files of clusters and endpoints that it names, which Envoy finds from its working directory.

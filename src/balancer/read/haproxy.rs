@@ -1,6 +1,7 @@
 //! PURE. Reads a `haproxy.cfg`: the servers, weights and algorithm of its `backend` and `listen` sections, with what they inherit from
 //! `defaults`. What is not understood is named, and nothing is promised for its section.
 
+mod frontends;
 pub(crate) mod states;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use crate::balancer::read::configuration::{
 use crate::balancer::read::endpoint::Endpoint;
 use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
+use frontends::Frontends;
 use states::{SavedState, StateFiles};
 
 const SECTIONS: [&str; 19] = [
@@ -109,8 +111,9 @@ impl Variables<'_> {
     }
 }
 
-/// All sections with servers, in order; `exists` says whether a file is there. It cannot fail: what HAProxy refuses it says best.
-pub(crate) fn read(source: &ConfigFile, environment: Environment, exists: &dyn Fn(&Path) -> bool) -> Configuration {
+/// All sections with servers, in the order of the files; `exists` says whether a file is there. It cannot fail: what HAProxy refuses it says
+/// best. Defaults go on from file to file, and no section does.
+pub(crate) fn read(sources: &[ConfigFile], environment: Environment, exists: &dyn Fn(&Path) -> bool) -> Configuration {
     let mut variables = Variables { set: BTreeMap::new(), environment };
     let mut configuration = Configuration::default();
     let mut defaults: BTreeMap<String, SectionSettings> = BTreeMap::new();
@@ -118,18 +121,20 @@ pub(crate) fn read(source: &ConfigFile, environment: Environment, exists: &dyn F
     let mut open = Open::Other;
     let (mut conditional, mut ca_base) = (None, None::<String>);
     let mut states = StateFiles::new(exists);
-    for (number, line) in (1..).zip(source.text.lines()) {
+    let mut frontends = Frontends::default();
+    for (source, number, line) in sources.iter().flat_map(lines_of) {
         let words = words(line, &|name| variables.get(name));
         let place = format!("{}, line {number}", source.name);
-        let Some(first) = words.first().map(String::as_str) else { continue };
+        let first = words.first().map_or("", String::as_str);
         if first.starts_with('.') {
             conditional.get_or_insert_with(|| format!("{place}: {}", words.join(" ")));
         }
-        if SECTIONS.contains(&first) {
+        if number == 1 || SECTIONS.contains(&first) {
             close(std::mem::replace(&mut open, Open::Other), &mut configuration, &mut defaults, &mut latest, &states);
             let name = words.get(1).cloned().unwrap_or_default();
             let from = words.iter().position(|word| word == "from").and_then(|at| words.get(at + 1));
             let inherited = || from.map_or_else(|| Some(latest.clone()), |from| defaults.get(from).cloned());
+            frontends.open();
             open = match first {
                 "defaults" => {
                     latest = from.and_then(|from| defaults.get(from).cloned()).unwrap_or_default();
@@ -141,6 +146,7 @@ pub(crate) fn read(source: &ConfigFile, environment: Environment, exists: &dyn F
             };
             continue;
         }
+        frontends.note(&words);
         match &mut open {
             Open::Defaults(_) | Open::Proxy(_)
                 if first == "timeout" && words.get(1).is_some_and(|it| it == "server") =>
@@ -159,6 +165,7 @@ pub(crate) fn read(source: &ConfigFile, environment: Environment, exists: &dyn F
         }
     }
     close(open, &mut configuration, &mut defaults, &mut latest, &states);
+    frontends.join(&mut configuration.upstreams);
     if let Some(base) = ca_base {
         lay_below(&base, &mut configuration.authorities);
     }
@@ -168,6 +175,11 @@ pub(crate) fn read(source: &ConfigFile, environment: Environment, exists: &dyn F
         }
     }
     configuration
+}
+
+/// Each with the number that it has in its file.
+fn lines_of(source: &ConfigFile) -> impl Iterator<Item = (&ConfigFile, usize, &str)> {
+    (1..).zip(source.text.lines()).map(move |(number, line)| (source, number, line))
 }
 
 /// Files that are named from a folder.
@@ -442,7 +454,7 @@ mod tests {
 
     fn of(text: &str) -> Vec<Upstream> {
         let environment = |name: &str| (name == "ZONE").then(|| "b.internal".to_owned());
-        read(&ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }, &environment, &|file| {
+        read(&[ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }], &environment, &|file| {
             file == Path::new("/var/lib/state")
         })
         .upstreams
@@ -452,7 +464,7 @@ mod tests {
     fn peers_mailers_and_rings_are_no_backends() {
         let text = "peers lb\n bind :10000\n peer a 10.9.0.1:10000\n server b 10.9.0.2:10000\nmailers m\n mailer one 10.9.0.3:25\n\
                     ring logs\n format rfc5424\n server s 10.9.0.4:6514\nbackend app\n server x 10.0.0.1:80\n";
-        let it = read(&ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }, &|_| None, &|_| false);
+        let it = read(&[ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }], &|_| None, &|_| false);
         let tcp = |host: &str, port| Endpoint::Tcp(host.to_owned(), port);
         let expected = [tcp("10.9.0.1", 10000), tcp("10.9.0.2", 10000), tcp("10.9.0.3", 25), tcp("10.9.0.4", 6514)];
         assert_eq!((it.companions.as_slice(), it.upstreams.len()), (&expected[..], 1));

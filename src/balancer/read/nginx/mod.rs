@@ -3,6 +3,7 @@
 
 pub(crate) mod files;
 pub(crate) mod servers;
+mod split_clients;
 mod tokens;
 pub(super) mod variables;
 
@@ -15,6 +16,7 @@ use crate::balancer::read::endpoint::{endpoint, server_of_url};
 use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
 
+use split_clients::{ClientSplit, ClientSplits};
 use tokens::{ConfigToken, Tokens, Wrong};
 use variables::keyed;
 
@@ -27,9 +29,11 @@ const DEEPEST: usize = 16;
 /// Reads a file and all that it includes.
 pub(crate) fn read(source: &ConfigFile, included: Included) -> Result<Configuration, Wrong> {
     let mut configuration = Configuration::default();
-    configuration.file(source, included, 0)?;
+    let mut splits = ClientSplits::default();
+    configuration.file(source, included, 0, &mut splits)?;
     let is_block = |implied: &Upstream| configuration.upstreams.iter().any(|it| it.name == implied.name);
     configuration.implied = configuration.implied.iter().filter(|it| !is_block(it)).cloned().collect();
+    splits.join(&mut configuration.upstreams);
     Ok(configuration)
 }
 
@@ -44,7 +48,13 @@ enum ServersUntil {
 }
 
 impl Configuration {
-    fn file(&mut self, source: &ConfigFile, included: Included, deep: usize) -> Result<(), Wrong> {
+    fn file(
+        &mut self,
+        source: &ConfigFile,
+        included: Included,
+        deep: usize,
+        splits: &mut ClientSplits,
+    ) -> Result<(), Wrong> {
         let mut tokens = Tokens::of(source);
         let mut depth = 0usize;
         let mut words: Vec<String> = Vec::new();
@@ -62,6 +72,7 @@ impl Configuration {
                 }
                 (ConfigToken::End, [pass, url]) if matches!(pass.as_str(), "proxy_pass" | "grpc_pass") => {
                     self.pass_to(implied(url, &tokens.place()));
+                    splits.pass_to(url);
                 }
                 (ConfigToken::End, [limit, time])
                     if matches!(limit.as_str(), "proxy_read_timeout" | "grpc_read_timeout" | "proxy_timeout") =>
@@ -73,10 +84,11 @@ impl Configuration {
                 {
                     self.server_line(directive, words);
                 }
+                (ConfigToken::End, [set, variable, _]) if set == "set" => splits.set(variable),
                 (ConfigToken::End, [directive, name]) if directive == "proxy_ssl_name" => self.names.push(name.clone()),
                 (ConfigToken::End, [include, pattern]) if include == "include" => {
                     for source in self.sources(pattern, included, deep, &tokens)? {
-                        self.file(&source, included, deep + 1)?;
+                        self.file(&source, included, deep + 1, splits)?;
                     }
                 }
                 (ConfigToken::End, _) if depth == 0 => self.main.push(std::mem::take(&mut words)),
@@ -85,6 +97,9 @@ impl Configuration {
                     let mut upstream = Upstream::named(name);
                     self.servers(&mut upstream, &mut tokens, included, deep, ServersUntil::Brace)?;
                     self.upstreams.push(upstream);
+                }
+                (ConfigToken::Open, [split, key, variable]) if split == "split_clients" => {
+                    splits.add(ClientSplit::read(key, variable, &mut tokens)?);
                 }
                 (ConfigToken::Open, [name, ..]) if is_lua(name) => tokens.skip_lua()?,
                 (ConfigToken::Open, words) => {
