@@ -1,5 +1,5 @@
 //! The shared-memory journal of one backend process: written by the backend, read by the supervisor while it is written.
-//! It knows where words lie; in which order they become visible is `order`'s, what they mean is `wire`'s.
+//! It knows where words are; in which order they become visible is `order`'s, what they mean is `wire`'s.
 //!
 //! # Shape
 //!

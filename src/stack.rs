@@ -117,7 +117,7 @@ struct BalancerInstance {
     workers: Option<NonZeroU32>,
 }
 
-/// Ports that another program takes at the last moment are chosen anew as often.
+/// Ports that another program takes at the last moment are chosen again this many times.
 const MOST_RACES: usize = 5;
 
 /// A connection that was being tried when a backend came back ends within that time, on a busy machine too.
@@ -208,7 +208,7 @@ impl Stack {
         self.remote.set_front(&self.front_of_view(None)).await
     }
 
-    /// Balances in another way from now on, or shows in the live view why not. Where the balancer has to be started anew for that, a moment
+    /// Balances in another way from now on, or shows in the live view why not. Where the balancer has to be restarted for that, a moment
     /// passes in which nobody balances.
     pub(crate) async fn apply(&mut self, wanted: &wire::BalanceRequest) -> Result<()> {
         let problem = self.change(wanted).await.err().map(|why| describe_for_page(&why));
@@ -222,7 +222,7 @@ impl Stack {
         }
         // What cannot be written is refused while the old one goes on.
         let new = recipe(&self.front, &topology, self.instance)?;
-        // Nothing is lost if it reloads. If that cannot be watched, or does not happen, it is started anew.
+        // Nothing is lost if it reloads. If that cannot be watched, or does not happen, it is restarted.
         if let Some(running) = &self.balancer
             && running.reload(&new).await.is_ok()
         {

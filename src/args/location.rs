@@ -8,7 +8,7 @@ use crate::config::fleet::FleetConfig;
 use crate::config::text::Flag;
 use crate::topology::{Host, NamedBackends, Ports, Sockets, StartFaults};
 
-/// Each option stands above the fleet's own settings.
+/// Each option overrides the fleet's own settings.
 #[derive(Args, Clone, PartialEq, Default, Debug)]
 pub(crate) struct LocationArgs {
     /// Ports of the backends [default: those of the fleet's own settings]

@@ -1,4 +1,4 @@
-//! A backend's only tie to its supervisor: a socket pair that stands where its standard input would. Lines of JSON, and with the
+//! A backend's only tie to its supervisor: a socket pair in place of its standard input. Lines of JSON, and with the
 //! first of them the descriptors that it works with.
 
 use std::io::{self, IoSliceMut, Write};

@@ -154,7 +154,7 @@ impl Connection {
         self.http.requests() > 0
     }
 
-    /// Whether what comes first belongs to the PROXY protocol, which stands before TLS.
+    /// Whether what comes first belongs to the PROXY protocol, which comes before TLS.
     pub(crate) fn is_opening(&self) -> bool {
         matches!(self.stage, ConnectionState::Opening)
     }
@@ -224,7 +224,7 @@ impl Connection {
             return;
         }
         self.inbox.extend_from_slice(input);
-        // A head that arrives byte by byte is not read anew for each byte; a PROXY header is short, and need not have lines.
+        // A head that arrives byte by byte is not read again for each byte; a PROXY header is short, and need not have lines.
         if matches!(self.stage, ConnectionState::Opening)
             || input.contains(&b'\n')
             || self.inbox.len() >= state.limits.header_bytes as usize

@@ -80,7 +80,7 @@ impl OwnField {
     }
 }
 
-/// What the head says beside the response itself.
+/// What the head says in addition to the response itself.
 pub(super) struct Stamp<'a> {
     /// The line of the Date field.
     pub(super) date: &'a str,

@@ -33,7 +33,7 @@ impl Speaker {
         }
     }
 
-    /// Whether what comes first belongs to the PROXY protocol, which stands before TLS.
+    /// Whether what comes first belongs to the PROXY protocol, which comes before TLS.
     pub(crate) fn is_opening(&self) -> bool {
         match self {
             Speaker::Http1(http) => http.is_opening(),

@@ -97,7 +97,7 @@ impl ProcessState {
         self.tls.as_ref().and_then(Acceptor::bad)
     }
 
-    /// What a head says beside the response itself.
+    /// What a head says in addition to the response itself.
     pub(super) fn stamp(&mut self, now: Moment) -> Stamp<'_> {
         let date = self.date.at(self.calendar.unix(now));
         Stamp { date, identity: &self.identity, usual_heads: &self.usual_heads, persistent: !self.draining }
@@ -128,7 +128,7 @@ impl ProcessState {
     }
 }
 
-/// The line of the Date field, written anew once a second.
+/// The line of the Date field, rewritten once a second.
 pub(super) struct Date {
     second: u64,
     text: String,

@@ -60,7 +60,7 @@ impl FromStr for Image {
         if !(begins && text.bytes().all(plain)) {
             return Err(format!("expected an image such as registry.example/uuid-generator:0.2.0, found {text:?}"));
         }
-        // `latest` is what no tag means, and is pulled anew each time: who loads an image into a node would not get it.
+        // `latest` is what no tag means, and is pulled again each time: who loads an image into a node would not get it.
         if !name.contains([':', '@']) || name.ends_with(":latest") {
             return Err(format!("expected an image with a tag other than latest, such as {text}:0.2.0")
                 .replace(":latest:", ":"));

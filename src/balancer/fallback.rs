@@ -1,5 +1,5 @@
 //! The built-in balancer, for a demo or a check where no other is installed: a reverse proxy for HTTP/1.1, a process of its own like the
-//! others. It refuses what could be read in two ways, and what it forwards it writes anew.
+//! others. It refuses what could be read in two ways, and what it forwards it rewrites.
 
 mod choice;
 
@@ -457,7 +457,7 @@ impl FallbackProxy {
     }
 }
 
-/// The head of a request written anew, but for its end and the length of its body.
+/// The head of a request rewritten, but for its end and the length of its body.
 fn rewrite(head: &RequestHead, peer: IpAddr, config: &Config) -> Result<FallbackRequest, ForwardRefusal> {
     let below = if config.path == "/" { Some(head.path()) } else { head.path().strip_prefix(&config.path) };
     let path = below.filter(|rest| rest.is_empty() || rest.starts_with('/')).ok_or(ForwardRefusal::NotFound)?;

@@ -1,4 +1,4 @@
-//! A configuration of the user's own: how a balancer runs with it so that it finds the files beside it, and leaves those alone that
+//! A configuration of the user's own: how a balancer runs with it so that it finds the files next to it, and leaves those alone that
 //! belong to a balancer that runs on this machine already.
 
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ pub(crate) const SCRATCH: &str = "\0";
 pub(crate) struct Own {
     /// The arguments of the balancer's program.
     pub(crate) arguments: Vec<String>,
-    /// Variables that are set beside the user's own.
+    /// Variables that are set in addition to the user's own.
     pub(crate) environment: Vec<(&'static str, String)>,
     /// Where it is started: relative names in the file count from there. None: in the scratch folder.
     pub(crate) folder: Option<PathBuf>,

@@ -27,7 +27,7 @@ pub(crate) struct Product {
     pub(crate) program: Program,
     /// What to type, or where to look, if its program is not there.
     pub(crate) install: &'static str,
-    /// The signal at which new processes take over from the old ones, which can be watched from outside. None: it is started anew.
+    /// The signal at which new processes take over from the old ones, which can be watched from outside. None: it is restarted.
     pub(crate) reload: Option<ReloadSignal>,
     /// Whether it tries another backend, unasked, when one refuses the connection.
     pub(crate) retries_refused: bool,
@@ -55,7 +55,7 @@ pub(crate) struct Product {
     pub(crate) recognises: fn(&UnknownFile) -> Likelihood,
     /// Where a running one says which servers it has. None: nowhere.
     pub(crate) reports: Option<ServerReport>,
-    /// A shell command with which an operator has it read that file anew, in the machine that it has for itself. None: it does not.
+    /// A shell command with which an operator has it reread that file, in the machine that it has for itself. None: it does not.
     pub(crate) renew: Option<fn(&Path, further: &[PathBuf]) -> String>,
     /// Where it keeps certificates that it gets by itself. None: it gets none.
     pub(crate) store: Option<CertificateStore>,
@@ -131,7 +131,7 @@ impl UnknownFile<'_> {
     }
 }
 
-/// A signal at which a balancer reads its files anew and lets new processes take over from the old ones.
+/// A signal at which a balancer rereads its files and lets new processes take over from the old ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ReloadSignal {
     /// SIGHUP

@@ -1,4 +1,4 @@
-//! What stands behind the balancer: a fleet that runs, one that is started for the run, or backends that are not ours.
+//! The backends behind the balancer: a fleet that runs, one that is started for the run, or backends that are not ours.
 
 use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
@@ -28,7 +28,7 @@ pub(crate) struct FoundBackends {
     pub(crate) started: Option<Started>,
 }
 
-/// Fleets of this program that stand behind the balancer.
+/// Fleets of this program behind the balancer.
 pub(crate) struct FoundFleet {
     pub(crate) fleets: Fleets,
     pub(crate) ready: usize,

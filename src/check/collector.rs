@@ -380,7 +380,7 @@ impl Collector {
         let RecordTexts { method, target, host, forwarded_for, peer, of } = &mut self.texts;
         let received = Moment(record.received.0.saturating_add_signed(shift));
         let arrived = &record.arrived;
-        // Most are like the one before: nothing is written anew for them.
+        // Most are like the one before: nothing is rewritten for them.
         if *of != Some((arrived.host, arrived.forwarded_for)) {
             rewrite(host, &arrived.host);
             rewrite(forwarded_for, &arrived.forwarded_for);

@@ -1,4 +1,4 @@
-//! The private copy of this machine in which a command does its work: the same command line, started anew within a world. What it writes
+//! The private copy of this machine in which a command does its work: the same command line, run again within a world. What it writes
 //! is gone with it, reports apart.
 
 use std::ffi::OsString;

@@ -30,7 +30,7 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(path: &Path, key: &str) -> Resu
     Ok((settings, at.map(|at| line_of(&text, at))))
 }
 
-/// The settings of a text, and where in it a key stands.
+/// The settings of a text, and where in it a key is.
 fn parse<T: for<'de> Deserialize<'de>>(text: &str, key: &str) -> Result<(T, Option<usize>), Mistake> {
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);

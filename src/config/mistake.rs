@@ -6,7 +6,7 @@ use serde::de::{Error, Expected, Unexpected};
 
 use super::nearest::nearest;
 
-/// A mistake, with the place in the text where it stands.
+/// A mistake, with the place in the text.
 #[derive(Debug)]
 pub(super) struct Mistake {
     pub(super) what: String,

@@ -56,7 +56,7 @@ impl FromStr for AnswerOption {
     }
 }
 
-/// Which backend stands at an address: `10.20.0.11:8080=9001`.
+/// Which backend is at an address: `10.20.0.11:8080=9001`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct MapOption {
     /// As the file writes it.

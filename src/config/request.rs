@@ -1,4 +1,4 @@
-//! What a check sends and where: headers, bodies, other routes, where ids stand.
+//! What a check sends and where: headers, bodies, other routes, where ids are.
 
 use std::io::Read;
 use std::net::IpAddr;

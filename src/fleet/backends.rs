@@ -216,7 +216,7 @@ impl FleetBackends {
         self.plan.journal.unwrap_or(1 << ring.ilog2())
     }
 
-    /// Starts a backend that is gone: its addresses are bound anew.
+    /// Starts a backend that is gone: its addresses are bound again.
     pub(crate) fn start_again(&mut self, index: usize) -> Result<(), String> {
         let generator = self.list[index].generator;
         // Before the new ones are there: they may look like the old ones.

@@ -43,7 +43,7 @@ pub(crate) struct AuthorityFiles {
     pub(crate) client: Option<ClientCredentials>,
 }
 
-/// A file with a client's certificate and key. It goes with the fleet: a key that nobody needs lies nowhere.
+/// A file with a client's certificate and key. It goes with the fleet: a key that nobody needs is kept nowhere.
 pub(crate) struct ClientCredentials(PathBuf);
 
 impl ClientCredentials {
@@ -178,12 +178,12 @@ pub(crate) fn authority_file(topology: &Topology) -> Option<PathBuf> {
     runfile::folder().map(|folder| folder.join(format!("ca-{name}.pem")))
 }
 
-/// The list of revoked certificates that lies beside that of its authority.
+/// The file with the list of revoked certificates, next to the authority's.
 pub(crate) fn revocation_list_of(authority: &Path) -> PathBuf {
     authority.with_extension("crl.pem")
 }
 
-/// The certificate of a client, with its key, that lies beside that of its authority.
+/// The file with a client's certificate and key, next to the authority's.
 pub(crate) fn client_certificate_of(authority: &Path) -> PathBuf {
     authority.with_extension("client.pem")
 }

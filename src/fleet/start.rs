@@ -24,7 +24,7 @@ pub(crate) struct Bound {
     pub(crate) metrics: Option<Listening>,
     /// What backends serve with TLS.
     pub(crate) tls: Option<Prepared>,
-    /// Connections that the API may hold beside all that backends need.
+    /// Connections that the API may hold in addition to all that backends need.
     pub(crate) connections: usize,
 }
 

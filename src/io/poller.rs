@@ -51,7 +51,7 @@ impl Poller {
         self.0.watch(connection.as_fd(), token, known, wanted)
     }
 
-    /// Ends a wait at that moment, finer than a timeout can: that has whole milliseconds on some systems. Setting it anew also silences it.
+    /// Ends a wait at that moment, finer than a timeout can: that has whole milliseconds on some systems. Setting it again also silences it.
     pub(crate) fn set_alarm(&self, at: Option<Moment>) {
         // Fails for no time that is one.
         let _ = self.0.set_alarm(at);

@@ -19,7 +19,7 @@ pub(crate) struct Stream {
     preamble: Vec<u8>,
 }
 
-/// What stands on a connection that should carry nothing.
+/// What is found on a connection that should carry nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Idle {
     Nothing,
@@ -82,7 +82,7 @@ impl Stream {
                 Err(Errno::AGAIN) => Peeked::Nothing,
                 Err(errno) => Peeked::End(socket::ending(errno)),
             },
-            // What comes beside responses, such as tickets for later sessions, does no harm.
+            // What comes in addition to responses, such as tickets for later sessions, does no harm.
             Some(tls) => tls.receive(&self.socket, &mut first),
         };
         match received {
@@ -107,12 +107,12 @@ impl Stream {
         self.tls.as_ref().is_none_or(|tls| !tls.wants_to_send())
     }
 
-    /// Whether the connection stands and its TLS does not yet.
+    /// Whether the connection is established and its TLS is not yet.
     pub(crate) fn is_shaking_hands(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_shaking_hands())
     }
 
-    /// Whether there is TLS and it stands.
+    /// Whether there is TLS and it is established.
     pub(crate) fn is_secured(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_established() && tls.failure().is_none())
     }

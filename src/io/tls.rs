@@ -127,7 +127,7 @@ impl Tls {
     }
 }
 
-/// Whether that port speaks TLS, whoever it says it is. Waits for as long.
+/// Whether that port speaks TLS, whoever it claims to be. Waits at most this long.
 pub(crate) fn is_spoken(address: SocketAddr, patience: Duration) -> bool {
     let tls = Tls::trusting_anyone(address.ip().into());
     let spoken = || -> io::Result<()> {

@@ -1,5 +1,5 @@
 //! PURE. The order in which words that one process writes become visible to another: two seqlocks without a lock. What the words
-//! mean and where they lie is `journal`'s. The tests run every interleaving that the memory model allows (loom).
+//! mean and where they are is `journal`'s. The tests run every interleaving that the memory model allows (loom).
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -84,7 +84,7 @@ pub(super) fn free<W: Word>(stamp: &W) {
     stamp.set(0, Ordering::Relaxed);
 }
 
-/// Reads a slot of the table whose stamp was seen (with [`Ordering::Acquire`]); none if it is free or was taken anew.
+/// Reads a slot of the table whose stamp was seen (with [`Ordering::Acquire`]); none if it is free or was taken again.
 pub(super) fn read_claimed<W: Word, const N: usize>(slot: &[W], stamp: &W, seen: u64) -> Option<[u64; N]> {
     let words = load(slot);
     W::fence(Ordering::Acquire);

@@ -18,7 +18,7 @@ impl PrivateCopy {
     pub(crate) fn settle(folder: &Path, addresses: &[IpAddr], sockets: &[String]) -> Result<PrivateCopy> {
         let names = WorldNames::new(Vec::new());
         names.serve(Path::new(world::BACKENDS_NETWORK)).context("failed to serve names")?;
-        // Next to the file lie its sockets and logs, and a command of the check may change it.
+        // The file's sockets and logs are next to it, and a command of the check may change it.
         world::open_folder(folder).with_context(|| format!("failed to copy {}", folder.display()))?;
         if let Ok(here) = std::env::current_dir() {
             std::env::set_current_dir(&here).with_context(|| format!("failed to enter {}", here.display()))?;

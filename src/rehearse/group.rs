@@ -45,7 +45,7 @@ impl Visits {
 
 /// The backends behind the URLs.
 pub(crate) struct Group {
-    /// The block of the file and where it stands, if it is known.
+    /// The block of the file and its place, if it is known.
     pub(crate) name: Option<(String, String)>,
     /// In the order of the file.
     pub(crate) listens: Vec<Listens>,

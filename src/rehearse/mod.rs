@@ -59,7 +59,7 @@ pub(crate) struct Rehearsal {
     places: BTreeSet<Listens>,
     /// Who is asked too and is no backend; with the requests that each has had before the check.
     others: Vec<(Responder, u64)>,
-    /// Servers that are asked beside the one that responds to the client: a mirror, an authentication service.
+    /// Servers that are asked in addition to the one that responds to the client: a mirror, an authentication service.
     beside: BTreeSet<Listens>,
     _fleet: Started,
     _server: RunningBalancer,
@@ -128,7 +128,7 @@ impl Stage {
 /// Runs it, finds out who is asked, and runs it again with backends there.
 pub(crate) async fn prepare(order: &RehearsalPlan, stage: &mut Stage) -> Result<Rehearsal> {
     let Stage { around, tls, content, missed } = stage;
-    // What runs yet is of a check before.
+    // What is still running belongs to an earlier check.
     if !missed.is_empty() {
         server::stop_all();
     }
@@ -325,7 +325,7 @@ impl Surroundings {
         lay(&order.file, &content)
     }
 
-    /// What stands behind the file that takes the place of this one, if there is one. Then this one has its place again, until the check
+    /// The servers behind the file that replaces this one, if there is one. Then this one has its place again, until the check
     /// has the other take it.
     fn look_ahead(&mut self, order: &RehearsalPlan, content: &[u8], scouted: &mut Scouted) -> Result<Option<Group>> {
         let Some(after) = order.after() else { return Ok(None) };

@@ -71,7 +71,7 @@ pub(crate) enum Certificates {
 
 pub(crate) struct UrlTarget {
     pub(crate) secure: bool,
-    /// An IPv6 address stands here without its brackets.
+    /// An IPv6 address has no brackets here.
     pub(crate) host: String,
     pub(crate) port: u16,
 }

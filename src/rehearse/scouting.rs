@@ -116,7 +116,7 @@ impl Scouted {
         Ok(())
     }
 
-    /// Sends requests until they bring nothing new. Whether somebody was missing: then the balancer is to be started anew.
+    /// Sends requests until they bring nothing new. Whether somebody was missing: then the balancer is to be restarted.
     pub(super) fn round(&mut self, order: &RehearsalPlan, places: &[UrlTarget], scout: &Scout) -> Result<bool> {
         self.rounds += 1;
         self.visits = Visits::default();
@@ -313,7 +313,7 @@ fn patience(status: u16) -> Duration {
     }
 }
 
-/// Waits until a balancer that was started anew has read all of its files: those with its certificates too, where they are of that
+/// Waits until a balancer that was restarted has read all of its files: those with its certificates too, where they are of that
 /// authority.
 pub(super) fn settle(order: &RehearsalPlan, places: &[UrlTarget], authority: Option<&Path>) -> Result<()> {
     let begun = Instant::now();

@@ -86,7 +86,7 @@ pub(crate) fn of_own_response(own: OwnResponse, product: Option<Balancer>) -> St
         503 => {
             let none = "the balancer knows no backend that is available, or its queue is full";
             let hint = after(HintTopic::NoBackend, none);
-            // What is refused now and then, beside much that passes, may be a limit without a burst.
+            // What is refused now and then, while much else passes, may be a limit without a burst.
             match product.and_then(|product| named(HintTopic::RateLimit, Some(product))) {
                 Some(limits) => format!("{hint}; or a limit refuses requests that come too close together: {limits}"),
                 None => hint,

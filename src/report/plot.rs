@@ -165,7 +165,7 @@ fn windows(out: &mut String, outage: Option<&Outage>, total: f64, x: &impl Fn(f6
     }
 }
 
-/// On a logarithmic scale: an outage is worth seeing beside a usual answer.
+/// On a logarithmic scale: an outage is worth seeing next to usual responses.
 fn percentile_line(out: &mut String, plots: &Plots, x: &impl Fn(f64) -> f64, top: f64, height: f64) {
     let known: Vec<(f64, f64)> = plots
         .slices

@@ -282,7 +282,7 @@ pub(crate) fn not_counted(it: &NotCounted) -> Option<String> {
 }
 
 fn shares(out: &mut String, shares: &Shares, expected: &str, style: &Style) {
-    /// What stands beside a name and its bar.
+    /// What follows a name and its bar.
     const FIGURES: usize = 2 + 2 + 2 + 8 + 2 + 11;
     let (title, unit) = (style.title("Shares"), shares.unit.name());
     let length = "Shares of , ".len() + unit.chars().count() + expected.chars().count();

@@ -332,7 +332,7 @@ fn generator(place: usize) -> Generator {
     Generator(place as u16)
 }
 
-/// The backends in the order of the view, as their fleets report them; `places` has where each of them stands there.
+/// The backends in the order of the view, as their fleets report them; `places` has the place of each of them there.
 async fn statuses(fleets: &Fleets, places: &HashMap<(usize, Generator), u16>) -> Result<Vec<BackendStatus>> {
     let reported = fleets.statuses().await?;
     let of = |(place, known): (usize, &KnownBackend)| {

@@ -1,4 +1,4 @@
-//! The page of a backend: what of it is fixed. Between the parts stand its colour, the title, the headline and the UUID.
+//! The page of a backend: what of it is fixed. Between the parts come its colour, the title, the headline and the UUID.
 
 /// Up to the colour of the backend.
 pub(crate) const START: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<link rel=\"icon\" href=\"data:,\">\n\

@@ -245,7 +245,7 @@ impl Record {
         [(2, answered.0), (8, status), (9, bytes), (12, outcome)]
     }
 
-    /// The inverse of `Record::to_words`, which stands beside what is written of an attempt when it is received.
+    /// The inverse of `Record::to_words`, which is next to what is written of an attempt when it is received.
     pub(crate) fn from_words(words: &[u64; RECORD_WORDS]) -> Record {
         let address = Ipv6Addr::from_bits(u128::from(words[10]) << 64 | u128::from(words[11]));
         let peer = SocketAddr::new(address.to_canonical(), (words[12] >> 16) as u16);
@@ -454,7 +454,7 @@ mod tests {
         (arrived, refusal)
     }
 
-    /// With as much of its path as there is room for beside the other texts.
+    /// With as much of its path as there is room for in addition to the other texts.
     fn fitted(record: Record) -> Record {
         let life = if record.life.is_some() { LIFE_WORDS } else { 0 };
         let life = life + if record.call.is_some() { CALL_WORDS } else { 0 };

@@ -2,7 +2,7 @@
 //! finds the machine's addresses and reaches no other machine, and every name has an address. It runs as root or as any user, and ends
 //! with the process that made it. It knows nothing of balancers or checks.
 //!
-//! A world is entered in stages, each the same program started anew with words of its own ([`run_stage`] first thing in `main`): the
+//! A world is entered in stages, each the same program run again with arguments of its own ([`run_stage`] first thing in `main`): the
 //! outermost, which stays in the machine's files; the first process within, which builds the world and collects orphans; and the command.
 
 // Everywhere: what a world is made of, its names, who is seen in it.

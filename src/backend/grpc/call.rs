@@ -210,7 +210,7 @@ impl GrpcCall {
     pub(crate) fn note_sent(&mut self, bytes: usize) {
         self.sent += bytes;
         if self.sent == self.output.len() {
-            // Nothing of it is dropped any more, so that the next one begins anew.
+            // Nothing of it is dropped any more, so that the next one starts over.
             self.output.clear();
             self.sent = 0;
         }

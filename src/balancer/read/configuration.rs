@@ -72,7 +72,7 @@ pub(crate) struct UpstreamServer {
     pub(crate) down: bool,
     /// The most requests that the balancer has in flight there; others go elsewhere, wait or are refused. None: as many as come.
     pub(crate) at_once: Option<AtOnce>,
-    /// Where it stands: `nginx.conf, line 3`.
+    /// Its place: `nginx.conf, line 3`.
     pub(crate) place: String,
 }
 
@@ -107,9 +107,9 @@ pub(crate) struct Configuration {
     pub(crate) server_blocks: Vec<ServerBlock>,
     /// The directives outside of all blocks, each word by word: `daemon off`.
     pub(crate) main: Vec<Vec<String>>,
-    /// Certificates and their keys, each pair as it stands: of one server in their order.
+    /// Certificates and their keys, each pair as written: of one server in their order.
     pub(crate) certificates: Vec<(String, String)>,
-    /// Files of authorities whose backends are trusted, as they stand.
+    /// Files of authorities whose backends are trusted, as the file names them.
     pub(crate) authorities: Vec<String>,
     /// Names that backends are to have in their certificates.
     pub(crate) names: Vec<String>,
@@ -126,7 +126,7 @@ pub(crate) struct Configuration {
 /// A `server` block of NGINX.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct ServerBlock {
-    /// Where it stands: `nginx.conf, line 3`.
+    /// Its place: `nginx.conf, line 3`.
     pub(crate) place: String,
     /// Its `listen` lines without the word itself.
     pub(crate) listen: Vec<Vec<String>>,

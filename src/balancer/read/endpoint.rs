@@ -71,7 +71,7 @@ pub(super) fn endpoint(address: &str) -> Endpoint {
     }
 }
 
-/// The server of a URL of NGINX in which no variable stands, as it is written and where it listens.
+/// The server of a URL of NGINX without variables, as it is written and where it listens.
 pub(super) fn server_of_url(url: &str) -> Option<(&str, Endpoint)> {
     let (scheme, rest) = url.split_once("://").filter(|_| !url.contains('$'))?;
     let server = match rest.strip_prefix("unix:") {

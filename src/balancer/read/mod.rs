@@ -1,5 +1,5 @@
 //! Readers of balancers' files, and of what a running balancer says of its servers: a pure one for each balancer, all with the same
-//! `Configuration` as result. `files` and `nginx::files` bring them what stands on this machine.
+//! `Configuration` as result. `files` and `nginx::files` bring them what is on this machine.
 
 pub(super) mod caddy;
 pub(super) mod configuration;

@@ -78,7 +78,7 @@ struct Services<'d> {
     all: BTreeMap<&'d str, (&'d str, &'d Value)>,
 }
 
-/// Services stand above each other; more of them than that go round.
+/// Services refer to each other; more levels than this are a circle.
 const DEEPEST: usize = 8;
 
 impl Services<'_> {

@@ -24,17 +24,17 @@ use crate::platform::means;
 
 /// What the balancer says goes there, in the scratch folder.
 pub(crate) const OUTPUT: &str = "output.log";
-/// A file of this name stands there when the balancer has ended by itself.
+/// A file of this name is there when the balancer has ended by itself.
 pub(crate) const ENDED: &str = "ended";
 /// So much of what the balancer says is kept for certain.
 pub(crate) const KEPT: usize = 64 << 10;
-/// So much of it lies on the disk at most.
+/// The most of it that is kept on the disk, in bytes.
 const ON_DISK: usize = 1 << 20;
 /// The time from SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// The first words of the command lines of the two processes that stand between us and a balancer.
+/// The first words of the command lines of the two processes between us and a balancer.
 const GUARD: &str = "guard";
 const BECOME: &str = "become-balancer";
 

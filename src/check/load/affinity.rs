@@ -4,10 +4,10 @@ use std::str::FromStr;
 
 use crate::check::load::identify::Identity;
 
-/// Of a body in which the id stands.
+/// Of a body that has the id.
 pub(super) const BODY_LIMIT: usize = 64 * 1024;
 
-/// Where the id of a session stands.
+/// Where the id of a session is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum SessionPlace {
     /// In this header, in responses and in requests.

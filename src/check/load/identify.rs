@@ -1,4 +1,4 @@
-//! PURE. Who answered: by our headers, our page, or where the user says that a backend's name stands; and the list of backends
+//! PURE. Who answered: by our headers, our page, or where the user says that a backend's name is; and the list of backends
 //! that were seen.
 
 use std::collections::{HashMap, HashSet};
@@ -10,7 +10,7 @@ use crate::check::load::request::ID_BYTES;
 use verdict::Instance;
 use verdict::observation::{Backend, Echo};
 
-/// A body in which a backend's name stands is kept up to here.
+/// A body with a backend's name is kept up to here.
 const KEPT_LIMIT: usize = 1024 * 1024;
 
 /// Where the name of the backend is found in a response.
@@ -73,7 +73,7 @@ pub(super) struct Identify {
     pub(super) response_id: Uuid,
     /// The head names two, or none that can be one.
     pub(super) contradicts: bool,
-    /// Of a body in which the backend's name stands.
+    /// Of a body that has the backend's name.
     kept: Vec<u8>,
 }
 

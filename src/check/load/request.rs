@@ -210,7 +210,7 @@ impl StreamHead {
         }
         for (name, value) in parts.headers {
             let name = name.to_ascii_lowercase();
-            // RFC 9113 §8.2.2: what belongs to connections of HTTP/1 has no place; nor has Host beside the authority.
+            // RFC 9113 §8.2.2: what belongs to connections of HTTP/1 has no place; nor has Host in addition to the authority.
             let is_of_http1 = matches!(
                 name.as_str(),
                 "host" | "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade"

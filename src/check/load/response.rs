@@ -45,7 +45,7 @@ pub(super) struct Rules<'a> {
     pub(super) grpc: bool,
 }
 
-/// What is learnt beside the response at hand.
+/// What is learnt apart from the response itself.
 #[derive(Debug)]
 pub(super) struct ResponseNotes<'a> {
     pub(super) backends: &'a mut BackendNames,

@@ -29,7 +29,7 @@ pub(crate) struct StreamLoad {
     pub(crate) duration: Duration,
     /// For a stream to open, and after `duration` for streams to end by themselves.
     pub(crate) patience: Duration,
-    /// Whether one that is cut is opened anew, and resumed where that can be.
+    /// Whether one that is cut is reopened, and resumed where that can be.
     pub(crate) reopens: bool,
     /// Whether each is left as soon as it is open.
     pub(crate) only_opens: bool,

@@ -6,7 +6,7 @@ use crate::check::load::request::{Parts, StreamHead, Template};
 use crate::check::load::stream_load::StreamLoad;
 use verdict::life::StreamKind;
 
-/// The user's fields are compared where they arrive; those of the handshake and of the stream may be written anew on the way.
+/// The user's fields are compared where they arrive; those of the handshake and of the stream may be rewritten on the way.
 pub(super) struct StreamRequest {
     template: Template,
     own: Vec<(&'static str, String)>,

@@ -476,7 +476,7 @@ impl StreamSlot {
             ws::write_frame(&mut self.outbox, Opcode::Text, &message, mask());
             let next = self.next_message.after(pass.load.every);
             self.next_message = if next <= now { now.after(pass.load.every) } else { next };
-            // The balancer's clocks of idleness begin anew with what is sent, too.
+            // The balancer's clocks of idleness start over with what is sent, too.
             self.content.last_came = self.content.last_came.max(now);
             return self.flush();
         }

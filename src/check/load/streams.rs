@@ -1,4 +1,4 @@
-//! The loop that holds streams open: each is opened, read to its end, and opened anew where it is cut while something is done to the
+//! The loop that holds streams open: each is opened, read to its end, and reopened where it is cut while something is done to the
 //! fleet. What happens on one is `stream_slot`'s.
 
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(crate) struct StreamTraffic {
     pub(crate) lateness: Duration,
 }
 
-/// A stream that was cut is opened anew after this time: what browsers wait is longer, and no better.
+/// A stream that was cut is reopened after this time: what browsers wait is longer, and no better.
 const REOPEN: Duration = Duration::from_millis(250);
 /// How often the loop looks how late it is.
 const TICK: Duration = Duration::from_millis(20);

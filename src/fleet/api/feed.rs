@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, oneshot};
 use crate::fleet::fold::redact;
 use crate::wire::{BalanceRequest, Frame, Snapshot};
 
-/// Frames that a reader may be behind before it is cut off: it asks anew and gets all of it again.
+/// Frames that a reader may be behind before it is cut off: it asks again and gets everything again.
 const LAG: usize = 64;
 
 /// A server-sent event as it is written.
@@ -49,7 +49,7 @@ enum FeedPart {
     Snapshot(Box<Snapshot>, WatchRequest),
     Frame(Box<Frame>),
     Balance(BalanceRequest),
-    /// A part is missing here: readers begin anew.
+    /// A part is missing here: readers start over.
     Gap,
 }
 
@@ -103,7 +103,7 @@ impl Feed {
         self.send(FeedPart::Balance(wanted));
     }
 
-    /// Never waits: an API that is behind loses parts, and its readers begin anew.
+    /// Never waits: an API that is behind loses parts, and its readers start over.
     fn send(&mut self, part: FeedPart) {
         if self.has_gap && self.parts.try_send(FeedPart::Gap).is_err() {
             return;

@@ -41,7 +41,7 @@ impl Drop for Seat {
     }
 }
 
-/// Server-sent events (WHATWG HTML §9.2), until the client ends or reads too slowly: then it asks anew and gets all of it again.
+/// Server-sent events (WHATWG HTML §9.2), until the client ends or reads too slowly: then it asks again and gets everything again.
 pub(super) async fn watch(State(state): State<ApiState>, Extension(access): Extension<Access>) -> Response {
     let seat = match access {
         Access::Owner => None,

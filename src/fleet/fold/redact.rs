@@ -60,7 +60,7 @@ pub(crate) fn target(target: &str) -> String {
     shown
 }
 
-/// RFC 3986 §3.2.1: what stands before `@` in an authority.
+/// RFC 3986 §3.2.1: what comes before `@` in an authority.
 fn without_user(target: &str) -> String {
     let Some((scheme, rest)) = target.split_once("://") else { return target.to_owned() };
     let end = rest.find('/').unwrap_or(rest.len());

@@ -395,7 +395,7 @@ fn left(facts: &stickiness::StickinessFacts, later: &str, product: Option<Balanc
     }
 }
 
-/// How many clients moved when a backend left, beside the fewest that must.
+/// How many clients moved when a backend left, compared with the fewest that must.
 fn of_disruption(disruption: &stickiness::Disruption) -> String {
     let of_all =
         (disruption.moved + disruption.of_removed) as f64 / (disruption.clients + disruption.of_removed) as f64;

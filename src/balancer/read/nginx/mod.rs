@@ -269,7 +269,7 @@ impl Upstream {
     }
 }
 
-/// The group that NGINX makes for a URL in which no variable stands: the addresses of its host, in turn.
+/// The group that NGINX makes for a URL without variables: the addresses of its host, in turn.
 fn implied(url: &str, place: &str) -> Option<Upstream> {
     let (server, endpoint) = server_of_url(url)?;
     let mut upstream = Upstream::named(server);
