@@ -148,6 +148,7 @@ const CONDITIONS: &[Condition] = &[
     },
     Condition { cost: 2, ..Condition::of("250 ms", |it| it.speed = vec![250.0; it.backends]) },
     Condition { cost: 2, ..Condition::of("500 ms", |it| it.speed = vec![500.0; it.backends]) },
+    Condition { cost: 2, ..Condition::of("1,000 ms", |it| it.speed = vec![1_000.0; it.backends]) },
     Condition::of("0.3, 100 and 10 ms", |it| it.speed = vec![0.3, 100.0, 10.0]),
     Condition::of("10, 100 and 10 ms", |it| it.speed = vec![10.0, 100.0, 10.0]),
     Condition { cost: 2, ..Condition::of("20, 100 and 500 ms", |it| it.speed = vec![20.0, 100.0, 500.0]) },

@@ -91,6 +91,28 @@ impl KeyTrial {
     }
 }
 
+/// What clients are given with a response and bring back.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Given {
+    /// The names of cookies.
+    pub cookies: Vec<String>,
+    /// The header of a session that a backend opened.
+    pub session: Option<String>,
+}
+
+impl Given {
+    /// Whether there is nothing.
+    pub fn is_nothing(&self) -> bool {
+        self.cookies.is_empty() && self.session.is_none()
+    }
+
+    /// As reports list it: `cookie a, b`, `session in X-Session`.
+    pub(super) fn list(&self) -> Vec<String> {
+        let cookies = (!self.cookies.is_empty()).then(|| format!("cookie {}", self.cookies.join(", ")));
+        cookies.into_iter().chain(self.session.iter().map(|name| format!("session in {name}"))).collect()
+    }
+}
+
 /// A request that was held, and those that were sent one after the other since the one before it was over.
 #[derive(Clone, PartialEq, Debug)]
 pub struct HeldTurn {
@@ -244,8 +266,8 @@ pub struct Evidence {
     pub connections: KeyTrial,
     /// Connections that were tried against each other, and the rotations that they showed.
     pub rotations: Option<(usize, usize)>,
-    /// Clients that bring back the cookies they were given, a row each; and what they were given: `cookie a, b`, `session in X-Session`.
-    pub jar: Option<(Vec<String>, KeyTrial)>,
+    /// Clients that bring back what they were given, a row each; and what that was.
+    pub jar: Option<(Given, KeyTrial)>,
     /// Who responded when each of these clients was given them, in the order of the rows.
     pub givers: Vec<Option<Pick>>,
     /// One thing varied, all else alike.

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::algorithm::Algorithm;
-use crate::algorithm::evidence::{Evidence, Key, KeyTrial, Missing, Pick, SkipReason, backends};
+use crate::algorithm::evidence::{Evidence, Given, Key, KeyTrial, Missing, Pick, SkipReason, backends};
 use crate::algorithm::lab::{Lab, TIMES, VALUES, variation};
 use crate::algorithm::order::{OrderPattern, counts, needed_to_repeat};
 pub use crate::algorithm::subject::{Pace, ProbeReply, ProbeRequest, Released, Setting, Subject};
@@ -61,7 +61,7 @@ impl Lab<'_> {
             return;
         }
         if !is_one {
-            if !given.is_empty()
+            if !given.is_nothing()
                 && let Some(jar) = self.jar()
             {
                 self.evidence.jar = Some((given, jar));
@@ -179,7 +179,7 @@ impl Lab<'_> {
     }
 
     /// A few side by side: what a request takes, and which cookies, or which session, come with the first response.
-    fn pilot(&mut self, size: usize) -> Vec<String> {
+    fn pilot(&mut self, size: usize) -> Given {
         let count = (2 * size).clamp(8, 64);
         let pace = Pace { width: count, gap: self.gap(), until: self.setting.budget };
         let replies = self.subject.send_all(&vec![ProbeRequest::default(); count], &pace);
@@ -190,13 +190,11 @@ impl Lab<'_> {
         took.sort_unstable();
         took.truncate((took.len() * 7).div_ceil(8));
         self.usual = took.iter().sum::<Duration>() / took.len().max(1) as u32;
-        let given = |reply: ProbeReply| -> Vec<String> {
-            let cookies: Vec<String> = reply.cookies.into_iter().map(|(name, _)| name).collect();
-            let cookies = (!cookies.is_empty()).then(|| format!("cookie {}", cookies.join(", ")));
-            let session = reply.session.map(|(name, _)| format!("session in {name}"));
-            cookies.into_iter().chain(session).collect()
+        let given = |reply: ProbeReply| Given {
+            cookies: reply.cookies.into_iter().map(|(name, _)| name).collect(),
+            session: reply.session.map(|(name, _)| name),
         };
-        replies.into_iter().map(given).find(|given| !given.is_empty()).unwrap_or_default()
+        replies.into_iter().map(given).find(|given| !given.is_nothing()).unwrap_or_default()
     }
 
     /// The number of requests that prove strict turns, if the first that are sent one after the other have any, and there is time.

@@ -57,7 +57,7 @@ impl Evidence {
     pub(super) fn sticky(&self, inference: &mut Inference) -> Option<(Algorithm, Selection)> {
         let (given, trial) = self.jar.as_ref()?;
         inference.note(ExperimentFacts::GivenCookies {
-            given: given.clone(),
+            given: given.list(),
             clients: trial.rows.len() as u64,
             requests: trial.rows.iter().map(Vec::len).min().unwrap_or(0) as u64,
             spread: KeySpread::of(trial),
@@ -65,12 +65,12 @@ impl Evidence {
         let requests: usize = trial.rows.iter().map(Vec::len).sum();
         // A few that stray are a fault of one that is sticky; without any stickiness half of them would, at the least.
         let sticky = trial.spread() > 1 && requests >= 40 && trial.strayed() < 0.15;
-        let is_session = given.iter().any(|it| it.starts_with("session"));
+        let is_session = given.session.is_some();
         let given_by = if is_session { CookieGiver::Backends } else { CookieGiver::Balancer };
         // Whoever opens a session is who has it.
         let is_by_value = !is_session && self.leads_elsewhere();
         sticky.then(|| {
-            let cookies = given.clone();
+            let cookies = given.list();
             if is_by_value {
                 (Algorithm::Cookie, Selection::ByGivenCookie { cookies })
             } else {

@@ -26,7 +26,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use evidence::{Evidence, Flight, Full, HeldTurn, Hold, Key, KeyTrial, Missing, Pick, SkipReason};
+pub use evidence::{Evidence, Flight, Full, Given, HeldTurn, Hold, Key, KeyTrial, Missing, Pick, SkipReason};
 pub use inference::{AlgorithmRemark, Inference, RotationBreaks};
 pub use result::{ExperimentFacts, ExperimentResult, KeySpread, OrderFacts};
 pub use selection::{CookieGiver, LoadSelection, RoundOrder, Selection};
