@@ -20,7 +20,7 @@ pub(crate) struct RehearseArgs {
     #[arg(value_name = "BALANCER", value_parser = rehearsed())]
     pub(crate) balancer: Balancer,
 
-    /// Its configuration: the file that production uses; of HAProxy also a directory, of which it reads *.cfg
+    /// Its configuration, as production uses it: a file, or for HAProxy also a directory with *.cfg
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
@@ -121,7 +121,7 @@ Examples:
   A repository's copy of what production has in /etc/nginx
     uuid-generator rehearse nginx deploy/nginx.conf https://shop.example/ \\
       --at /etc/nginx/nginx.conf
-  Several files that HAProxy reads as one
+  Several files of HAProxy
     uuid-generator rehearse haproxy /etc/haproxy/haproxy.cfg \\
       --also /etc/haproxy/conf.d http://shop.example/
   Without a private copy of this machine
