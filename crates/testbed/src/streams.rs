@@ -25,6 +25,8 @@ pub enum StreamDefect {
     Cuts,
     /// After the fifth event the response is ended in order: it looks whole.
     EndsInOrder,
+    /// The third message of text arrives as one of bytes.
+    ChangesType,
     /// The code of a close frame is 1000, whatever the backend says.
     CloseCode,
     /// A close frame does not come, but the end of the connection does.
@@ -185,6 +187,7 @@ fn units(
                 events += 1;
                 match (defect, events) {
                     (StreamDefect::Drops, 3) => {}
+                    (StreamDefect::ChangesType, 3) => to.write_all(&[&[0x82], &bytes[1..]].concat())?,
                     (StreamDefect::Swaps, 3) => third = bytes,
                     (StreamDefect::Swaps, 4) => {
                         to.write_all(&bytes)?;
