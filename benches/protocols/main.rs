@@ -146,7 +146,8 @@ impl Cell {
                 let (_, options) = PROTOCOLS[protocol];
                 add(options);
                 if !options[0].starts_with("--stream") {
-                    add(&["--rate", "200"]);
+                    // On a machine that is busy the experiments need longer.
+                    add(&["--rate", "200", "--experiments-for", "40s"]);
                 } else if condition == 3 {
                     add(&["-c", "12", "--expect", "uncut"]);
                 } else {

@@ -53,7 +53,10 @@ impl Unmet<'_> {
         let (what, hint) = match self.seen.observation.outcome {
             ClientOutcome::TimedOut => (
                 format!("no response within {:?}", self.plan.load.timeout),
-                "is it the balancer, and do its backends respond? --timeout waits longer".to_owned(),
+                format!(
+                    "is it the balancer, and do its backends respond? {} longer",
+                    if self.plan.request.grpc { "--timeout and --deadline wait" } else { "--timeout waits" }
+                ),
             ),
             ClientOutcome::TooLarge => (
                 format!("its response is larger than {} MiB", BODY_LIMIT / 1024 / 1024),
