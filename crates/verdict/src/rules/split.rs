@@ -91,7 +91,9 @@ fn excuse(selections: &Selections) -> Option<SplitConclusion> {
     if !case.inference.is_unit_known {
         return Some(SplitConclusion::Unit);
     }
-    let pins = case.inference.candidates().iter().copied().any(Algorithm::pins);
+    // One client that stays with its backend meets no other one.
+    let is_one = selections.counts.iter().filter(|count| **count > 0).count() == 1;
+    let pins = is_one || case.inference.kind.is_some_and(Algorithm::pins);
     pins.then_some(SplitConclusion::Affinity)
 }
 
@@ -178,5 +180,10 @@ mod tests {
         pinned.inference = crate::rules::trial::inference(Some(Algorithm::Source));
         pinned.inference.is_unit_known = true;
         assert_eq!(found(&pinned), (Level::Inconclusive, SplitConclusion::Affinity));
+        assert_eq!(found(&trial([1, 0, 0], 5_000)), (Level::Inconclusive, SplitConclusion::Affinity));
+        // What was not tried cannot be it, where one client meets several.
+        let mut untried = trial([1, 1, 1], 5_000);
+        untried.inference.or = vec![Algorithm::Header, Algorithm::Cookie];
+        assert_eq!(found(&untried), (Level::Fail, SplitConclusion::Deviates));
     }
 }
