@@ -50,6 +50,21 @@ fn three_hosts_of_which_one_has_another_clock_account_for_every_request() {
 }
 
 #[test]
+fn hosts_behind_gates_that_translate_addresses_are_found_by_one_name_that_has_them_all() {
+    if !run(Command::new("sh").args(["-c", "PATH=$PATH:/usr/sbin:/sbin command -v iptables-restore"])).status.success()
+    {
+        eprintln!("not run: gates need iptables");
+        return;
+    }
+    let Some(check) = hosts(&["--network", "nat", "--fleets", "name", "-n", "4000"]) else { return };
+    let facts = fleets(&check);
+    assert!(facts.fleets == 3 && facts.changes.is_empty() && facts.strangers.is_empty(), "{facts:?}");
+    let rows = &check.shares.as_ref().unwrap().rows;
+    assert!(rows.len() == 12 && rows.iter().all(|row| row.count.abs_diff(333) <= 2), "{rows:?}");
+    assert_eq!(check.account.attempts, check.account.sent);
+}
+
+#[test]
 fn a_host_that_joins_is_read_from_its_first_record_on() {
     let Some(check) = hosts(&["--joins", "2", "--rate", "200", "--duration", "7s"]) else { return };
     let facts = fleets(&check);

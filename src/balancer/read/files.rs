@@ -37,7 +37,8 @@ pub(crate) fn haproxy_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = entries.flatten().map(|it| it.path()).filter(is_read).collect();
     files.sort();
     if files.is_empty() {
-        return Err(Problem::new("no file *.cfg is in it").on(folder.display()).into());
+        let hint = "HAProxy reads the files *.cfg of a directory, and no others";
+        return Err(Problem::new("no file *.cfg is in it").on(folder.display()).hint(hint).into());
     }
     Ok(files)
 }
