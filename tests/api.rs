@@ -357,12 +357,12 @@ fn what_stands_before_the_fleet_is_told_wished_for_and_used() {
     assert_eq!(tell("POST", "/v1/front/balance", &unknown).status, 404);
     // A backend is no balancer, and requests to it show nothing.
     let sent = tell("POST", "/v1/send?requests=4", "");
-    assert!(sent.body.contains("there is no balancer between"), "{sent:?}");
+    assert!(sent.body.contains("there is no balancer in between"), "{sent:?}");
     assert_eq!(tell("POST", "/v1/send?requests=100000", "").status, 400);
     // A check of a backend instead of a balancer cannot run, and that is told.
     assert_eq!(tell("POST", "/v1/check", "").status, 202);
     let over = events.until("its error", |frame| frame.check.as_ref().is_some_and(|check| check.error.is_some()));
-    assert!(over.check.unwrap().error.unwrap().contains("there is no balancer between"));
+    assert!(over.check.unwrap().error.unwrap().contains("there is no balancer in between"));
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn says(error: &str, parts: &[&str]) {
 #[test]
 fn what_cannot_be_reached_or_is_no_url_is_told() {
     let free = crate::support::ports(1)[0];
-    says(&refused(&[&format!("http://127.0.0.1:{free}/")]), &["nothing listens there", "does the balancer run"]);
+    says(&refused(&[&format!("http://127.0.0.1:{free}/")]), &["nothing listens there", "is the balancer running"]);
     says(&refused(&["http://no-such-host.invalid/"]), &["no-such-host.invalid does not resolve", "spelt right"]);
     says(&refused(&["ftp://localhost/"]), &["unsupported scheme ftp://"]);
     says(&refused(&["http://user:secret@localhost/"]), &["user in the URL", "Authorization"]);
@@ -152,7 +152,7 @@ fn a_backend_that_is_asked_directly_is_no_balancer() {
     let (fleet, ports) = Fleet::of(2, &["--log", "off"]);
     for host in ["localhost", "127.0.0.1"] {
         let error = error_of(&fleet.program(&["check", &format!("http://{host}:{}/", ports[1])]));
-        says(&error, &[&format!("backend {} itself", ports[1]), "no balancer between"]);
+        says(&error, &[&format!("backend {} itself", ports[1]), "no balancer in between"]);
     }
 }
 
