@@ -62,7 +62,7 @@ fn what_cannot_be_reached_or_is_no_url_is_told() {
     says(&refused(&["http://no-such-host.invalid/"]), &["no-such-host.invalid does not resolve", "spelt right"]);
     says(&refused(&["ftp://localhost/"]), &["unsupported scheme ftp://"]);
     says(&refused(&["http://user:secret@localhost/"]), &["user in the URL", "Authorization"]);
-    says(&refused(&["::::"]), &["no URL"]);
+    says(&refused(&["::::"]), &["not a URL"]);
     says(&refused(&[]), &["no URL", "[[check]]"]);
 }
 

@@ -127,5 +127,5 @@ fn of_settings(ports: Option<Ports>) -> Result<Vec<HealthSource>> {
 
 fn readiness(backend: &str) -> Result<Uri> {
     let url = format!("{backend}{}", READINESS_PATHS[0]);
-    Ok(url.parse().map_err(|_| Problem::new("no URL").on(url))?)
+    Ok(url.parse().map_err(|_| Problem::new("not a URL").on(url))?)
 }

@@ -80,7 +80,7 @@ impl UrlTarget {
     /// The target of a URL as it is typed.
     pub(crate) fn of(url: &str) -> Result<UrlTarget, Problem> {
         let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        let expected = || Problem::new("no URL").on(url).hint("write it as https://shop.example/cart");
+        let expected = || Problem::new("not a URL").on(url).hint("write it as https://shop.example/cart");
         let uri: Uri = with_scheme.parse().map_err(|_| expected())?;
         let secure = is_secure(url);
         let authority = uri.authority().ok_or_else(expected)?;
