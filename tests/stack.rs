@@ -219,7 +219,7 @@ fn an_nginx_conf_of_ones_own_runs_in_the_foreground_where_it_is_and_what_it_says
     assert_eq!(run(at(&place).args(words)).status.code(), Some(1));
     write("daemon on;", &servers);
     let error = error_of(&run(at(&place).args(["check", "--with", "nginx", "--ports", &list]).args(options)));
-    assert!(error.contains("nginx.conf: says `daemon on`"), "{error}");
+    assert!(error.contains("nginx.conf: has `daemon on`"), "{error}");
     assert_eq!((folders(&place), place.processes()), (vec![], vec![]));
 }
 
