@@ -353,6 +353,12 @@ impl<'a> Engine<'a> {
         if !self.lanes.is_empty() {
             return self.start_on_lane(token);
         }
+        self.carry(token, now)
+    }
+
+    /// Sends the slot's request on a connection of its own.
+    fn carry(&mut self, token: usize, now: Moment) -> Result<(), DriveError> {
+        let &Slot { index, target, client: SlotClient { client, .. }, .. } = &self.slots[token];
         let question = self.question(index);
         let slot = &mut self.slots[token];
         if !slot.exchange.is_open() {
@@ -439,6 +445,17 @@ impl<'a> Engine<'a> {
             }
             ExchangeTurn::Over(outcome) => {
                 self.finish(token, outcome, clock::now());
+                Ok(())
+            }
+            ExchangeTurn::Unprocessed if self.slots[token].returned < MOST_RETURNS => {
+                let slot = &mut self.slots[token];
+                slot.returned += 1;
+                slot.close();
+                self.observations[slot.index].reused = false;
+                self.carry(token, clock::now())
+            }
+            ExchangeTurn::Unprocessed => {
+                self.finish(token, ClientOutcome::StreamReset, clock::now());
                 Ok(())
             }
             ExchangeTurn::Local(errno) => Err(no_socket(errno)),
@@ -528,6 +545,9 @@ impl<'a> Engine<'a> {
         }
     }
 }
+
+/// A request that connection after connection gives back unprocessed has failed.
+const MOST_RETURNS: u32 = 3;
 
 fn no_socket(errno: Errno) -> DriveError {
     DriveError::of_socket(errno, None)

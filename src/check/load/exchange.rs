@@ -64,6 +64,8 @@ enum ExchangePhase {
 pub(super) enum ExchangeTurn {
     Waits(Interest),
     Over(ClientOutcome),
+    /// The server leaves the connection, and says that it has done nothing with the request.
+    Unprocessed,
     /// This machine cannot: nothing was sent.
     Local(Errno),
 }
@@ -341,8 +343,8 @@ impl ClientExchange {
             let Some(stream) = &mut self.stream else { return self.over(ClientOutcome::Closed) };
             match stream.receive(input) {
                 Peeked::Bytes(length) => {
-                    if let ReadStep::Over(outcome) = self.take(&input[..length], rules, notes) {
-                        return self.over(outcome);
+                    if let Some(end) = self.take(&input[..length], rules, notes) {
+                        return self.end(end);
                     }
                 }
                 Peeked::Nothing | Peeked::End(_) => return self.ended(socket::ending(errno), rules, notes),
@@ -372,13 +374,13 @@ impl ClientExchange {
             match stream.receive(input) {
                 Peeked::Bytes(length) => {
                     let more = stream.hides_bytes();
-                    if let ReadStep::Over(outcome) = self.take(&input[..length], rules, notes) {
+                    if let Some(end) = self.take(&input[..length], rules, notes) {
                         // What has not been sent would be read as another request.
                         self.spent |= ends
                             || self.phase != ExchangePhase::Receiving
                             || !self.reader.is_reusable()
                             || self.is_leaving();
-                        return self.over(outcome);
+                        return self.end(end);
                     }
                     if !more {
                         break;
@@ -407,20 +409,19 @@ impl ClientExchange {
         }
     }
 
-    /// Takes what has come.
-    fn take(&mut self, input: &[u8], rules: &Rules, notes: &mut ResponseNotes) -> ReadStep {
+    /// Takes what has come; how the request has ended, if it has.
+    fn take(&mut self, input: &[u8], rules: &Rules, notes: &mut ResponseNotes) -> Option<StreamEnd> {
         match &mut self.http2 {
             Some(http2) => {
                 let mut ended = Vec::new();
                 let reader = std::slice::from_mut(&mut self.reader);
                 http2.receive(input, reader, rules, notes, &mut ended, &mut self.outbox);
-                match ended.first() {
-                    None => ReadStep::More,
-                    Some((_, StreamEnd::Over(outcome))) => ReadStep::Over(*outcome),
-                    Some((_, StreamEnd::Unprocessed)) => ReadStep::Over(ClientOutcome::StreamReset),
-                }
+                ended.first().map(|(_, end)| *end)
             }
-            None => self.reader.feed(input, rules, notes),
+            None => match self.reader.feed(input, rules, notes) {
+                ReadStep::More => None,
+                ReadStep::Over(outcome) => Some(StreamEnd::Over(outcome)),
+            },
         }
     }
 
@@ -455,6 +456,16 @@ impl ClientExchange {
     /// The request cannot be sent.
     pub(super) fn refuse(&mut self, question: Question) {
         self.reader.begin(question);
+    }
+
+    fn end(&mut self, end: StreamEnd) -> ExchangeTurn {
+        match end {
+            StreamEnd::Over(outcome) => self.over(outcome),
+            StreamEnd::Unprocessed => {
+                self.over(ClientOutcome::StreamReset);
+                ExchangeTurn::Unprocessed
+            }
+        }
     }
 
     fn over(&mut self, outcome: ClientOutcome) -> ExchangeTurn {

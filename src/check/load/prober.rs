@@ -562,6 +562,7 @@ fn state(turn: ExchangeTurn) -> ProbeState {
     match turn {
         ExchangeTurn::Waits(interest) => ProbeState::Waits(interest),
         ExchangeTurn::Over(outcome) => ProbeState::Over(outcome),
+        ExchangeTurn::Unprocessed => ProbeState::Over(ClientOutcome::StreamReset),
         ExchangeTurn::Local(errno) => ProbeState::Local(errno),
     }
 }

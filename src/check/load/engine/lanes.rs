@@ -1,6 +1,6 @@
 //! Connections that carry several requests at once: each slot of the engine is a place on one of them.
 
-use super::{Engine, Lane, no_socket};
+use super::{Engine, Lane, MOST_RETURNS, no_socket};
 use crate::check::load::connect::{self, ConnectFailure};
 use crate::check::load::http2::StreamEnd;
 use crate::check::load::multiplexed::{Gone, SharedConnection};
@@ -9,9 +9,6 @@ use crate::check::load::{DriveError, Pacing};
 use crate::io::clock;
 use crate::io::poller::Watched;
 use verdict::observation::ClientOutcome;
-
-/// A request that connection after connection gives back unprocessed has failed.
-const MOST_RETURNS: u32 = 3;
 
 impl Lane {
     pub(super) fn new(places: usize) -> Lane {
