@@ -7,6 +7,7 @@ use httparse::Header;
 use crate::Malformed;
 use crate::framing::{Framing, FramingFields, RequestContext, Strictness, trim};
 use crate::target::{RequestTarget, is_host};
+use crate::token::is_token;
 use crate::version::HttpVersion;
 
 /// Room for the fields of one head, at most `N` of them: that is the reader's limit.
@@ -187,7 +188,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
             Err(_) if begins_with_proxy_header(bytes) => return Err(Malformed::ProxyUnexpected),
             // The first byte of a TLS record that holds a handshake: no method begins with it.
             Err(_) if bytes.starts_with(b"\x16") => return Err(Malformed::TlsUnexpected),
-            Err(error) => return Err(why(error, Malformed::RequestLine)),
+            Err(error) => return Err(why(error, Malformed::RequestLine, bytes)),
         };
         let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
             return Err(Malformed::RequestLine);
@@ -229,7 +230,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
             Ok(httparse::Status::Complete((length, fields))) => (end + 1 + length, fields.len()),
             Ok(httparse::Status::Partial) if bytes.len() < limit => return Ok(None),
             Ok(httparse::Status::Partial) => return Err(too_large(bytes)),
-            Err(error) => return Err(why(error, Malformed::RequestLine)),
+            Err(error) => return Err(why(error, Malformed::RequestLine, bytes)),
         };
         Self::understand(method, target, HttpVersion::Http11, Fields(&spare[..count]), length, mode).map(Some)
     }
@@ -312,7 +313,7 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
             Ok(httparse::Status::Partial) if bytes.len() < limit => return Ok(None),
             Ok(httparse::Status::Partial) => return Err(too_large(bytes)),
             Err(_) if bytes.starts_with(b"\x15\x03") => return Err(Malformed::TlsUnexpected),
-            Err(error) => return Err(why(error, Malformed::StatusLine)),
+            Err(error) => return Err(why(error, Malformed::StatusLine, bytes)),
         };
         let (Some(status), Some(minor)) = (parsed.code, parsed.version) else { return Err(Malformed::StatusLine) };
         if status < 100 {
@@ -346,8 +347,9 @@ fn too_large(bytes: &[u8]) -> Malformed {
     if bytes.contains(&b'\n') { Malformed::HeadTooLarge } else { Malformed::FirstLineTooLong }
 }
 
-fn why(error: httparse::Error, first_line: Malformed) -> Malformed {
+fn why(error: httparse::Error, first_line: Malformed, bytes: &[u8]) -> Malformed {
     match error {
+        httparse::Error::HeaderName if is_folded(bytes) => Malformed::FieldFolded,
         httparse::Error::HeaderName => Malformed::FieldName,
         httparse::Error::HeaderValue => Malformed::FieldValue,
         httparse::Error::NewLine => Malformed::LineEnd,
@@ -355,6 +357,14 @@ fn why(error: httparse::Error, first_line: Malformed) -> Malformed {
         httparse::Error::Version => Malformed::Version,
         httparse::Error::Status | httparse::Error::Token => first_line,
     }
+}
+
+/// Whether the first line of the head that is no field goes on with the field before it. What stands before the first field folds none.
+fn is_folded(head: &[u8]) -> bool {
+    let is_field = |line: &[u8]| line.split(|byte| *byte == b':').next().is_some_and(is_token);
+    let mut lines = head.trim_ascii_start().split(|byte| *byte == b'\n').skip(1).enumerate();
+    let other = lines.find(|(_, line)| !is_field(line));
+    other.is_some_and(|(place, line)| place > 0 && matches!(line.first(), Some(b' ' | b'\t')))
 }
 
 /// Of version 1, or of version 2 without the empty lines at its start.
@@ -529,7 +539,8 @@ mod tests {
             (ProxyUnexpected, "PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n"),
             (TlsUnexpected, "\u{16}\u{3}\u{1}\r\n\r\n"),
             (FieldName, "GET / HTTP/1.1\r\nHost : a\r\n\r\n"),
-            (FieldName, "GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n"),
+            (FieldFolded, "GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n"),
+            (FieldName, "GET / HTTP/1.1\r\n Host: a\r\n\r\n"),
             (FieldValue, "GET / HTTP/1.1\r\nHost: a\r\nA: \0\r\n\r\n"),
             (FieldValue, "GET / HTTP/1.1\r\nHost: a\r\nA: b\rc\r\n\r\n"),
             (HostMissing, "GET / HTTP/1.1\r\n\r\n"),
