@@ -208,6 +208,12 @@ impl Fleets {
         std::iter::once(label.clone()).chain(numbered).find(is_free).unwrap_or(label)
     }
 
+    /// Names of all backends, in the order in which their fleets list them.
+    pub(crate) fn listed(&self) -> Vec<String> {
+        let mut seen = HashSet::new();
+        self.hosts.iter().flat_map(|host| &host.names).filter(|name| seen.insert(*name)).cloned().collect()
+    }
+
     /// Sorts backends that are ready to the front.
     fn sort(&mut self) {
         let mut order: Vec<usize> = (0..self.backends.len()).collect();

@@ -139,7 +139,7 @@ async fn check_found(
     }
     let fleet = collected.fleets.as_ref().map(|fleets| FleetReport {
         control: fleets.controls(),
-        backends: fleets.names(),
+        backends: fleets.listed(),
         not_ready,
     });
     let known = CheckContext {
