@@ -175,7 +175,12 @@ fn one(out: &mut String, check: &Check, style: &Style) {
 
 /// Why the shares are not judged, if they are not.
 pub(crate) fn unjudged(check: &Check) -> Option<&'static str> {
-    let judged = |finding: &Finding| finding.rule() == Rule::Shares && finding.level != Level::Note;
+    let judged = |finding: &Finding| match finding.rule() {
+        Rule::Shares => finding.level != Level::Note,
+        // A backend that gets nothing is what is wrong with them.
+        Rule::Reach => finding.level == Level::Fail,
+        _ => false,
+    };
     match (check.findings.iter().any(judged), &check.outage) {
         (true, _) => None,
         (false, Some(_)) => Some("not judged: backends were changed"),

@@ -287,9 +287,16 @@ pub(super) fn reach(facts: &reach::ReachFacts) -> Phrase {
     }
     let chance = if facts.chance < 1e-12 { "< 1e-12".to_owned() } else { format!("{:.1e}", facts.chance) };
     let (draws, unit) = (grouped(facts.draws), facts.unit.name());
+    let mut why = vec![format!("{draws} {unit}; probability that chance alone misses one: {chance}")];
+    if facts.reached_nobody > 0 {
+        why.push(format!("{} reached no backend", count_of(facts.reached_nobody, "other request")));
+    }
     Phrase::of(format!("{} {verb} ready and never got a request", listed(&facts.missed)))
-        .because(vec![format!("{draws} {unit}; probability that chance alone misses one: {chance}")])
-        .try_this(if facts.only_one && !facts.is_promised {
+        .because(why)
+        .try_this(if facts.reached_nobody > 0 {
+            "check its address in the balancer's configuration: what reached no backend may have been meant for it; one that is meant to \
+             get nothing: --expect backup:NAME"
+        } else if facts.only_one && !facts.is_promised {
             "everything went to one backend: either the balancer does not use the others (in the upstream? `backup` or `down`?), or \
              something that was not varied decides: --key-header and --key-cookie NAME try one, --expect even requires all"
         } else if !facts.is_promised {

@@ -4,6 +4,7 @@ use crate::algorithm::Algorithm;
 use crate::facts::reach::ReachFacts;
 use crate::facts::shares::Unit;
 use crate::finding::{self, Finding, Level};
+use crate::outcome::Outcome;
 use crate::rules::case::{Case, Drill};
 use crate::rules::expectations::FALSE_ALARM;
 
@@ -47,6 +48,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         draws,
         chance: chance.min(1.0),
         only_one: (0..names.len()).filter(|place| got(*place) > 0).count() == 1,
+        reached_nobody: [Outcome::Balancer, Outcome::NotReached].map(|it| case.tally.of_outcome(it)).iter().sum(),
         is_promised,
     };
     // With nothing that was sent to a backend there is no order.
@@ -56,6 +58,16 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     }
     let order = if missed.is_empty() { Vec::new() } else { case.order() };
     Some(Finding::new(level, finding::Facts::Reach(facts)).shown_by(order))
+}
+
+/// The backends that this rule fails a balancer for: what they lack is said once, by it.
+pub(super) fn left_out(case: &Case) -> Vec<usize> {
+    match judge(case) {
+        Some(Finding { level: Level::Fail, facts: finding::Facts::Reach(facts), .. }) => {
+            (0..case.names.len()).filter(|place| facts.missed.contains(&case.names[*place])).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Whether every backend is to get something, by what the user requires or the algorithm does.
@@ -113,7 +125,7 @@ mod tests {
         assert_eq!(level(&trial(true)), Level::Inconclusive);
         let shares =
             |trial: &RuleTrial| trial.judge_by(|case| crate::rules::shares::judge(case).1.map(|finding| finding.level));
-        assert_eq!((shares(&trial(false)), shares(&trial(true))), (Some(Level::Fail), Some(Level::Inconclusive)));
+        assert_eq!((shares(&trial(false)), shares(&trial(true))), (None, Some(Level::Inconclusive)));
     }
 
     #[test]

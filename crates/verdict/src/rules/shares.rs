@@ -11,6 +11,7 @@ use crate::report::Shares;
 use crate::rules::around;
 use crate::rules::case::{Case, Drill};
 use crate::rules::expectations::{BY_USER, ExpectedWeights};
+use crate::rules::reach;
 use crate::rules::share_test::{ROTATIONS, among, needed, rotates, test};
 use crate::statistics::confidence_sequence;
 use crate::tally::directed;
@@ -55,7 +56,7 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
             };
             Some(selections.find(Level::Note, conclusion))
         }
-        Ok(expected) => Some(Comparison::of(&selections, &expected).judge(basis, &mut shares)),
+        Ok(expected) => Comparison::of(&selections, &expected).judge(basis, &mut shares),
     };
     (Some(shares), finding)
 }
@@ -176,7 +177,7 @@ impl<'a> Comparison<'a> {
     }
 
     fn conclude(&self, basis: Basis) -> (Level, Conclusion) {
-        let Selections { case, total, .. } = self.selections;
+        let Selections { case, total, counts, .. } = self.selections;
         let tolerated = case.expectations.tolerance_of(self.expected) * *total as f64;
         match self.level {
             Level::Fail => match self.find_excuse(basis) {
@@ -188,6 +189,10 @@ impl<'a> Comparison<'a> {
                 (Level::Inconclusive, Conclusion::Unproven(Unproven::Order))
             }
             Level::Pass if self.holds_for_all => (Level::Pass, Conclusion::AsExpected),
+            // They may have become ready meanwhile: nobody fails for that.
+            _ if counts[case.backends..].iter().any(|count| *count > 0) => {
+                (Level::Inconclusive, Conclusion::Unproven(Unproven::Unready))
+            }
             // Nothing can be said of any backend, whatever failed meanwhile.
             _ if *total < case.backends as u64 => (Level::Inconclusive, Conclusion::TooFew),
             _ if self.is_disturbed => (Level::Inconclusive, Conclusion::Disturbed),
@@ -221,9 +226,14 @@ impl<'a> Comparison<'a> {
         (basis == Basis::Promised && is_by_load(self.selections, self.expected)).then_some(Unproven::Load)
     }
 
-    fn judge(self, basis: Basis, shares: &mut Shares) -> Finding {
+    /// None where all that is wrong is that a backend gets nothing, for which the rule of reach fails.
+    fn judge(self, basis: Basis, shares: &mut Shares) -> Option<Finding> {
         let (level, conclusion) = self.conclude(basis);
         let case = self.selections.case;
+        if self.is_all_for_want_of(&reach::left_out(case)) {
+            shares.test = Some(self.test);
+            return None;
+        }
         let mut rows = shares.rows.clone();
         if conclusion == Conclusion::AsExpected {
             // They were compared with these, whoever expects them.
@@ -246,7 +256,16 @@ impl<'a> Comparison<'a> {
         };
         shares.test = Some(self.test);
         let order = if level == Level::Fail { case.order() } else { Vec::new() };
-        Finding::new(level, finding::Facts::Shares(facts)).shown_by(order)
+        Some(Finding::new(level, finding::Facts::Shares(facts)).shown_by(order))
+    }
+
+    /// Whether shares are wrong because these backends get nothing, and those of all others are right among themselves.
+    fn is_all_for_want_of(&self, left_out: &[usize]) -> bool {
+        let Selections { case, unit, counts, .. } = self.selections;
+        let others: Vec<usize> = (0..counts.len()).filter(|place| !left_out.contains(place)).collect();
+        let (seen, wanted) = among(&others, counts, self.expected);
+        let is_failed = self.level == Level::Fail && !left_out.is_empty();
+        is_failed && (others.len() < 2 || test(case, &seen, &wanted, *unit).1 != Level::Fail)
     }
 }
 

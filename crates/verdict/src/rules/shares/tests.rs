@@ -251,9 +251,22 @@ fn what_is_far_more_even_than_draws_passes_whatever_selects_and_a_slight_bias_do
 #[test]
 fn few_requests_suffice_where_all_is_wrong() {
     let trial = requiring("even", RuleTrial::of(3, None).sends([0; 25]));
+    assert_eq!(trial.failures(), ["shares"]);
+    let trial = requiring("even", RuleTrial::of(3, None).sends(draws(&[20, 20, 1], 120, 5)));
     assert_eq!(level(&trial), Level::Fail);
-    let trial = requiring("even", RuleTrial::of(3, None).sends(draws(&[1, 1, 0], 60, 5)));
-    assert_eq!(level(&trial), Level::Fail);
+}
+
+#[test]
+fn a_backend_that_gets_nothing_fails_once_and_what_is_wrong_beside_it_fails_too() {
+    let failures = |weights: &[u32]| {
+        let trial = requiring("even", RuleTrial::of(4, None).sends(draws(weights, 3_000, 7)));
+        let mut failures = trial.failures();
+        failures.sort_unstable();
+        failures
+    };
+    assert_eq!(failures(&[1, 1, 1, 0]), ["reach"]);
+    assert_eq!(failures(&[1, 1, 0, 0]), ["reach"]);
+    assert_eq!(failures(&[3, 1, 1, 0]), ["reach", "shares"]);
 }
 
 /// A host a backend, whose clocks agree to plus or minus so much.
