@@ -19,8 +19,10 @@ pub(crate) enum HintTopic {
     HeadLimit,
     /// How long a request may take to arrive.
     SlowRequest,
-    /// How many requests are let through.
+    /// What refuses requests that are too many, with 429 most often.
     RateLimit,
+    /// What refuses them with 503.
+    Overload,
     /// When a backend counts as unavailable, and what happens then.
     NoBackend,
     /// How long a response may take.

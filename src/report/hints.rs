@@ -43,7 +43,7 @@ pub(crate) struct OwnResponse {
 pub(crate) fn of_own_response(own: OwnResponse, product: Option<Balancer>) -> String {
     let after = |topic: HintTopic, sentence: &str| after(topic, sentence, product);
     if own.is_limit {
-        return after(HintTopic::RateLimit, "a rate limit, or one of requests at once: stay below it, or raise it");
+        return of_limit("a rate limit, or one of requests at once: stay below it", own.status, product);
     }
     if own.is_unprocessed {
         return after(
@@ -87,7 +87,7 @@ pub(crate) fn of_own_response(own: OwnResponse, product: Option<Balancer>) -> St
             let none = "the balancer knows no backend that is available, or its queue is full";
             let hint = after(HintTopic::NoBackend, none);
             // What is refused now and then, while much else passes, may be a limit without a burst.
-            match product.and_then(|product| named(HintTopic::RateLimit, Some(product))) {
+            match product.and_then(|product| named(HintTopic::Overload, Some(product))) {
                 Some(limits) => format!("{hint}; or a limit refuses requests that come too close together: {limits}"),
                 None => hint,
             }
@@ -95,6 +95,12 @@ pub(crate) fn of_own_response(own: OwnResponse, product: Option<Balancer>) -> St
         504 => after(HintTopic::Timeout, "a backend took longer than the balancer waits"),
         _ => "the balancer responded instead of a backend: its error log says why".to_owned(),
     }
+}
+
+/// What refuses requests with that status because they are too many. `stay`: how to stay below it.
+pub(crate) fn of_limit(stay: &str, status: u16, product: Option<Balancer>) -> String {
+    let topic = if status == 503 { HintTopic::Overload } else { HintTopic::RateLimit };
+    after(topic, &format!("{stay}, or raise it"), product)
 }
 
 /// What decides about a balancer's own response with that status; none where nothing does in this one. The first text that names a

@@ -26,6 +26,10 @@ pub struct RateLimit {
     /// What is limited, where an experiment has shown it.
     #[serde(default)]
     pub kind: Option<LimitKind>,
+    /// Whether nothing else explains it: the status says it; or chance would not have let all pass that were sent slowly, and some were
+    /// refused again that were sent fast.
+    #[serde(default)]
+    pub is_certain: bool,
 }
 
 /// What a limit limits.
@@ -44,6 +48,10 @@ pub enum LimitKind {
 pub struct SlowTrial {
     /// Whether none of them was refused.
     pub passed: bool,
+    /// How many passed one after the other, from the first on.
+    pub requests: u32,
+    /// Whether some were refused again that were sent as fast as the sample: an outage does not come back for them.
+    pub is_refused_again: bool,
     /// What is limited, if that was seen.
     pub kind: Option<LimitKind>,
 }
@@ -52,8 +60,7 @@ pub struct SlowTrial {
 const SLICES: usize = 9;
 /// How far from the median a slice may be.
 const SPREAD: f64 = 0.35;
-/// Requests that are sent slowly afterwards, at least, and the probability with which chance may let all of them pass.
-const SLOW: i32 = 8;
+/// The probability with which chance may let all pass that were sent slowly.
 const CHANCE: f64 = 1e-6;
 /// What is refused less often is no limit that a check should mind.
 const SHARE: f64 = 0.02;
@@ -63,7 +70,6 @@ impl RateLimit {
     /// else: it takes such a trial.
     pub fn of(ledger: &Ledger, sample: Range<u32>, slowly: Option<SlowTrial>) -> Option<RateLimit> {
         let status = refusal(ledger, sample.clone())?;
-        let kind = slowly.and_then(|trial| trial.kind);
         match (status, slowly.map(|trial| trial.passed)) {
             (_, Some(false)) | (503, None) => return None,
             _ => {}
@@ -74,20 +80,29 @@ impl RateLimit {
         let estimate = estimate(ledger, sample.clone(), status)
             // A sample that is over in an instant: what came before it met the same limit. Of another status only the sample is known well.
             .or_else(|| (status == 429).then(|| estimate(ledger, begun..sample.end, status)).flatten());
-        let at_once = at_once(ledger, sample.clone(), status);
+        let in_flight = PassedMeanwhile::of(ledger, sample.clone(), status);
+        let at_once = in_flight.most.filter(|most| *most >= 2 && in_flight.refused_beside(*most));
+        // What was refused beside fewer met another limit, whatever the experiment found.
+        let kind = slowly.and_then(|trial| trial.kind).filter(|kind| match kind {
+            LimitKind::AtOnce(limit) => in_flight.refused_beside(*limit),
+            LimitKind::Rate => true,
+        });
+        let needed = trials(refused as f64 / sample.len() as f64);
+        let is_certain = slowly.is_some_and(|it| status == 429 || it.requests >= needed && it.is_refused_again);
+        let limit = RateLimit { status, refused, passed: None, sent: None, at_once, kind, is_certain };
         // A status of 429 says what it means; of one that means much else only the figure shows a limit, or that it refuses and passes in
-        // turn, and then nothing that is sent slowly.
+        // turn.
         match (estimate, status) {
-            (Some((passed, sent)), _) => {
-                Some(RateLimit { status, refused, passed: Some(passed), sent: Some(sent), at_once, kind })
-            }
-            (None, 429) => Some(RateLimit { status, refused, passed: None, sent: None, at_once, kind }),
-            (None, _) => {
-                let is_chance = (1.0 - refused as f64 / sample.len() as f64).powi(SLOW) > CHANCE;
-                let passes = passes_meanwhile(ledger, sample, status);
-                (!is_chance && passes).then_some(RateLimit { status, refused, passed: None, sent: None, at_once, kind })
-            }
+            (Some((passed, sent)), _) => Some(RateLimit { passed: Some(passed), sent: Some(sent), ..limit }),
+            (None, 429) => Some(limit),
+            (None, _) => passes_meanwhile(ledger, sample, status).then_some(limit),
         }
+        .filter(|limit| limit.status == 429 || limit.is_certain)
+    }
+
+    /// Whether it is what refused that request.
+    pub(crate) fn refuses(&self, entry: &Entry) -> bool {
+        self.is_certain && is_refused(entry, self.status)
     }
 
     /// A rate that stays below it, in two digits.
@@ -96,6 +111,11 @@ impl RateLimit {
         let digit = 10f64.powf(below.log10().floor() - 1.0);
         Some(((below / digit).floor() * digit).max(digit))
     }
+}
+
+/// How many have to pass slowly until chance does not explain it, where that share is refused.
+pub fn trials(refused: f64) -> u32 {
+    if refused < 1.0 { (CHANCE.ln() / (-refused).ln_1p()).ceil() as u32 } else { 1 }
 }
 
 /// Whether requests passed while others were refused before and after them: an outage ends once.
@@ -132,28 +152,43 @@ fn estimate(ledger: &Ledger, sample: Range<u32>, status: u16) -> Option<(f64, f6
     (steady && everywhere && median > 0.0).then_some((median, sent))
 }
 
-/// The most requests that passed at once, if nearly all that were refused were sent while as many, or one fewer, were in flight. A limit of
-/// the rate refuses beside fewer as well, unless services are slow and requests come evenly: nothing tells the two apart then.
-fn at_once(ledger: &Ledger, sample: Range<u32>, status: u16) -> Option<u64> {
-    /// The share of refusals that must have come so.
-    const NEARLY: f64 = 0.95;
-    let mut passed: Vec<(Moment, Moment)> = Vec::new();
-    let mut refused: Vec<(Moment, Moment)> = Vec::new();
-    for entry in ledger.entries().filter(|entry| sample.contains(&entry.sequence)) {
-        let span = (entry.observation.sent(), entry.observation.ended);
-        if is_refused(&entry, status) { refused.push(span) } else { passed.push(span) }
+/// What was in flight while requests of the sample were refused.
+struct PassedMeanwhile {
+    /// The most requests that passed at once.
+    most: Option<u64>,
+    /// Beside how many that passed each of the refused was sent.
+    beside: Vec<u64>,
+}
+
+impl PassedMeanwhile {
+    fn of(ledger: &Ledger, sample: Range<u32>, status: u16) -> PassedMeanwhile {
+        let mut passed: Vec<(Moment, Moment)> = Vec::new();
+        let mut refused: Vec<(Moment, Moment)> = Vec::new();
+        for entry in ledger.entries().filter(|entry| sample.contains(&entry.sequence)) {
+            let span = (entry.observation.sent(), entry.observation.ended);
+            if is_refused(&entry, status) { refused.push(span) } else { passed.push(span) }
+        }
+        let (mut begins, mut ends): (Vec<Moment>, Vec<Moment>) = passed.iter().copied().unzip();
+        begins.sort_unstable();
+        ends.sort_unstable();
+        let begun = |at: Moment| begins.partition_point(|begin| *begin <= at);
+        let over = |at: Moment| ends.partition_point(|end| *end <= at);
+        // What was in flight at some time between its begin and its refusal.
+        let beside = |(sent, ended): &(Moment, Moment)| begun(*ended).saturating_sub(over(*sent)) as u64;
+        PassedMeanwhile {
+            most: begins.iter().map(|at| (begun(*at) - over(*at)) as u64).max(),
+            beside: refused.iter().map(beside).collect(),
+        }
     }
-    let (mut begins, mut ends): (Vec<Moment>, Vec<Moment>) = passed.iter().copied().unzip();
-    begins.sort_unstable();
-    ends.sort_unstable();
-    let begun = |at: Moment| begins.partition_point(|begin| *begin <= at);
-    let most = begins.iter().map(|at| begun(*at) - ends.partition_point(|end| *end <= *at)).max()? as u64;
-    // What was in flight at some time between its begin and its refusal.
-    let beside = |(sent, ended): &&(Moment, Moment)| {
-        begun(*ended).saturating_sub(ends.partition_point(|end| *end <= *sent)) as u64 + 1 >= most
-    };
-    let full = refused.iter().filter(beside).count();
-    (most >= 2 && full as f64 >= NEARLY * refused.len() as f64).then_some(most)
+
+    /// Whether nearly all that were refused were sent while as many, or one fewer, were in flight. A limit of the rate refuses beside fewer
+    /// as well, unless services are slow and requests come evenly: nothing tells the two apart then.
+    fn refused_beside(&self, limit: u64) -> bool {
+        /// The share of refusals that must have come so.
+        const NEARLY: f64 = 0.95;
+        let full = self.beside.iter().filter(|beside| **beside + 1 >= limit).count();
+        full as f64 >= NEARLY * self.beside.len() as f64
+    }
 }
 
 /// The status with which the balancer refuses, if it refuses with one that limits use, often.
@@ -184,7 +219,7 @@ mod tests {
     use uuid::Uuid;
 
     fn slowly(passed: bool) -> Option<SlowTrial> {
-        Some(SlowTrial { passed, kind: None })
+        Some(SlowTrial { passed, requests: 16, is_refused_again: true, kind: None })
     }
 
     /// One request each 100 µs, and what came of it.
@@ -277,6 +312,38 @@ mod tests {
         assert_eq!(passes(|place| place % 10 < 2), Some(2));
         assert_eq!(passes(|place| place % 20 == 0), None);
         assert_eq!(passes(|place| place % 40 < 2), None);
+    }
+
+    #[test]
+    fn of_two_limits_with_one_status_the_one_that_refused_the_sample_is_named() {
+        // Services of 1 ms, a request each 100 µs. Ten at once pass; or one each 2 ms, of which the experiment knows nothing.
+        let kind = |passes: fn(u64) -> bool| {
+            let (long, sample) = ledger(|at| if passes(at / 100_000) { 200 } else { 503 });
+            let mut all = long.observations().to_vec();
+            let slow = all.iter_mut().filter(|it| it.status == 200);
+            slow.for_each(|it| it.ended = Moment(it.due.0 + 1_000_000));
+            let trial =
+                SlowTrial { passed: true, requests: 100, is_refused_again: true, kind: Some(LimitKind::AtOnce(8)) };
+            RateLimit::of(&Ledger::join(all, Vec::new(), BackendRecords::None), sample, Some(trial)).unwrap().kind
+        };
+        assert_eq!(kind(|place| place % 10 < 8), Some(LimitKind::AtOnce(8)));
+        assert_eq!(kind(|place| place % 20 == 0), None);
+    }
+
+    #[test]
+    fn a_limit_is_certain_where_chance_would_have_refused_some_that_were_sent_slowly() {
+        let of = |status: u16, one_in: u64, requests: u32, is_refused_again: bool| {
+            let ledger = Ledger::join(
+                ledger(|at| if at / 100_000 % one_in == 0 { status } else { 200 }).0.observations().to_vec(),
+                Vec::new(),
+                BackendRecords::Kept,
+            );
+            let trial = SlowTrial { passed: true, requests, is_refused_again, kind: None };
+            RateLimit::of(&ledger, 0..20_000, Some(trial)).is_some_and(|limit| limit.is_certain)
+        };
+        assert!(!of(503, 20, 8, true) && !of(503, 20, 72, true) && !of(503, 2, 8, true));
+        assert!(of(503, 2, 72, true) && of(503, 20, 300, true) && of(429, 20, 8, false));
+        assert!(!of(503, 2, 72, false), "an outage that is over");
     }
 
     #[test]

@@ -1,22 +1,26 @@
-//! A few requests, slowly, after a sample in which the balancer refused many: what ends then was a limit. Whether it limits the rate or
-//! requests at once shows where backends can be asked to take their time: the same pace, with and without many in flight.
+//! A few requests, slowly, after a sample in which the balancer refused many, and some as fast as before: what ends and begins again so is
+//! a limit. Whether it limits the rate or requests at once shows where backends can be asked to take their time: the same pace, with and without many in flight.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::task::spawn_blocking;
 
-use crate::check::load::{BackendNames, Probe};
+use crate::check::load::{BackendNames, Probe, Prober};
 use crate::check::session::CheckSession;
 use crate::check::subject::LiveSubject;
 use verdict::algorithm::experiments::{Pace, ProbeReply, ProbeRequest, Subject};
-use verdict::limit::{LimitKind, SlowTrial};
+use verdict::limit::{self, LimitKind, SlowTrial};
 use verdict::observation::Observation;
 
 /// What a limit allows again after as long.
 const REST: Duration = Duration::from_millis(1100);
 const REQUESTS: u32 = 8;
 const GAP: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_secs(2);
+/// As fast as the sample again, which a limit refuses again: at least, and at most.
+const AGAIN: usize = 64;
+const MOST_AGAIN: usize = 256;
 const LONGEST: Duration = Duration::from_secs(6);
 /// With many in flight, and without: no more requests, and no longer.
 const MOST: usize = 64;
@@ -41,17 +45,9 @@ pub(crate) async fn probe(
     let refusal = refusal(sample);
     let (path, connections) = (session.client.target().path.clone(), session.plan.connections_at_once());
     tokio::time::sleep(REST).await;
+    let needed = refusal.map_or(REQUESTS, |status| limit::trials(refused_share(sample, status)).max(REQUESTS));
     let probing = spawn_blocking(move || {
-        let deadline = Instant::now() + LONGEST;
-        for _ in 0..REQUESTS {
-            if Instant::now() > deadline {
-                break;
-            }
-            prober.probe(&Probe { patience: Some(Duration::from_secs(2)), ..Probe::default() }, &mut backends)?;
-            std::thread::sleep(GAP);
-        }
-        let seen = prober.observations();
-        let passed = !seen.is_empty() && seen.iter().all(|observation| observation.backend.is_known());
+        let passed = all_pass_slowly(&mut prober, &mut backends, needed, pace.unwrap_or(GAP))?;
         let kind = match pace.filter(|_| passed) {
             Some(gap) => {
                 let mut live = LiveSubject::new(&mut prober, &mut backends, &path, false, connections);
@@ -62,15 +58,50 @@ pub(crate) async fn probe(
             }
             None => None,
         };
+        let slow = prober.observations().len();
+        if passed {
+            let mut live = LiveSubject::new(&mut prober, &mut backends, &path, false, connections);
+            let pace = Pace { width: connections, gap: Duration::ZERO, until: Duration::MAX };
+            live.send_all(&vec![ProbeRequest::default(); AGAIN.max(2 * connections).min(MOST_AGAIN)], &pace);
+            live.end()?;
+        }
         let observations = prober.into_observations().0;
+        let is_refused = |seen: &Observation, with: Option<u16>| !seen.backend.is_known() && Some(seen.status) == with;
         // What is refused with the other status meets another limit, and that of the sample may be either.
-        let is_other = |seen: &Observation| {
-            matches!(seen.status, 429 | 503) && !seen.backend.is_known() && Some(seen.status) != refusal
-        };
-        let kind = kind.filter(|_| !observations.iter().any(is_other));
-        Ok::<_, crate::check::load::DriveError>((observations, SlowTrial { passed, kind }))
+        let other = [429, 503].into_iter().find(|status| Some(*status) != refusal);
+        let kind = kind.filter(|_| !observations.iter().any(|seen| is_refused(seen, other)));
+        let requests = observations[..slow].iter().take_while(|seen| seen.backend.is_known()).count() as u32;
+        let is_refused_again = observations[slow..].iter().any(|seen| is_refused(seen, refusal));
+        Ok::<_, crate::check::load::DriveError>((observations, SlowTrial { passed, requests, is_refused_again, kind }))
     });
     session.collecting(probing).await?.map_err(Into::into)
+}
+
+/// Sends requests one by one, the first of them at leisure, and says whether all passed: one that did not decides.
+fn all_pass_slowly(
+    prober: &mut Prober,
+    backends: &mut BackendNames,
+    needed: u32,
+    gap: Duration,
+) -> std::result::Result<bool, crate::check::load::DriveError> {
+    let deadline = Instant::now() + LONGEST;
+    for request in 0..needed {
+        if Instant::now() > deadline {
+            break;
+        }
+        let seen = prober.probe(&Probe { patience: Some(PATIENCE), ..Probe::default() }, backends)?;
+        if !seen.observation.backend.is_known() {
+            return Ok(false);
+        }
+        std::thread::sleep(if request < REQUESTS { GAP } else { gap });
+    }
+    Ok(true)
+}
+
+/// Of the sample, how much was refused with that status.
+fn refused_share(sample: &[Observation], status: u16) -> f64 {
+    let refused = sample.iter().filter(|it| it.status == status && !it.backend.is_known()).count();
+    refused as f64 / sample.len().max(1) as f64
 }
 
 /// Requests per second that passed in the latter half of the sample: a limit may allow a burst at first.

@@ -79,7 +79,7 @@ fn prose(finding: &Finding, context: &ProseContext) -> Prose {
         Facts::Records(facts) => requests::records(facts),
         Facts::Fleets(facts) => fleets::fleets(facts),
         Facts::Identity(facts) => balancing::identity(facts),
-        Facts::RateLimit(facts) => requests::rate_limit(facts),
+        Facts::RateLimit(facts) => requests::rate_limit(facts, product),
         Facts::Account(facts) => requests::account(facts),
         Facts::Retried(facts) => requests::retried(facts, product),
         Facts::Duplicated(facts) => requests::duplicated(facts, product),

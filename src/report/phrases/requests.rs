@@ -75,15 +75,16 @@ fn gap(gap: &RecordGap) -> String {
     }
 }
 
-pub(super) fn rate_limit(facts: &limit::LimitFacts) -> Phrase {
+pub(super) fn rate_limit(facts: &limit::LimitFacts, product: Option<Balancer>) -> Phrase {
     let rate = |rate: f64| grouped(rate.round() as u64);
     let refused = format!("{} got {}", count_of(facts.refused, "request"), facts.status);
+    let hint = |stay: &str| hints::of_limit(stay, facts.status, product);
     if let Some(LimitKind::AtOnce(at_once)) = facts.kind {
         return Phrase::of(format!("a limit of {at_once} requests at once: {refused}"))
             .because(vec![format!(
                 "as many requests at a slow pace all passed; with more than {at_once} in flight the rest was refused"
             )])
-            .try_this(format!("stay below it with -c {at_once}"));
+            .try_this(hint(&format!("stay below it with -c {at_once}")));
     }
     let at_once = facts.at_once.filter(|_| facts.kind.is_none());
     match (facts.passed, facts.sent, facts.suggested()) {
@@ -92,21 +93,21 @@ pub(super) fn rate_limit(facts: &limit::LimitFacts) -> Phrase {
             rate(passed),
             rate(sent)
         ))
-        .try_this(format!("stay below it with -c {at_once} or --rate {suggested}")),
+        .try_this(hint(&format!("stay below it with -c {at_once} or --rate {suggested}"))),
         (Some(passed), Some(sent), Some(suggested)) => {
             Phrase::of(format!("a rate limit of about {}/s: {refused}, sent at {}/s", rate(passed), rate(sent)))
-                .try_this(format!("stay below it with --rate {suggested}"))
+                .try_this(hint(&format!("stay below it with --rate {suggested}")))
         }
         _ => match at_once {
             Some(at_once) => {
                 Phrase::of(format!("a limit of about {at_once} requests at once, or of the rate: {refused}"))
-                    .try_this(format!("stay below it with -c {at_once} or --rate"))
+                    .try_this(hint(&format!("stay below it with -c {at_once} or --rate")))
             }
             None if facts.status == 429 || facts.kind.is_some() => {
-                Phrase::of(format!("a rate limit: {refused}")).try_this("stay below it with --rate")
+                Phrase::of(format!("a rate limit: {refused}")).try_this(hint("stay below it with --rate"))
             }
             None => Phrase::of(format!("a rate limit, or a limit of requests at once: {refused}"))
-                .try_this("stay below it with --rate, or with fewer connections (-c)"),
+                .try_this(hint("stay below it with --rate, or with fewer connections (-c)")),
         },
     }
 }

@@ -27,7 +27,8 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
     }
     findings.extend(idle_closes(case));
     findings.extend(statuses(case, &seen));
-    if !findings.iter().any(|finding| finding.level > Level::Note) && case.gaps.is_empty() {
+    let is_explained = seen.limited == 0 && case.gaps.is_empty();
+    if is_explained && !findings.iter().any(|finding| finding.level > Level::Note) {
         let account = AccountFacts {
             requests: case.tally.sent,
             delivered: case.tally.of_outcome(Outcome::Delivered),
@@ -56,6 +57,8 @@ struct EntryCounts {
     timed_out: BTreeMap<Outcome, u64>,
     statuses: BTreeMap<u16, u64>,
     statuses_excused: u64,
+    /// Requests that a limit refused, of which its own rule speaks.
+    limited: u64,
     by_backend: BTreeMap<String, u64>,
     status_examples: Vec<u32>,
     outside: BTreeMap<u16, u64>,
@@ -93,6 +96,11 @@ impl EntryCounts {
     fn see(&mut self, case: &Case, entry: &Entry) {
         let status = entry.observation.status;
         let is_excused = case.is_excused(entry);
+        if case.is_limited(entry) {
+            self.limited += 1;
+            self.see_required_status(case, entry, is_excused);
+            return;
+        }
         // Closes at the moment of use have a rule of their own.
         if !entry.is_idle_close() {
             let counts = self.excused.entry(entry.outcome).or_default();
@@ -101,13 +109,7 @@ impl EntryCounts {
         if entry.outcome != Outcome::Delivered && !is_excused && !entry.is_idle_close() {
             keep(self.examples.entry(entry.outcome).or_default(), entry.sequence);
         }
-        if let (Some((low, high)), true) = (case.required_statuses(), status > 0)
-            && !(low..=high).contains(&status)
-            && !is_excused
-        {
-            *self.outside.entry(status).or_default() += 1;
-            self.outside_of_balancer += u64::from(entry.outcome == Outcome::Balancer);
-        }
+        self.see_required_status(case, entry, is_excused);
         if !entry.attempts.is_empty() && entry.attempts.iter().all(Arrival::is_unprocessed) {
             *self.unprocessed.entry(entry.outcome).or_default() += 1;
         } else if entry.attempts.iter().all(|attempt| attempt.end != AttemptEnd::Completed) {
@@ -130,6 +132,18 @@ impl EntryCounts {
             }
         }
         self.see_attempts(case, entry);
+    }
+
+    /// Whether its status is one that the user requires, whoever gave it.
+    fn see_required_status(&mut self, case: &Case, entry: &Entry, is_excused: bool) {
+        let status = entry.observation.status;
+        if let (Some((low, high)), true) = (case.required_statuses(), status > 0)
+            && !(low..=high).contains(&status)
+            && !is_excused
+        {
+            *self.outside.entry(status).or_default() += 1;
+            self.outside_of_balancer += u64::from(entry.outcome == Outcome::Balancer);
+        }
     }
 
     /// What is counted of its outcome alone.

@@ -160,6 +160,11 @@ impl Case<'_> {
         })
     }
 
+    /// Whether a limit explains that the balancer refused that request, and errors may be explained.
+    pub(crate) fn is_limited(&self, entry: &Entry) -> bool {
+        self.expectations.lossless != Some(true) && self.limit.is_some_and(|limit| limit.refuses(entry))
+    }
+
     /// Whether an outage explains that a balancer tried that request elsewhere: one of its attempts met a backend that was broken then, or
     /// had been shortly before.
     pub(crate) fn meets_outage(&self, entry: &Entry) -> bool {

@@ -11,6 +11,7 @@ use crate::facts::records::RecordGap;
 use crate::facts::responses::ReceivedResponses;
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::{Arrival, BackendRecords, Ledger, OF_ANOTHER_CHECK, RecordClock, UNNUMBERED, is_numbered};
+use crate::limit::RateLimit;
 use crate::notes::{Note, Notes};
 use crate::observation::{Backend, ClientOutcome, Echo, Observation};
 use crate::report::Outage;
@@ -39,6 +40,7 @@ pub(crate) struct RuleTrial {
     pub(crate) span: TrialSpan,
     pub(crate) expectations: Expectations,
     pub(crate) inference: Inference,
+    pub(crate) limit: Option<RateLimit>,
     /// Whether experiments varied keys.
     pub(crate) varied: bool,
     next_id: u128,
@@ -143,6 +145,7 @@ impl RuleTrial {
             span: TrialSpan::default(),
             expectations: Expectations::default(),
             inference: Inference { rotations: Some(1), ..inference(Some(Algorithm::RoundRobin)) },
+            limit: None,
             varied: false,
             next_id: 0,
         }
@@ -361,7 +364,7 @@ impl RuleTrial {
             gaps: &self.fleet.gaps,
             fleets: &self.fleet.fleets,
             identity: None,
-            limit: None,
+            limit: self.limit,
             changes: &self.changes,
             others: &self.others,
             received: &self.received,

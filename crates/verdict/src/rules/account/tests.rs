@@ -1,6 +1,8 @@
 use super::*;
 use crate::Moment;
+use crate::limit::RateLimit;
 use crate::observation::{Backend, ClientOutcome};
+use crate::rules::expectations::Expectations;
 use crate::rules::trial::{As, MILLISECOND, RuleTrial};
 use crate::timeline::{OutageWindow, StepSpan};
 
@@ -313,4 +315,38 @@ fn a_stream_that_is_reset_is_no_connection_that_idled() {
     };
     assert_eq!(run(ClientOutcome::Closed).level("idle-close"), Some(Level::Note));
     assert_eq!(run(ClientOutcome::StreamReset).failures(), ["not-reached"]);
+}
+
+#[test]
+fn what_a_limit_refuses_is_said_by_its_own_rule_once_that_is_certain() {
+    let run = |is_certain: bool, status: u16| {
+        let mut trial = RuleTrial::new();
+        trial.healthy(100);
+        for _ in 0..50 {
+            trial.balancer(status);
+        }
+        trial.limit = Some(RateLimit {
+            status: 429,
+            refused: 50,
+            passed: None,
+            sent: None,
+            at_once: None,
+            kind: None,
+            is_certain,
+        });
+        trial
+    };
+    let limited = run(true, 429);
+    assert_eq!((limited.failures(), limited.level("rate-limit")), (vec![], Some(Level::Inconclusive)));
+    assert_eq!((limited.level("balancer"), limited.level("account")), (None, None));
+    assert_eq!(run(false, 429).failures(), ["balancer"]);
+    assert_eq!(run(true, 502).failures(), ["balancer"], "another status");
+    let with = |change: fn(&mut Expectations)| {
+        let mut trial = run(true, 429);
+        change(&mut trial.expectations);
+        trial
+    };
+    assert_eq!(with(|it| it.lossless = Some(true)).failures(), ["balancer"], "the user wants no error at all");
+    assert_eq!(with(|it| it.required.push(Requirement::Status { low: 200, high: 299 })).failures(), ["statuses"]);
+    assert_eq!(with(|it| it.allowed.push(Outcome::Balancer)).level("rate-limit"), Some(Level::Note));
 }
