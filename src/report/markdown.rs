@@ -51,7 +51,7 @@ fn one(out: &mut String, check: &Check) {
     let _ = writeln!(out, "{} requests through {}.\n", grouped(check.account.sent), escape(&check.url));
     if !check.surroundings.is_empty() {
         details(out, "what differs from production in this rehearsal", |out| {
-            list(out, "", check.surroundings.iter().map(|it| &it.line))
+            list(out, "", check.surroundings.iter().map(|it| &it.line));
         });
     }
     outcomes(out, check);

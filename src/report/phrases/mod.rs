@@ -15,10 +15,11 @@ mod tls;
 mod witnesses;
 
 use verdict::facts::fleets::ChangeKind;
-use verdict::finding::{EvidenceLine, Facts, Finding, Prose};
+use verdict::finding::{EvidenceLine, Facts, Finding, Level, Prose};
 use verdict::outcome::Outcome;
 use verdict::report::Check;
 
+use self::phrase::Phrase;
 use crate::balancer::Balancer;
 
 pub(crate) use arrivals::forwarding;
@@ -73,9 +74,19 @@ impl ProseContext {
 }
 
 fn prose(finding: &Finding, context: &ProseContext) -> Prose {
+    let phrase = phrase_of(&finding.facts, finding.level, context);
+    let figures = phrase.evidence.into_iter().map(EvidenceLine::of);
+    Prose {
+        summary: phrase.summary,
+        evidence: figures.chain(finding.witness.iter().map(describe_witness)).collect(),
+        hint: phrase.hint,
+        source: finding.rule().describe().source.map(str::to_owned),
+    }
+}
+
+fn phrase_of(facts: &Facts, level: Level, context: &ProseContext) -> Phrase {
     let &ProseContext { product, limit, is_gone, of_calls } = context;
-    let level = finding.level;
-    let phrase = match &finding.facts {
+    match facts {
         Facts::Records(facts) => requests::records(facts),
         Facts::Fleets(facts) => fleets::fleets(facts),
         Facts::Identity(facts) => balancing::identity(facts),
@@ -131,13 +142,6 @@ fn prose(finding: &Finding, context: &ProseContext) -> Prose {
         Facts::StreamAlive(facts) => streams::alive(facts, level, product),
         Facts::TlsVerified(facts) => tls::verified(facts, level, product),
         Facts::Tls(facts) => tls::connections(facts, level, product),
-    };
-    let figures = phrase.evidence.into_iter().map(EvidenceLine::of);
-    Prose {
-        summary: phrase.summary,
-        evidence: figures.chain(finding.witness.iter().map(describe_witness)).collect(),
-        hint: phrase.hint,
-        source: finding.rule().describe().source.map(str::to_owned),
     }
 }
 

@@ -156,7 +156,7 @@ impl Server {
     pub fn write_continue(&mut self, stream: StreamId, out: &mut Vec<u8>) {
         if self.is_sending(stream) {
             self.control(out, |core, out| {
-                core.send_block(stream.0, Follows::More, out, |_, out| hpack::status(out, 100))
+                core.send_block(stream.0, Follows::More, out, |_, out| hpack::status(out, 100));
             });
         }
     }
