@@ -13,7 +13,7 @@ const OTHERS: usize = 400;
 /// So often at most requests go side by side, some of them much slower.
 const MIXED_ROUNDS: usize = 10;
 /// How often it is tried whether a slow response is remembered, while it seems so.
-const MEMORIES: usize = 3;
+pub(super) const MEMORIES: usize = 3;
 /// Of slower services one after the other would take too long.
 const SLOWEST_TO_REMEMBER: Duration = Duration::from_millis(100);
 /// Requests side by side where some take much longer: at once, a round at the least, and a round at most.
@@ -98,7 +98,8 @@ impl Lab<'_> {
             if busy.is_empty() {
                 return;
             }
-            let others = self.in_turn(&vec![ProbeRequest::default(); count], 0.6);
+            // Of another length each time, so that no period keeps step with them.
+            let others = self.in_turn(&vec![ProbeRequest::default(); count + 3 * round], 0.6);
             let others = others.into_iter().filter_map(|reply| reply.pick).collect();
             self.evidence.after.push(Hold { busy, others });
             if !self.evidence.is_avoided(self.evidence.after.len() - 1) {

@@ -12,6 +12,7 @@ use crate::outcome::Outcome;
 use crate::statistics::{binomial_at_most, ln_multinomial, lower_bound};
 
 use super::Algorithm;
+use super::busy::MEMORIES;
 use super::order::{OrderPattern, counts, is_clumped};
 
 /// A request of an experiment, and the backend that the balancer selected for it: at first the one that responded, and once the records
@@ -484,6 +485,10 @@ impl Evidence {
     /// Whether slow responses are remembered: a backend gets nothing at all afterwards, or less than usual, again and again.
     pub(super) fn remembers(&self) -> bool {
         let seen: Vec<_> = (0..self.after.len()).filter_map(|round| self.memory(round)).collect();
+        // What comes in bursts may end one just then, but not after each slow response.
+        if is_clumped(&backends(&self.fresh)) {
+            return seen.len() >= self.backends.map_or(MEMORIES, |backends| MEMORIES.min(backends));
+        }
         seen.len() >= 2 || seen.iter().any(|(_, there, others, usual)| *there == 0 && *others as f64 * usual >= 30.0)
     }
 }

@@ -234,6 +234,20 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_that_ends_at_a_slow_response_shows_no_memory_of_it() {
+        // The 200 requests before show no span without the backend in the middle.
+        let picks = |turns: Range<u32>| -> Vec<Pick> {
+            turns.map(|sequence| Pick { sequence, backend: Backend((sequence / 100 % 3) as u16) }).collect()
+        };
+        let evidence = |after| Evidence { fresh: picks(50..250), after, backends: Some(3), ..Evidence::default() };
+        let slow =
+            |turn: u32| Hold { busy: vec![Backend((turn / 100 % 3) as u16)], others: picks(turn + 1..turn + 101) };
+        assert!(evidence(vec![slow(499)]).is_avoided(0));
+        assert!(!evidence(vec![slow(499)]).remembers());
+        assert!(!evidence(vec![slow(499), slow(899)]).remembers());
+    }
+
+    #[test]
     fn several_dead_backends_are_no_weight_of_one() {
         let dead = |all: &'static [u32]| {
             of_turns(move |turn| if all.contains(&(turn % 10)) { Backend::UNKNOWN.0 } else { (turn % 10) as u16 })
