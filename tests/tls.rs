@@ -166,9 +166,9 @@ fn options_of_tls_need_a_url_with_tls_and_a_file_with_certificates() {
     let bench = Bench::of(&localhost());
     let plain = |options: &[&str]| error_of(&bench.fleet.program(&[&["check", "localhost:80/uuid"], options].concat()));
     let said = plain(&["--insecure"]);
-    assert!(said.contains("--insecure is about TLS") && said.contains("https://"), "{said}");
+    assert!(said.contains("--insecure is for TLS") && said.contains("https://"), "{said}");
     let said = plain(&["--ca", "any.pem"]);
-    assert!(said.contains("--ca is about TLS"), "{said}");
+    assert!(said.contains("--ca is for TLS"), "{said}");
     bench.cannot_run(&["--ca", "missing.pem"], &["--ca missing.pem", "No such file"]);
     bench.file("empty.pem", "nothing");
     bench.cannot_run(&["--ca", "empty.pem"], &["--ca empty.pem", "no certificate", "BEGIN CERTIFICATE"]);
