@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::evidence::{Flight, Full, Hold, Missing, Pick, SkipReason, backends};
+use super::evidence::{Flight, Full, Hold, MEMORIES, Missing, Pick, SkipReason, backends};
 use super::experiments::CURSOR_CONNECTIONS;
 use super::lab::{Lab, variation};
 use super::order::{OrderPattern, counts};
@@ -12,8 +12,6 @@ use crate::observation::Backend;
 const OTHERS: usize = 400;
 /// So often at most requests go side by side, some of them much slower.
 const MIXED_ROUNDS: usize = 10;
-/// How often it is tried whether a slow response is remembered, while it seems so.
-pub(super) const MEMORIES: usize = 3;
 /// Of slower services one after the other would take too long.
 const SLOWEST_TO_REMEMBER: Duration = Duration::from_millis(100);
 /// Requests side by side where some take much longer: at once, a round at the least, and a round at most.

@@ -12,7 +12,6 @@ use crate::outcome::Outcome;
 use crate::statistics::{binomial_at_most, ln_multinomial, lower_bound};
 
 use super::Algorithm;
-use super::busy::MEMORIES;
 use super::order::{OrderPattern, counts, is_clumped};
 
 /// A request of an experiment, and the backend that the balancer selected for it: at first the one that responded, and once the records
@@ -310,6 +309,9 @@ pub struct Evidence {
     /// Backends that failed a request of the experiments: what avoids them may do so for that.
     pub failing: Vec<Backend>,
 }
+
+/// How often it is tried whether a slow response is remembered, while it seems so.
+pub(super) const MEMORIES: usize = 3;
 
 impl Evidence {
     /// Puts in place of who responded who was selected, as the records have it: retries and failures do not change the order in which a
