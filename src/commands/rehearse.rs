@@ -20,7 +20,7 @@ use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::scenario::{HostControl, Reach, Scenario};
 use crate::check::{CheckWatch, is_secure};
 use crate::error::{Interrupted, Problem};
-use crate::rehearse::{self, RehearsalPlan, Stage, UrlTarget};
+use crate::rehearse::{self, RehearsalPlan, RehearsalState, UrlTarget};
 use crate::remote::FleetChoice;
 use crate::report::phrases::describe_surrounding;
 use verdict::report::Verdict;
@@ -190,10 +190,10 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
             .with_context(|| format!("failed to lay {} over {}", from.display(), to.display()))?;
     }
     let order = order(&args)?;
-    let mut stage = Stage::settle(&order)?;
+    let mut state = RehearsalState::settle(&order)?;
     for _ in 0..MOST_CHECKS {
         let rehearsal = tokio::select! {
-            rehearsal = rehearse::prepare(&order, &mut stage) => rehearsal?,
+            rehearsal = rehearse::prepare(&order, &mut state) => rehearsal?,
             () = watch.stopped() => return Err(Interrupted::new(watch.stopped_with(), 0))?,
         };
         if args.shell {
@@ -204,7 +204,7 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
         let report = checking::drive(&[plan], checking::detail(&args.report), &watch, None).await?;
         let missed = match report.verdict {
             Verdict::Pass => Vec::new(),
-            Verdict::Fail | Verdict::Inconclusive => stage.missed(&order, &rehearsal),
+            Verdict::Fail | Verdict::Inconclusive => state.missed(&order, &rehearsal),
         };
         if missed.is_empty() {
             show_written(&order);

@@ -66,7 +66,7 @@ pub(crate) struct Rehearsal {
 }
 
 /// What stays from one rehearsal of a file to the next in the same world.
-pub(crate) struct Stage {
+pub(crate) struct RehearsalState {
     around: Surroundings,
     tls: StandInTls,
     /// The file as it was: a check may change it.
@@ -89,13 +89,13 @@ struct Surroundings {
     passed_on: Option<String>,
 }
 
-impl Stage {
-    pub(crate) fn settle(order: &RehearsalPlan) -> Result<Stage> {
+impl RehearsalState {
+    pub(crate) fn settle(order: &RehearsalPlan) -> Result<RehearsalState> {
         let mut around = surroundings(order)?;
         around.bring_clients(order)?;
         let tls = around.trust_backends(order)?;
         let content = fs::read(&order.file).with_context(|| order.file.display().to_string())?;
-        Ok(Stage { around, tls, content, missed: BTreeSet::new() })
+        Ok(RehearsalState { around, tls, content, missed: BTreeSet::new() })
     }
 
     /// Takes note of servers that were asked during a check and that were missing then, as a rare canary is. If there are any, the check
@@ -126,8 +126,8 @@ impl Stage {
 }
 
 /// Runs it, finds out who is asked, and runs it again with backends there.
-pub(crate) async fn prepare(order: &RehearsalPlan, stage: &mut Stage) -> Result<Rehearsal> {
-    let Stage { around, tls, content, missed } = stage;
+pub(crate) async fn prepare(order: &RehearsalPlan, state: &mut RehearsalState) -> Result<Rehearsal> {
+    let RehearsalState { around, tls, content, missed } = state;
     // What is still running belongs to an earlier check.
     if !missed.is_empty() {
         server::stop_all();
