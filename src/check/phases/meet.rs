@@ -163,8 +163,8 @@ fn is_identified(seen: &ProbeResult) -> bool {
     is_whole(seen) && seen.observation.backend.is_known()
 }
 
-/// Whether it is what a client sees of a backend that breaks off, or what becomes of its response on the way. An error that the balancer has for others, such as 401, is none,
-/// though a backend may have decided it.
+/// Whether it is what a client sees of a backend that breaks off, or what becomes of its response on the way. A refusal, such as 401, is
+/// none, though a backend may have decided it.
 fn breaks_off(seen: &ProbeResult) -> bool {
     match seen.observation.outcome {
         ClientOutcome::Truncated

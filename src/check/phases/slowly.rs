@@ -1,12 +1,13 @@
 //! A few requests, slowly, after a sample in which the balancer refused many, and some as fast as before: what ends and begins again so is
-//! a limit. Whether it limits the rate or requests at once shows where backends can be asked to take their time: the same pace, with and without many in flight.
+//! a limit. Whether it limits the rate or requests at once shows where backends can be asked to take their time: the same pace, with and
+//! without many in flight.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::task::spawn_blocking;
 
-use crate::check::load::{BackendNames, Probe, Prober};
+use crate::check::load::{BackendNames, DriveError, Probe, Prober};
 use crate::check::session::CheckSession;
 use crate::check::subject::LiveSubject;
 use verdict::algorithm::experiments::{Pace, ProbeReply, ProbeRequest, Subject};
@@ -45,7 +46,10 @@ pub(crate) async fn probe(
     let refusal = refusal(sample);
     let (path, connections) = (session.client.target().path.clone(), session.plan.connections_at_once());
     tokio::time::sleep(REST).await;
-    let needed = refusal.map_or(REQUESTS, |status| limit::trials(refused_share(sample, status)).max(REQUESTS));
+    let needed = refusal.map_or(REQUESTS, |status| {
+        let share = refused(sample, status) as f64 / sample.len() as f64;
+        limit::trials(share).max(REQUESTS)
+    });
     let probing = spawn_blocking(move || {
         let passed = all_pass_slowly(&mut prober, &mut backends, needed, pace.unwrap_or(GAP))?;
         let kind = match pace.filter(|_| passed) {
@@ -66,13 +70,13 @@ pub(crate) async fn probe(
             live.end()?;
         }
         let observations = prober.into_observations().0;
-        let is_refused = |seen: &Observation, with: Option<u16>| !seen.backend.is_known() && Some(seen.status) == with;
         // What is refused with the other status meets another limit, and that of the sample may be either.
         let other = [429, 503].into_iter().find(|status| Some(*status) != refusal);
-        let kind = kind.filter(|_| !observations.iter().any(|seen| is_refused(seen, other)));
+        let are_refused = |seen: &[Observation], with: Option<u16>| with.is_some_and(|with| refused(seen, with) > 0);
+        let kind = kind.filter(|_| !are_refused(&observations, other));
         let requests = observations[..slow].iter().take_while(|seen| seen.backend.is_known()).count() as u32;
-        let is_refused_again = observations[slow..].iter().any(|seen| is_refused(seen, refusal));
-        Ok::<_, crate::check::load::DriveError>((observations, SlowTrial { passed, requests, is_refused_again, kind }))
+        let is_refused_again = are_refused(&observations[slow..], refusal);
+        Ok::<_, DriveError>((observations, SlowTrial { passed, requests, is_refused_again, kind }))
     });
     session.collecting(probing).await?.map_err(Into::into)
 }
@@ -83,7 +87,7 @@ fn all_pass_slowly(
     backends: &mut BackendNames,
     needed: u32,
     gap: Duration,
-) -> std::result::Result<bool, crate::check::load::DriveError> {
+) -> std::result::Result<bool, DriveError> {
     let deadline = Instant::now() + LONGEST;
     for request in 0..needed {
         if Instant::now() > deadline {
@@ -98,10 +102,9 @@ fn all_pass_slowly(
     Ok(true)
 }
 
-/// Of the sample, how much was refused with that status.
-fn refused_share(sample: &[Observation], status: u16) -> f64 {
-    let refused = sample.iter().filter(|it| it.status == status && !it.backend.is_known()).count();
-    refused as f64 / sample.len().max(1) as f64
+/// How many the balancer itself refused with that status.
+fn refused(seen: &[Observation], status: u16) -> usize {
+    seen.iter().filter(|it| it.status == status && !it.backend.is_known()).count()
 }
 
 /// Requests per second that passed in the latter half of the sample: a limit may allow a burst at first.
@@ -114,8 +117,8 @@ fn passed_rate(sample: &[Observation]) -> Option<f64> {
 
 /// The status with which the sample was refused, mostly.
 fn refusal(sample: &[Observation]) -> Option<u16> {
-    let count = |status: u16| sample.iter().filter(|it| it.status == status && !it.backend.is_known()).count();
-    [429, 503].into_iter().max_by_key(|status| count(*status)).filter(|status| count(*status) > 0)
+    let count = |status: &u16| refused(sample, *status);
+    [429, 503].into_iter().max_by_key(count).filter(|status| count(status) > 0)
 }
 
 /// The trial says nothing: what should have passed was refused, or did not come.

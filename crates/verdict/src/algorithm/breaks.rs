@@ -7,13 +7,13 @@ use super::order::{OrderPattern, exceptions, regular, unevenness};
 use super::rotation::UNEVEN;
 use crate::observation::Backend;
 
-/// As often it has to be left: once may be for a connection to a backend that has just been closed.
+/// Breaks that count: a single one may be due to a connection to a backend that has just been closed.
 const FEWEST: usize = 2;
-/// As often it shows whether it is left regularly.
+/// Breaks that show whether they come regularly.
 const ENOUGH: usize = 6;
-/// What is left that often by new connections would be left by the one that is kept, unless they reach several workers.
+/// Where new connections see breaks, a kept one sees this many in as many requests, unless new ones reach several workers.
 const REFUTED: usize = 2;
-/// Of so many on one connection one at most leaves turns that are its own.
+/// One request in that many on one connection leaves the turns at most, or the connection has turns of its own.
 const FOLLOWED: usize = 8;
 /// Requests on one connection at most.
 const MOST_KEPT: usize = 3_000;

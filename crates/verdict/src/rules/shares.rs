@@ -230,7 +230,7 @@ impl<'a> Comparison<'a> {
     fn judge(self, basis: Basis, shares: &mut Shares) -> Option<Finding> {
         let (level, conclusion) = self.conclude(basis);
         let case = self.selections.case;
-        if self.is_all_for_want_of(&reach::left_out(case)) {
+        if self.level == Level::Fail && self.is_all_for_want_of(&reach::left_out(case)) {
             shares.test = Some(self.test);
             return None;
         }
@@ -259,13 +259,15 @@ impl<'a> Comparison<'a> {
         Some(Finding::new(level, finding::Facts::Shares(facts)).shown_by(order))
     }
 
-    /// Whether shares are wrong because these backends get nothing, and those of all others are right among themselves.
+    /// Whether these backends get nothing, and the shares of all others are right among themselves.
     fn is_all_for_want_of(&self, left_out: &[usize]) -> bool {
+        if left_out.is_empty() {
+            return false;
+        }
         let Selections { case, unit, counts, .. } = self.selections;
         let others: Vec<usize> = (0..counts.len()).filter(|place| !left_out.contains(place)).collect();
         let (seen, wanted) = among(&others, counts, self.expected);
-        let is_failed = self.level == Level::Fail && !left_out.is_empty();
-        is_failed && (others.len() < 2 || test(case, &seen, &wanted, *unit).1 != Level::Fail)
+        others.len() < 2 || test(case, &seen, &wanted, *unit).1 != Level::Fail
     }
 }
 

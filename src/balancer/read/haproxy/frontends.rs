@@ -24,7 +24,7 @@ struct BackendRule {
     condition: Vec<String>,
 }
 
-/// So many of that many requests, by chance.
+/// The part of the requests that a rule takes by chance: `part` in `of`.
 #[derive(Clone, Copy)]
 struct DrawnPart {
     part: u32,
