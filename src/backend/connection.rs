@@ -14,6 +14,7 @@ use crate::backend::fault::{Effect, Treatment};
 use crate::backend::paced::Paced;
 use crate::backend::response::{ResponseBody, pattern};
 use crate::backend::state::ProcessState;
+use crate::backend::turn::Turn;
 use crate::backend::websocket::Socket;
 use crate::journal::Claim;
 use crate::wire::{AttemptEnd, End, Moment, Protocols, Refusal, ResponseId, Secured};
@@ -160,13 +161,7 @@ impl Connection {
     }
 
     /// Takes the header of the PROXY protocol, or the beginning of one, off what has arrived: what comes after it is TLS.
-    pub(crate) fn open<'b>(
-        &mut self,
-        input: &'b [u8],
-        now: Moment,
-        state: &mut ProcessState,
-        out: &mut Vec<u8>,
-    ) -> &'b [u8] {
+    pub(crate) fn open<'b>(&mut self, input: &'b [u8], turn: &mut Turn) -> &'b [u8] {
         let earlier = self.inbox.len();
         self.inbox.extend_from_slice(input);
         match proxy_protocol::parse(&self.inbox) {
@@ -180,7 +175,7 @@ impl Connection {
             Err(why) => {
                 self.http.give_up_head();
                 let head = std::mem::take(&mut self.inbox);
-                self.refuse(Refusal::Malformed(why), &head, now, state, out);
+                self.refuse(Refusal::Malformed(why), &head, turn);
                 &[]
             }
         }
@@ -192,9 +187,9 @@ impl Connection {
     }
 
     /// Refuses a client that speaks no TLS.
-    pub(crate) fn refuse_plain(&mut self, input: &[u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    pub(crate) fn refuse_plain(&mut self, input: &[u8], turn: &mut Turn) {
         self.http.give_up_head();
-        self.refuse(Refusal::NoTls, input, now, state, out);
+        self.refuse(Refusal::NoTls, input, turn);
     }
 
     /// Whether new connections get another certificate than this one has.
@@ -217,9 +212,9 @@ impl Connection {
     }
 
     /// Takes what has arrived and appends to `out` what is to be written.
-    pub(crate) fn receive(&mut self, input: &[u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    pub(crate) fn receive(&mut self, input: &[u8], turn: &mut Turn) {
         if self.inbox.is_empty() {
-            let rest = self.converse(input, now, state, out);
+            let rest = self.converse(input, turn);
             self.inbox.extend_from_slice(rest);
             return;
         }
@@ -227,71 +222,64 @@ impl Connection {
         // A head that arrives byte by byte is not read again for each byte; a PROXY header is short, and need not have lines.
         if matches!(self.stage, ConnectionState::Opening)
             || input.contains(&b'\n')
-            || self.inbox.len() >= state.limits.header_bytes as usize
+            || self.inbox.len() >= turn.state.limits.header_bytes as usize
         {
-            self.take_up(now, state, out);
+            self.take_up(turn);
         }
     }
 
     /// The moment has come for which the connection waited.
-    pub(crate) fn release(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    pub(crate) fn release(&mut self, turn: &mut Turn) {
         match std::mem::replace(&mut self.stage, ConnectionState::Over) {
-            ConnectionState::Delayed { until, exchange } if now >= until => {
-                self.deliver(*exchange, now, state, out);
-                self.take_up(now, state, out);
+            ConnectionState::Delayed { until, exchange } if turn.now >= until => {
+                self.deliver(*exchange, turn);
+                self.take_up(turn);
             }
-            ConnectionState::Paced { paced, cut_after } => self.write_events(paced, cut_after, now, state, out),
+            ConnectionState::Paced { paced, cut_after } => self.write_events(paced, cut_after, turn),
             ConnectionState::Socket(socket) => {
-                self.on_socket(socket, state, out, |socket, out| socket.advance(now, out));
+                self.on_socket(socket, turn, |socket, now, out| socket.advance(now, out));
             }
             other => self.stage = other,
         }
     }
 
     /// Writes the events that are due.
-    fn write_events(
-        &mut self,
-        mut paced: Box<Paced>,
-        cut_after: Option<u32>,
-        now: Moment,
-        state: &mut ProcessState,
-        out: &mut Vec<u8>,
-    ) {
-        paced.write(now, |piece| self.http.data(piece, out));
+    fn write_events(&mut self, mut paced: Box<Paced>, cut_after: Option<u32>, turn: &mut Turn) {
+        paced.write(turn.now, |piece| self.http.data(piece, turn.out));
         let is_cut = cut_after.is_some_and(|most| paced.life.written >= most);
         if is_cut {
             paced.life.end = LifeEnd::Backend;
         }
         // Noted before the kernel has it: what a client saw is in the record.
         if let Some((_, claim)) = self.responding.back_mut() {
-            state.journal.note_life(claim, &paced.life);
+            turn.state.journal.note_life(claim, &paced.life);
         }
         match paced.is_done() {
             _ if is_cut => self.http.abort(),
-            true => self.http.end(out),
+            true => self.http.end(turn.out),
             false => {
                 self.stage = ConnectionState::Paced { paced, cut_after };
                 return;
             }
         }
         self.stage = self.next_stage();
-        self.take_up(now, state, out);
+        self.take_up(turn);
     }
 
     /// Lets something happen on a WebSocket.
     fn on_socket(
         &mut self,
         mut socket: Box<Socket>,
-        state: &mut ProcessState,
-        out: &mut Vec<u8>,
-        act: impl FnOnce(&mut Socket, &mut Vec<u8>),
+        turn: &mut Turn,
+        act: impl FnOnce(&mut Socket, Moment, &mut Vec<u8>),
     ) {
-        self.http.make_data(out, |out| act(&mut socket, out));
+        let now = turn.now;
+        self.http.make_data(turn.out, |out| act(&mut socket, now, out));
         if let Some((_, claim)) = self.responding.back_mut() {
-            state.journal.note_life(claim, &socket.life);
+            turn.state.journal.note_life(claim, &socket.life);
         }
         if socket.is_over() {
-            self.http.end(out);
+            self.http.end(turn.out);
             self.stage = ConnectionState::Over;
         } else {
             self.stage = ConnectionState::Socket(socket);
@@ -299,54 +287,54 @@ impl Connection {
     }
 
     /// The backend ends: a WebSocket gets a close frame.
-    pub(crate) fn go_away(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    pub(crate) fn go_away(&mut self, turn: &mut Turn) {
         match std::mem::replace(&mut self.stage, ConnectionState::Over) {
             ConnectionState::Socket(socket) => {
-                self.on_socket(socket, state, out, |socket, out| socket.go_away(now, out));
+                self.on_socket(socket, turn, |socket, now, out| socket.go_away(now, out));
             }
             other => self.stage = other,
         }
     }
 
     /// The output has been written, and there is room for more.
-    pub(crate) fn go_on(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    pub(crate) fn go_on(&mut self, turn: &mut Turn) {
         let stream = match std::mem::replace(&mut self.stage, ConnectionState::Over) {
             ConnectionState::Streaming(stream) => stream,
-            ConnectionState::Paced { paced, cut_after } => return self.write_events(paced, cut_after, now, state, out),
+            ConnectionState::Paced { paced, cut_after } => return self.write_events(paced, cut_after, turn),
             other => {
                 self.stage = other;
                 return;
             }
         };
         let mut stream = stream;
-        self.http.make_data(out, |out| stream.position = pattern(out, stream.position, stream.end));
+        self.http.make_data(turn.out, |out| stream.position = pattern(out, stream.position, stream.end));
         if stream.position >= stream.end {
             if stream.end == stream.length {
-                self.http.end(out);
+                self.http.end(turn.out);
             } else {
                 self.http.abort();
             }
             self.stage = self.next_stage();
-            self.take_up(now, state, out);
+            self.take_up(turn);
         } else {
             self.stage = ConnectionState::Streaming(stream);
         }
     }
 
     /// Reads what came earlier.
-    fn take_up(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    fn take_up(&mut self, turn: &mut Turn) {
         let inbox = std::mem::take(&mut self.inbox);
-        let rest = self.converse(&inbox, now, state, out).len();
+        let rest = self.converse(&inbox, turn).len();
         self.inbox = inbox;
         self.inbox.drain(..self.inbox.len() - rest);
     }
 
     /// Ends the wait for a head, or what comes before it, that takes too long.
-    pub(crate) fn expire(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    pub(crate) fn expire(&mut self, turn: &mut Turn) {
         if matches!(self.waiting(), Waiting::Opening | Waiting::Head) {
             self.http.give_up_head();
             let head = std::mem::take(&mut self.inbox);
-            self.refuse(Refusal::TooSlow, &head, now, state, out);
+            self.refuse(Refusal::TooSlow, &head, turn);
         }
     }
 
@@ -392,7 +380,7 @@ impl Connection {
     }
 
     /// Responds to all requests that are complete in `bytes` and returns what remains of an incomplete one.
-    fn converse<'b>(&mut self, bytes: &'b [u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) -> &'b [u8] {
+    fn converse<'b>(&mut self, bytes: &'b [u8], turn: &mut Turn) -> &'b [u8] {
         let mut rest = bytes;
         loop {
             match &mut self.stage {
@@ -404,8 +392,8 @@ impl Connection {
                 | ConnectionState::Streaming(_)
                 | ConnectionState::Paced { .. }
                 | ConnectionState::Http2 => return rest,
-                ConnectionState::Head if self.http.requests() == 0 && state.protocols.may_be_http2(rest) => {
-                    if rest.len() >= PREFACE.len() || state.protocols == Protocols::Http2 {
+                ConnectionState::Head if self.http.requests() == 0 && turn.state.protocols.may_be_http2(rest) => {
+                    if rest.len() >= PREFACE.len() || turn.state.protocols == Protocols::Http2 {
                         self.stage = ConnectionState::Http2;
                     }
                     return rest;
@@ -416,7 +404,7 @@ impl Connection {
                         return rest;
                     };
                     if let ConnectionState::Socket(socket) = std::mem::replace(&mut self.stage, ConnectionState::Over) {
-                        self.on_socket(socket, state, out, |socket, out| socket.receive(data, out));
+                        self.on_socket(socket, turn, |socket, _, out| socket.receive(data, out));
                     }
                 }
                 ConnectionState::Opening => match proxy_protocol::parse(rest) {
@@ -424,25 +412,25 @@ impl Connection {
                     Ok(Some(opening)) => rest = &rest[self.note_opening(opening)..],
                     Err(why) => {
                         self.http.give_up_head();
-                        self.refuse(Refusal::Malformed(why), rest, now, state, out);
+                        self.refuse(Refusal::Malformed(why), rest, turn);
                         return &[];
                     }
                 },
                 ConnectionState::Head | ConnectionState::Body(_) => {
                     let before = rest;
                     let mut room = Room::<MAX_FIELDS>::new();
-                    let limit = state.limits.header_bytes as usize;
+                    let limit = turn.state.limits.header_bytes as usize;
                     let Some((_, event)) = self.http.receive(&mut rest, &mut room, limit) else { return rest };
                     match event {
-                        RequestEvent::Head(head) => self.begin(&head, rest, now, state, out),
+                        RequestEvent::Head(head) => self.begin(&head, rest, turn),
                         RequestEvent::Data(data) => {
                             if let ConnectionState::Body(exchange) = &mut self.stage {
                                 exchange.see(data);
                             }
                         }
                         RequestEvent::Trailers(_) => {}
-                        RequestEvent::End => self.end_body(now, state, out),
-                        RequestEvent::Malformed(why) => self.break_off(why, before, now, state, out),
+                        RequestEvent::End => self.end_body(turn),
+                        RequestEvent::Malformed(why) => self.break_off(why, before, turn),
                     }
                 }
             }
@@ -450,32 +438,32 @@ impl Connection {
     }
 
     /// The body has come as a whole.
-    fn end_body(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    fn end_body(&mut self, turn: &mut Turn) {
         if let ConnectionState::Body(mut exchange) = std::mem::replace(&mut self.stage, ConnectionState::Head) {
-            exchange.whole(state);
-            self.hold_back(*exchange, now, state, out);
+            exchange.whole(turn.state);
+            self.hold_back(*exchange, turn);
         }
     }
 
     /// What came is no request, or no body of one; `bytes` begin with it.
-    fn break_off(&mut self, why: Malformed, bytes: &[u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    fn break_off(&mut self, why: Malformed, bytes: &[u8], turn: &mut Turn) {
         match std::mem::replace(&mut self.stage, ConnectionState::Over) {
             ConnectionState::Body(mut exchange) => {
-                exchange.refuse_body(why, state);
-                self.deliver(*exchange, now, state, out);
+                exchange.refuse_body(why, turn.state);
+                self.deliver(*exchange, turn);
             }
-            _ => self.refuse(Refusal::Malformed(why), bytes, now, state, out),
+            _ => self.refuse(Refusal::Malformed(why), bytes, turn),
         }
     }
 
     /// A request whose head has come; `rest` is what came after it.
-    fn begin(&mut self, head: &RequestHead, rest: &[u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
-        let exchange = Exchange::begin(head, &self.arriving(), now, state);
+    fn begin(&mut self, head: &RequestHead, rest: &[u8], turn: &mut Turn) {
+        let exchange = Exchange::begin(head, &self.arriving(), turn.now, turn.state);
         if head.framing == http::Framing::None {
-            return self.hold_back(exchange, now, state, out);
+            return self.hold_back(exchange, turn);
         }
         if head.expects_continue && rest.is_empty() {
-            self.http.write_continue(out);
+            self.http.write_continue(turn.out);
         }
         self.stage = ConnectionState::Body(Box::new(exchange));
     }
@@ -505,24 +493,24 @@ impl Connection {
     }
 
     /// The request has been read: its response is due, or will be.
-    fn hold_back(&mut self, exchange: Exchange, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    fn hold_back(&mut self, exchange: Exchange, turn: &mut Turn) {
         if exchange.treatment.delay.is_zero() {
-            self.deliver(exchange, now, state, out);
+            self.deliver(exchange, turn);
         } else {
-            let until = now.after(exchange.treatment.delay);
+            let until = turn.now.after(exchange.treatment.delay);
             self.stage = ConnectionState::Delayed { until, exchange: Box::new(exchange) };
         }
     }
 
     /// Responds to a head that cannot be read, and ends the connection.
-    fn refuse(&mut self, refusal: Refusal, head: &[u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    fn refuse(&mut self, refusal: Refusal, head: &[u8], turn: &mut Turn) {
         self.inbox.clear();
-        let exchange = Exchange::refused(refusal, salvage_id(head), &self.arriving(), now, state);
-        self.deliver(exchange, now, state, out);
+        let exchange = Exchange::refused(refusal, salvage_id(head), &self.arriving(), turn.now, turn.state);
+        self.deliver(exchange, turn);
     }
 
     /// Writes the response, or what the request gets instead.
-    fn deliver(&mut self, exchange: Exchange, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    fn deliver(&mut self, exchange: Exchange, turn: &mut Turn) {
         let Exchange { claim, response, treatment: Treatment { effect, .. }, .. } = exchange;
         let stream = StreamId(self.http.requests());
         self.responding.push_back((stream, claim));
@@ -541,23 +529,23 @@ impl Connection {
             self.stage = stage;
             return;
         }
-        let is_left = self.is_left(state);
-        let mut stamp = state.stamp(now);
+        let is_left = self.is_left(turn.state);
+        let mut stamp = turn.state.stamp(turn.now);
         // A client that is to see another certificate needs another connection.
         stamp.persistent &= !is_left;
-        let start = out.len();
-        response.write_head(&mut self.http, &stamp, out);
+        let start = turn.out.len();
+        response.write_head(&mut self.http, &stamp, turn.out);
         let is_cut = effect == Effect::CloseMidway;
         let head_only = self.http.is_head_only();
         match response.body {
             ResponseBody::Bytes(bytes) => {
                 let shown = if is_cut { bytes.len() / 2 } else { bytes.len() };
-                self.http.data(&bytes[..shown], out);
+                self.http.data(&bytes[..shown], turn.out);
                 if is_cut && (head_only || bytes.is_empty()) {
                     // Of a head alone, half of it.
-                    self.http.retract(out, (out.len() - start).div_ceil(2));
+                    self.http.retract(turn.out, (turn.out.len() - start).div_ceil(2));
                 }
-                state.recycle(bytes);
+                turn.state.recycle(bytes);
             }
             ResponseBody::Pattern(length) if length > 0 && !head_only => {
                 let end = if is_cut { length / 2 } else { length };
@@ -566,24 +554,24 @@ impl Connection {
             }
             ResponseBody::Paced { pace, first } if !head_only => {
                 let answer = response.answer.unwrap_or(ResponseId(uuid::Uuid::nil()));
-                let paced = Box::new(Paced::new(pace, first, answer, now));
+                let paced = Box::new(Paced::new(pace, first, answer, turn.now));
                 let cut_after = is_cut.then_some(pace.count / 2);
-                return self.write_events(paced, cut_after, now, state, out);
+                return self.write_events(paced, cut_after, turn);
             }
             ResponseBody::Paced { .. } | ResponseBody::Messages { .. } => {}
             ResponseBody::Socket { ask, .. } if !is_cut => {
                 let answer = response.answer.unwrap_or(ResponseId(uuid::Uuid::nil()));
-                let socket = Box::new(Socket::new(*ask, answer, now));
-                return self.on_socket(socket, state, out, |socket, out| socket.advance(now, out));
+                let socket = Box::new(Socket::new(*ask, answer, turn.now));
+                return self.on_socket(socket, turn, |socket, now, out| socket.advance(now, out));
             }
             ResponseBody::Socket { .. } => {}
-            ResponseBody::Pattern(_) if is_cut => self.http.retract(out, (out.len() - start).div_ceil(2)),
+            ResponseBody::Pattern(_) if is_cut => self.http.retract(turn.out, (turn.out.len() - start).div_ceil(2)),
             ResponseBody::Pattern(_) => {}
         }
         if is_cut {
             self.http.abort();
         } else {
-            self.http.end(out);
+            self.http.end(turn.out);
         }
         self.stage = self.next_stage();
     }

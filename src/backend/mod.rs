@@ -21,6 +21,7 @@ mod session;
 mod show;
 mod speaker;
 mod state;
+mod turn;
 mod websocket;
 
 use std::os::unix::net::UnixStream;

@@ -3,6 +3,7 @@
 use crate::backend::connection::{Connection, Waiting};
 use crate::backend::multiplexed::StreamConnection;
 use crate::backend::state::ProcessState;
+use crate::backend::turn::Turn;
 use crate::wire::{End, Moment, Protocols, Secured};
 use verdict::life::LifeEnd;
 
@@ -42,15 +43,9 @@ impl Speaker {
     }
 
     /// Takes the header of the PROXY protocol, or the beginning of one, off what has arrived.
-    pub(crate) fn open<'b>(
-        &mut self,
-        input: &'b [u8],
-        now: Moment,
-        state: &mut ProcessState,
-        out: &mut Vec<u8>,
-    ) -> &'b [u8] {
+    pub(crate) fn open<'b>(&mut self, input: &'b [u8], turn: &mut Turn) -> &'b [u8] {
         match self {
-            Speaker::Http1(http) => http.open(input, now, state, out),
+            Speaker::Http1(http) => http.open(input, turn),
             Speaker::Http2(_) => input,
         }
     }
@@ -64,16 +59,16 @@ impl Speaker {
     }
 
     /// Refuses a client that speaks no TLS.
-    pub(crate) fn refuse_plain(&mut self, input: &[u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    pub(crate) fn refuse_plain(&mut self, input: &[u8], turn: &mut Turn) {
         if let Speaker::Http1(http) = self {
-            http.refuse_plain(input, now, state, out);
+            http.refuse_plain(input, turn);
         }
     }
 
     /// Says what comes before a client has said anything: the settings of HTTP/2 where nothing else is spoken.
-    pub(crate) fn greet(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
-        if state.protocols == Protocols::Http2 && !self.is_opening() {
-            self.receive(&[], now, state, out);
+    pub(crate) fn greet(&mut self, turn: &mut Turn) {
+        if turn.state.protocols == Protocols::Http2 && !self.is_opening() {
+            self.receive(&[], turn);
         }
     }
 
@@ -86,10 +81,10 @@ impl Speaker {
     }
 
     /// The backend ends: open conversations are closed with GOAWAY or a close frame.
-    pub(crate) fn go_away(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    pub(crate) fn go_away(&mut self, turn: &mut Turn) {
         match self {
-            Speaker::Http1(http) => http.go_away(now, state, out),
-            Speaker::Http2(http) => http.expire(out),
+            Speaker::Http1(http) => http.go_away(turn),
+            Speaker::Http2(http) => http.expire(turn.out),
         }
     }
 
@@ -106,51 +101,51 @@ impl Speaker {
         }
     }
 
-    /// Takes what has arrived and appends to `out` what is to be written.
-    pub(crate) fn receive(&mut self, input: &[u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    /// Takes what has arrived and appends what is to be written.
+    pub(crate) fn receive(&mut self, input: &[u8], turn: &mut Turn) {
         match self {
             Speaker::Http1(http) => {
-                http.receive(input, now, state, out);
+                http.receive(input, turn);
                 if let Some((origin, begun)) = http.take_http2() {
-                    let mut http = Box::new(StreamConnection::new(origin, state, out));
-                    http.receive(&begun, now, state, out);
+                    let mut http = Box::new(StreamConnection::new(origin, turn.state, turn.out));
+                    http.receive(&begun, turn);
                     *self = Speaker::Http2(http);
                 }
             }
-            Speaker::Http2(http) => http.receive(input, now, state, out),
+            Speaker::Http2(http) => http.receive(input, turn),
         }
     }
 
     /// The moment has come for which the connection waited.
-    pub(crate) fn release(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    pub(crate) fn release(&mut self, turn: &mut Turn) {
         match self {
-            Speaker::Http1(http) => http.release(now, state, out),
-            Speaker::Http2(http) => http.release(now, state, out),
+            Speaker::Http1(http) => http.release(turn),
+            Speaker::Http2(http) => http.release(turn),
         }
     }
 
     /// The output has been written, and there is room for more.
-    pub(crate) fn go_on(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    pub(crate) fn go_on(&mut self, turn: &mut Turn) {
         match self {
-            Speaker::Http1(http) => http.go_on(now, state, out),
-            Speaker::Http2(http) => http.go_on(now, state, out),
+            Speaker::Http1(http) => http.go_on(turn),
+            Speaker::Http2(http) => http.go_on(turn),
         }
     }
 
     /// Ends the wait for what takes too long.
-    pub(crate) fn expire(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    pub(crate) fn expire(&mut self, turn: &mut Turn) {
         match self {
-            Speaker::Http1(http) => http.expire(now, state, out),
-            Speaker::Http2(http) => http.expire(out),
+            Speaker::Http1(http) => http.expire(turn),
+            Speaker::Http2(http) => http.expire(turn.out),
         }
     }
 
     /// Tells the client what has changed for all connections: that the backend drains, takes more or fewer streams, or
     /// has another health.
-    pub(crate) fn announce(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    pub(crate) fn announce(&mut self, turn: &mut Turn) {
         // HTTP/1 says it with the next response.
         if let Speaker::Http2(http) = self {
-            http.announce(now, state, out);
+            http.announce(turn);
         }
     }
 

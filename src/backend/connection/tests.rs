@@ -18,6 +18,7 @@ use verdict::response::{ReceivedHead, of_body, read_digest_value};
 
 use super::{Connection, Waiting};
 use crate::backend::state::ProcessState;
+use crate::backend::turn::Turn;
 use crate::journal::{self, Capacity, JournalReader, Writer};
 use crate::wire::{
     AttemptEnd, BackendIdentity, Calendar, Clipped, ConnectionLimits, End, Generator, Instance, Moment, Record,
@@ -82,7 +83,7 @@ impl Conversation {
     }
 
     pub(super) fn hear(&mut self, bytes: &[u8]) {
-        self.connection.receive(bytes, NOW, &mut self.state, &mut self.answered);
+        self.connection.receive(bytes, &mut Turn { now: NOW, state: &mut self.state, out: &mut self.answered });
     }
 
     fn write(&mut self, bytes: usize) {
@@ -95,12 +96,12 @@ impl Conversation {
     pub(super) fn pass(&mut self) -> bool {
         match self.connection.waiting() {
             Waiting::Moment(at) | Waiting::Upgraded(Some(at)) => {
-                self.connection.release(at, &mut self.state, &mut self.answered);
+                self.connection.release(&mut Turn { now: at, state: &mut self.state, out: &mut self.answered });
                 true
             }
             Waiting::Room => {
                 self.write_all();
-                self.connection.go_on(NOW, &mut self.state, &mut self.answered);
+                self.connection.go_on(&mut Turn { now: NOW, state: &mut self.state, out: &mut self.answered });
                 true
             }
             _ => false,
@@ -517,7 +518,7 @@ fn converse(mut bytes: &[u8], steps: Vec<DialogueStep>) -> Conversation {
             DialogueStep::Write(length) => conversation.write(length),
             DialogueStep::Expire => {
                 let Conversation { connection, state, answered, .. } = &mut conversation;
-                connection.expire(NOW, state, answered);
+                connection.expire(&mut Turn { now: NOW, state, out: answered });
             }
             DialogueStep::Drain => conversation.state.draining = true,
             DialogueStep::Unready => conversation.state.health.ready = false,
@@ -683,10 +684,10 @@ proptest! {
                     let before = answered.len();
                     match connection.waiting() {
                         Waiting::Moment(moment) => {
-                            connection.release(now, state, answered);
+                            connection.release(&mut Turn { now, state, out: answered });
                             prop_assert!(now >= moment || answered.len() == before, "said before its moment");
                         }
-                        Waiting::Room if all_is_written => connection.go_on(now, state, answered),
+                        Waiting::Room if all_is_written => connection.go_on(&mut Turn { now, state, out: answered }),
                         _ => {}
                     }
                     prop_assert!(answered.len() - before < 128 * 1024, "more than it needs in memory");
@@ -753,8 +754,8 @@ fn a_head_that_takes_too_long_is_refused_once_and_an_idle_connection_is_not() {
     conversation.hear(b"GET / HT");
     assert_eq!(conversation.connection.waiting(), Waiting::Head);
     let Conversation { connection, state, answered, .. } = &mut conversation;
-    connection.expire(NOW, state, answered);
-    connection.expire(NOW, state, answered);
+    connection.expire(&mut Turn { now: NOW, state, out: answered });
+    connection.expire(&mut Turn { now: NOW, state, out: answered });
     conversation.hear(b"TP/1.1\r\nHost: h\r\n\r\n");
     conversation.write_all();
     let story = conversation.end();
@@ -773,7 +774,7 @@ fn a_proxy_header_that_takes_too_long_is_refused_and_one_after_which_nothing_com
     conversation.hear(b"\r\n\r\n\0\r\nQUIT\n\x21");
     assert_eq!(conversation.connection.waiting(), Waiting::Opening);
     let Conversation { connection, state, answered, .. } = &mut conversation;
-    connection.expire(NOW, state, answered);
+    connection.expire(&mut Turn { now: NOW, state, out: answered });
     conversation.write_all();
     let story = conversation.end();
     assert_eq!(story.check()[0].status, 408);

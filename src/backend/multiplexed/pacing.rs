@@ -5,8 +5,9 @@ use http::h2::Follows;
 use http::h2::server::Server;
 use verdict::life::LifeEnd;
 
-use crate::backend::multiplexed::turn::{PIECE, StreamTurn};
+use crate::backend::multiplexed::leaving::PIECE;
 use crate::backend::paced::Paced;
+use crate::backend::turn::Turn;
 use crate::journal::Claim;
 use crate::wire::Moment;
 
@@ -60,7 +61,7 @@ impl StreamPacing {
         stream: StreamId,
         claim: &mut Claim,
         http: &mut Server,
-        turn: &mut StreamTurn,
+        turn: &mut Turn,
     ) -> PacingProgress {
         if self.due().is_some_and(|due| due <= turn.now) {
             self.pending.clear();
@@ -87,7 +88,7 @@ impl StreamPacing {
     }
 
     /// Its stream has ended before that, in that way.
-    pub(super) fn end(mut self, mut claim: Claim, how: LifeEnd, turn: &mut StreamTurn) -> Claim {
+    pub(super) fn end(mut self, mut claim: Claim, how: LifeEnd, turn: &mut Turn) -> Claim {
         let life = &mut self.paced.life;
         if life.end == LifeEnd::Open {
             life.end = how;

@@ -4,8 +4,9 @@ use http::StreamId;
 use http::h2::Follows;
 use http::h2::server::Server;
 
-use crate::backend::multiplexed::turn::{PIECE, StreamTurn};
+use crate::backend::multiplexed::leaving::PIECE;
 use crate::backend::response::{ResponseBody, pattern};
+use crate::backend::turn::Turn;
 
 /// How much of a body is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,7 +50,7 @@ impl Sending {
     }
 
     /// Sends the next piece.
-    pub(super) fn send(&mut self, stream: StreamId, http: &mut Server, turn: &mut StreamTurn) -> SendingProgress {
+    pub(super) fn send(&mut self, stream: StreamId, http: &mut Server, turn: &mut Turn) -> SendingProgress {
         let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
         let piece = left.min(PIECE).min(http.capacity(stream));
         let follows = Follows::after(piece == left && self.part == BodyPart::Whole);
