@@ -14,7 +14,7 @@ use crate::backend::fault::{Effect, Treatment};
 use crate::backend::paced::Paced;
 use crate::backend::response::{ResponseBody, pattern};
 use crate::backend::state::ProcessState;
-use crate::backend::turn::Turn;
+use crate::backend::turn::ConnectionTurn;
 use crate::backend::websocket::Socket;
 use crate::journal::Claim;
 use crate::wire::{AttemptEnd, End, Moment, Protocols, Refusal, ResponseId, Secured};
@@ -161,7 +161,7 @@ impl Connection {
     }
 
     /// Takes the header of the PROXY protocol, or the beginning of one, off what has arrived: what comes after it is TLS.
-    pub(crate) fn open<'b>(&mut self, input: &'b [u8], turn: &mut Turn) -> &'b [u8] {
+    pub(crate) fn open<'b>(&mut self, input: &'b [u8], turn: &mut ConnectionTurn) -> &'b [u8] {
         let earlier = self.inbox.len();
         self.inbox.extend_from_slice(input);
         match proxy_protocol::parse(&self.inbox) {
@@ -187,7 +187,7 @@ impl Connection {
     }
 
     /// Refuses a client that speaks no TLS.
-    pub(crate) fn refuse_plain(&mut self, input: &[u8], turn: &mut Turn) {
+    pub(crate) fn refuse_plain(&mut self, input: &[u8], turn: &mut ConnectionTurn) {
         self.http.give_up_head();
         self.refuse(Refusal::NoTls, input, turn);
     }
@@ -212,7 +212,7 @@ impl Connection {
     }
 
     /// Takes what has arrived and appends to `out` what is to be written.
-    pub(crate) fn receive(&mut self, input: &[u8], turn: &mut Turn) {
+    pub(crate) fn receive(&mut self, input: &[u8], turn: &mut ConnectionTurn) {
         if self.inbox.is_empty() {
             let rest = self.converse(input, turn);
             self.inbox.extend_from_slice(rest);
@@ -229,7 +229,7 @@ impl Connection {
     }
 
     /// The moment has come for which the connection waited.
-    pub(crate) fn release(&mut self, turn: &mut Turn) {
+    pub(crate) fn release(&mut self, turn: &mut ConnectionTurn) {
         match std::mem::replace(&mut self.stage, ConnectionState::Over) {
             ConnectionState::Delayed { until, exchange } if turn.now >= until => {
                 self.deliver(*exchange, turn);
@@ -244,7 +244,7 @@ impl Connection {
     }
 
     /// Writes the events that are due.
-    fn write_events(&mut self, mut paced: Box<Paced>, cut_after: Option<u32>, turn: &mut Turn) {
+    fn write_events(&mut self, mut paced: Box<Paced>, cut_after: Option<u32>, turn: &mut ConnectionTurn) {
         paced.write(turn.now, |piece| self.http.data(piece, turn.out));
         let is_cut = cut_after.is_some_and(|most| paced.life.written >= most);
         if is_cut {
@@ -270,7 +270,7 @@ impl Connection {
     fn on_socket(
         &mut self,
         mut socket: Box<Socket>,
-        turn: &mut Turn,
+        turn: &mut ConnectionTurn,
         act: impl FnOnce(&mut Socket, Moment, &mut Vec<u8>),
     ) {
         let now = turn.now;
@@ -287,7 +287,7 @@ impl Connection {
     }
 
     /// The backend ends: a WebSocket gets a close frame.
-    pub(crate) fn go_away(&mut self, turn: &mut Turn) {
+    pub(crate) fn go_away(&mut self, turn: &mut ConnectionTurn) {
         match std::mem::replace(&mut self.stage, ConnectionState::Over) {
             ConnectionState::Socket(socket) => {
                 self.on_socket(socket, turn, |socket, now, out| socket.go_away(now, out));
@@ -297,7 +297,7 @@ impl Connection {
     }
 
     /// The output has been written, and there is room for more.
-    pub(crate) fn go_on(&mut self, turn: &mut Turn) {
+    pub(crate) fn go_on(&mut self, turn: &mut ConnectionTurn) {
         let stream = match std::mem::replace(&mut self.stage, ConnectionState::Over) {
             ConnectionState::Streaming(stream) => stream,
             ConnectionState::Paced { paced, cut_after } => return self.write_events(paced, cut_after, turn),
@@ -322,7 +322,7 @@ impl Connection {
     }
 
     /// Reads what came earlier.
-    fn take_up(&mut self, turn: &mut Turn) {
+    fn take_up(&mut self, turn: &mut ConnectionTurn) {
         let inbox = std::mem::take(&mut self.inbox);
         let rest = self.converse(&inbox, turn).len();
         self.inbox = inbox;
@@ -330,7 +330,7 @@ impl Connection {
     }
 
     /// Ends the wait for a head, or what comes before it, that takes too long.
-    pub(crate) fn expire(&mut self, turn: &mut Turn) {
+    pub(crate) fn expire(&mut self, turn: &mut ConnectionTurn) {
         if matches!(self.waiting(), Waiting::Opening | Waiting::Head) {
             self.http.give_up_head();
             let head = std::mem::take(&mut self.inbox);
@@ -380,7 +380,7 @@ impl Connection {
     }
 
     /// Responds to all requests that are complete in `bytes` and returns what remains of an incomplete one.
-    fn converse<'b>(&mut self, bytes: &'b [u8], turn: &mut Turn) -> &'b [u8] {
+    fn converse<'b>(&mut self, bytes: &'b [u8], turn: &mut ConnectionTurn) -> &'b [u8] {
         let mut rest = bytes;
         loop {
             match &mut self.stage {
@@ -438,7 +438,7 @@ impl Connection {
     }
 
     /// The body has come as a whole.
-    fn end_body(&mut self, turn: &mut Turn) {
+    fn end_body(&mut self, turn: &mut ConnectionTurn) {
         if let ConnectionState::Body(mut exchange) = std::mem::replace(&mut self.stage, ConnectionState::Head) {
             exchange.whole(turn.state);
             self.hold_back(*exchange, turn);
@@ -446,7 +446,7 @@ impl Connection {
     }
 
     /// What came is no request, or no body of one; `bytes` begin with it.
-    fn break_off(&mut self, why: Malformed, bytes: &[u8], turn: &mut Turn) {
+    fn break_off(&mut self, why: Malformed, bytes: &[u8], turn: &mut ConnectionTurn) {
         match std::mem::replace(&mut self.stage, ConnectionState::Over) {
             ConnectionState::Body(mut exchange) => {
                 exchange.refuse_body(why, turn.state);
@@ -457,7 +457,7 @@ impl Connection {
     }
 
     /// A request whose head has come; `rest` is what came after it.
-    fn begin(&mut self, head: &RequestHead, rest: &[u8], turn: &mut Turn) {
+    fn begin(&mut self, head: &RequestHead, rest: &[u8], turn: &mut ConnectionTurn) {
         let exchange = Exchange::begin(head, &self.arriving(), turn.now, turn.state);
         if head.framing == http::Framing::None {
             return self.hold_back(exchange, turn);
@@ -493,7 +493,7 @@ impl Connection {
     }
 
     /// The request has been read: its response is due, or will be.
-    fn hold_back(&mut self, exchange: Exchange, turn: &mut Turn) {
+    fn hold_back(&mut self, exchange: Exchange, turn: &mut ConnectionTurn) {
         if exchange.treatment.delay.is_zero() {
             self.deliver(exchange, turn);
         } else {
@@ -503,14 +503,14 @@ impl Connection {
     }
 
     /// Responds to a head that cannot be read, and ends the connection.
-    fn refuse(&mut self, refusal: Refusal, head: &[u8], turn: &mut Turn) {
+    fn refuse(&mut self, refusal: Refusal, head: &[u8], turn: &mut ConnectionTurn) {
         self.inbox.clear();
         let exchange = Exchange::refused(refusal, salvage_id(head), &self.arriving(), turn.now, turn.state);
         self.deliver(exchange, turn);
     }
 
     /// Writes the response, or what the request gets instead.
-    fn deliver(&mut self, exchange: Exchange, turn: &mut Turn) {
+    fn deliver(&mut self, exchange: Exchange, turn: &mut ConnectionTurn) {
         let Exchange { claim, response, treatment: Treatment { effect, .. }, .. } = exchange;
         let stream = StreamId(self.http.requests());
         self.responding.push_back((stream, claim));

@@ -11,7 +11,7 @@ use rustix::net::{RecvFlags, Shutdown, recv, shutdown, sockopt};
 use crate::backend::connection::Waiting;
 use crate::backend::speaker::Speaker;
 use crate::backend::state::ProcessState;
-use crate::backend::turn::Turn;
+use crate::backend::turn::ConnectionTurn;
 use crate::io::accepted::Accepted;
 use crate::io::clock;
 use crate::io::poller::{Interest, Poller, Watched};
@@ -96,7 +96,7 @@ impl Link {
         if self.stream.tls().is_some() {
             return self.decrypt(&input[..length], now, output, turn);
         }
-        self.http.receive(&input[..length], &mut Turn { now, state: turn.state, out: output });
+        self.http.receive(&input[..length], &mut ConnectionTurn { now, state: turn.state, out: output });
         self.say(output, now, turn)
     }
 
@@ -106,21 +106,21 @@ impl Link {
             return ControlFlow::Continue(());
         }
         output.clear();
-        self.http.greet(&mut Turn { now, state: turn.state, out: output });
+        self.http.greet(&mut ConnectionTurn { now, state: turn.state, out: output });
         if output.is_empty() { ControlFlow::Continue(()) } else { self.say(output, now, turn) }
     }
 
     /// Takes what has come under TLS, or to begin it.
     fn decrypt(&mut self, mut bytes: &[u8], now: Moment, output: &mut Vec<u8>, turn: LinkTurn) -> ControlFlow<()> {
         if self.http.is_opening() {
-            bytes = self.http.open(bytes, &mut Turn { now, state: turn.state, out: output });
+            bytes = self.http.open(bytes, &mut ConnectionTurn { now, state: turn.state, out: output });
         }
         let begins = self.stream.is_shaking_hands() && !self.hailed;
         if self.http.waiting() == Waiting::Over || begins && !Served::is_tls(bytes) {
             self.stream.give_up_tls();
             if self.http.waiting() != Waiting::Over {
                 turn.state.handshakes.fail(turn.state.bad_certificate(), HandshakeFailure::NotTls);
-                self.http.refuse_plain(bytes, &mut Turn { now, state: turn.state, out: output });
+                self.http.refuse_plain(bytes, &mut ConnectionTurn { now, state: turn.state, out: output });
             }
             return self.say(output, now, turn);
         }
@@ -136,10 +136,12 @@ impl Link {
                         turn.state.handshakes.completed += 1;
                         turn.state.handshakes.resumed += u64::from(facts.resumed);
                         self.http.secure(facts);
-                        self.http.greet(&mut Turn { now, state: turn.state, out: output });
+                        self.http.greet(&mut ConnectionTurn { now, state: turn.state, out: output });
                     }
                     self.ended |= taken == Taken::Closed;
-                    tls.plaintext(|data| self.http.receive(data, &mut Turn { now, state: turn.state, out: output }));
+                    tls.plaintext(|data| {
+                        self.http.receive(data, &mut ConnectionTurn { now, state: turn.state, out: output })
+                    });
                 }
                 Err(why) => return self.fail(why, turn),
             }
@@ -229,7 +231,7 @@ impl Link {
             }
             pieces += 1;
             output.clear();
-            self.http.go_on(&mut Turn { now, state: turn.state, out: output });
+            self.http.go_on(&mut ConnectionTurn { now, state: turn.state, out: output });
         }
     }
 
@@ -309,7 +311,7 @@ impl Link {
             self.waiting = Waiting::Idle;
             return ControlFlow::Continue(());
         }
-        self.http.release(&mut Turn { now, state: turn.state, out: output });
+        self.http.release(&mut ConnectionTurn { now, state: turn.state, out: output });
         self.say(output, now, turn)
     }
 
@@ -323,7 +325,7 @@ impl Link {
             return self.leave(LifeEnd::Stalled);
         }
         output.clear();
-        self.http.expire(&mut Turn { now, state: turn.state, out: output });
+        self.http.expire(&mut ConnectionTurn { now, state: turn.state, out: output });
         self.say(output, now, turn)
     }
 
@@ -333,7 +335,7 @@ impl Link {
             return ControlFlow::Continue(());
         }
         output.clear();
-        self.http.announce(&mut Turn { now, state: turn.state, out: output });
+        self.http.announce(&mut ConnectionTurn { now, state: turn.state, out: output });
         self.say(output, now, turn)
     }
 
@@ -345,7 +347,7 @@ impl Link {
     /// The backend ends before the connection does: says so as well as it can without waiting.
     pub(super) fn go_away(&mut self, now: Moment, state: &mut ProcessState) {
         let mut output = Vec::new();
-        self.http.go_away(&mut Turn { now, state, out: &mut output });
+        self.http.go_away(&mut ConnectionTurn { now, state, out: &mut output });
         if self.outbox.is_empty()
             && !output.is_empty()
             && !self.stream.is_shaking_hands()

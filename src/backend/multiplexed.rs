@@ -22,7 +22,7 @@ use crate::backend::multiplexed::sending::{BodyPart, Sending, SendingProgress};
 use crate::backend::paced::Paced;
 use crate::backend::response::{Response, ResponseBody};
 use crate::backend::state::ProcessState;
-use crate::backend::turn::Turn;
+use crate::backend::turn::ConnectionTurn;
 use crate::journal::Claim;
 use crate::wire::{AttemptEnd, Moment, REQUEST_HEADER, Refusal, RequestId, ResponseId};
 use verdict::life::LifeEnd;
@@ -163,7 +163,7 @@ impl StreamConnection {
     }
 
     /// Takes what has arrived and appends to `out` what is to be written.
-    pub(super) fn receive(&mut self, input: &[u8], turn: &mut Turn) {
+    pub(super) fn receive(&mut self, input: &[u8], turn: &mut ConnectionTurn) {
         if self.inbox.is_empty() {
             let rest = self.converse(input, turn);
             self.inbox.extend_from_slice(rest);
@@ -180,7 +180,7 @@ impl StreamConnection {
         }
     }
 
-    fn converse<'b>(&mut self, input: &'b [u8], turn: &mut Turn) -> &'b [u8] {
+    fn converse<'b>(&mut self, input: &'b [u8], turn: &mut ConnectionTurn) -> &'b [u8] {
         let mut rest = input;
         let mut block = std::mem::take(&mut turn.state.block);
         while let Some((stream, event)) = self.http.receive(&mut rest, &mut block, turn.now.0, turn.out) {
@@ -248,7 +248,7 @@ impl StreamConnection {
     }
 
     /// A request has come, at least its head.
-    fn take_up(&mut self, stream: StreamId, mut exchange: Exchange, rest: RequestRest, turn: &mut Turn) {
+    fn take_up(&mut self, stream: StreamId, mut exchange: Exchange, rest: RequestRest, turn: &mut ConnectionTurn) {
         if let Some(call) = exchange.call.take() {
             let mut calling = Box::new(Calling::new(exchange, call));
             if rest == RequestRest::Nothing {
@@ -266,7 +266,7 @@ impl StreamConnection {
         }
     }
 
-    fn drive_call(&mut self, place: usize, turn: &mut Turn) {
+    fn drive_call(&mut self, place: usize, turn: &mut ConnectionTurn) {
         let Active { stream, phase } = &mut self.active[place];
         let (stream, StreamPhase::Calling(calling)) = (*stream, phase) else { return };
         match calling.drive(stream, &mut self.http, turn) {
@@ -305,7 +305,7 @@ impl StreamConnection {
     }
 
     /// Faults that do nothing with a request, and say so: whoever sent it may send it elsewhere. Whether it was one of them.
-    fn turns_away(&mut self, stream: StreamId, effect: Effect, turn: &mut Turn) -> bool {
+    fn turns_away(&mut self, stream: StreamId, effect: Effect, turn: &mut ConnectionTurn) -> bool {
         match effect {
             Effect::RefuseStream => self.http.reset(stream, ErrorCode::REFUSED_STREAM, turn.out),
             Effect::GoAway => {
@@ -318,7 +318,7 @@ impl StreamConnection {
     }
 
     /// The request has been read: its response is due, or will be.
-    fn hold_back(&mut self, stream: StreamId, exchange: Exchange, turn: &mut Turn) {
+    fn hold_back(&mut self, stream: StreamId, exchange: Exchange, turn: &mut ConnectionTurn) {
         if exchange.treatment.delay.is_zero() {
             return self.deliver(stream, exchange, turn);
         }
@@ -327,7 +327,7 @@ impl StreamConnection {
     }
 
     /// Moments have come for which responses were held back.
-    pub(super) fn release(&mut self, turn: &mut Turn) {
+    pub(super) fn release(&mut self, turn: &mut ConnectionTurn) {
         let now = turn.now;
         let is_due = |active: &Active| matches!(active.phase, StreamPhase::Delayed(until, _) if until <= now);
         while let Some(place) = self.active.iter().position(is_due) {
@@ -347,7 +347,7 @@ impl StreamConnection {
     }
 
     /// Responds to what cannot be read: a head that is too large, with a status; anything else was reset for it.
-    fn refuse(&mut self, stream: StreamId, why: Malformed, request: Option<RequestId>, turn: &mut Turn) {
+    fn refuse(&mut self, stream: StreamId, why: Malformed, request: Option<RequestId>, turn: &mut ConnectionTurn) {
         let is_open = self.http.is_sending(stream);
         match self.take(stream).map(|it| it.phase) {
             Some(StreamPhase::Reading(mut exchange)) => {
@@ -376,7 +376,7 @@ impl StreamConnection {
     }
 
     /// Writes the response, or what the request gets instead.
-    fn deliver(&mut self, stream: StreamId, exchange: Exchange, turn: &mut Turn) {
+    fn deliver(&mut self, stream: StreamId, exchange: Exchange, turn: &mut ConnectionTurn) {
         let Exchange { claim, response, treatment: Treatment { effect, .. }, .. } = exchange;
         match effect {
             Effect::Close => self.stage = StreamStage::Over,
@@ -398,7 +398,14 @@ impl StreamConnection {
         self.active.push(Active { stream, phase: StreamPhase::Hanging(claim) });
     }
 
-    fn respond(&mut self, stream: StreamId, claim: Claim, response: Response, part: BodyPart, turn: &mut Turn) {
+    fn respond(
+        &mut self,
+        stream: StreamId,
+        claim: Claim,
+        response: Response,
+        part: BodyPart,
+        turn: &mut ConnectionTurn,
+    ) {
         if matches!(response.body, ResponseBody::Socket { .. }) {
             // No request of HTTP/2 can ask for one in the way of HTTP/1.
             self.http.reset(stream, HTTP_1_1_REQUIRED, turn.out);
@@ -436,7 +443,7 @@ impl StreamConnection {
     }
 
     /// There is room for more of the responses that go on: each has a piece, in turn.
-    pub(super) fn go_on(&mut self, turn: &mut Turn) {
+    pub(super) fn go_on(&mut self, turn: &mut ConnectionTurn) {
         for _ in 0..PIECES_A_TURN {
             let count = self.active.len();
             let places = (0..count).map(|step| (self.next_piece + step) % count);
@@ -451,7 +458,7 @@ impl StreamConnection {
     }
 
     /// Writes the events that are due, and sends what windows let through.
-    fn send_events(&mut self, place: usize, turn: &mut Turn) {
+    fn send_events(&mut self, place: usize, turn: &mut ConnectionTurn) {
         let Active { stream, phase } = &mut self.active[place];
         let (stream, StreamPhase::Pacing(claim, pacing)) = (*stream, phase) else { return };
         match pacing.send(stream, claim, &mut self.http, turn) {
@@ -468,7 +475,7 @@ impl StreamConnection {
         }
     }
 
-    fn send_piece(&mut self, place: usize, turn: &mut Turn) {
+    fn send_piece(&mut self, place: usize, turn: &mut ConnectionTurn) {
         let Active { stream, phase } = &mut self.active[place];
         let (stream, StreamPhase::Sending(_, sending)) = (*stream, phase) else { return };
         match sending.send(stream, &mut self.http, turn) {
@@ -496,7 +503,7 @@ impl StreamConnection {
     }
 
     /// The client does not want a response any more.
-    fn cancel(&mut self, stream: StreamId, code: ErrorCode, turn: &mut Turn) {
+    fn cancel(&mut self, stream: StreamId, code: ErrorCode, turn: &mut ConnectionTurn) {
         if let Some(leaving) = take_leaving(&mut self.leaving, stream) {
             return self.give_up(stream, leaving.claim, turn);
         }
@@ -508,7 +515,7 @@ impl StreamConnection {
     }
 
     /// A stream has ended before its response had left.
-    fn end_phase(&mut self, stream: StreamId, phase: StreamPhase, how: LifeEnd, turn: &mut Turn) {
+    fn end_phase(&mut self, stream: StreamId, phase: StreamPhase, how: LifeEnd, turn: &mut ConnectionTurn) {
         let claim = match phase {
             StreamPhase::Reading(exchange) | StreamPhase::Delayed(_, exchange) => exchange.claim,
             StreamPhase::Pacing(claim, pacing) => pacing.end(claim, how, turn),
@@ -519,14 +526,14 @@ impl StreamConnection {
     }
 
     /// A response does not leave to its end.
-    fn give_up(&mut self, stream: StreamId, claim: Claim, turn: &mut Turn) {
+    fn give_up(&mut self, stream: StreamId, claim: Claim, turn: &mut ConnectionTurn) {
         let bytes = self.http.cut_off(stream).bytes;
         turn.cut_off(claim, bytes);
     }
 
     /// The connection has ended: what was not responded to its end is recorded as cut off.
     pub(super) fn end(&mut self, how: LifeEnd, now: Moment, state: &mut ProcessState) {
-        let turn = &mut Turn { now, state, out: &mut Vec::new() };
+        let turn = &mut ConnectionTurn { now, state, out: &mut Vec::new() };
         for Active { stream, phase } in std::mem::take(&mut self.active) {
             self.end_phase(stream, phase, how, turn);
         }
@@ -545,7 +552,7 @@ impl StreamConnection {
 
     /// A backend that drains, or has another certificate now, wants no new streams here, and takes those that are on their way
     /// (RFC 9113 §6.8). The limit of streams may have changed, and the health that calls watch.
-    pub(super) fn announce(&mut self, turn: &mut Turn) {
+    pub(super) fn announce(&mut self, turn: &mut ConnectionTurn) {
         let watching: Vec<StreamId> = self.active.iter().filter(|it| it.is_call()).map(|it| it.stream).collect();
         for stream in watching {
             if let Some(place) = self.place(stream) {

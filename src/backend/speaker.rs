@@ -3,7 +3,7 @@
 use crate::backend::connection::{Connection, Waiting};
 use crate::backend::multiplexed::StreamConnection;
 use crate::backend::state::ProcessState;
-use crate::backend::turn::Turn;
+use crate::backend::turn::ConnectionTurn;
 use crate::wire::{End, Moment, Protocols, Secured};
 use verdict::life::LifeEnd;
 
@@ -43,7 +43,7 @@ impl Speaker {
     }
 
     /// Takes the header of the PROXY protocol, or the beginning of one, off what has arrived.
-    pub(crate) fn open<'b>(&mut self, input: &'b [u8], turn: &mut Turn) -> &'b [u8] {
+    pub(crate) fn open<'b>(&mut self, input: &'b [u8], turn: &mut ConnectionTurn) -> &'b [u8] {
         match self {
             Speaker::Http1(http) => http.open(input, turn),
             Speaker::Http2(_) => input,
@@ -59,14 +59,14 @@ impl Speaker {
     }
 
     /// Refuses a client that speaks no TLS.
-    pub(crate) fn refuse_plain(&mut self, input: &[u8], turn: &mut Turn) {
+    pub(crate) fn refuse_plain(&mut self, input: &[u8], turn: &mut ConnectionTurn) {
         if let Speaker::Http1(http) = self {
             http.refuse_plain(input, turn);
         }
     }
 
     /// Says what comes before a client has said anything: the settings of HTTP/2 where nothing else is spoken.
-    pub(crate) fn greet(&mut self, turn: &mut Turn) {
+    pub(crate) fn greet(&mut self, turn: &mut ConnectionTurn) {
         if turn.state.protocols == Protocols::Http2 && !self.is_opening() {
             self.receive(&[], turn);
         }
@@ -81,7 +81,7 @@ impl Speaker {
     }
 
     /// The backend ends: open conversations are closed with GOAWAY or a close frame.
-    pub(crate) fn go_away(&mut self, turn: &mut Turn) {
+    pub(crate) fn go_away(&mut self, turn: &mut ConnectionTurn) {
         match self {
             Speaker::Http1(http) => http.go_away(turn),
             Speaker::Http2(http) => http.expire(turn.out),
@@ -102,7 +102,7 @@ impl Speaker {
     }
 
     /// Takes what has arrived and appends what is to be written.
-    pub(crate) fn receive(&mut self, input: &[u8], turn: &mut Turn) {
+    pub(crate) fn receive(&mut self, input: &[u8], turn: &mut ConnectionTurn) {
         match self {
             Speaker::Http1(http) => {
                 http.receive(input, turn);
@@ -117,7 +117,7 @@ impl Speaker {
     }
 
     /// The moment has come for which the connection waited.
-    pub(crate) fn release(&mut self, turn: &mut Turn) {
+    pub(crate) fn release(&mut self, turn: &mut ConnectionTurn) {
         match self {
             Speaker::Http1(http) => http.release(turn),
             Speaker::Http2(http) => http.release(turn),
@@ -125,7 +125,7 @@ impl Speaker {
     }
 
     /// The output has been written, and there is room for more.
-    pub(crate) fn go_on(&mut self, turn: &mut Turn) {
+    pub(crate) fn go_on(&mut self, turn: &mut ConnectionTurn) {
         match self {
             Speaker::Http1(http) => http.go_on(turn),
             Speaker::Http2(http) => http.go_on(turn),
@@ -133,7 +133,7 @@ impl Speaker {
     }
 
     /// Ends the wait for what takes too long.
-    pub(crate) fn expire(&mut self, turn: &mut Turn) {
+    pub(crate) fn expire(&mut self, turn: &mut ConnectionTurn) {
         match self {
             Speaker::Http1(http) => http.expire(turn),
             Speaker::Http2(http) => http.expire(turn.out),
@@ -142,7 +142,7 @@ impl Speaker {
 
     /// Tells the client what has changed for all connections: that the backend drains, takes more or fewer streams, or
     /// has another health.
-    pub(crate) fn announce(&mut self, turn: &mut Turn) {
+    pub(crate) fn announce(&mut self, turn: &mut ConnectionTurn) {
         // HTTP/1 says it with the next response.
         if let Speaker::Http2(http) = self {
             http.announce(turn);

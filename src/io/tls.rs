@@ -1,7 +1,9 @@
 //! TLS of a client over a socket that does not block: whom it trusts, the handshake, and why that fails. `rustls` does the
 //! cryptography and knows no sockets; nothing here waits.
 
-use std::fmt;
+mod failure;
+mod trust;
+
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
@@ -11,20 +13,18 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv, send};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, WebPkiServerVerifier, verify_server_name};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, InvalidMessage, OtherError,
-    RootCertStore, SignatureScheme, StreamOwned,
-};
+use rustls::{ClientConfig, ClientConnection, Error, RootCertStore, SignatureScheme, StreamOwned};
 
 use crate::io::ending::{Ending, Peeked};
 use crate::io::socket;
 use crate::platform::SEND;
+pub(crate) use failure::TlsFailure;
+use trust::{Anyone, TrustedServers};
 
 /// How TLS is spoken to a target. Its copies resume each other's sessions, as a browser's connections do.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ impl Tls {
     ) -> Result<Tls, rustls::client::VerifierBuilderError> {
         let provider = Arc::new(ring::default_provider());
         let verifier = WebPkiServerVerifier::builder_with_provider(authorities.into(), provider.clone()).build()?;
-        Ok(Tls::new(name, provider, Arc::new(KnownProblem { verifier, servers })))
+        Ok(Tls::new(name, provider, Arc::new(TrustedServers { verifier, servers })))
     }
 
     /// Accepts any certificate.
@@ -149,165 +149,6 @@ pub(crate) fn is_spoken(address: SocketAddr, patience: Duration) -> bool {
         ),
     }
 }
-
-/// Why there is no TLS session, or why one broke.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum TlsFailure {
-    /// Nobody vouches for the certificate who is trusted.
-    UnknownIssuer,
-    /// It signs itself, and is not trusted itself.
-    SelfSigned,
-    /// Its time is over, or has not come.
-    OutOfTime {
-        is_over: bool,
-        /// The reason in the words of `rustls`.
-        why: String,
-    },
-    /// It is valid for other names.
-    WrongName {
-        /// The name that the certificate must have.
-        wanted: String,
-        /// The names for which it is valid.
-        named: Vec<String>,
-    },
-    /// Anything else about the certificate.
-    Certificate(String),
-    NoTls,
-    /// What the other end has against it.
-    Alert(String),
-    /// The connection was closed during the handshake.
-    Closed,
-    /// The connection was reset during the handshake.
-    Reset,
-    /// The handshake did not end in time.
-    TimedOut,
-    /// HTTP/2 was wanted, and it did not choose that (ALPN).
-    NoHttp2,
-    /// Any other failure, in the words of `rustls`.
-    Other(String),
-}
-
-impl TlsFailure {
-    /// The one that made something fail on a socket that blocks; none if it was not TLS.
-    pub(crate) fn within(error: &io::Error) -> Option<TlsFailure> {
-        error.get_ref().and_then(|error| error.downcast_ref()).map(TlsFailure::of)
-    }
-
-    fn of(error: &Error) -> TlsFailure {
-        match error {
-            Error::InvalidCertificate(problem) => match problem {
-                CertificateError::UnknownIssuer => TlsFailure::UnknownIssuer,
-                CertificateError::Other(other) if other.0.downcast_ref() == Some(&SelfSigned) => TlsFailure::SelfSigned,
-                CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                    TlsFailure::OutOfTime { is_over: true, why: problem.to_string() }
-                }
-                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                    TlsFailure::OutOfTime { is_over: false, why: problem.to_string() }
-                }
-                CertificateError::NotValidForName => TlsFailure::WrongName { wanted: String::new(), named: Vec::new() },
-                CertificateError::NotValidForNameContext { expected, presented } => TlsFailure::WrongName {
-                    wanted: expected.to_str().into_owned(),
-                    named: presented.iter().map(|name| bare(name)).collect(),
-                },
-                _ => TlsFailure::Certificate(problem.to_string()),
-            },
-            Error::InvalidMessage(
-                InvalidMessage::InvalidContentType
-                | InvalidMessage::UnknownProtocolVersion
-                | InvalidMessage::MessageTooLarge,
-            ) => TlsFailure::NoTls,
-            Error::AlertReceived(alert) => TlsFailure::Alert(format!("{alert:?}")),
-            _ => TlsFailure::Other(error.to_string()),
-        }
-    }
-
-    /// Whether a later attempt will fail like this one: it is not for a moment that something does not run.
-    pub(crate) fn is_lasting(&self) -> bool {
-        !matches!(self, TlsFailure::Closed | TlsFailure::Reset)
-    }
-
-    /// Whether the two ends have no application protocol in common (ALPN).
-    pub(crate) fn is_about_protocol(&self) -> bool {
-        matches!(self, TlsFailure::Alert(what) if what == NO_PROTOCOL)
-    }
-
-    /// What the user may try.
-    pub(crate) fn hint(&self) -> &'static str {
-        match self {
-            TlsFailure::UnknownIssuer | TlsFailure::SelfSigned => {
-                "--ca FILE trusts the certificate (or its authority's) in a PEM file, --insecure trusts any"
-            }
-            TlsFailure::OutOfTime { .. } => "renew it, and is this machine's clock right? --insecure takes it as it is",
-            TlsFailure::WrongName { .. } => {
-                "use a name of the certificate in the URL (subject alternative names count, the common name does not), or --insecure"
-            }
-            TlsFailure::Certificate(_) => {
-                "--ca FILE takes the balancer's own certificate or its authority's, as it is now; --insecure takes any"
-            }
-            TlsFailure::NoTls | TlsFailure::Closed | TlsFailure::Reset | TlsFailure::TimedOut => {
-                "does that port speak TLS? Without it the URL begins with http://"
-            }
-            TlsFailure::NoHttp2 => {
-                "switch HTTP/2 on in the balancer, or leave --http2 out: the client then speaks HTTP/1.1"
-            }
-            _ if self.is_about_protocol() => {
-                "the balancer speaks another protocol there: --http2 asks for HTTP/2, without it the client speaks HTTP/1.1"
-            }
-            TlsFailure::Alert(_) | TlsFailure::Other(_) => {
-                "the balancer's error log says more; TLS 1.2 and 1.3 are spoken, and --cert FILE --key FILE shows a client certificate"
-            }
-        }
-    }
-}
-
-impl fmt::Display for TlsFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TlsFailure::UnknownIssuer => {
-                f.write_str("certificate verify failed: unable to get local issuer certificate (unknown issuer)")
-            }
-            TlsFailure::SelfSigned => f.write_str("certificate verify failed: self-signed certificate"),
-            TlsFailure::OutOfTime { is_over, why } => {
-                let what = if *is_over { "certificate has expired" } else { "certificate is not yet valid" };
-                write!(f, "certificate verify failed: {what}, not valid now: {why}")
-            }
-            TlsFailure::WrongName { wanted, named } if named.is_empty() => {
-                write!(
-                    f,
-                    "certificate verify failed: hostname mismatch, not for the name {wanted}, and it has no alternative names"
-                )
-            }
-            TlsFailure::WrongName { wanted, named } => {
-                write!(
-                    f,
-                    "certificate verify failed: hostname mismatch, not for the name {wanted}, but for {}",
-                    named.join(", ")
-                )
-            }
-            TlsFailure::Certificate(why) => write!(f, "certificate verify failed: {why}"),
-            TlsFailure::NoTls => f.write_str("what it sends is not TLS"),
-            TlsFailure::Alert(what) if what == "CertificateRequired" => {
-                f.write_str("it asks for a client certificate, and none was shown")
-            }
-            TlsFailure::NoHttp2 => f.write_str("it does not offer HTTP/2 (ALPN h2)"),
-            _ if self.is_about_protocol() => f.write_str("it offers no protocol that was asked for (ALPN)"),
-            TlsFailure::Alert(what) => write!(f, "it refuses the TLS handshake: {what}"),
-            TlsFailure::Closed => f.write_str("it closes the connection during the TLS handshake"),
-            TlsFailure::Reset => f.write_str("it resets the connection during the TLS handshake"),
-            TlsFailure::TimedOut => f.write_str("the TLS handshake does not end"),
-            TlsFailure::Other(why) => write!(f, "TLS failed: {why}"),
-        }
-    }
-}
-
-const NO_PROTOCOL: &str = "NoApplicationProtocol";
-
-/// `example.org` of `DnsName("example.org")`, as `rustls` tells it.
-fn bare(name: &str) -> String {
-    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
-    inner.unwrap_or(name).trim_matches('"').to_owned()
-}
-
 #[derive(Debug)]
 pub(crate) struct TlsSession {
     connection: ClientConnection,
@@ -483,115 +324,5 @@ struct IncomingRecords<'s>(&'s OwnedFd);
 impl Read for IncomingRecords<'_> {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         Ok(recv(self.0, room, RecvFlags::DONTWAIT)?.0)
-    }
-}
-
-/// Those for whom an authority vouches, and servers that are known themselves: a certificate that signs itself is often marked
-/// as an authority's (`openssl req -x509` does), and as such no server's.
-#[derive(Debug)]
-struct KnownProblem {
-    verifier: Arc<WebPkiServerVerifier>,
-    servers: Vec<CertificateDer<'static>>,
-}
-
-impl ServerCertVerifier for KnownProblem {
-    fn verify_server_cert(
-        &self,
-        server: &CertificateDer<'_>,
-        between: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        match self.verifier.verify_server_cert(server, between, name, ocsp, now) {
-            // Its time has been looked at before.
-            Err(Error::InvalidCertificate(CertificateError::Other(why)))
-                if why.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity) =>
-            {
-                if !self.servers.contains(server) {
-                    return Err(if signs_itself(server) {
-                        CertificateError::Other(OtherError(Arc::new(SelfSigned)))
-                    } else {
-                        CertificateError::UnknownIssuer
-                    }
-                    .into());
-                }
-                verify_server_name(&ParsedCertificate::try_from(server)?, name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) if signs_itself(server) => {
-                Err(CertificateError::Other(OtherError(Arc::new(SelfSigned))).into())
-            }
-            verified => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        server: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls12_signature(message, server, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        server: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls13_signature(message, server, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
-    }
-}
-
-/// Nobody vouches for a certificate but itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("self-signed certificate")]
-struct SelfSigned;
-
-fn signs_itself(server: &CertificateDer<'_>) -> bool {
-    webpki::EndEntityCert::try_from(server).is_ok_and(|parsed| parsed.issuer() == parsed.subject())
-}
-
-#[derive(Debug)]
-struct Anyone(Vec<SignatureScheme>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.clone()
     }
 }

@@ -18,7 +18,7 @@ use verdict::response::{ReceivedHead, of_body, read_digest_value};
 
 use super::{Connection, Waiting};
 use crate::backend::state::ProcessState;
-use crate::backend::turn::Turn;
+use crate::backend::turn::ConnectionTurn;
 use crate::journal::{self, Capacity, JournalReader, Writer};
 use crate::wire::{
     AttemptEnd, BackendIdentity, Calendar, Clipped, ConnectionLimits, End, Generator, Instance, Moment, Record,
@@ -83,7 +83,8 @@ impl Conversation {
     }
 
     pub(super) fn hear(&mut self, bytes: &[u8]) {
-        self.connection.receive(bytes, &mut Turn { now: NOW, state: &mut self.state, out: &mut self.answered });
+        self.connection
+            .receive(bytes, &mut ConnectionTurn { now: NOW, state: &mut self.state, out: &mut self.answered });
     }
 
     fn write(&mut self, bytes: usize) {
@@ -96,12 +97,20 @@ impl Conversation {
     pub(super) fn pass(&mut self) -> bool {
         match self.connection.waiting() {
             Waiting::Moment(at) | Waiting::Upgraded(Some(at)) => {
-                self.connection.release(&mut Turn { now: at, state: &mut self.state, out: &mut self.answered });
+                self.connection.release(&mut ConnectionTurn {
+                    now: at,
+                    state: &mut self.state,
+                    out: &mut self.answered,
+                });
                 true
             }
             Waiting::Room => {
                 self.write_all();
-                self.connection.go_on(&mut Turn { now: NOW, state: &mut self.state, out: &mut self.answered });
+                self.connection.go_on(&mut ConnectionTurn {
+                    now: NOW,
+                    state: &mut self.state,
+                    out: &mut self.answered,
+                });
                 true
             }
             _ => false,
@@ -518,7 +527,7 @@ fn converse(mut bytes: &[u8], steps: Vec<DialogueStep>) -> Conversation {
             DialogueStep::Write(length) => conversation.write(length),
             DialogueStep::Expire => {
                 let Conversation { connection, state, answered, .. } = &mut conversation;
-                connection.expire(&mut Turn { now: NOW, state, out: answered });
+                connection.expire(&mut ConnectionTurn { now: NOW, state, out: answered });
             }
             DialogueStep::Drain => conversation.state.draining = true,
             DialogueStep::Unready => conversation.state.health.ready = false,
@@ -684,10 +693,10 @@ proptest! {
                     let before = answered.len();
                     match connection.waiting() {
                         Waiting::Moment(moment) => {
-                            connection.release(&mut Turn { now, state, out: answered });
+                            connection.release(&mut ConnectionTurn { now, state, out: answered });
                             prop_assert!(now >= moment || answered.len() == before, "said before its moment");
                         }
-                        Waiting::Room if all_is_written => connection.go_on(&mut Turn { now, state, out: answered }),
+                        Waiting::Room if all_is_written => connection.go_on(&mut ConnectionTurn { now, state, out: answered }),
                         _ => {}
                     }
                     prop_assert!(answered.len() - before < 128 * 1024, "more than it needs in memory");
@@ -754,8 +763,8 @@ fn a_head_that_takes_too_long_is_refused_once_and_an_idle_connection_is_not() {
     conversation.hear(b"GET / HT");
     assert_eq!(conversation.connection.waiting(), Waiting::Head);
     let Conversation { connection, state, answered, .. } = &mut conversation;
-    connection.expire(&mut Turn { now: NOW, state, out: answered });
-    connection.expire(&mut Turn { now: NOW, state, out: answered });
+    connection.expire(&mut ConnectionTurn { now: NOW, state, out: answered });
+    connection.expire(&mut ConnectionTurn { now: NOW, state, out: answered });
     conversation.hear(b"TP/1.1\r\nHost: h\r\n\r\n");
     conversation.write_all();
     let story = conversation.end();
@@ -774,7 +783,7 @@ fn a_proxy_header_that_takes_too_long_is_refused_and_one_after_which_nothing_com
     conversation.hear(b"\r\n\r\n\0\r\nQUIT\n\x21");
     assert_eq!(conversation.connection.waiting(), Waiting::Opening);
     let Conversation { connection, state, answered, .. } = &mut conversation;
-    connection.expire(&mut Turn { now: NOW, state, out: answered });
+    connection.expire(&mut ConnectionTurn { now: NOW, state, out: answered });
     conversation.write_all();
     let story = conversation.end();
     assert_eq!(story.check()[0].status, 408);

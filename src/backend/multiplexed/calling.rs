@@ -12,7 +12,7 @@ use crate::backend::fault::Effect;
 use crate::backend::grpc::{CallEnd, CallFacts, GrpcCall};
 use crate::backend::multiplexed::leaving::{LeavingResponse, PIECE};
 use crate::backend::response::ResponseBody;
-use crate::backend::turn::Turn;
+use crate::backend::turn::ConnectionTurn;
 use crate::journal::Claim;
 use crate::wire::{AttemptEnd, Moment};
 
@@ -74,19 +74,19 @@ impl Calling {
     }
 
     /// Content of the request has come.
-    pub(super) fn receive(&mut self, data: &[u8], turn: &mut Turn) {
+    pub(super) fn receive(&mut self, data: &[u8], turn: &mut ConnectionTurn) {
         self.exchange.see(data);
         self.call.receive(data, &facts(turn));
     }
 
     /// The request has ended.
-    pub(super) fn finish(&mut self, turn: &mut Turn) {
+    pub(super) fn finish(&mut self, turn: &mut ConnectionTurn) {
         self.exchange.whole(turn.state);
         self.call.finish(&facts(turn));
     }
 
     /// Does what can be done now.
-    pub(super) fn drive(&mut self, stream: StreamId, http: &mut Server, turn: &mut Turn) -> CallProgress {
+    pub(super) fn drive(&mut self, stream: StreamId, http: &mut Server, turn: &mut ConnectionTurn) -> CallProgress {
         if self.stage == CallStage::Hanging {
             return CallProgress::Open;
         }
@@ -108,7 +108,7 @@ impl Calling {
     }
 
     /// Begins the response, or does what the request gets instead.
-    fn open(&mut self, stream: StreamId, http: &mut Server, turn: &mut Turn) -> CallProgress {
+    fn open(&mut self, stream: StreamId, http: &mut Server, turn: &mut ConnectionTurn) -> CallProgress {
         let effect = if self.call.is_overdue() { Effect::Answer } else { self.exchange.treatment.effect };
         let why = "a fault that is switched on";
         match effect {
@@ -149,7 +149,12 @@ impl Calling {
         self.send(stream, http, turn)
     }
 
-    fn respond_with_trailers_only(&mut self, stream: StreamId, http: &mut Server, turn: &mut Turn) -> CallProgress {
+    fn respond_with_trailers_only(
+        &mut self,
+        stream: StreamId,
+        http: &mut Server,
+        turn: &mut ConnectionTurn,
+    ) -> CallProgress {
         let end = self.call.end().cloned().unwrap_or(CallEnd::OK);
         self.call.record.status = Some(end.status);
         self.call.record.is_trailers_only = true;
@@ -159,7 +164,7 @@ impl Calling {
         CallProgress::Written
     }
 
-    fn write_head(&mut self, end: Option<&CallEnd>, stream: StreamId, http: &mut Server, turn: &mut Turn) {
+    fn write_head(&mut self, end: Option<&CallEnd>, stream: StreamId, http: &mut Server, turn: &mut ConnectionTurn) {
         // Where all that follows is known.
         let digest = self.call.end().is_some().then(|| of_body(self.call.unsent()));
         self.digest = digest.is_none().then(Digest::new);
@@ -174,7 +179,7 @@ impl Calling {
     }
 
     /// Sends what the client takes of the messages, and then how the call ends.
-    fn send(&mut self, stream: StreamId, http: &mut Server, turn: &mut Turn) -> CallProgress {
+    fn send(&mut self, stream: StreamId, http: &mut Server, turn: &mut ConnectionTurn) -> CallProgress {
         if let CallStage::Cutting(cut) = self.stage {
             self.is_halved = self.call.halve();
             if !self.is_halved && self.call.end().is_none() {
@@ -216,7 +221,7 @@ impl Calling {
     }
 
     /// Noted before the kernel has what was written: what a client saw is in the record.
-    fn note(&mut self, turn: &mut Turn) {
+    fn note(&mut self, turn: &mut ConnectionTurn) {
         if self.noted != self.call.record {
             self.noted = self.call.record;
             turn.state.journal.note_call(&mut self.exchange.claim, &self.noted);
@@ -224,7 +229,7 @@ impl Calling {
     }
 
     /// Its client does not want it any more.
-    pub(super) fn cancel(&mut self, code: ErrorCode, turn: &mut Turn) {
+    pub(super) fn cancel(&mut self, code: ErrorCode, turn: &mut ConnectionTurn) {
         self.call.record.cancelled = Some(code);
         self.note(turn);
     }
@@ -268,7 +273,7 @@ impl Calling {
     }
 }
 
-fn facts<'t>(turn: &'t Turn) -> CallFacts<'t> {
+fn facts<'t>(turn: &'t ConnectionTurn) -> CallFacts<'t> {
     let state = &turn.state;
     CallFacts { now: turn.now, identity: &state.identity, health: state.health, draining: state.draining }
 }

@@ -7,7 +7,7 @@ use verdict::life::LifeEnd;
 
 use crate::backend::multiplexed::leaving::PIECE;
 use crate::backend::paced::Paced;
-use crate::backend::turn::Turn;
+use crate::backend::turn::ConnectionTurn;
 use crate::journal::Claim;
 use crate::wire::Moment;
 
@@ -61,7 +61,7 @@ impl StreamPacing {
         stream: StreamId,
         claim: &mut Claim,
         http: &mut Server,
-        turn: &mut Turn,
+        turn: &mut ConnectionTurn,
     ) -> PacingProgress {
         if self.due().is_some_and(|due| due <= turn.now) {
             self.pending.clear();
@@ -88,7 +88,7 @@ impl StreamPacing {
     }
 
     /// Its stream has ended before that, in that way.
-    pub(super) fn end(mut self, mut claim: Claim, how: LifeEnd, turn: &mut Turn) -> Claim {
+    pub(super) fn end(mut self, mut claim: Claim, how: LifeEnd, turn: &mut ConnectionTurn) -> Claim {
         let life = &mut self.paced.life;
         if life.end == LifeEnd::Open {
             life.end = how;

@@ -6,7 +6,7 @@ use http::h2::server::Server;
 
 use crate::backend::multiplexed::leaving::PIECE;
 use crate::backend::response::{ResponseBody, pattern};
-use crate::backend::turn::Turn;
+use crate::backend::turn::ConnectionTurn;
 
 /// How much of a body is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,7 +50,7 @@ impl Sending {
     }
 
     /// Sends the next piece.
-    pub(super) fn send(&mut self, stream: StreamId, http: &mut Server, turn: &mut Turn) -> SendingProgress {
+    pub(super) fn send(&mut self, stream: StreamId, http: &mut Server, turn: &mut ConnectionTurn) -> SendingProgress {
         let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
         let piece = left.min(PIECE).min(http.capacity(stream));
         let follows = Follows::after(piece == left && self.part == BodyPart::Whole);

@@ -19,7 +19,7 @@ use verdict::life::LifeEnd;
 use crate::backend::connection::Waiting;
 use crate::backend::speaker::Speaker;
 use crate::backend::state::ProcessState;
-use crate::backend::turn::Turn;
+use crate::backend::turn::ConnectionTurn;
 use crate::journal::{self, Capacity, JournalReader, Writer};
 use crate::wire::{
     AttemptEnd, BackendIdentity, Calendar, ConnectionLimits, End, Generator, Instance, Moment, Record, RequestId,
@@ -134,12 +134,13 @@ impl Http2Conversation {
     fn move_bytes(&mut self, bytes: usize) {
         let up: Vec<u8> = self.up.drain(..bytes.min(self.up.len())).collect();
         if !up.is_empty() {
-            self.speaker.receive(&up, &mut Turn { now: self.now, state: &mut self.state, out: &mut self.down });
+            self.speaker
+                .receive(&up, &mut ConnectionTurn { now: self.now, state: &mut self.state, out: &mut self.down });
         }
         let down: Vec<u8> = self.down.drain(..bytes.min(self.down.len())).collect();
         self.speaker.wrote(down.len(), self.now, &mut self.state);
         if self.down.is_empty() && matches!(self.speaker.waiting(), Waiting::Streams { more: true, .. }) {
-            self.speaker.go_on(&mut Turn { now: self.now, state: &mut self.state, out: &mut self.down });
+            self.speaker.go_on(&mut ConnectionTurn { now: self.now, state: &mut self.state, out: &mut self.down });
         }
         self.inbox.extend_from_slice(&down);
         let inbox = std::mem::take(&mut self.inbox);
@@ -195,7 +196,7 @@ impl Http2Conversation {
             }
             let Waiting::Streams { due: Some(due), .. } = self.speaker.waiting() else { return };
             self.now = due;
-            self.speaker.release(&mut Turn { now: due, state: &mut self.state, out: &mut self.down });
+            self.speaker.release(&mut ConnectionTurn { now: due, state: &mut self.state, out: &mut self.down });
         }
     }
 
@@ -392,7 +393,11 @@ fn an_idle_connection_says_that_it_ends() {
     conversation.ask("GET", "/", b"");
     conversation.settle();
     assert_eq!((conversation.speaker.waiting(), &conversation.whole[..]), (Waiting::Idle, &[200][..]));
-    conversation.speaker.expire(&mut Turn { now: NOW, state: &mut conversation.state, out: &mut conversation.down });
+    conversation.speaker.expire(&mut ConnectionTurn {
+        now: NOW,
+        state: &mut conversation.state,
+        out: &mut conversation.down,
+    });
     conversation.settle();
     assert!(conversation.client.is_leaving());
     assert_eq!(conversation.speaker.waiting(), Waiting::Over);

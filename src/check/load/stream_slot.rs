@@ -83,8 +83,8 @@ enum Reader {
     },
 }
 
-/// What a stream waits for, or that it is over.
-pub(super) enum Turn {
+/// Whether the stream in a slot goes on.
+pub(super) enum SlotProgress {
     Waits,
     Over(ClientOutcome),
 }
@@ -170,7 +170,7 @@ impl StreamSlot {
     }
 
     /// Begins to open a stream.
-    pub(super) fn open(&mut self, load: &StreamLoad, sequence: u64, now: Moment) -> Result<Turn, DriveError> {
+    pub(super) fn open(&mut self, load: &StreamLoad, sequence: u64, now: Moment) -> Result<SlotProgress, DriveError> {
         let resumes = self.resumes.take();
         (self.sequence, self.begun, self.opens_by) = (sequence, now, now.after(load.patience));
         self.who = Identify::new(id(load.run, sequence));
@@ -215,14 +215,14 @@ impl StreamSlot {
                 self.stage = StreamSlotState::Connecting;
                 Ok(self.flush())
             }
-            Err(ConnectFailure::Peer(outcome)) => Ok(Turn::Over(outcome)),
+            Err(ConnectFailure::Peer(outcome)) => Ok(SlotProgress::Over(outcome)),
             Err(ConnectFailure::Local(errno)) => Err(DriveError::of_socket(errno, None)),
         }
     }
 
     /// Sends what the kernel takes.
-    fn flush(&mut self) -> Turn {
-        let Some(connection) = &mut self.connection else { return Turn::Over(ClientOutcome::Unreachable) };
+    fn flush(&mut self) -> SlotProgress {
+        let Some(connection) = &mut self.connection else { return SlotProgress::Over(ClientOutcome::Unreachable) };
         loop {
             let sent = if self.outbox.is_empty() {
                 connection.flush().map(|()| 0)
@@ -234,19 +234,19 @@ impl StreamSlot {
                     if matches!(self.stage, StreamSlotState::Connecting) {
                         self.stage = StreamSlotState::Head;
                     }
-                    return Turn::Waits;
+                    return SlotProgress::Waits;
                 }
                 Ok(sent) => drop(self.outbox.drain(..sent)),
-                Err(Errno::AGAIN | Errno::INTR) => return Turn::Waits,
+                Err(Errno::AGAIN | Errno::INTR) => return SlotProgress::Waits,
                 // What came before the end is still to be read: the end itself is among it.
                 Err(_) if !matches!(self.stage, StreamSlotState::Connecting) => {
                     self.outbox.clear();
-                    return Turn::Waits;
+                    return SlotProgress::Waits;
                 }
-                Err(_) if connection.tls_failure().is_some() => return Turn::Over(ClientOutcome::TlsFailed),
-                Err(Errno::CONNRESET | Errno::PIPE) => return Turn::Over(ClientOutcome::Reset),
+                Err(_) if connection.tls_failure().is_some() => return SlotProgress::Over(ClientOutcome::TlsFailed),
+                Err(Errno::CONNRESET | Errno::PIPE) => return SlotProgress::Over(ClientOutcome::Reset),
                 Err(errno) => {
-                    return Turn::Over(match connect::failure(errno) {
+                    return SlotProgress::Over(match connect::failure(errno) {
                         ConnectFailure::Peer(outcome) => outcome,
                         ConnectFailure::Local(_) => ClientOutcome::Unreachable,
                     });
@@ -274,30 +274,30 @@ impl StreamSlot {
         samples: &mut Samples,
         input: &mut [u8],
         now: Moment,
-    ) -> Turn {
+    ) -> SlotProgress {
         let mut learned = Learned { identity: &load.identity, backends, samples, now };
-        if let Turn::Over(outcome) = self.flush() {
-            return Turn::Over(outcome);
+        if let SlotProgress::Over(outcome) = self.flush() {
+            return SlotProgress::Over(outcome);
         }
         if matches!(self.stage, StreamSlotState::Connecting) {
-            return Turn::Waits;
+            return SlotProgress::Waits;
         }
         loop {
-            let Some(connection) = &mut self.connection else { return Turn::Over(ClientOutcome::Closed) };
+            let Some(connection) = &mut self.connection else { return SlotProgress::Over(ClientOutcome::Closed) };
             let more = connection.hides_bytes();
             match connection.receive(input) {
                 Peeked::Bytes(length) => {
                     let ended = self.feed(&input[..length], &mut learned);
                     if let Some(outcome) = ended {
                         let _ = self.flush();
-                        return Turn::Over(outcome);
+                        return SlotProgress::Over(outcome);
                     }
                     if !more && length < input.len() {
                         return self.flush();
                     }
                 }
                 Peeked::Nothing => return self.flush(),
-                Peeked::End(ending) => return Turn::Over(self.ended(ending)),
+                Peeked::End(ending) => return SlotProgress::Over(self.ended(ending)),
             }
         }
     }
@@ -446,23 +446,27 @@ impl StreamSlot {
     }
 
     /// Does what is due by now.
-    pub(super) fn pass(&mut self, pass: &Pass) -> Turn {
+    pub(super) fn pass(&mut self, pass: &Pass) -> SlotProgress {
         let now = pass.now;
         match self.stage {
-            StreamSlotState::Resting(_) => return Turn::Waits,
+            StreamSlotState::Resting(_) => return SlotProgress::Waits,
             StreamSlotState::Connecting | StreamSlotState::Head if pass.gives_up || now >= self.opens_by => {
                 let connected = matches!(self.stage, StreamSlotState::Head);
-                return Turn::Over(if connected { ClientOutcome::TimedOut } else { ClientOutcome::Unreachable });
+                return SlotProgress::Over(if connected {
+                    ClientOutcome::TimedOut
+                } else {
+                    ClientOutcome::Unreachable
+                });
             }
-            StreamSlotState::Connecting | StreamSlotState::Head => return Turn::Waits,
+            StreamSlotState::Connecting | StreamSlotState::Head => return SlotProgress::Waits,
             StreamSlotState::Open => {}
         }
         if pass.gives_up || pass.load.only_opens || self.closes_by.is_some_and(|at| now >= at) {
             self.end = ClientEnd::Left;
-            return Turn::Over(ClientOutcome::Response);
+            return SlotProgress::Over(ClientOutcome::Response);
         }
         if matches!(self.reader, Reader::Http { .. }) || self.closes_by.is_some() {
-            return Turn::Waits;
+            return SlotProgress::Waits;
         }
         if pass.leaves {
             ws::write_close(&mut self.outbox, Some(NORMAL), "", mask());
@@ -481,7 +485,7 @@ impl StreamSlot {
             self.content.last_came = self.content.last_came.max(now);
             return self.flush();
         }
-        Turn::Waits
+        SlotProgress::Waits
     }
 
     /// Whether somebody else ended it before its end.

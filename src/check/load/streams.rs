@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::check::load::identify::BackendNames;
 use crate::check::load::stream_load::StreamLoad;
-use crate::check::load::stream_slot::{Pass, StreamSlot, Turn};
+use crate::check::load::stream_slot::{Pass, SlotProgress, StreamSlot};
 use crate::check::load::{DriveError, LoadProgress, Samples};
 use crate::io::poller::Poller;
 use crate::io::{clock, limits};
@@ -143,16 +143,16 @@ impl<'a> Holder<'a> {
         let leaves = stops || now >= self.until;
         let gives_up = stops || now >= self.until.after(self.load.patience);
         let pass = Pass { now, leaves, gives_up, load: self.load };
-        let turn = self.slots[place].pass(&pass);
-        self.obey(place, turn, now)
+        let progress = self.slots[place].pass(&pass);
+        self.obey(place, progress, now)
     }
 
     fn open(&mut self, place: usize, now: Moment) -> Result<(), DriveError> {
         let sequence = self.load.first + self.observations.len() as u64;
         self.observations.push(super::engine::unanswered(now, place as u32, false));
         self.streams.push(None);
-        let turn = self.slots[place].open(self.load, sequence, now)?;
-        self.obey(place, turn, now)
+        let progress = self.slots[place].open(self.load, sequence, now)?;
+        self.obey(place, progress, now)
     }
 
     fn serve(&mut self, place: usize) -> Result<(), DriveError> {
@@ -161,16 +161,16 @@ impl<'a> Holder<'a> {
         if !slot.is_busy() {
             return Ok(());
         }
-        let turn = slot.serve(self.load, self.backends, &mut self.samples, &mut self.input, now);
-        self.obey(place, turn, now)
+        let progress = slot.serve(self.load, self.backends, &mut self.samples, &mut self.input, now);
+        self.obey(place, progress, now)
     }
 
-    fn obey(&mut self, place: usize, turn: Turn, now: Moment) -> Result<(), DriveError> {
-        match turn {
-            Turn::Waits => self.slots[place]
+    fn obey(&mut self, place: usize, progress: SlotProgress, now: Moment) -> Result<(), DriveError> {
+        match progress {
+            SlotProgress::Waits => self.slots[place]
                 .watch(&self.poller, place as u64)
                 .map_err(|errno| DriveError::of_call("watch a connection", errno)),
-            Turn::Over(outcome) => {
+            SlotProgress::Over(outcome) => {
                 self.finish(place, outcome, now);
                 Ok(())
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{AlertDescription, HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
 use crate::io::tls::TlsFailure;
@@ -281,7 +281,7 @@ fn a_handshake_that_fails_is_told_from_a_connection_that_does() {
         (silent, TlsFailure::TimedOut),
         (closing, TlsFailure::Closed),
         (plain, TlsFailure::NoTls),
-        (http2.address, TlsFailure::Alert("NoApplicationProtocol".to_owned())),
+        (http2.address, TlsFailure::Alert(AlertDescription::NoApplicationProtocol)),
     ] {
         let target = LoadTarget { address, ..stranger.target() };
         let load = Load { targets: vec![target.clone()], timeout: patience, ..stranger.load(2) };
