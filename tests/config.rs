@@ -324,13 +324,13 @@ fn real_balancers_go_round_and_take_the_path_away() {
         let seen = |path: &str| {
             let answer = running.ask(path, "").unwrap();
             let line =
-                answer.text.lines().find(|line| line.contains("\"path\"")).unwrap_or_else(|| panic!("{answer:?}"));
+                answer.body.lines().find(|line| line.contains("\"path\"")).unwrap_or_else(|| panic!("{answer:?}"));
             line.trim().trim_end_matches(',').to_owned()
         };
         assert_eq!(seen("/uuid?format=json"), "\"path\": \"/\"", "{installed:?}");
         assert_eq!(seen("/uuid/a/b?format=json"), "\"path\": \"/a/b\"", "{installed:?}");
         assert_eq!(running.ask("/uuidx", "").unwrap().status, 404, "{installed:?}");
-        let told = running.ask("/uuid?format=json", "X-Forwarded-For: 6.6.6.6\r\n").unwrap().text.to_ascii_lowercase();
+        let told = running.ask("/uuid?format=json", "X-Forwarded-For: 6.6.6.6\r\n").unwrap().body.to_ascii_lowercase();
         for header in ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "127.0.0.1"] {
             assert!(told.contains(header), "{installed:?}: {header}: {told}");
         }
@@ -397,9 +397,8 @@ fn real_balancers_have_backups_and_come_back_from_them() {
             _ => &["--health-path", "/readyz", "--health-interval", "200ms"],
         };
         let running = start(installed, &ports[..2], &[&["--backup", &backup], watching].concat()).unwrap();
-        let is = |port: u16| {
-            move |answer: crate::support::balancers::Answer| answer.status == 200 && answer.backend() == port
-        };
+        let is =
+            |port: u16| move |answer: crate::support::http::Answer| answer.status == 200 && answer.backend() == port;
         let answers = |port: u16| running.ask("/uuid", "").is_some_and(is(port));
         eventually("the first one answers", || answers(ports[0]));
         assert_eq!(running.backends(6, "/uuid", ""), [ports[0]; 6], "{installed:?}");
@@ -487,7 +486,7 @@ fn real_balancers_say_who_the_client_is_and_use_unix_sockets() {
             None => refused.push(installed.name),
             Some(running) => {
                 let answer = running.ask("/uuid", "").unwrap();
-                assert!(answer.text.contains("PROXY TCP4 127.0.0.1 "), "{installed:?}: {answer:?}");
+                assert!(answer.body.contains("PROXY TCP4 127.0.0.1 "), "{installed:?}: {answer:?}");
             }
         }
         match start(&installed, &[port], &["--sockets", place.path().to_str().unwrap()]) {
@@ -495,7 +494,7 @@ fn real_balancers_say_who_the_client_is_and_use_unix_sockets() {
             Some(running) => {
                 let answer = running.ask("/uuid", "").unwrap();
                 assert!(
-                    answer.text.contains("over /") && answer.text.contains("GET / HTTP/1."),
+                    answer.body.contains("over /") && answer.body.contains("GET / HTTP/1."),
                     "{installed:?}: {answer:?}"
                 );
             }
@@ -515,7 +514,7 @@ fn real_balancers_reach_a_fleet_on_unix_sockets_and_tell_it_who_the_client_is() 
         let ways = [&["--sockets", sockets][..], &["--sockets", sockets, "--proxy-protocol"]].map(|options| {
             start(&installed, &ports, options).map(|running| {
                 let answer = running.ask("/uuid?format=json", "").unwrap();
-                let told = answer.text.split_once("\r\n\r\n").unwrap().1;
+                let told = &answer.body;
                 let told: serde_json::Value = serde_json::from_str(told).unwrap();
                 let text = |name: &str| told[name].as_str().map(str::to_owned);
                 (text("peer").unwrap().starts_with("127.0.0.1:"), text("via"))

@@ -1,6 +1,6 @@
 //! The real balancers, with configurations that we write: whether they take them, and running.
 use std::fs::{self, File, Permissions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::support::http::{Answer, Connection};
 use crate::support::{self, PATIENCE, TemporaryDirectory, list};
 
 /// A balancer's program on this machine.
@@ -165,27 +166,6 @@ pub struct Running {
     place: TemporaryDirectory,
 }
 
-/// What came on a connection of its own.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub text: String,
-}
-
-impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let head = self.text.split("\r\n\r\n").next()?;
-        let fields = head.lines().skip(1).filter_map(|line| line.split_once(':'));
-        fields.filter(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
-    }
-
-    /// The backend that answered.
-    pub fn backend(&self) -> u16 {
-        let number = self.header("Generator-Number").unwrap_or_else(|| panic!("of no backend: {self:?}"));
-        number.parse().unwrap()
-    }
-}
-
 impl Running {
     /// An address for the next one.
     pub fn address() -> SocketAddr {
@@ -204,13 +184,10 @@ impl Running {
 
     fn send(&self, method: &str, path: &str, headers: &str) -> Option<Answer> {
         let body = if method == "POST" { "x" } else { "" };
-        let mut stream = TcpStream::connect(self.address).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}\r\n{body}").ok()?;
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).ok()?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        Some(Answer { status: text.split(' ').nth(1)?.parse().ok()?, text })
+        let mut connection = Connection::open(self.address).ok()?;
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}\r\n");
+        connection.send(&(head + body)).ok()?;
+        connection.answer().ok()
     }
 
     /// The first line of what comes of a handshake.
