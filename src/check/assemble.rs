@@ -107,7 +107,7 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
         gaps: &known.gaps,
         fleets: &known.fleets,
         identity: session.identity.as_ref(),
-        limit: RateLimit::of(ledger, session.sample.clone(), session.slow_trial),
+        limit: RateLimit::of(ledger, judges, session.sample.clone(), session.slow_trial),
         changes: &known.changes,
         others: &known.others,
         received: &session.received,

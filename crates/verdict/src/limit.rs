@@ -1,4 +1,4 @@
-//! A rate limit: responses of 429 or 503 that begin with the rate, while as much passes as the limit allows.
+//! A limit: responses of 429, which say so (RFC 6585 section 4), or of 503 that begin with the rate, while as much passes as the limit allows.
 
 use std::ops::Range;
 
@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::Moment;
 use crate::ledger::{Entry, Ledger};
 use crate::observation::ClientOutcome;
+use crate::tally::Judged;
 
 /// A limit that a sample met.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
@@ -66,16 +67,19 @@ const CHANCE: f64 = 1e-6;
 const SHARE: f64 = 0.02;
 
 impl RateLimit {
-    /// What the sample shows, and requests that were sent slowly afterwards; None if that was not tried. A status of 503 is said for much
-    /// else: it takes such a trial.
-    pub fn of(ledger: &Ledger, sample: Range<u32>, slowly: Option<SlowTrial>) -> Option<RateLimit> {
-        let status = refusal(ledger, sample.clone())?;
-        match (status, slowly.map(|trial| trial.passed)) {
-            (_, Some(false)) | (503, None) => return None,
-            _ => {}
+    /// What the requests show that are judged, and some that were sent slowly afterwards; None if that was not tried. A status of 503 is
+    /// said for much else: it takes such a trial. One of 429 takes none: a limit may count over a minute, and what it refuses too.
+    pub fn of(ledger: &Ledger, judged: Judged, sample: Range<u32>, slowly: Option<SlowTrial>) -> Option<RateLimit> {
+        let status = refusal(ledger, sample.clone()).or_else(|| says_so(ledger, judged).then_some(429))?;
+        if status == 503 && !slowly.is_some_and(|trial| trial.passed) {
+            return None;
         }
-        let refused = ledger.entries().filter(|entry| sample.contains(&entry.sequence) && is_refused(entry, status));
-        let refused = refused.count() as u64;
+        let all = ledger.entries().filter(|entry| judged.includes(entry) && is_refused(entry, status));
+        let (mut refused, mut in_sample) = (0, 0u64);
+        for entry in all {
+            refused += 1;
+            in_sample += u64::from(sample.contains(&entry.sequence));
+        }
         let begun = ledger.entries().find(|entry| is_refused(entry, 429)).map_or(sample.start, |entry| entry.sequence);
         let estimate = estimate(ledger, sample.clone(), status)
             // A sample that is over in an instant: what came before it met the same limit. Of another status only the sample is known well.
@@ -87,8 +91,8 @@ impl RateLimit {
             LimitKind::AtOnce(limit) => in_flight.refused_beside(*limit),
             LimitKind::Rate => true,
         });
-        let needed = trials(refused as f64 / sample.len() as f64);
-        let is_certain = slowly.is_some_and(|it| status == 429 || it.requests >= needed && it.is_refused_again);
+        let needed = trials(in_sample as f64 / sample.len() as f64);
+        let is_certain = status == 429 || slowly.is_some_and(|it| it.requests >= needed && it.is_refused_again);
         let limit = RateLimit { status, refused, passed: None, sent: None, at_once, kind, is_certain };
         // A status of 429 says what it means; of one that means much else only the figure shows a limit, or that it refuses and passes in
         // turn.
@@ -187,7 +191,7 @@ impl PassedMeanwhile {
         /// The share of refusals that must have come so.
         const NEARLY: f64 = 0.95;
         let full = self.beside.iter().filter(|beside| **beside + 1 >= limit).count();
-        full as f64 >= NEARLY * self.beside.len() as f64
+        !self.beside.is_empty() && full as f64 >= NEARLY * self.beside.len() as f64
     }
 }
 
@@ -200,6 +204,15 @@ pub fn refusal(ledger: &Ledger, sample: Range<u32>) -> Option<u16> {
     };
     let most = [429, 503].into_iter().map(|status| (count(status), status)).max()?;
     (most.0 >= 10 && most.0 as f64 >= SHARE * sample.len() as f64).then_some(most.1)
+}
+
+/// Whether any request got a status of 429, and no outage may have caused it.
+fn says_so(ledger: &Ledger, judged: Judged) -> bool {
+    let in_outage = |entry: &Entry| {
+        let observation = entry.observation;
+        judged.outages.iter().any(|window| window.contains(observation.sent()) || window.contains(observation.ended))
+    };
+    ledger.entries().any(|entry| is_refused(&entry, 429) && judged.includes(&entry) && !in_outage(&entry))
 }
 
 /// The balancer itself responded so, and no backend had the request.
@@ -216,6 +229,7 @@ mod tests {
     use super::*;
     use crate::ledger::BackendRecords;
     use crate::observation::{Backend, Echo, Observation};
+    use crate::timeline::OutageWindow;
     use uuid::Uuid;
 
     fn slowly(passed: bool) -> Option<SlowTrial> {
@@ -253,7 +267,7 @@ mod tests {
     #[test]
     fn as_much_passes_as_the_limit_allows() {
         let (ledger, sample) = limited(429);
-        let limit = RateLimit::of(&ledger, sample, None).unwrap();
+        let limit = RateLimit::of(&ledger, Judged::from(0), sample, None).unwrap();
         assert!((95.0..105.0).contains(&limit.passed.unwrap()) && limit.sent.unwrap() > 9_000.0, "{limit:?}");
         assert!((75.0..=80.0).contains(&limit.suggested().unwrap()), "{limit:?}");
     }
@@ -261,19 +275,19 @@ mod tests {
     #[test]
     fn a_sample_that_is_over_in_an_instant_is_measured_by_what_came_before() {
         let (ledger, sample) = limited(429);
-        let limit = RateLimit::of(&ledger, sample.end - 100..sample.end, None).unwrap();
+        let limit = RateLimit::of(&ledger, Judged::from(0), sample.end - 100..sample.end, None).unwrap();
         assert!((95.0..105.0).contains(&limit.passed.unwrap()), "{limit:?}");
         let (ledger, sample) = limited(503);
-        let limit = RateLimit::of(&ledger, sample.end - 100..sample.end, slowly(true));
+        let limit = RateLimit::of(&ledger, Judged::from(0), sample.end - 100..sample.end, slowly(true));
         assert_eq!(limit.and_then(|limit| limit.passed), None);
     }
 
     #[test]
     fn service_unavailable_is_a_limit_only_if_it_ends_when_requests_come_slowly() {
         let (ledger, sample) = limited(503);
-        assert_eq!(RateLimit::of(&ledger, sample.clone(), None), None);
-        assert_eq!(RateLimit::of(&ledger, sample.clone(), slowly(false)), None);
-        assert!(RateLimit::of(&ledger, sample, slowly(true)).is_some());
+        assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample.clone(), None), None);
+        assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample.clone(), slowly(false)), None);
+        assert!(RateLimit::of(&ledger, Judged::from(0), sample, slowly(true)).is_some());
     }
 
     #[test]
@@ -285,7 +299,7 @@ mod tests {
             for (place, observation) in (0..).zip(&mut few) {
                 (observation.due, observation.ended) = (Moment(place * 5_000), Moment(place * 5_000 + 50_000));
             }
-            RateLimit::of(&Ledger::join(few, Vec::new(), BackendRecords::Kept), 0..1_000, slowly(true))
+            RateLimit::of(&Ledger::join(few, Vec::new(), BackendRecords::Kept), Judged::from(0), 0..1_000, slowly(true))
         };
         let limit = burst(|place| place % 200 == 50).unwrap();
         assert_eq!((limit.status, limit.refused, limit.passed), (503, 995, None));
@@ -295,8 +309,29 @@ mod tests {
     #[test]
     fn too_many_requests_is_a_limit_even_where_it_cannot_be_measured() {
         let (ledger, sample) = ledger(|at| if at > 1_000_000_000 { 429 } else { 200 });
-        let limit = RateLimit::of(&ledger, sample, None).unwrap();
+        let limit = RateLimit::of(&ledger, Judged::from(0), sample, None).unwrap();
         assert_eq!((limit.status, limit.passed, limit.suggested()), (429, None, None));
+    }
+
+    /// Such as sixty a minute, of which those count that are refused: what is sent slowly is refused as well.
+    #[test]
+    fn too_many_requests_is_a_limit_whatever_came_of_requests_that_were_sent_slowly() {
+        let found = |ledger: &Ledger, judged: Judged, sample: Range<u32>| {
+            RateLimit::of(ledger, judged, sample, slowly(false)).map(|it| (it.refused, it.is_certain, it.at_once))
+        };
+        let (all, sample) = ledger(|at| if at > 1_000_000_000 { 429 } else { 200 });
+        assert_eq!(found(&all, Judged::from(0), sample), Some((9_999, true, None)));
+        // Only experiments met it, or only a few did.
+        let (before, sample) = ledger(|at| if (100_000_000..200_000_000).contains(&at) { 429 } else { 200 });
+        let sample = 10_000..sample.end;
+        assert_eq!(found(&before, Judged::from(0), sample.clone()), Some((1_000, true, None)));
+        let (few, _) = ledger(|at| if at % 500_000_000 == 0 { 429 } else { 200 });
+        assert_eq!(found(&few, Judged::from(0), sample.clone()), Some((4, true, None)));
+        // What is not judged, and what an outage may have caused.
+        let window = |broken, mended| [OutageWindow { backend: Backend(0), broken: Moment(broken), mended }];
+        let outage = window(50_000_000, Some(Moment(300_000_000)));
+        assert_eq!(found(&before, Judged { outages: &outage, ..Judged::default() }, sample.clone()), None);
+        assert_eq!(found(&before, Judged::from(5_000), sample), None);
     }
 
     #[test]
@@ -307,7 +342,7 @@ mod tests {
             let mut all = long.observations().to_vec();
             let slow = all.iter_mut().filter(|it| it.status == 200);
             slow.for_each(|it| it.ended = Moment(it.due.0 + 1_000_000));
-            RateLimit::of(&Ledger::join(all, Vec::new(), BackendRecords::None), sample, slowly(true)).unwrap().at_once
+            RateLimit::of(&Ledger::join(all, Vec::new(), BackendRecords::None), Judged::from(0), sample, slowly(true)).unwrap().at_once
         };
         assert_eq!(passes(|place| place % 10 < 2), Some(2));
         assert_eq!(passes(|place| place % 20 == 0), None);
@@ -324,7 +359,7 @@ mod tests {
             slow.for_each(|it| it.ended = Moment(it.due.0 + 1_000_000));
             let trial =
                 SlowTrial { passed: true, requests: 100, is_refused_again: true, kind: Some(LimitKind::AtOnce(8)) };
-            RateLimit::of(&Ledger::join(all, Vec::new(), BackendRecords::None), sample, Some(trial)).unwrap().kind
+            RateLimit::of(&Ledger::join(all, Vec::new(), BackendRecords::None), Judged::from(0), sample, Some(trial)).unwrap().kind
         };
         assert_eq!(kind(|place| place % 10 < 8), Some(LimitKind::AtOnce(8)));
         assert_eq!(kind(|place| place % 20 == 0), None);
@@ -339,20 +374,20 @@ mod tests {
                 BackendRecords::Kept,
             );
             let trial = SlowTrial { passed: true, requests, is_refused_again, kind: None };
-            RateLimit::of(&ledger, 0..20_000, Some(trial)).is_some_and(|limit| limit.is_certain)
+            RateLimit::of(&ledger, Judged::from(0), 0..20_000, Some(trial)).is_some_and(|limit| limit.is_certain)
         };
         assert!(!of(503, 20, 8, true) && !of(503, 20, 72, true) && !of(503, 2, 8, true));
-        assert!(of(503, 2, 72, true) && of(503, 20, 300, true) && of(429, 20, 8, false));
+        assert!(of(503, 2, 72, true) && of(503, 20, 300, true));
         assert!(!of(503, 2, 72, false), "an outage that is over");
     }
 
     #[test]
     fn an_outage_or_a_few_refusals_are_no_limit() {
         let outage = ledger(|at| if at > 1_000_000_000 { 503 } else { 200 });
-        assert_eq!(RateLimit::of(&outage.0, outage.1, slowly(true)), None);
-        let few = ledger(|at| if at % 20_000_000 == 0 { 429 } else { 200 });
-        assert_eq!(RateLimit::of(&few.0, few.1, None), None);
+        assert_eq!(RateLimit::of(&outage.0, Judged::from(0), outage.1, slowly(true)), None);
+        let few = ledger(|at| if at % 20_000_000 == 0 { 503 } else { 200 });
+        assert_eq!(RateLimit::of(&few.0, Judged::from(0), few.1, slowly(true)), None);
         let none = ledger(|_| 200);
-        assert_eq!(RateLimit::of(&none.0, none.1, None), None);
+        assert_eq!(RateLimit::of(&none.0, Judged::from(0), none.1, None), None);
     }
 }

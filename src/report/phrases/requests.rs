@@ -103,7 +103,7 @@ pub(super) fn rate_limit(facts: &limit::LimitFacts, product: Option<Balancer>) -
                 Phrase::of(format!("a limit of about {at_once} requests at once, or of the rate: {refused}"))
                     .try_this(hint(&format!("stay below it with -c {at_once} or --rate")))
             }
-            None if facts.status == 429 || facts.kind.is_some() => {
+            None if facts.kind.is_some() => {
                 Phrase::of(format!("a rate limit: {refused}")).try_this(hint("stay below it with --rate"))
             }
             None => Phrase::of(format!("a rate limit, or a limit of requests at once: {refused}"))

@@ -7,7 +7,7 @@ use crate::rules::case::Case;
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
     const EXAMPLES: usize = 3;
     let limit = case.limit?;
-    let refused = case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence) && case.is_limited(entry));
+    let refused = case.ledger.entries().filter(|entry| case.judged.includes(entry) && case.is_limited(entry));
     let examples: Vec<u32> = refused.map(|entry| entry.sequence).take(EXAMPLES).collect();
     let is_allowed = limit.is_certain && case.expectations.allowed.contains(&Outcome::Balancer);
     let level = if is_allowed { Level::Note } else { Level::Inconclusive };
