@@ -342,7 +342,9 @@ mod tests {
             let mut all = long.observations().to_vec();
             let slow = all.iter_mut().filter(|it| it.status == 200);
             slow.for_each(|it| it.ended = Moment(it.due.0 + 1_000_000));
-            RateLimit::of(&Ledger::join(all, Vec::new(), BackendRecords::None), Judged::from(0), sample, slowly(true)).unwrap().at_once
+            RateLimit::of(&Ledger::join(all, Vec::new(), BackendRecords::None), Judged::from(0), sample, slowly(true))
+                .unwrap()
+                .at_once
         };
         assert_eq!(passes(|place| place % 10 < 2), Some(2));
         assert_eq!(passes(|place| place % 20 == 0), None);
@@ -359,7 +361,9 @@ mod tests {
             slow.for_each(|it| it.ended = Moment(it.due.0 + 1_000_000));
             let trial =
                 SlowTrial { passed: true, requests: 100, is_refused_again: true, kind: Some(LimitKind::AtOnce(8)) };
-            RateLimit::of(&Ledger::join(all, Vec::new(), BackendRecords::None), Judged::from(0), sample, Some(trial)).unwrap().kind
+            RateLimit::of(&Ledger::join(all, Vec::new(), BackendRecords::None), Judged::from(0), sample, Some(trial))
+                .unwrap()
+                .kind
         };
         assert_eq!(kind(|place| place % 10 < 8), Some(LimitKind::AtOnce(8)));
         assert_eq!(kind(|place| place % 20 == 0), None);
