@@ -70,6 +70,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Methods => "a method matcher",
         HintTopic::RetriesOfPost => "lb_retry_match method GET",
         HintTopic::Repeats => "lb_retries, lb_try_duration, lb_retry_match",
+        HintTopic::Unprocessed => "lb_retries, lb_try_duration, lb_retry_match",
         HintTopic::IdleTimeout => "timeouts idle",
         HintTopic::Loss => "response_header_timeout, grace_period",
         HintTopic::Cache => "the cache handler",

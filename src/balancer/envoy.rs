@@ -61,6 +61,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Methods => "a :method matcher of the routes",
         HintTopic::RetriesOfPost => "no retry_policy on routes that match POST",
         HintTopic::Repeats => "retry_on, per_try_timeout, hedge_policy, request_mirror_policies",
+        HintTopic::Unprocessed => "retry_policy with retry_on refused-stream",
         HintTopic::OtherHost => "retry_host_predicate previous_hosts",
         HintTopic::Mirror => "request_mirror_policies",
         HintTopic::IdleTimeout => "idle_timeout of common_http_protocol_options",

@@ -63,6 +63,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Methods => "http-request deny with METH_…",
         HintTopic::RetriesOfPost => "http-request disable-l7-retry if METH_POST",
         HintTopic::Repeats => "retry-on, timeout server",
+        HintTopic::Unprocessed => "retry-on all-retryable-errors, option redispatch 1",
         HintTopic::OtherHost => "option redispatch 1",
         HintTopic::Mirror => "filter spoe",
         HintTopic::IdleTimeout => "timeout http-keep-alive",

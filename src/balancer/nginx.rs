@@ -66,6 +66,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Methods => "limit_except",
         HintTopic::RetriesOfPost => "proxy_next_upstream without non_idempotent",
         HintTopic::Repeats => "proxy_next_upstream timeout, proxy_read_timeout, mirror",
+        HintTopic::Unprocessed => "grpc_next_upstream or proxy_next_upstream with error, non_idempotent",
         HintTopic::OtherHost => "",
         HintTopic::Mirror => "mirror",
         HintTopic::IdleTimeout => "keepalive_timeout, keepalive_requests",

@@ -43,6 +43,8 @@ pub(crate) enum HintTopic {
     RetriesOfPost,
     /// What sends a request again.
     Repeats,
+    /// What sends a stream that a backend refused unprocessed to another one.
+    Unprocessed,
     /// What keeps a retry from the same backend.
     OtherHost,
     /// Copies of requests to other backends (mirroring).

@@ -59,6 +59,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Methods => "Method(…) in the router's rule",
         HintTopic::RetriesOfPost => "no retry middleware on routers of such methods",
         HintTopic::Repeats => "retry, mirroring",
+        HintTopic::Unprocessed => "retry",
         HintTopic::Mirror => "mirroring",
         HintTopic::IdleTimeout => "respondingTimeouts idleTimeout",
         HintTopic::Loss => "respondingTimeouts, responseHeaderTimeout, lifeCycle graceTimeOut",

@@ -46,10 +46,7 @@ pub(crate) fn of_own_response(own: OwnResponse, product: Option<Balancer>) -> St
         return of_limit("a rate limit, or one of requests at once: stay below it", own.status, product);
     }
     if own.is_unprocessed {
-        return after(
-            HintTopic::NoBackend,
-            "backends refused these streams unprocessed, so that they may be sent elsewhere, and the balancer did not",
-        );
+        return of_unprocessed(product);
     }
     match own.status {
         100..=299 if own.is_received => after(HintTopic::Responses, "the balancer hides what backends responded"),
@@ -129,8 +126,8 @@ pub(crate) fn of_refusal(statuses: &BTreeMap<u16, u64>) -> &'static str {
         Some(501) => "the balancer sends a transfer coding or method that backends do not know",
         Some(505) => "the balancer speaks another version of HTTP to backends than they do",
         _ => {
-            "the balancer sends what RFC 9112 forbids: two Host or Content-Length headers, or a PROXY header without \
-             --proxy-protocol"
+            "the balancer sends what backends cannot read: plain HTTP to a port with TLS, a PROXY header without \
+             --proxy-protocol, or what RFC 9112 forbids, such as two Host or Content-Length headers"
         }
     }
 }
@@ -220,10 +217,10 @@ pub(crate) fn of_own_timeout(product: Option<Balancer>) -> String {
     )
 }
 
-/// Backends refused streams unprocessed, and clients got nothing.
+/// Backends refused streams unprocessed, and no other backend was tried.
 pub(crate) fn of_unprocessed(product: Option<Balancer>) -> String {
     after(
-        HintTopic::Repeats,
+        HintTopic::Unprocessed,
         "a stream that is refused unprocessed was not executed: have the balancer send it to another backend",
         product,
     )

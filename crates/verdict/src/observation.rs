@@ -132,6 +132,8 @@ pub enum Flaw {
     Coding,
     /// The response to a call of gRPC ended without a grpc-status: its trailers are lost, or its end is, or no call arrived.
     NoCallStatus,
+    /// The response to a call of gRPC has two of them.
+    TwoCallStatuses,
     /// The response to a call ended within a message, and says that all went well.
     CutMessage,
 }
@@ -146,6 +148,7 @@ impl fmt::Display for Flaw {
             Flaw::Identity => f.write_str("head and body name different responses or backends"),
             Flaw::Coding => f.write_str("a content coding that cannot be undone"),
             Flaw::NoCallStatus => f.write_str("no grpc-status, though the response looks complete"),
+            Flaw::TwoCallStatuses => f.write_str("two grpc-status fields"),
             Flaw::CutMessage => f.write_str("half of a gRPC message, and a status that says all went well"),
         }
     }

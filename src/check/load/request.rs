@@ -92,6 +92,12 @@ impl RequestSpec {
         self.headers.iter().any(|(name, _)| conditions.iter().any(|it| name.eq_ignore_ascii_case(it)))
     }
 
+    /// The value of its first field of that name; empty without one.
+    pub(crate) fn first_header(&self, name: &str) -> &[u8] {
+        let named = self.headers.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
+        named.map_or(&[], |(_, value)| value.as_bytes())
+    }
+
     /// Whether it is a call of gRPC.
     pub(crate) fn is_call(&self) -> bool {
         let is_type = |(name, value): &(String, String)| {

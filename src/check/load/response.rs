@@ -116,15 +116,28 @@ struct CurrentResponse {
 #[derive(Debug)]
 struct CallResponse {
     status: Option<GrpcStatus>,
+    /// It has come twice.
+    is_status_doubled: bool,
+    /// What explains the status.
+    explanation: Option<String>,
     messages: MessageReader,
     /// What is no message has come.
     is_broken: bool,
 }
 
 impl CallResponse {
-    fn see_status(&mut self, name: &str, value: &[u8]) {
-        if name == grpc::STATUS_FIELD {
-            self.status = GrpcStatus::of_field(value);
+    fn new(messages: MessageReader) -> CallResponse {
+        CallResponse { status: None, is_status_doubled: false, explanation: None, messages, is_broken: false }
+    }
+
+    fn see_end(&mut self, name: &str, value: &[u8]) {
+        match name {
+            grpc::STATUS_FIELD => {
+                self.is_status_doubled |= self.status.is_some();
+                self.status = GrpcStatus::of_field(value);
+            }
+            grpc::MESSAGE_FIELD => self.explanation = Some(String::from_utf8_lossy(value).into_owned()),
+            _ => {}
         }
     }
 
@@ -260,7 +273,7 @@ impl ResponseReader {
             h2::ClientEvent::Reset(_) => Some(ClientOutcome::StreamReset),
             h2::ClientEvent::Trailers(trailers) => {
                 if let Some(call) = &mut response.call {
-                    trailers.iter().for_each(|field| call.see_status(field.name, field.value));
+                    trailers.iter().for_each(|field| call.see_end(field.name, field.value));
                 }
                 let digests = trailers.iter().filter(|field| field.name.eq_ignore_ascii_case(DIGEST_HEADER));
                 digests.for_each(|field| response.verify.see_late_digest(field.value));
@@ -369,8 +382,8 @@ impl CurrentResponse {
 
     fn begin_call(&mut self, head: &ResponseHead, rules: &Rules) {
         let messages = MessageReader::new(u32::try_from(rules.body_limit).unwrap_or(u32::MAX));
-        let call = self.call.insert(Box::new(CallResponse { status: None, messages, is_broken: false }));
-        head.fields.iter().for_each(|field| call.see_status(field.name, field.value));
+        let call = self.call.insert(Box::new(CallResponse::new(messages)));
+        head.fields.iter().for_each(|field| call.see_end(field.name, field.value));
     }
 
     fn see_head(&mut self, head: &ResponseHead, rules: &Rules, notes: &mut ResponseNotes) {
@@ -475,27 +488,40 @@ impl CurrentResponse {
             notes.samples.deviate(DIGEST_HEADER, None, &[], self.question.sequence);
         }
         self.flaw = self.flaw.or(flaw);
-        self.compare_call();
+        self.compare_call(notes);
         self.compare_session(notes);
         match self.flaw {
             // A field that a balancer sets is a matter of its configuration: the rules judge it.
             None | Some(Flaw::Field) => ClientOutcome::Response,
             Some(Flaw::CutMessage) => ClientOutcome::Truncated,
             Some(
-                Flaw::Malformed(_) | Flaw::Status | Flaw::Body | Flaw::Identity | Flaw::Coding | Flaw::NoCallStatus,
+                Flaw::Malformed(_)
+                | Flaw::Status
+                | Flaw::Body
+                | Flaw::Identity
+                | Flaw::Coding
+                | Flaw::NoCallStatus
+                | Flaw::TwoCallStatuses,
             ) => ClientOutcome::Altered,
         }
     }
 
     /// A call has ended as its status says; one without has not.
-    fn compare_call(&mut self) {
+    fn compare_call(&mut self, notes: &mut ResponseNotes) {
         let Some(call) = &self.call else { return };
         match call.status {
             None => self.flaw = Some(Flaw::NoCallStatus),
+            Some(_) if call.is_status_doubled && self.who.is_ours() => self.flaw = Some(Flaw::TwoCallStatuses),
             Some(GrpcStatus::OK) if call.is_broken || !call.messages.is_between_messages() => {
                 self.flaw = Some(Flaw::CutMessage);
             }
-            Some(GrpcStatus::OK) => {}
+            // Our backends explain failures alone.
+            Some(GrpcStatus::OK) => {
+                if let Some(added) = call.explanation.as_deref().filter(|_| self.who.is_ours()) {
+                    notes.samples.deviate(grpc::MESSAGE_FIELD, None, &[added], self.question.sequence);
+                    self.flaw = self.flaw.or(Some(Flaw::Field));
+                }
+            }
             // A call that failed need not have the message in which a backend names itself.
             Some(status) => {
                 self.status = status_of_call(status);

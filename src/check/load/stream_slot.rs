@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::check::load::coding::Coding;
 use crate::check::load::connect::{self, ConnectFailure};
-use crate::check::load::identify::{BackendNames, Identify, Identity};
+use crate::check::load::identify::{BackendNames, Identify};
 use crate::check::load::request::{ID_BYTES, id};
 use crate::check::load::response::HEAD_LIMIT;
 use crate::check::load::stream_content::{CONTENT_LIMIT, Content, StreamReader};
@@ -275,7 +275,7 @@ impl StreamSlot {
         input: &mut [u8],
         now: Moment,
     ) -> SlotProgress {
-        let mut learned = Learned { identity: &load.identity, backends, samples, now };
+        let mut learned = Learned { load, backends, samples, now };
         if let SlotProgress::Over(outcome) = self.flush() {
             return SlotProgress::Over(outcome);
         }
@@ -383,7 +383,7 @@ impl StreamSlot {
         };
         self.status = parsed.status;
         learned.see_head(parsed.fields, &mut self.who);
-        if !ws::is_accepted(&parsed, key) {
+        if !ws::is_accepted(&parsed, key, learned.load.request.first_header("Sec-WebSocket-Protocol")) {
             let is_broken = parsed.status == 101;
             self.flaw = is_broken.then_some(Flaw::Field);
             return Some(if is_broken { ClientOutcome::Altered } else { ClientOutcome::Response });
@@ -541,7 +541,7 @@ impl StreamSlot {
 
 /// What heads tell of backends and of the balancer, for all streams.
 struct Learned<'a> {
-    identity: &'a Identity,
+    load: &'a StreamLoad,
     backends: &'a mut BackendNames,
     samples: &'a mut Samples,
     now: Moment,
@@ -561,6 +561,6 @@ impl Learned<'_> {
                 _ => {}
             }
         }
-        who.end_head(self.identity, self.backends);
+        who.end_head(&self.load.identity, self.backends);
     }
 }

@@ -247,7 +247,25 @@ fn respond_to_call(peer: &mut TestServer, stream: StreamId) {
     message(&mut content);
     let kind = |out: &mut Vec<u8>| literal(out, "content-type", b"application/grpc");
     let status = |value: &'static [u8]| move |out: &mut Vec<u8>| literal(out, "grpc-status", value);
+    // As our backends write it; they say of each response which it is.
+    let ours = |more: &'static [(&'static str, &'static [u8])]| {
+        move |server: &mut Server, out: &mut Vec<u8>| {
+            let mut content = Vec::new();
+            http::grpc::write_message(&mut content, |out| out.extend_from_slice(b"message"));
+            server.respond(stream, 200, Follows::More, out, |out| {
+                literal(out, "response-id", b"550e8400-e29b-41d4-a716-446655440000");
+            });
+            server.data(stream, &content, Follows::More, out);
+            server.trailers(stream, out, |out| {
+                literal(out, "grpc-status", b"0");
+                more.iter().for_each(|(name, value)| literal(out, name, value));
+            });
+        }
+    };
     match stream.0 {
+        19 => ours(&[])(server, out),
+        21 => ours(&[("grpc-status", b"0")])(server, out),
+        23 => ours(&[("grpc-message", b"made up")])(server, out),
         // All well.
         1 => {
             server.respond(stream, 200, Follows::More, out, kind);
@@ -276,7 +294,7 @@ fn respond_to_call(peer: &mut TestServer, stream: StreamId) {
             server.data(stream, &content, Follows::Nothing, out);
         }
         // Half a message that is said to be all.
-        19 => {
+        25 => {
             server.respond(stream, 200, Follows::More, out, kind);
             server.data(stream, &content[..8], Follows::More, out);
             server.trailers(stream, out, status(b"0"));
@@ -308,7 +326,7 @@ fn a_call_ends_as_its_status_says_and_one_without_has_not_ended_well() {
     let fields = crate::check::grpc::with_fields(Some(Duration::from_secs(2)), Vec::new());
     let request = RequestSpec::new("POST", &fields, &crate::check::grpc::messages(&[]), BodyTransfer::default());
     assert!(request.is_call());
-    let traffic = run(&Load { request: Arc::new(request), ..load(address, 1, 1, 10) });
+    let traffic = run(&Load { request: Arc::new(request), ..load(address, 1, 1, 13) });
     let seen: Vec<_> = traffic.observations.iter().map(|it| (it.outcome, it.status, it.flaw)).collect();
     let (whole, altered) = (ClientOutcome::Response, ClientOutcome::Altered);
     assert_eq!(
@@ -323,6 +341,9 @@ fn a_call_ends_as_its_status_says_and_one_without_has_not_ended_well() {
             (altered, 200, Some(Flaw::Body)),
             (whole, 502, None),
             (altered, 200, Some(Flaw::NoCallStatus)),
+            (whole, 200, None),
+            (altered, 200, Some(Flaw::TwoCallStatuses)),
+            (whole, 200, Some(Flaw::Field)),
             (ClientOutcome::Truncated, 200, Some(Flaw::CutMessage)),
         ]
     );

@@ -173,7 +173,7 @@ pub(super) fn cuts(facts: &Cuts, level: Level, product: Option<Balancer>) -> Phr
 
 /// Whether silence explains the end of all of them.
 fn was_silent(age: (f64, f64), idle: (f64, f64)) -> bool {
-    idle.0 >= 1.0 && idle.0 >= 0.5 * age.1
+    idle.0 >= 0.5 && idle.0 >= 0.5 * age.1
 }
 
 fn code_name(code: u16) -> String {

@@ -57,14 +57,16 @@ pub fn upgrade(head: &RequestHead) -> Result<AcceptKey, NoUpgrade> {
     }
 }
 
-/// Whether a response of status 101 accepts the WebSocket that was asked for with that key, without extensions.
-pub fn is_accepted(head: &ResponseHead, key: &[u8]) -> bool {
+/// Whether a response of status 101 accepts the WebSocket that was asked for with that key: without extensions, and with a
+/// subprotocol only if it is one of those that were offered (RFC 6455 section 4.1).
+pub fn is_accepted(head: &ResponseHead, key: &[u8], offered: &[u8]) -> bool {
     let names = |field: &str, token: &[u8]| head.fields.elements(field).any(|it| it.eq_ignore_ascii_case(token));
     head.status == 101
         && names("upgrade", b"websocket")
         && names("connection", b"upgrade")
         && head.fields.first("sec-websocket-accept") == Some(&accept_key(key)[..])
         && head.fields.first("sec-websocket-extensions").is_none()
+        && head.fields.all("sec-websocket-protocol").all(|chosen| crate::list(offered).any(|it| it == chosen))
 }
 
 /// The proof that a server has read a key.
@@ -142,27 +144,28 @@ mod tests {
     }
 
     #[test]
-    fn a_client_accepts_the_proof_of_its_own_key_alone() {
+    fn a_client_accepts_the_proof_of_its_own_key_and_what_it_offered() {
         let key = key([7; 16]);
         let accept = String::from_utf8(accept_key(&key).to_vec()).unwrap();
         let other = String::from_utf8(accept_key(b"x").to_vec()).unwrap();
+        let upgrade = "Upgrade: websocket\r\nConnection: Upgrade";
         for (fields, accepted) in [
-            (format!("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}"), true),
-            (format!("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {other}"), false),
+            (format!("{upgrade}\r\nSec-WebSocket-Accept: {accept}"), true),
+            (format!("{upgrade}\r\nSec-WebSocket-Accept: {other}"), false),
             (format!("Upgrade: websocket\r\nSec-WebSocket-Accept: {accept}"), false),
             (
-                format!(
-                    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Extensions: permessage-deflate"
-                ),
+                format!("{upgrade}\r\nSec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Extensions: permessage-deflate"),
                 false,
             ),
+            (format!("{upgrade}\r\nSec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: chat.v2"), true),
+            (format!("{upgrade}\r\nSec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: chat.v3"), false),
         ] {
             let head = format!("HTTP/1.1 101 Switching Protocols\r\n{fields}\r\n\r\n");
             let mut room = Room::<20>::new();
             let head = ResponseHead::parse(head.as_bytes(), &mut room, 999, RequestContext::Other, Strictness::Lenient)
                 .unwrap()
                 .unwrap();
-            assert_eq!(is_accepted(&head, &key), accepted, "{fields}");
+            assert_eq!(is_accepted(&head, &key, b"chat.v1, chat.v2"), accepted, "{fields}");
         }
     }
 }
