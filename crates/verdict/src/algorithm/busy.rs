@@ -43,6 +43,8 @@ const ROUNDS: usize = 24;
 const PAUSE: u32 = 5;
 /// What is held for what it is beside alone, and not to be remembered as slow.
 const SHORT_HOLD: Duration = Duration::from_millis(100);
+/// Before a request is held, how many times as long it is looked whether a balancer turns to another backend by itself.
+const STEADY: u32 = 2;
 /// A round that a busy machine had no time for is tried again.
 const TRIES: usize = 4;
 
@@ -77,6 +79,7 @@ impl Lab<'_> {
         let each = self.setting.rate.map_or(self.usual, |_| self.usual.max(self.gap())).as_secs_f64().max(1e-3);
         let count = ((4.0 / each) as usize).clamp(24, 100);
         let delay = (self.usual * 4).max(HOLD).min(self.longest_delay());
+        self.look_before(delay);
         for round in 0..MEMORIES.min(size) {
             // Where turns are strict the first is known already.
             if let Some(last) = self.evidence.after.len().checked_sub(1).filter(|last| *last >= round) {
@@ -103,6 +106,18 @@ impl Lab<'_> {
             if !self.evidence.is_avoided(self.evidence.after.len() - 1) {
                 return;
             }
+        }
+    }
+
+    /// Where all go to one backend: requests in sequence for longer than one is held with that delay, and looked at.
+    fn look_before(&mut self, delay: Duration) {
+        if !matches!(self.evidence.order_so_far(), OrderPattern::One(_)) {
+            return;
+        }
+        let until = self.subject.elapsed() + delay * STEADY;
+        while self.subject.elapsed() < until && self.requests_left() > 0 {
+            let pick = self.one(&ProbeRequest::default()).pick;
+            self.evidence.steady.extend(pick);
         }
     }
 
@@ -177,6 +192,7 @@ impl Lab<'_> {
         let size = self.setting.backends.unwrap_or(seen.len());
         // Where turns are strict the first is known already.
         let mut avoided = self.evidence.after.len().checked_sub(1).is_none_or(|last| self.evidence.is_avoided(last));
+        self.look_before(HOLD);
         while avoided && self.evidence.after.len() < MEMORIES.min(size) {
             let Some(held) = self.hold_once(1, OTHERS / 10, HOLD) else { break };
             let busy = held.busy.clone();

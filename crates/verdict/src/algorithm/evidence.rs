@@ -276,6 +276,8 @@ pub struct Evidence {
     pub held_turns: Vec<HeldTurn>,
     /// With one request in flight, in rounds.
     pub held_one: Vec<Hold>,
+    /// In sequence for longer than one request is held, where all went to one backend: what changes by itself has no memory of slow responses.
+    pub steady: Vec<Pick>,
     /// With nothing in flight any more, after one request took its time; again while where it was is avoided.
     pub after: Vec<Hold>,
     /// What a request took before backends were kept busy, or while they were, whichever is longer.
@@ -336,7 +338,7 @@ impl Evidence {
             }
         };
         let rows = self.beside.iter_mut().chain(&mut self.afterwards);
-        for picks in [&mut self.fresh, &mut self.kept, &mut self.more].into_iter().chain(rows) {
+        for picks in [&mut self.fresh, &mut self.kept, &mut self.steady, &mut self.more].into_iter().chain(rows) {
             picks.retain_mut(&mut correct);
         }
         let trials = self.keys.iter_mut().map(|(_, trial)| trial).chain(self.jar.iter_mut().map(|(_, trial)| trial));
@@ -487,9 +489,11 @@ impl Evidence {
     /// Whether slow responses are remembered: a backend gets nothing at all afterwards, or less than usual, again and again.
     pub(super) fn remembers(&self) -> bool {
         let seen: Vec<_> = (0..self.after.len()).filter_map(|round| self.memory(round)).collect();
-        // What comes in bursts may end one just then, but not after each slow response.
-        if is_clumped(&backends(&self.fresh)) {
-            return seen.len() >= self.backends.map_or(MEMORIES, |backends| MEMORIES.min(backends));
+        let fresh = backends(&self.fresh);
+        // What stays with a backend for a while may leave it just then, but not after each slow response.
+        if is_clumped(&fresh) || counts(&fresh).len() == 1 {
+            let is_steady = counts(&backends(&self.steady)).len() <= 1;
+            return is_steady && seen.len() >= self.backends.map_or(MEMORIES, |backends| MEMORIES.min(backends));
         }
         seen.len() >= 2 || seen.iter().any(|(_, there, others, usual)| *there == 0 && *others as f64 * usual >= 30.0)
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::algorithm::Algorithm;
 use crate::algorithm::evidence::{Evidence, Given, Key, KeyTrial, Missing, Pick, SkipReason, backends};
 use crate::algorithm::lab::{Lab, TIMES, VALUES, variation};
-use crate::algorithm::order::{OrderPattern, counts, needed_to_repeat};
+use crate::algorithm::order::{OrderPattern, counts, lacking_to_repeat, needed_to_repeat, repeating};
 pub use crate::algorithm::subject::{Pace, ProbeReply, ProbeRequest, Released, Setting, Subject};
 use crate::observation::Backend;
 
@@ -88,6 +88,8 @@ impl Lab<'_> {
         if in_turn && !matches!(self.evidence.order_so_far(), OrderPattern::One(_)) {
             let wanted = if self.is_serial() { KEPT } else { few.unwrap_or(LEAST_KEPT) }.max(4 * size);
             self.keep(wanted, 0.5);
+            let more = lacking_to_repeat(&backends(&self.evidence.kept)).min(MORE);
+            self.keep(more, 0.5);
             while self.needs_more_breaks() && self.keep(wanted, 0.5) > 0 {}
         }
         in_turn
@@ -202,11 +204,9 @@ impl Lab<'_> {
         let first = self.in_turn(&vec![ProbeRequest::default(); FIRST_TURNS * size], 0.4);
         self.evidence.fresh = first.into_iter().filter_map(|reply| reply.pick).collect();
         let seen = backends(&self.evidence.fresh);
-        let repeats = |period: &usize| seen.iter().zip(&seen[*period..]).all(|(one, next)| one == next);
-        let period = (2..=seen.len() / 3).find(repeats)?;
         // Chance would look like that now and then; more of them decide.
-        let few = needed_to_repeat(&seen[..period]).max(FIRST_TURNS * size);
-        self.fits_in_turn(few * 2).then_some(few)
+        let few = needed_to_repeat(repeating(&seen)?).max(seen.len());
+        self.fits_in_turn(few * 2 - seen.len()).then_some(few)
     }
 
     fn fresh(&mut self, wanted: usize, size: usize, in_turn: bool) {
@@ -224,6 +224,11 @@ impl Lab<'_> {
             if matches!(self.evidence.order_so_far(), OrderPattern::One(_)) {
                 break;
             }
+        }
+        if in_turn {
+            let more = lacking_to_repeat(&backends(&self.evidence.fresh)).min(MORE);
+            let replies = self.in_turn(&vec![ProbeRequest::default(); more], 0.4);
+            self.evidence.fresh.extend(replies.into_iter().filter_map(|reply| reply.pick));
         }
         let fresh = self.evidence.fresh.len();
         if fresh * 2 < count.min(60) {

@@ -248,6 +248,23 @@ mod tests {
     }
 
     #[test]
+    fn what_turns_to_another_backend_by_itself_shows_no_memory() {
+        let picks = |backend: u16, count: u32| -> Vec<Pick> {
+            (0..count).map(|sequence| Pick { sequence, backend: Backend(backend) }).collect()
+        };
+        let slow = |backend: u16, next: u16| Hold { busy: vec![Backend(backend)], others: picks(next, 133) };
+        let slow_rounds = [slow(0, 1), slow(1, 2), slow(2, 0)];
+        let evidence = |rounds: usize, steady: Vec<Pick>| {
+            let after = slow_rounds[..rounds].to_vec();
+            Evidence { fresh: picks(0, 96), steady, after, backends: Some(3), ..Evidence::default() }
+        };
+        assert!(evidence(3, picks(0, 1_000)).remembers());
+        // Once it may be by chance that it was then, and what changes on its own does so each time.
+        assert!(!evidence(1, picks(0, 1_000)).remembers());
+        assert!(!evidence(3, [picks(0, 900), picks(1, 100)].concat()).remembers());
+    }
+
+    #[test]
     fn several_dead_backends_are_no_weight_of_one() {
         let dead = |all: &'static [u32]| {
             of_turns(move |turn| if all.contains(&(turn % 10)) { Backend::UNKNOWN.0 } else { (turn % 10) as u16 })
@@ -268,6 +285,26 @@ mod tests {
         assert_eq!((turns, others), (vec!["a".to_owned(), "b".to_owned()], vec!["c".to_owned()]));
         // One that gets nothing at all takes no part.
         assert_eq!(of_turns(|turn| (turn % 2) as u16).kind, Some(Algorithm::RoundRobin));
+    }
+
+    #[test]
+    fn a_rotation_that_seldom_comes_to_a_backend_is_not_said_to_be_several() {
+        // As Traefik gives 50:1, whose fractions add up to a turn more now and then.
+        let mut sequence = 0;
+        let mut picks = |count: usize| -> Vec<Pick> {
+            let picks = (0..count).map(|_| {
+                sequence += 1;
+                Pick { sequence, backend: Backend(u16::from(matches!(sequence % 202, 50 | 101 | 151 | 201))) }
+            });
+            picks.collect()
+        };
+        let (fresh, kept, others) = (picks(600), picks(150), picks(4_000));
+        let held_one = vec![Hold { busy: vec![Backend(0)], others }];
+        let sample = picks(3_000).into_iter().map(|pick| pick.backend).collect();
+        let evidence = Evidence { fresh, kept, held_one, sample, backends: Some(2), ..Evidence::default() };
+        let seen = evidence.infer(&[]);
+        assert_eq!(seen.kind, Some(Algorithm::WeightedRoundRobin), "{seen:#?}");
+        assert_eq!((seen.rotations, seen.remark), (None, None));
     }
 
     #[test]

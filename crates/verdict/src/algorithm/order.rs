@@ -145,18 +145,16 @@ fn turns(sequence: &[Backend]) -> Option<OrderPattern> {
     // Chance gives the most frequent backend again with that probability, each time.
     let most = f64::from(shares.iter().map(|(_, count)| *count).max()?) / sequence.len() as f64;
     let agreeing = |period: usize| sequence.iter().zip(&sequence[period..]).filter(|(a, b)| a == b).count();
-    let longest = sequence.len() / 3;
-    let repeats = |period: &usize| sequence.iter().zip(&sequence[*period..]).all(|(a, b)| a == b);
-    if let Some(period) = (2..=longest).find(repeats) {
-        let by_chance = most.powf((sequence.len() - period) as f64) * period as f64;
-        return (by_chance < LEVEL).then(|| OrderPattern::Turns { period: sequence[..period].to_vec(), exceptions: 0 });
+    if let Some(period) = repeating(sequence) {
+        return (sequence.len() >= needed_to_repeat(period))
+            .then(|| OrderPattern::Turns { period: period.to_vec(), exceptions: 0 });
     }
     let nearly = |period: &usize| {
         let (compared, agreed) = (sequence.len() - period, agreeing(*period));
         agreed * 20 >= compared * 17
             && binomial_at_least(agreed as u64, compared as u64, most) * (*period as f64) < LEVEL
     };
-    let length = (2..=longest.min(MOST_WITH_EXCEPTIONS)).find(nearly)?;
+    let length = (2..=(sequence.len() / 3).min(MOST_WITH_EXCEPTIONS)).find(nearly)?;
     // The round that is seen most often, wherever it begins.
     let rounds = sequence.windows(2 * length).filter(|two| two[..length] == two[length..]).map(|two| {
         let round = &two[..length];
@@ -183,12 +181,27 @@ pub(super) fn are_in_a_row(period: &[Backend]) -> bool {
     kinds < period.len() && period.iter().zip(next).filter(|(turn, next)| turn != next).count() == kinds
 }
 
-/// The length of a sequence of nothing but this period that chance would hardly ever give: enough for [`turns`].
+/// The period of which a sequence of several backends is nothing but repetitions, three at the least.
+pub(super) fn repeating(sequence: &[Backend]) -> Option<&[Backend]> {
+    let is_of_several = sequence.iter().any(|backend| *backend != sequence[0]);
+    let repeats = |period: &usize| sequence.iter().zip(&sequence[*period..]).all(|(one, next)| one == next);
+    (2..=sequence.len() / 3).find(repeats).filter(|_| is_of_several).map(|period| &sequence[..period])
+}
+
+/// How many requests more show that what repeats so far is no chance: a backend may have its turn but once in many requests.
+pub(super) fn lacking_to_repeat(sequence: &[Backend]) -> usize {
+    repeating(sequence).map_or(0, |period| needed_to_repeat(period).saturating_sub(sequence.len()))
+}
+
+/// The length of a sequence of nothing but this period that independent draws would hardly ever give, whatever their shares: those of the
+/// period make it most likely. Against them stands a rotation of which nothing is known but the backends and the length, and each length counts.
 pub(super) fn needed_to_repeat(period: &[Backend]) -> usize {
     let length = period.len() as f64;
-    let most = counts(period).iter().map(|(_, count)| f64::from(*count)).fold(0.0, f64::max) / length;
-    // One more for what is cut off at the end.
-    period.len() * 2 + ((LEVEL / length).ln() / most.ln()).ceil() as usize + 1
+    let shares = counts(period);
+    // What each request tells, and what the first round has to tell of the rotation.
+    let each: f64 = shares.iter().map(|(_, count)| f64::from(*count) / length).map(|share| -share * share.ln()).sum();
+    let rotation = length * (shares.len() as f64).ln() + length.ln() - LEVEL.ln();
+    (rotation / each).ceil() as usize + period.len()
 }
 
 /// A longer period with exceptions is not looked for.
@@ -390,6 +403,20 @@ mod tests {
         assert_eq!(OrderPattern::of(&sequence(&"bca".repeat(20))), strictly("bca"));
         assert_eq!(OrderPattern::of(&sequence(&"aabacaa".repeat(10))), strictly("aabacaa"));
         assert_eq!(OrderPattern::of(&sequence(&"ab".repeat(3))), OrderPattern::TooFew);
+    }
+
+    #[test]
+    fn as_many_requests_show_turns_as_chance_would_not_give() {
+        // What weights give tells less than equal shares, and a canary of one in a hundred hardly anything.
+        for (period, needed) in [("ab".to_owned(), 32), ("abacab".to_owned(), 33), ("a".repeat(99) + "b", 1_749)] {
+            assert_eq!(needed_to_repeat(&sequence(&period)), needed, "{period}");
+            let of_length = |length: usize| sequence(&period.chars().cycle().take(length).collect::<String>());
+            assert_eq!(lacking_to_repeat(&of_length(period.len() * 3)), needed - period.len() * 3);
+            assert_ne!(OrderPattern::of(&of_length(needed - 1)), strictly(&period));
+            assert_eq!(OrderPattern::of(&of_length(needed)), strictly(&period));
+        }
+        assert_eq!(lacking_to_repeat(&sequence(&"a".repeat(40))), 0);
+        assert_eq!(lacking_to_repeat(&sequence("abbaababb")), 0);
     }
 
     #[test]

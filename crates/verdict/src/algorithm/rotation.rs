@@ -84,7 +84,7 @@ impl Evidence {
         }
     }
 
-    pub(super) fn name_rotations(&self, inference: &mut Inference) {
+    pub(super) fn name_rotations(&self, fresh: &OrderPattern, inference: &mut Inference) {
         use Algorithm::{RoundRobin, WeightedRoundRobin};
         let longest =
             [backends(&self.fresh), backends(&self.more), self.sample.clone()].into_iter().max_by_key(Vec::len);
@@ -95,7 +95,9 @@ impl Evidence {
         if !self.failing.is_empty() || (off > UNEVEN.min(mean * 0.02 + 8.0) && off < mean * 0.2 + 16.0) {
             inference.or.push(other);
         }
-        let several = self.is_undisturbed() && !self.kept.is_empty();
+        // One whose weights are far apart shows no order in a few requests.
+        let is_unordered = *fresh != OrderPattern::TooFew;
+        let several = is_unordered && self.is_undisturbed() && !self.kept.is_empty();
         if several {
             inference.selection = Selection::SeveralRotations { algorithm: name };
             inference.rotations = Some(2);

@@ -165,10 +165,10 @@ impl Evidence {
             }
             // Side by side nothing tells the rotations of many workers from what each of them has in flight.
             LoadEffect::Ignores if even && (is_serial || self.keeps_pace() || !self.may_count_apart()) => {
-                self.name_rotations(inference);
+                self.name_rotations(fresh, inference);
             }
             LoadEffect::Unknown if even_in_series => {
-                self.name_rotations(inference);
+                self.name_rotations(fresh, inference);
                 inference.or.extend([LeastConnections, LeastTime]);
             }
             LoadEffect::Ignores | LoadEffect::Unknown if even => {
