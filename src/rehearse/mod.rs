@@ -489,7 +489,7 @@ impl Surroundings {
     fn note_other(&self, other: &Responder) -> Option<Surrounding> {
         let response = match (other.requests(), other.foreign()) {
             (0, None) => return None,
-            (0, Some(protocol)) => StandInResponse::None { protocol },
+            (0, Some(what)) => StandInResponse::None { protocol: what.to_string() },
             (_, _) => StandInResponse::Status(other.status),
         };
         let address = other.listens.address();

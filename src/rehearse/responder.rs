@@ -12,9 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use http::Malformed;
 use http::encode;
 use http::h2::server::{Server, ServerEvent};
 use http::h2::{AnnouncedSettings, Block, Follows, PREFACE, literal};
+use http::proxy_protocol::{self, Opening};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
 
@@ -43,13 +45,32 @@ enum ResponderListener {
     Socket(UnixListener, PathBuf),
 }
 
+/// What came instead of a request of HTTP.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum NotUnderstood {
+    #[error("{0}")]
+    Protocol(&'static str),
+    #[error("{0}")]
+    ProxyHeader(Malformed),
+    #[error("TLS handshake failed ({0})")]
+    Handshake(String),
+    #[error("TLS within TLS")]
+    TlsWithinTls,
+}
+
+impl NotUnderstood {
+    pub(super) fn is_about_tls(&self) -> bool {
+        matches!(self, NotUnderstood::Handshake(_) | NotUnderstood::TlsWithinTls)
+    }
+}
+
 /// What a responder says, and counts.
 struct ResponderService {
     name: String,
     status: u16,
     requests: AtomicU64,
-    /// Why no response was given: what came was no HTTP, or no TLS that both understand.
-    foreign: Mutex<Option<String>>,
+    /// Why no response was given, if one was not.
+    foreign: Mutex<Option<NotUnderstood>>,
     /// Connections that were made over TLS.
     secure: AtomicU64,
     /// Connections that began with a header of the PROXY protocol.
@@ -122,7 +143,7 @@ impl Responder {
     }
 
     /// Why what came could not be answered.
-    pub(super) fn foreign(&self) -> Option<String> {
+    pub(super) fn foreign(&self) -> Option<NotUnderstood> {
         self.service.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -197,8 +218,8 @@ impl<C: Write> Write for Begun<C> {
 const HANDSHAKE: u8 = 0x16;
 
 impl ResponderService {
-    fn not_understood(&self, why: &str) {
-        *self.foreign.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
+    fn not_understood(&self, what: NotUnderstood) {
+        *self.foreign.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 
     fn converse<C: ResponderConnection>(&self, mut stream: C, tls: Arc<ServerConfig>) -> io::Result<()> {
@@ -212,7 +233,7 @@ impl ResponderService {
             let mut secured = StreamOwned::new(connection, begun);
             let answered = self.answer(&mut secured);
             if let (Err(why), true) = (&answered, secured.conn.is_handshaking()) {
-                self.not_understood(&format!("TLS handshake failed ({why})"));
+                self.not_understood(NotUnderstood::Handshake(why.to_string()));
             }
             secured.conn.send_close_notify();
             secured.flush()?;
@@ -239,13 +260,17 @@ impl ResponderService {
             }
             read.extend_from_slice(&piece[..length]);
             if !proxied {
-                match after_proxy_header(&read) {
-                    ProxyHeader::None => {}
-                    ProxyHeader::Incomplete => continue,
-                    ProxyHeader::Before(at) => {
+                match proxy_protocol::parse(&read) {
+                    Ok(Some(Opening::Request)) => {}
+                    Ok(None) => continue,
+                    Ok(Some(Opening::Header { bytes, .. })) => {
                         self.proxied.fetch_add(1, Ordering::Relaxed);
-                        read.drain(..at);
+                        read.drain(..bytes);
                         proxied = true;
+                    }
+                    Err(why) => {
+                        self.not_understood(NotUnderstood::ProxyHeader(why));
+                        return Ok(None);
                     }
                 }
             }
@@ -348,49 +373,26 @@ impl Asker {
     }
 }
 
-/// What a connection begins with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum ProxyHeader {
-    None,
-    Incomplete,
-    /// The header ends before this byte.
-    Before(usize),
-}
-
-fn after_proxy_header(bytes: &[u8]) -> ProxyHeader {
-    const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-    const WORD: &[u8] = b"PROXY ";
-    let begins = |whole: &[u8]| bytes.starts_with(whole) || whole.starts_with(bytes);
-    let end = if begins(SIGNATURE) {
-        let length = bytes.get(14..16).map(|it| 16 + usize::from(it[0]) * 256 + usize::from(it[1]));
-        length.filter(|end| bytes.len() >= *end)
-    } else if begins(WORD) {
-        bytes.windows(2).position(|it| it == b"\r\n").map(|line| line + 2)
-    } else {
-        return ProxyHeader::None;
-    };
-    end.map_or(ProxyHeader::Incomplete, ProxyHeader::Before)
-}
-
 /// What bytes are that begin no request of HTTP.
-fn other_protocol(bytes: &[u8]) -> Option<&'static str> {
+fn other_protocol(bytes: &[u8]) -> Option<NotUnderstood> {
     let first_line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
-    match bytes.first()? {
-        1 => Some("FastCGI"),
+    let name = match bytes.first()? {
+        1 => "FastCGI",
         // Its length, and then the version 3.0 of its protocol.
-        0 if bytes.get(4..8) == Some(&[0, 3, 0, 0]) => Some("PostgreSQL"),
-        0 => Some("uwsgi"),
+        0 if bytes.get(4..8) == Some(&[0, 3, 0, 0]) => "PostgreSQL",
+        0 => "uwsgi",
         // The length of what follows: of a netstring, or of a message that octets count (RFC 6587 §3.4.1).
         b'0'..=b'9' => match bytes.iter().find(|byte| !byte.is_ascii_digit()) {
-            Some(b' ') => Some("syslog"),
-            _ => Some("SCGI"),
+            Some(b' ') => "syslog",
+            _ => "SCGI",
         },
-        b'<' => Some("syslog"),
-        &HANDSHAKE => Some("TLS within TLS"),
-        first if !first.is_ascii_uppercase() => Some("no HTTP"),
-        _ if first_line.len() < bytes.len() && !first_line.windows(6).any(|it| it == b" HTTP/") => Some("no HTTP"),
-        _ => None,
-    }
+        b'<' => "syslog",
+        &HANDSHAKE => return Some(NotUnderstood::TlsWithinTls),
+        first if !first.is_ascii_uppercase() => "no HTTP",
+        _ if first_line.len() < bytes.len() && !first_line.windows(6).any(|it| it == b" HTTP/") => "no HTTP",
+        _ => return None,
+    };
+    Some(NotUnderstood::Protocol(name))
 }
 
 #[cfg(test)]
@@ -422,8 +424,9 @@ mod tests {
         for (request, count, status) in [
             (&b"GET / HTTP/1.1\r\nCheck-Request-Id: 1-2\r\n\r\n"[..], 1, 204),
             (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\ncheck-request-id: 1-3\r\n\r\n", 2, 204),
+            (b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0GET / HTTP/1.1\r\ncheck-request-id: 1-4\r\n\r\n", 3, 204),
             // Of a health check, which may expect this alone.
-            (b"GET /healthz HTTP/1.1\r\n\r\n", 2, 200),
+            (b"GET /healthz HTTP/1.1\r\n\r\n", 3, 200),
         ] {
             let answer = ask(&mut UnixStream::connect(&path).unwrap(), request);
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
@@ -445,24 +448,16 @@ mod tests {
             (b"\0\0\0\x29\0\x03\0\0user\0", "PostgreSQL"),
             (b"HAProxyS 2.1\n", "no HTTP"),
             (b"*1\r\n$4\r\nPING\r\n", "no HTTP"),
+            (b"PROXY TCP5 \r\n", Malformed::ProxyLine.as_str()),
         ] {
             let responder = start(Listens::Port(SocketAddr::from(([127, 0, 0, 1], 0))));
             let ResponderListener::Port(listener) = &responder.listener else { panic!("a socket") };
             let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             assert_eq!(ask(&mut stream, bytes), "");
-            assert_eq!(responder.foreign().as_deref(), Some(name));
+            assert_eq!(responder.foreign().unwrap().to_string(), name);
         }
         assert_eq!(other_protocol(b"GET /x"), None);
         assert_eq!(other_protocol(b"M-SEARCH * HTTP/1.1\r\n"), None);
-    }
-
-    #[test]
-    fn a_header_of_the_proxy_protocol_is_taken_off_when_it_is_whole() {
-        let second = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x02ab"[..], b"GET"].concat();
-        assert_eq!(after_proxy_header(&second), ProxyHeader::Before(18));
-        assert_eq!(after_proxy_header(b"PROXY UNKNOWN\r\nGET"), ProxyHeader::Before(15));
-        (1..18).for_each(|length| assert_eq!(after_proxy_header(&second[..length]), ProxyHeader::Incomplete));
-        assert_eq!(after_proxy_header(b"PUT / HTTP/1.1\r\n"), ProxyHeader::None);
     }
 
     #[test]

@@ -249,7 +249,7 @@ impl Scouted {
         let among = |it: &&Responder| among.contains(&it.listens);
         let foreign = |it: &Responder| Some((it.listens.clone(), it.foreign()?));
         let Some((listens, why)) = self.responders.iter().filter(among).find_map(foreign) else { return Ok(()) };
-        let hint = if why.contains("TLS") {
+        let hint = if why.is_about_tls() {
             "TLS is rehearsed where the configuration names a file of authorities, or verifies nothing; \
                  else check it with the backends that it has: check URL --identity header:NAME"
         } else {
