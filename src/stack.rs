@@ -25,6 +25,7 @@ use crate::remote::{FleetChoice, Remote};
 use crate::topology::{BackendHttp, Policy, Topology, Weight, Weights};
 use crate::wire;
 use verdict::promise::Promise;
+use verdict::report::SharesSource;
 use verdict::rules::{Expectations, ExpectedWeights as Shares};
 
 /// What stands in front of the fleet.
@@ -341,7 +342,7 @@ impl Stack {
     /// What follows from the configuration: the shares, and the algorithm.
     fn expectations(&self) -> Expectations {
         let topology = &self.topology;
-        let mut expectations = Expectations { shares_by: "the topology".to_owned(), ..Expectations::default() };
+        let mut expectations = Expectations { shares_by: SharesSource::Topology, ..Expectations::default() };
         if let (Policy::Random, Some(spread)) = (&topology.policy, self.front.balancer.random_spread) {
             (expectations.tolerance, expectations.margin) = spread;
         }

@@ -17,6 +17,7 @@ use verdict::observation::Backend;
 use verdict::outcome::Outcome;
 use verdict::report::{
     Account, AlgorithmReport, Check, FleetReport, NotCounted, OutcomeCount, Plots, TrafficSummary, UrlOutcomes,
+    Variation, VariedPart,
 };
 use verdict::request::{Sent, SentBody};
 use verdict::rules::{Case, DETECTION, Drill, Urls, describe_forwarding, judge};
@@ -81,7 +82,7 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
     let judges = Judged { from: session.judged, invented: &session.invented, outages: &windows };
     let tally = Tally::of(ledger, judges, session.sample.clone());
     let targets: Vec<String> = plan.target.urls().map(|url| split(url).1.to_owned()).collect();
-    let varied = describe_variation(&session.load.vary).is_some();
+    let varied = session.load.vary != Vary::Nothing;
     let drill = plan.scenario.drill();
     known.changes.leave_out(ledger.subrequests());
     let evidence = &mut session.evidence;
@@ -189,7 +190,7 @@ fn describe_traffic(plan: &CheckPlan, load: &Load, requests: u64, took: Duration
         seconds,
         requests_per_second: if seconds > 0.0 { requests as f64 / seconds } else { 0.0 },
         streams: plan.streams.map(|streams| streams.kind),
-        varied: describe_variation(&load.vary),
+        varied: variation(&load.vary),
     }
 }
 
@@ -288,16 +289,15 @@ fn by_responses(received: &ReceivedResponses) -> Option<String> {
     (!names.is_empty()).then(|| names.join(", "))
 }
 
-fn describe_variation(vary: &Vary) -> Option<String> {
-    match vary {
-        Vary::Nothing => None,
-        Vary::Source { clients } => Some(format!("{clients} source addresses")),
-        Vary::Path { clients, .. } => Some(format!("{clients} paths")),
-        Vary::Header { name, clients } => Some(format!("{clients} values of the header {name}")),
-        Vary::Cookie { name, clients } => Some(format!("{clients} values of the cookie {name}")),
-        Vary::Session { clients, .. } => {
-            Some(format!("{clients} clients, each with the session that a backend opened for it"))
-        }
-        Vary::Jar { clients } => Some(format!("{clients} clients, each with the cookies that it was given")),
-    }
+fn variation(vary: &Vary) -> Option<Variation> {
+    let (clients, by) = match vary {
+        Vary::Nothing => return None,
+        Vary::Source { clients } => (*clients, VariedPart::Source),
+        Vary::Path { clients, .. } => (*clients, VariedPart::Path),
+        Vary::Header { name, clients } => (*clients, VariedPart::Header(name.clone())),
+        Vary::Cookie { name, clients } => (*clients, VariedPart::Cookie(name.clone())),
+        Vary::Session { clients, .. } => (*clients, VariedPart::Session),
+        Vary::Jar { clients } => (*clients, VariedPart::Cookies),
+    };
+    Some(Variation { clients, by })
 }

@@ -7,6 +7,7 @@ use crate::error::Problem;
 use crate::wire::Time;
 use verdict::algorithm::{Algorithm, UnknownAlgorithm};
 use verdict::outcome::Outcome;
+use verdict::report::SharesSource;
 use verdict::rules::{Expectations, ExpectedWeights, RequiredUnit, Requirement, TlsRequirement};
 
 /// Expectations that are one word, and the forms of the others; the names of algorithms come from their crate.
@@ -58,7 +59,7 @@ pub(super) fn resolve(expect: &[String], tolerance: Option<&str>, allow: &[Strin
             Expectation::Shares(weights) => {
                 refuse_a_second(text, expectations.shares.as_ref().filter(|first| **first != weights))?;
                 expectations.shares = Some(weights);
-                expectations.shares_by = verdict::rules::BY_USER.to_owned();
+                expectations.shares_by = SharesSource::User;
             }
             Expectation::Algorithm(algorithm) => {
                 refuse_a_second(text, expectations.algorithm.as_ref().filter(|first| **first != algorithm))?;

@@ -133,7 +133,7 @@ pub(crate) fn passing() -> Check {
         shares: Some(Shares {
             rows: vec![share("9001", 1000), share("9002", 1000), share("9003", 1000)],
             expected: "even".to_owned(),
-            expected_by: "default".to_owned(),
+            expected_by: SharesSource::Default,
             unit: Unit::Requests,
             test: Some(test()),
         }),

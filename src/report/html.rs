@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::report::escape::escaped;
-use crate::report::phrases::{balancing_result, forwarding, meaning};
+use crate::report::phrases::{balancing_result, forwarding, meaning, shares_source, variation};
 use crate::report::plot;
 use crate::report::text::{false_positives, is_news, loop_note, not_counted, reason, rotations, unjudged};
 use verdict::finding::{EvidenceLine, Finding, Level};
@@ -158,7 +158,8 @@ fn traffic(check: &Check) -> String {
         Some(fleet) => format!("{} backends of the fleet at {}", fleet.backends.len(), escaped(&fleet.control)),
         None => "third-party backends".to_owned(),
     };
-    let varied = traffic.varied.as_ref().map(|varied| format!(", with {}", escaped(varied))).unwrap_or_default();
+    let varied =
+        traffic.varied.as_ref().map(|varied| format!(", with {}", escaped(&variation(varied)))).unwrap_or_default();
     format!(
         "{} {} requests through {} to {behind}, in {}: {} req/s{varied}.",
         grouped(traffic.requests),
@@ -276,7 +277,7 @@ fn account(out: &mut String, depth: usize, check: &Check) {
 }
 
 fn shares(out: &mut String, shares: &Shares, check: &Check) {
-    let compared = format!("expected: {} ({})", shares.expected, shares.expected_by);
+    let compared = format!("expected: {} ({})", shares.expected, shares_source(&shares.expected_by));
     let expected = escaped(unjudged(check).unwrap_or(&compared));
     let _ = writeln!(
         out,

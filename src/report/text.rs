@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::report::escape::harmless;
-use crate::report::phrases::{describe_witness, forwarding, meaning};
+use crate::report::phrases::{describe_witness, forwarding, meaning, variation};
 use crate::wrap::{columns_of, wrapped};
 use verdict::finding::{EvidenceLine, Finding, Level, Rule};
 use verdict::life::StreamKind;
@@ -238,7 +238,8 @@ fn traffic(check: &Check) -> String {
         Some(rate) => format!("{rate} req/s as scheduled"),
         None => format!("{} req/s", grouped(traffic.requests_per_second as u64)),
     };
-    let varied = traffic.varied.as_ref().map(|varied| format!(", {}", harmless(varied))).unwrap_or_default();
+    let varied =
+        traffic.varied.as_ref().map(|varied| format!(", {}", harmless(&variation(varied)))).unwrap_or_default();
     format!(
         "{} {} in {}: {connections}, {pace}{varied}",
         grouped(traffic.requests),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithm::{AlgorithmRemark, ExperimentResult, Selection};
 pub use crate::facts::resilience::DrillStep;
-pub use crate::facts::shares::{Share, ShareTest, Test, Unit};
+pub use crate::facts::shares::{Share, ShareTest, SharesSource, Test, Unit};
 use crate::finding::{Finding, Level, Witness};
 use crate::life::StreamKind;
 use crate::outcome::Outcome;
@@ -123,8 +123,37 @@ pub struct TrafficSummary {
     /// Of a check of streams: what goes over them; null for requests.
     #[serde(default)]
     pub streams: Option<StreamKind>,
-    /// In words, if something was varied from request to request: what the balancer keys on.
-    pub varied: Option<String>,
+    /// In what the requests of virtual clients differ; null if there is one client.
+    pub varied: Option<Variation>,
+}
+
+/// In what the requests of virtual clients differ: what the balancer keys on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Variation {
+    /// How many clients there were.
+    pub clients: u32,
+    /// What each had of its own.
+    pub by: VariedPart,
+}
+
+/// What each virtual client has of its own.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum VariedPart {
+    /// Its address.
+    Source,
+    /// The path that it requests.
+    Path,
+    /// The value of the header of that name.
+    Header(String),
+    /// The value of the cookie of that name.
+    Cookie(String),
+    /// The session that a backend opened for it.
+    Session,
+    /// The cookies that it was given.
+    Cookies,
 }
 
 fn one() -> u32 {
@@ -277,8 +306,8 @@ pub struct Shares {
     pub rows: Vec<Share>,
     /// What was expected, in words: `even`, `5:1:1`.
     pub expected: String,
-    /// Where the expected shares come from: `--expect`, `the topology`, `default`.
-    pub expected_by: String,
+    /// Where the expected shares come from.
+    pub expected_by: SharesSource,
     /// What was counted: requests or clients.
     pub unit: Unit,
     /// How it was tested; null if shares are not what is promised.

@@ -11,6 +11,7 @@ use crate::check::plan::CheckPlan;
 use crate::error::Problem;
 use crate::fleets::Fleets;
 use crate::stack::Stack;
+use verdict::report::SharesSource;
 
 /// After that time it is tried with a request, and is back if that succeeds.
 const NOTICES: Duration = Duration::from_secs(1);
@@ -117,7 +118,7 @@ pub(crate) fn expect(expected: &Expected, file: &str, plan: &mut CheckPlan) {
     if expectations.shares.is_none() {
         expectations.shares = expected.shares.clone();
         expectations.groups = expected.groups.clone();
-        expectations.shares_by = file.to_owned();
+        expectations.shares_by = SharesSource::File { name: file.to_owned() };
         expectations.not_understood.extend(expected.unknown.iter().cloned());
     }
     expectations.backups.extend(expected.backups.iter().cloned());

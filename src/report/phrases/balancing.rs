@@ -6,7 +6,7 @@ use verdict::facts::unit::{BalancingUnit, UnitFacts, UnknownUnit};
 use verdict::facts::{algorithm, backups, identity, reach, rotation, shares, stickiness};
 use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, percent};
-use verdict::report::{ShareTest, Test};
+use verdict::report::{ShareTest, SharesSource, Test};
 
 use super::experiments;
 use super::phrase::{Phrase, listed};
@@ -201,6 +201,16 @@ fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str) -> Phrase {
     }
 }
 
+/// What says which shares are expected.
+pub(crate) fn shares_source(source: &SharesSource) -> &str {
+    match source {
+        SharesSource::Default => "default",
+        SharesSource::User => "--expect",
+        SharesSource::Topology => "the topology",
+        SharesSource::File { name } => name,
+    }
+}
+
 pub(super) fn split(facts: &SplitFacts) -> Phrase {
     let off = |group: &&GroupShare| (group.share - group.expected).abs();
     let widest = facts.groups.iter().max_by(|a, b| off(a).total_cmp(&off(b)));
@@ -210,9 +220,10 @@ pub(super) fn split(facts: &SplitFacts) -> Phrase {
     let of_group =
         |group: &GroupShare| format!("{} {} (expected {})", group.group, percent(group.share), percent(group.expected));
     let got = facts.groups.iter().map(of_group).collect::<Vec<_>>().join(", ");
+    let said_by = shares_source(&facts.expected_by);
     let phrase = match facts.conclusion {
         SplitConclusion::AsExpected => return Phrase::of(format!("each group got its part: {got}")),
-        SplitConclusion::Deviates => Phrase::of(format!("the split is not as {} says: {widest}", facts.expected_by))
+        SplitConclusion::Deviates => Phrase::of(format!("the split is not as {said_by} says: {widest}"))
             .try_this("compare the weights that the balancer runs with: a controller may not have taken the file over yet"),
         SplitConclusion::TooFew => return too_few_to_split(facts),
         SplitConclusion::Disturbed => {
@@ -224,18 +235,15 @@ pub(super) fn split(facts: &SplitFacts) -> Phrase {
                 .try_this("another rule of the file may lead there: name the one behind the URL with --upstream")
         }
         SplitConclusion::Unit => Phrase::of(format!(
-            "the split of requests is not as {} says: {widest}; whether connections or requests are divided is not known",
-            facts.expected_by
+            "the split of requests is not as {said_by} says: {widest}; whether connections or requests are divided is not known"
         ))
         .try_this("use --new-connections, or give the experiments more time with --experiments-for"),
         SplitConclusion::Urls => Phrase::of(format!(
-            "the split over several URLs is not as {} says: {widest}; another URL may lead to other groups",
-            facts.expected_by
+            "the split over several URLs is not as {said_by} says: {widest}; another URL may lead to other groups"
         ))
         .try_this("check the URLs one by one"),
         SplitConclusion::Affinity => Phrase::of(format!(
-            "the split is not as {} says: {widest}; clients stay with a backend, so the number of clients decides",
-            facts.expected_by
+            "the split is not as {said_by} says: {widest}; clients stay with a backend, so the number of clients decides"
         ))
         .try_this("turn off session affinity, or check with many clients"),
     };

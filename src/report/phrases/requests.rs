@@ -12,6 +12,7 @@ use verdict::finding::Level;
 use verdict::grpc::call_of_status;
 use verdict::limit::LimitKind;
 use verdict::numbers::{count_of, grouped, percent, time};
+use verdict::report::{Variation, VariedPart};
 
 use super::phrase::{Phrase, listed};
 use crate::balancer::Balancer;
@@ -47,6 +48,19 @@ fn excused(excused: u64, of: u64) -> String {
         0 => String::new(),
         all if all == of => "; the outage explains that".to_owned(),
         some => format!("; the outage explains {} of them", grouped(some)),
+    }
+}
+
+/// In what the requests of virtual clients differ.
+pub(crate) fn variation(variation: &Variation) -> String {
+    let clients = variation.clients;
+    match &variation.by {
+        VariedPart::Source => format!("{clients} source addresses"),
+        VariedPart::Path => format!("{clients} paths"),
+        VariedPart::Header(name) => format!("{clients} values of the header {name}"),
+        VariedPart::Cookie(name) => format!("{clients} values of the cookie {name}"),
+        VariedPart::Session => format!("{clients} clients, each with the session that a backend opened for it"),
+        VariedPart::Cookies => format!("{clients} clients, each with the cookies that it was given"),
     }
 }
 

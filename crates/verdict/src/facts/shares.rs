@@ -5,6 +5,25 @@ use serde::{Deserialize, Serialize};
 use crate::algorithm::Selection;
 use crate::facts::RuleDescription;
 
+/// Where expected shares come from.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum SharesSource {
+    /// Nobody has said what is expected.
+    #[default]
+    Default,
+    /// The user, with `--expect`.
+    User,
+    /// The weights of this program's own balancer or demo.
+    Topology,
+    /// The configuration of the balancer.
+    File {
+        /// Its name, as the user gave it.
+        name: String,
+    },
+}
+
 /// How many of the units that were counted one backend had, and how many were expected.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

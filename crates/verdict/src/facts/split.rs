@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::facts::RuleDescription;
-use crate::facts::shares::Test;
+use crate::facts::shares::{SharesSource, Test};
 
 /// What a group of backends got: a Service of Kubernetes, an upstream, a cluster.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -29,8 +29,8 @@ pub struct SplitFacts {
     pub total: u64,
     /// The groups, in the order of the configuration.
     pub groups: Vec<GroupShare>,
-    /// The file that says the weights.
-    pub expected_by: String,
+    /// What says the weights.
+    pub expected_by: SharesSource,
     /// What follows from the counts.
     pub conclusion: SplitConclusion,
     /// How the counts were compared with the weights.

@@ -124,10 +124,10 @@ impl Part {
 mod tests {
     use super::*;
     use crate::algorithm::Algorithm;
+    use crate::facts::shares::SharesSource;
     use crate::finding::Facts;
     use crate::observation::Backend;
     use crate::rules::case::Drill;
-    use crate::rules::expectations::BY_USER;
     use crate::rules::trial::RuleTrial;
     use crate::timeline::StepSpan;
 
@@ -145,7 +145,7 @@ mod tests {
         trial.drill.kind = Drill::Graceful;
         trial.drill.steps = vec![StepSpan { backend: None, begun: at, ended: at, is_done: true, is_rough: false }];
         trial.expectations.shares = Some("even".parse().unwrap());
-        trial.expectations.shares_by = BY_USER.to_owned();
+        trial.expectations.shares_by = SharesSource::User;
         trial
     }
 

@@ -3,15 +3,13 @@
 use std::str::FromStr;
 
 use crate::algorithm::Algorithm;
+use crate::facts::shares::SharesSource;
 use crate::outcome::Outcome;
 use crate::rules::requirement::Requirement;
 
 /// A balancer that is right fails at most that often: 4 in ten million for its shares, the rest for all other rules together, which are
 /// exact except for the naming of the algorithm (1 in a hundred million each).
 pub const FALSE_ALARM: f64 = 4e-7;
-
-/// The origin of shares that `--expect` names.
-pub const BY_USER: &str = "--expect";
 
 /// What the user requires.
 #[derive(Clone, PartialEq, Debug)]
@@ -20,8 +18,8 @@ pub struct Expectations {
     pub shares: Option<ExpectedWeights>,
     /// Groups of backends between which requests are divided, where what each backend gets of them is not known; else empty.
     pub groups: Vec<ExpectedGroup>,
-    /// Where the expected shares come from, for sentences: an option or a file.
-    pub shares_by: String,
+    /// Where the expected shares come from.
+    pub shares_by: SharesSource,
     /// The algorithm that the balancer must have.
     pub algorithm: Option<Algorithm>,
     /// What decides about the shares and is not understood, such as a line of a configuration: then nothing is required of
@@ -48,7 +46,7 @@ impl Default for Expectations {
         Expectations {
             shares: None,
             groups: Vec::new(),
-            shares_by: "default".to_owned(),
+            shares_by: SharesSource::Default,
             algorithm: None,
             not_understood: Vec::new(),
             backups: Vec::new(),

@@ -38,7 +38,7 @@ use crate::finding::{Facts, Finding, Witness};
 use crate::observation::Backend;
 use crate::report::{Outage, Shares, Verdict};
 pub use case::{Case, DETECTION, Drill, Urls};
-pub use expectations::{BY_USER, Expectations, ExpectedGroup, ExpectedWeights, FALSE_ALARM};
+pub use expectations::{Expectations, ExpectedGroup, ExpectedWeights, FALSE_ALARM};
 pub use forwarding::describe as describe_forwarding;
 pub use requirement::{RequiredUnit, Requirement, TlsRequirement};
 pub use share_test::is_certain;

@@ -2,7 +2,7 @@
 //! shares, or where the algorithm promises them for certain.
 
 use crate::algorithm::{Algorithm, Selection};
-use crate::facts::shares::{Conclusion, Share, ShareFacts, Test, Unit, Unproven};
+use crate::facts::shares::{Conclusion, Share, ShareFacts, SharesSource, Test, Unit, Unproven};
 use crate::finding::{self, Finding, Level};
 use crate::observation::Backend;
 use crate::outcome::Outcome;
@@ -10,7 +10,7 @@ use crate::promise::Promise;
 use crate::report::Shares;
 use crate::rules::around;
 use crate::rules::case::{Case, Drill};
-use crate::rules::expectations::{BY_USER, ExpectedWeights};
+use crate::rules::expectations::ExpectedWeights;
 use crate::rules::reach;
 use crate::rules::share_test::{ROTATIONS, among, needed, rotates, test};
 use crate::statistics::confidence_sequence;
@@ -132,7 +132,7 @@ impl<'a> Selections<'a> {
     /// Where something was done to backends: what a file or the topology says may be changed by it, so only what the user requires is judged.
     fn judge_around_steps(&self, expected: &[f64]) -> Option<Finding> {
         let expectations = &self.case.expectations;
-        if expectations.shares.is_none() || expectations.shares_by != BY_USER {
+        if expectations.shares.is_none() || expectations.shares_by != SharesSource::User {
             return None;
         }
         let (level, facts) = match self.unit {

@@ -14,7 +14,7 @@ fn level(trial: &RuleTrial) -> Level {
 fn requiring(weights: &str, trial: RuleTrial) -> RuleTrial {
     let mut trial = trial;
     trial.expectations.shares = Some(weights.parse().unwrap());
-    trial.expectations.shares_by = BY_USER.to_owned();
+    trial.expectations.shares_by = SharesSource::User;
     trial
 }
 
