@@ -7,7 +7,8 @@ use http::h2::{self, EncodedName};
 use http::ws::{self, AcceptKey};
 use verdict::life::{Life, StreamKind};
 use verdict::response::{
-    COVERED, ContentKind, DIGEST_HEADER, PATTERN, WrittenHead, digest_value, has_content_type, of_body, of_pattern,
+    COVERED, ContentKind, DIGEST_HEADER, PATTERN, WrittenHead, dated_digest_value, digest_value, has_content_type,
+    of_body, of_pattern,
 };
 
 use crate::backend::paced::EventPace;
@@ -84,6 +85,8 @@ impl OwnField {
 pub(super) struct Stamp<'a> {
     /// The line of the Date field.
     pub(super) date: &'a str,
+    /// Its second since 1970.
+    pub(super) second: u32,
     pub(super) identity: &'a BackendIdentity,
     pub(super) usual_heads: &'a [UsualHead],
     pub(super) persistent: bool,
@@ -178,7 +181,7 @@ impl Response {
     }
 
     /// The digests of the head and of the body, unless that is written at its times; and what is usual about the head.
-    fn digests<'s>(&self, stamp: &Stamp<'s>) -> (Option<[u8; 16]>, Option<&'s UsualHead>) {
+    fn digests<'s>(&self, stamp: &Stamp<'s>) -> (Option<[u8; 24]>, Option<&'s UsualHead>) {
         let usual = stamp.usual_heads.iter().find(|usual| self.status == 200 && usual.content == self.content);
         let head = usual.map_or_else(|| self.written().head_digest(), |usual| usual.digest);
         let body = match &self.body {
@@ -188,7 +191,7 @@ impl Response {
             // Not known before.
             ResponseBody::Paced { .. } | ResponseBody::Socket { .. } => None,
         };
-        (body.map(|body| digest_value(head, body)), usual)
+        (body.map(|body| dated_digest_value(head, body, stamp.second)), usual)
     }
 
     /// Appends the digests, where that of the body was not known before it was written.
@@ -249,7 +252,7 @@ impl Response {
 
     /// Fields that are this response's own, and those that RFC 9110 requires of a status and that the digest does not cover: they
     /// depend on the body.
-    fn each_own_field(&self, digest: Option<&[u8; 16]>, mut each: impl FnMut(OwnField, &[u8])) {
+    fn each_own_field(&self, digest: Option<&[u8; 24]>, mut each: impl FnMut(OwnField, &[u8])) {
         if let Some(answer) = self.answer {
             let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
             each(OwnField::Response, answer.0.hyphenated().encode_lower(&mut uuid).as_bytes());

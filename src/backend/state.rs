@@ -99,8 +99,8 @@ impl ProcessState {
 
     /// What a head says in addition to the response itself.
     pub(super) fn stamp(&mut self, now: Moment) -> Stamp<'_> {
-        let date = self.date.at(self.calendar.unix(now));
-        Stamp { date, identity: &self.identity, usual_heads: &self.usual_heads, persistent: !self.draining }
+        let (date, second) = self.date.at(self.calendar.unix(now));
+        Stamp { date, second, identity: &self.identity, usual_heads: &self.usual_heads, persistent: !self.draining }
     }
 
     /// An empty buffer for a body.
@@ -135,12 +135,13 @@ pub(super) struct Date {
 }
 
 impl Date {
-    pub(super) fn at(&mut self, unix: u64) -> &str {
+    /// The line, and its second.
+    pub(super) fn at(&mut self, unix: u64) -> (&str, u32) {
         let second = unix / 1_000_000_000;
         if self.second != second {
             self.second = second;
             self.text = format!("{DATE}{}\r\n", httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second)));
         }
-        &self.text
+        (&self.text, second as u32)
     }
 }

@@ -5,7 +5,8 @@
 //!
 //! Sixteen hexadecimal digits: eight of the head (status and [`COVERED`] fields), eight of the body, each the low 32 bits of a
 //! 64-bit digest. Of a body that is made while it is sent (`/bytes/N`) they tell its length: see [`of_pattern`]. Where the messages of
-//! a gRPC call are not known before they are sent, the field stands in the trailers.
+//! a gRPC call are not known before they are sent, the field stands in the trailers. Eight more digits in a head are the time of its Date,
+//! in seconds since 1970: a balancer may write its own, by its own clock ([`is_another_date`]).
 //! The fields that are covered are a function of status and content ([`WrittenHead`]), so that a client which finds another digest
 //! can name what was changed.
 
@@ -109,18 +110,42 @@ pub fn digest_value(head: u32, body: u32) -> [u8; 16] {
     encode::hexadecimal(u64::from(head) << 32 | u64::from(body))
 }
 
+/// The value of the header in a head whose Date is that second.
+pub fn dated_digest_value(head: u32, body: u32, second: u32) -> [u8; 24] {
+    let mut value = [0; 24];
+    value[..16].copy_from_slice(&digest_value(head, body));
+    value[16..].copy_from_slice(&encode::hexadecimal::<8>(u64::from(second)));
+    value
+}
+
 /// Reads the value of the header: the digests of head and body.
 pub fn read_digest_value(value: &[u8]) -> Option<(u32, u32)> {
-    let value: &[u8; 16] = value.try_into().ok()?;
-    let number = value.iter().try_fold(0u64, |number, byte| {
+    let (digests, date) = value.split_at_checked(16)?;
+    let number = hexadecimal(digests)?;
+    (date.is_empty() || hexadecimal(date).is_some() && date.len() == 8)
+        .then_some(((number >> 32) as u32, number as u32))
+}
+
+/// The second of the Date that was written, if the value of the header tells it.
+pub fn read_date(value: &[u8]) -> Option<u32> {
+    hexadecimal(value.get(16..).filter(|date| date.len() == 8)?).map(|second| second as u32)
+}
+
+/// Whether a Date is neither the one that was written nor that of another host: clocks that anybody sets are nearer to each other.
+pub fn is_another_date(written: u32, received: u64) -> bool {
+    const CLOCKS: u64 = 5 * 60;
+    received.abs_diff(u64::from(written)) > CLOCKS
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0u64, |number, byte| {
         let digit = match byte {
             b'0'..=b'9' => byte - b'0',
             b'a'..=b'f' => byte - b'a' + 10,
             _ => return None,
         };
         Some(number << 4 | u64::from(digit))
-    })?;
-    Some(((number >> 32) as u32, number as u32))
+    })
 }
 
 /// The covered fields of a response as it came, gathered line by line. It holds no text: ten million of them may be looked at.
@@ -331,8 +356,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_digest_survives_its_header(head: u32, body: u32) {
-            prop_assert_eq!(read_digest_value(&digest_value(head, body)), Some((head, body)));
+        fn a_digest_survives_its_header(head: u32, body: u32, second: u32) {
+            let (value, dated) = (digest_value(head, body), dated_digest_value(head, body, second));
+            prop_assert_eq!((read_digest_value(&value), read_date(&value)), (Some((head, body)), None));
+            prop_assert_eq!((read_digest_value(&dated), read_date(&dated)), (Some((head, body)), Some(second)));
+            prop_assert_eq!(read_digest_value(&dated[..20]), None);
         }
 
         #[test]

@@ -26,6 +26,9 @@ use verdict::response::{COVERED, DIGEST_HEADER, HeadChange};
 /// Bytes of a status line and its headers, and of interim responses before them.
 pub(super) const HEAD_LIMIT: usize = 64 * 1024;
 
+/// The field that is compared by what it means: clocks differ by seconds.
+const DATE: &str = "Date";
+
 /// Of a body that people look at.
 const TEXT_LIMIT: usize = 16 * 1024;
 
@@ -466,8 +469,8 @@ impl CurrentResponse {
         if rules.heads {
             self.head_text = if head.version == HttpVersion::Http2 { text_of(head) } else { head.bytes.to_vec() };
         }
-        if self.verify.head_differs() {
-            let covered = |name: &str| COVERED.iter().any(|it| name.eq_ignore_ascii_case(it));
+        if self.verify.head_differs() || self.verify.changed_date().is_some() {
+            let covered = |name: &str| COVERED.iter().chain(&[DATE]).any(|it| name.eq_ignore_ascii_case(it));
             let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
             let fields = head.fields.iter().filter(|field| covered(field.name));
             self.differing = fields.map(|field| (field.name.to_owned(), text(field.value))).collect();
@@ -483,6 +486,10 @@ impl CurrentResponse {
         let BodyComparison { flaw, changes, digest_changed } = self.verify.end(&mut self.who, notes.backends);
         for change in changes {
             self.deviate(change, notes);
+        }
+        if let Some(written) = self.verify.changed_date() {
+            let received: Vec<&str> = self.values_that_differ(DATE).collect();
+            notes.samples.deviate_in_date(written, &received, self.question.sequence);
         }
         if digest_changed {
             notes.samples.deviate(DIGEST_HEADER, None, &[], self.question.sequence);
@@ -545,6 +552,10 @@ impl CurrentResponse {
         }
     }
 
+    fn values_that_differ(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.differing.iter().filter(move |(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
     fn deviate(&self, change: HeadChange, notes: &mut ResponseNotes) {
         let sequence = self.question.sequence;
         let (name, written) = match change {
@@ -555,8 +566,7 @@ impl CurrentResponse {
             HeadChange::Lost { name, written } | HeadChange::Changed { name, written } => (name, Some(written)),
             HeadChange::Doubled { name } | HeadChange::Added { name } => (name, None),
         };
-        let named = self.differing.iter().filter(|(it, _)| it.eq_ignore_ascii_case(name));
-        let received: Vec<&str> = named.map(|(_, value)| value.as_str()).collect();
+        let received: Vec<&str> = self.values_that_differ(name).collect();
         // A field that came twice came once as it was written.
         let written = match change {
             HeadChange::Doubled { .. } => received.first().copied(),

@@ -1,7 +1,7 @@
 //! PURE. What a report shows of responses apart from their counts: fields that differ, and what names itself on the way.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::check::load::cookies::NotKept;
 use verdict::facts::responses::{Deviation, ObservedProcess, ReceivedResponses};
@@ -88,6 +88,23 @@ impl Samples {
                 count: 1,
                 first: vec![sequence],
             });
+        }
+    }
+
+    /// Counts a Date that is not what the backend wrote. It is another one each second: the first of those that came stands for all that
+    /// came as often in a head.
+    pub(super) fn deviate_in_date(&mut self, written: u32, received: &[&str], sequence: u64) {
+        const DATE: &str = "Date";
+        let alike = |it: &&Deviation| it.field == DATE && it.received.len() == received.len();
+        match self.deviations.iter().find(alike).cloned() {
+            Some(first) => {
+                let received: Vec<&str> = first.received.iter().map(String::as_str).collect();
+                self.deviate(DATE, first.written.as_deref(), &received, sequence);
+            }
+            None => {
+                let written = UNIX_EPOCH + Duration::from_secs(u64::from(written));
+                self.deviate(DATE, Some(&httpdate::fmt_http_date(written)), received, sequence);
+            }
         }
     }
 

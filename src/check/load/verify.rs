@@ -1,13 +1,17 @@
 //! PURE. Whether a response is the one that its backend wrote: by the digest that it carries; without one by our page, or by the
 //! response's id in the body. A content coding that was added on the way is undone first.
 
+use std::time::UNIX_EPOCH;
+
 use http::Digest;
 
 use crate::check::load::coding::Coding;
 use crate::check::load::identify::{BackendNames, Identify};
 use crate::check::load::page::{Page, UuidSearch};
 use verdict::observation::Flaw;
-use verdict::response::{HeadChange, PATTERN, ReceivedHead, is_pattern, of_body, of_pattern, read_digest_value};
+use verdict::response::{
+    HeadChange, PATTERN, ReceivedHead, is_another_date, is_pattern, of_body, of_pattern, read_date, read_digest_value,
+};
 
 /// What a response is compared with, and how far that has come.
 #[derive(Debug)]
@@ -19,6 +23,7 @@ pub(super) struct Verify {
     /// The digest is none, or there are two.
     unreadable: bool,
     head: ReceivedHead,
+    date: DateComparison,
     varies_by_accept: bool,
     kind: Kind,
     /// The head names one of our backends.
@@ -39,6 +44,29 @@ enum Against {
     /// The id that must stand in it.
     Search(Box<UuidSearch>),
     Digest(BodyDigest),
+}
+
+/// Date as it was written and as it came.
+#[derive(Debug, Default)]
+struct DateComparison {
+    /// Seconds since 1970.
+    written: Option<u32>,
+    lines: u8,
+    /// Of the last line; `None` if that is no date.
+    received: Option<u64>,
+}
+
+impl DateComparison {
+    fn see(&mut self, value: &[u8]) {
+        let date = str::from_utf8(value).ok().and_then(|text| httpdate::parse_http_date(text).ok());
+        self.received = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok()).map(|since| since.as_secs());
+        self.lines = self.lines.saturating_add(1);
+    }
+
+    fn changed(&self) -> Option<u32> {
+        let is_right = |written| self.lines == 1 && self.received.is_some_and(|date| !is_another_date(written, date));
+        self.written.filter(|written| !is_right(*written))
+    }
 }
 
 /// The digest of a body as it comes.
@@ -85,6 +113,7 @@ impl Verify {
             late: None,
             unreadable: false,
             head: ReceivedHead::default(),
+            date: DateComparison::default(),
             varies_by_accept: false,
             kind: Kind { status: 0, length: None, has_body: false, html: false, call: false, fleet: false },
             ours: false,
@@ -98,9 +127,14 @@ impl Verify {
     /// A field that may be one of those that a digest covers.
     pub(super) fn see_field(&mut self, name: &str, value: &[u8]) {
         self.head.see(name, value);
-        if name.len() == 4 && name.eq_ignore_ascii_case("vary") {
+        if name.len() != 4 {
+            return;
+        }
+        if name.eq_ignore_ascii_case("vary") {
             let accept = |it: &[u8]| it == b"*" || it.eq_ignore_ascii_case(b"accept");
             self.varies_by_accept |= http::list(value).any(accept);
+        } else if name.eq_ignore_ascii_case("date") {
+            self.date.see(value);
         }
     }
 
@@ -109,6 +143,7 @@ impl Verify {
         let said = read_digest_value(value);
         self.unreadable |= said.is_none() || self.said.is_some_and(|earlier| Some(earlier) != said);
         self.said = self.said.or(said);
+        self.date.written = self.date.written.or(read_date(value));
     }
 
     /// Takes the digest that the backend sent in the trailers, where it could not know it before.
@@ -125,6 +160,11 @@ impl Verify {
     pub(super) fn head_differs(&self) -> bool {
         let written = self.said.filter(|_| self.kind.fleet && !self.unreadable);
         written.is_some_and(|(written, _)| self.head.digest(self.kind.status) != written)
+    }
+
+    /// The Date that was written, where another came.
+    pub(super) fn changed_date(&self) -> Option<u32> {
+        self.date.changed().filter(|_| self.kind.fleet && !self.unreadable)
     }
 
     pub(super) fn is_coded(&self) -> bool {
@@ -196,6 +236,9 @@ impl Verify {
         }
         if let (Some((written, _)), true) = (self.said, self.head_differs()) {
             self.compare_head(written, &mut comparison);
+        }
+        if self.changed_date().is_some() {
+            comparison.flaw = comparison.flaw.or(Some(Flaw::Field));
         }
         if self.unreadable {
             comparison.digest_changed = true;

@@ -35,7 +35,8 @@ pub(crate) const ALTERED: RuleDescription = RuleDescription {
 
 pub(crate) const RESPONSE_FIELDS: RuleDescription = RuleDescription {
     requires: "the fields that a backend writes come back alike in all responses of a status; what is changed in all of them is described",
-    sound: "by construction: each response carries a digest of its status and fields, and what backends write is known",
+    sound: "by construction: each response carries a digest of its status and fields, and what backends write is known; Date is compared \
+            by its time, for a balancer may write its own: it is another one where it is more than five minutes off",
     source: Some("RFC 9110 §7.7"),
 };
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::check::load::request::id;
 use crate::wire::page;
 use verdict::observation::Echo;
-use verdict::response::{ContentKind, WrittenHead, digest_value, of_body, of_pattern};
+use verdict::response::{ContentKind, WrittenHead, dated_digest_value, digest_value, of_body, of_pattern};
 
 const UUID: &str = "550e8400-e29b-41d4-a716-446655440000";
 
@@ -252,6 +252,25 @@ fn a_response_is_compared_with_its_digest() {
         assert_eq!(flawed(good.replace(from, to)), (ClientOutcome::Response, Some(Flaw::Field)), "{to}");
     }
     assert_eq!(flawed(good.replace("no-store", "no-store\r\nVary: Accept-Encoding")).1, None);
+}
+
+#[test]
+fn a_date_may_be_that_of_another_clock_and_no_other() {
+    let head = WrittenHead { status: 200, content: ContentKind::Line }.head_digest();
+    // Sun, 06 Nov 1994 08:49:37 GMT
+    let digest = String::from_utf8(dated_digest_value(head, of_body(b"hello\n"), 784_111_777).to_vec()).unwrap();
+    let with = |dates: &str| {
+        let own = format!("{LINE}Generator-Number: 9001\r\nResponse-Id: {UUID}\r\nResponse-Digest: {digest}\r\n");
+        CLIENT.whole(sized(&format!("{own}{dates}"), "hello\n")).flaw
+    };
+    for right in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:38 GMT", "Sun, 06 Nov 1994 08:46:00 GMT"] {
+        assert_eq!(with(&format!("Date: {right}\r\n")), None, "{right}");
+    }
+    for wrong in ["", "Date: Sun, 06 Nov 1994 09:49:37 GMT\r\n", "Date: now\r\n"] {
+        assert_eq!(with(wrong), Some(Flaw::Field), "{wrong}");
+    }
+    let line = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+    assert_eq!(with(&line.repeat(2)), Some(Flaw::Field));
 }
 
 #[test]
