@@ -24,6 +24,7 @@ use verdict::rules::{Case, DETECTION, Drill, Urls, describe_forwarding, judge};
 use verdict::streams::{Lived, Streams};
 use verdict::surroundings::SurroundingLine;
 use verdict::tally::{Judged, Tally};
+use verdict::timeline::Outages;
 
 /// What is known beside the session itself.
 pub(crate) struct CheckContext<'a> {
@@ -82,6 +83,7 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
     let judges = Judged { from: session.judged, invented: &session.invented, outages: &windows };
     let tally = Tally::of(ledger, judges, session.sample.clone());
     let targets: Vec<String> = plan.target.urls().map(|url| split(url).1.to_owned()).collect();
+    let bodies: Vec<u64> = plan.request.bodies.iter().map(|body| body.len() as u64).collect();
     let varied = session.load.vary != Vary::Nothing;
     let drill = plan.scenario.drill();
     known.changes.leave_out(ledger.subrequests());
@@ -117,6 +119,7 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
         judged: judges,
         connections: &session.connections,
         urls: Urls { targets: &targets, of: &session.urls, first: session.sample.start },
+        bodies: &bodies,
         detection: plan.environment.detection.unwrap_or(DETECTION),
         sample: session.sample.clone(),
         health_checks: known.not_counted.health_checks,
@@ -140,7 +143,8 @@ fn report(case: &Case, session: &SessionData, known: &CheckContext) -> Check {
     let (ledger, plan, load) = (case.ledger, known.plan, &session.load);
     let sample = || case.sample.clone();
     let (started, ended) = case.sampled;
-    let mut outage = figures::outage(ledger, sample(), case.sampled, &session.steps, case.outages, case.names);
+    let outages = Outages { windows: case.outages, steps: case.steps, detection: case.detection };
+    let mut outage = figures::outage(ledger, sample(), case.sampled, &session.steps, &outages, case.names);
     if let (Some(outage), true) = (&mut outage, case.streams.is_some()) {
         // A backend without new streams is not out of rotation.
         outage.backends.clear();

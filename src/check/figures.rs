@@ -11,7 +11,7 @@ use verdict::ledger::{BackendRecords, Ledger};
 use verdict::observation::{Backend, ClientOutcome};
 use verdict::outcome::Outcome;
 use verdict::report::{DrillStep, Latency, Outage, Percentiles, Slice};
-use verdict::timeline::{OutageWindow, StepSpan, timelines};
+use verdict::timeline::{OutageWindow, Outages, StepSpan, timelines};
 
 /// Nanoseconds, to three digits.
 type LatencyHistogram = Histogram<u64>;
@@ -105,7 +105,7 @@ pub(crate) fn outage(
     sample: Range<u32>,
     (started, ended): (Moment, Moment),
     steps: &[StepResult],
-    windows: &[OutageWindow],
+    outages: &Outages,
     names: &[String],
 ) -> Option<Outage> {
     let first = steps.first()?.at;
@@ -117,7 +117,7 @@ pub(crate) fn outage(
         done: result.is_done && !is_late(result),
         result: if is_late(result) { Some(TOO_LATE.to_owned()) } else { result.result.clone() },
     };
-    let backends = timelines(ledger, sample.clone(), (started, ended), windows, names);
+    let backends = timelines(ledger, sample.clone(), (started, ended), outages, names);
     let steps = steps.iter().map(step).collect();
     let mut outage = Outage { steps, client_errors: 0, retries: 0, double_executions: 0, backends };
     let entries = ledger.entries().filter(|entry| sample.contains(&entry.sequence));

@@ -1,6 +1,7 @@
 //! One check from its first request to its last: meet a backend, warm up, experiment, take the sample. What all of it means is
 //! judged afterwards.
 
+mod avoided;
 mod certificates;
 mod diagnosis;
 mod meet;
@@ -47,6 +48,7 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     let judged_since = Instant::now();
     session.watch.enter("identifying how the balancer selects backends");
     let evidence = experiment(&mut session, backends, met, begun.elapsed()).await?;
+    let avoided = avoided::wait(&mut session, BEFORE_SAMPLE.saturating_sub(begun.elapsed())).await;
     let inference = evidence.infer(&session.client.names());
     let sampled = session.client.next_sequence();
     let load = sample::load(&session, &inference, sampled)?;
@@ -59,6 +61,9 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     let mut connections = session.client.with(|prober, _| prober.connections().to_vec());
     connections.extend(traffic.connections);
     let (urls, mut invented) = (traffic.targets, session.client.invented());
+    // Of the experiments too: those that they caused to fail.
+    invented.extend(avoided);
+    invented.sort_unstable();
     let received = session.client.with(|prober, _| traffic.samples.received(prober.samples()));
     // Ten million of them are not copied.
     session.client.with(|prober, _| observations.splice(0..0, prober.observations().iter().copied()).for_each(drop));

@@ -285,6 +285,7 @@ pub(crate) fn broken() -> Check {
         lossless: false,
         graceful: false,
         backends: check.outage.iter().flat_map(|outage| outage.backends.clone()).collect(),
+        without_response: Vec::new(),
         remarks: Vec::new(),
     };
     check.findings.push(Finding::new(Level::Note, Facts::Resilience(facts)));

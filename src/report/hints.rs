@@ -127,7 +127,7 @@ pub(crate) fn of_refusal(statuses: &BTreeMap<u16, u64>) -> &'static str {
         Some(505) => "the balancer speaks another version of HTTP to backends than they do",
         _ => {
             "the balancer sends what backends cannot read: plain HTTP to a port with TLS, a PROXY header without \
-             --proxy-protocol, or what RFC 9112 forbids, such as two Host or Content-Length headers"
+             --proxy-protocol, or what RFC 9112 forbids, such as no Host header or two, or two Content-Length headers"
         }
     }
 }

@@ -50,7 +50,9 @@ pub struct RequestChanges {
     pub compared: u64,
     /// Parts that differed in some of those; only those that did.
     pub parts: Vec<PartChange>,
-    /// How often each of the user's own fields differed, by its index among the judged ones.
+    /// Those of the sample.
+    pub own_compared: u64,
+    /// How often each of the user's own fields differed in those, by its index among the judged ones; the last stands for all from it on.
     pub fields: [u64; MASKED_FIELDS],
     /// How often each note was made, by its place in [`Note::ALL`].
     pub notes: [u64; Note::ALL.len()],
@@ -143,6 +145,11 @@ impl TextCounts {
     }
 }
 
+/// Whether it is of the user's own fields.
+fn is_of_fields(part: RequestPart) -> bool {
+    matches!(part, RequestPart::FieldLost | RequestPart::FieldChanged | RequestPart::FieldDoubled)
+}
+
 impl RequestChanges {
     /// Counts an attempt of the run. In which way its request was changed, if that is kept.
     pub fn see(&mut self, request: &ArrivedRequest) -> WayNumber {
@@ -161,18 +168,25 @@ impl RequestChanges {
         if request.notes.contains(Note::Proxied) {
             self.proxied.see(request.peer);
         }
-        for field in request.fields.iter() {
-            self.fields[field] += 1;
+        let is_own = self.has_own_fields(request.sequence);
+        if is_own {
+            self.own_compared += u64::from(request.notes.contains(Note::Compared));
+            request.fields.iter().for_each(|field| self.fields[field] += 1);
         }
-        for part in request.differences.iter() {
+        for part in request.differences.iter().filter(|part| is_own || !is_of_fields(*part)) {
             self.see_part(part, request);
         }
         self.number_way(request)
     }
 
+    /// Whether it is a request of the sample: experiments have fields of theirs, which nobody asked about. One without a number came when
+    /// this one does.
+    fn has_own_fields(&self, sequence: Option<u32>) -> bool {
+        sequence.map_or(self.ways_from < u32::MAX, |sequence| sequence >= self.ways_from)
+    }
+
     fn number_way(&mut self, request: &ArrivedRequest) -> WayNumber {
-        let is_kept = request.sequence.is_some_and(|sequence| sequence >= self.ways_from);
-        if request.differences.is_empty() || !is_kept {
+        if request.differences.is_empty() || !self.has_own_fields(request.sequence) {
             return WayNumber::default();
         }
         let way = ChangedWay { differences: request.differences, fields: request.fields };
@@ -215,6 +229,8 @@ impl RequestChanges {
         let count = arrivals.len() as u64;
         self.attempts = self.attempts.saturating_sub(count);
         self.compared = self.compared.saturating_sub(count);
+        let own = arrivals.iter().filter(|it| self.has_own_fields(Some(it.sequence))).count() as u64;
+        self.own_compared = self.own_compared.saturating_sub(own);
         for change in &mut self.parts {
             let removed = arrivals.iter().filter(|it| it.differences.contains(change.part)).count() as u64;
             change.count = change.count.saturating_sub(removed);

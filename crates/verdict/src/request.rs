@@ -85,9 +85,11 @@ impl Sent<'_> {
             if index > 0 {
                 out.push(b',');
             }
-            let values: Vec<&str> = self.values(name).collect();
-            out.extend_from_slice(&encode::hexadecimal::<8>(u64::from(short_of_lower_case(name.as_bytes()))));
-            out.extend_from_slice(&encode::hexadecimal::<8>(u64::from(short(values.join(", ").as_bytes()))));
+            let values = self.values(name).map(str::as_bytes);
+            let name = short_of_lower_case(name.as_bytes());
+            let value = combined(values, separator_of(name));
+            out.extend_from_slice(&encode::hexadecimal::<8>(u64::from(name)));
+            out.extend_from_slice(&encode::hexadecimal::<8>(u64::from(short(&value))));
         }
     }
 
@@ -115,6 +117,9 @@ impl Sent<'_> {
 /// Fields of a message that are parts of their own here, or are spent on the way.
 const OTHERWISE_COMPARED: [&str; 6] =
     ["host", "content-length", "expect", "max-forwards", "check-request-id", "check-request-sent"];
+
+/// In place of the name of a field that is not compared: those after it keep their places.
+pub const UNNAMED: &str = "";
 
 /// Path and query of a target as a client writes it.
 fn split_target(target: &str) -> (&str, Option<&str>) {
@@ -334,6 +339,9 @@ fn compare(sent: &[u8], arrived: &Arrived) -> Option<RequestComparison> {
         for (index, pair) in fields.split(|byte| *byte == b',').enumerate() {
             let (name, value) = pair.split_at_checked(8).filter(|_| pair.len() == 16)?;
             let (name, value) = (hexadecimal(name)? as u32, hexadecimal(value)? as u32);
+            if name == short(UNNAMED.as_bytes()) {
+                continue;
+            }
             if let Some(difference) = of_field(name, value, arrived.fields) {
                 differences.add(difference);
                 mask.add(index);
@@ -346,31 +354,48 @@ fn compare(sent: &[u8], arrived: &Arrived) -> Option<RequestComparison> {
 fn of_field(name: u32, value: u32, fields: Fields) -> Option<RequestPart> {
     let mut lines = fields.iter().filter(|field| short_of_lower_case(field.name.as_bytes()) == name);
     let Some(first) = lines.next() else { return Some(RequestPart::FieldLost) };
-    let mut joined = first.value.to_vec();
-    let (mut count, mut alike) = (1, true);
-    for line in lines {
-        joined.extend_from_slice(b", ");
-        joined.extend_from_slice(line.value);
-        (count, alike) = (count + 1, alike && line.value == first.value);
-    }
-    if short(&joined) == value {
+    let separator = separator_of(name);
+    let combined = combined(std::iter::once(first).chain(lines).map(|line| line.value), separator);
+    if short(&combined) == value {
         None
-    } else if count > 1 && alike && short(first.value) == value || is_repeated(first.value, value) {
+    } else if is_repeated(&combined, separator, value) {
         Some(RequestPart::FieldDoubled)
     } else {
         Some(RequestPart::FieldChanged)
     }
 }
 
-/// Whether one line is the value that was sent, twice in a list.
-fn is_repeated(line: &[u8], value: u32) -> bool {
-    [&b", "[..], b","].iter().any(|between| {
-        let halves = line.len().checked_sub(between.len()).filter(|both| both.is_multiple_of(2));
-        halves.is_some_and(|both| {
-            let (one, rest) = line.split_at(both / 2);
-            rest.strip_prefix(*between) == Some(one) && short(one) == value
-        })
-    })
+/// What stands between the values of a field in one line, by the digest of its name.
+fn separator_of(name: u32) -> u8 {
+    if name == short(b"cookie") { b';' } else { b',' }
+}
+
+/// The lines of a field as one, without the optional space around separators: whoever passes a message on may combine them (RFC 9110 §5.3,
+/// RFC 9113 §8.2.3 for cookies), and writes that space or not.
+fn combined<'v>(lines: impl Iterator<Item = &'v [u8]>, separator: u8) -> Vec<u8> {
+    let is_space = |byte: u8| matches!(byte, b' ' | b'\t');
+    let mut combined = Vec::new();
+    for (index, line) in lines.enumerate() {
+        if index > 0 {
+            combined.push(separator);
+        }
+        for byte in line {
+            if is_space(*byte) && combined.last() == Some(&separator) {
+                continue;
+            }
+            while *byte == separator && combined.last().is_some_and(|last| is_space(*last)) {
+                combined.pop();
+            }
+            combined.push(*byte);
+        }
+    }
+    combined
+}
+
+/// Whether the field is the value that was sent, twice.
+fn is_repeated(combined: &[u8], separator: u8, value: u32) -> bool {
+    let (one, rest) = combined.split_at(combined.len() / 2);
+    rest.strip_prefix(&[separator]) == Some(one) && short(one) == value
 }
 
 fn optional(part: &[u8]) -> Option<Option<u32>> {
@@ -445,6 +470,31 @@ mod tests {
             let comparison = compared(&sent, head, b"abc");
             assert_eq!((comparison.differences, comparison.fields), (Differences::NONE, FieldMask(0)), "{head}");
         }
+    }
+
+    #[test]
+    fn lines_of_a_field_may_come_as_one_and_cookies_too() {
+        let fields = own(&[("Accept", "a"), ("Accept", "b, c"), ("Cookie", "a=1"), ("Cookie", "b=2; c=3")]);
+        let sent = Sent { method: "GET", target: "/", host: Some("h"), body: None, fields: &fields };
+        for accept in ["a\nAccept: b, c", "a, b, c", "a,b,c", "a , b,\tc"] {
+            for cookie in ["a=1\nCookie: b=2; c=3", "a=1; b=2; c=3", "a=1;b=2;c=3", "a=1\nCookie: b=2\nCookie: c=3"] {
+                let head = format!("GET / HTTP/1.1\nHost: h\nAccept: {accept}\nCookie: {cookie}");
+                assert_eq!(compared(&sent, &head, b"").differences, Differences::NONE, "{head}");
+            }
+        }
+        for (accept, cookie, fields) in [("a, c, b", "a=1; b=2; c=3", 1), ("a, b, c", "a=1, b=2; c=3", 2)] {
+            let head = format!("GET / HTTP/1.1\nHost: h\nAccept: {accept}\nCookie: {cookie}");
+            assert_eq!(compared(&sent, &head, b"").fields, FieldMask(fields), "{head}");
+        }
+        let twice = "GET / HTTP/1.1\nHost: h\nAccept: a, b, c\nCookie: a=1; b=2; c=3; a=1; b=2; c=3";
+        assert!(compared(&sent, twice, b"").differences.contains(RequestPart::FieldDoubled));
+    }
+
+    #[test]
+    fn a_field_that_is_not_compared_keeps_its_place() {
+        let fields = own(&[("X-A", "1"), (UNNAMED, ""), ("X-B", "2")]);
+        let sent = Sent { method: "GET", target: "/", host: Some("h"), body: None, fields: &fields };
+        assert_eq!(compared(&sent, "GET / HTTP/1.1\nHost: h\nX-A: 1\nX-B: 3", b"").fields, FieldMask(4));
     }
 
     #[test]

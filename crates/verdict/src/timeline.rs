@@ -59,7 +59,8 @@ pub struct Affected {
     /// Seconds from the break until the last attempt that was sent there before the mend, according to its records; 0 without one, null
     /// if it was still sent requests when it was mended, or at the end.
     pub stopped_after: Option<f64>,
-    /// Seconds from the break until the last client error before the mend; null without an error.
+    /// Seconds from the break until the last client error before the mend, or after it while the balancer may still avoid the backend;
+    /// null without an error.
     pub errors_end_after: Option<f64>,
     /// Client errors between the break and the mend.
     pub client_errors: u64,
@@ -69,6 +70,9 @@ pub struct Affected {
     pub ramp: Option<f64>,
     /// When it got nothing.
     pub pauses: Vec<Pause>,
+    /// Attempts there that failed since the last of them, or since it was broken.
+    #[serde(default)]
+    pub failures_since: u64,
 }
 
 /// A time in which a backend got nothing, much longer than chance makes it.
@@ -96,27 +100,53 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(300);
 const RAMP_REQUESTS: usize = 40;
 const RAMP_SHARE: f64 = 0.8;
 
+/// What was done to backends.
+#[derive(Clone, Copy, Debug)]
+pub struct Outages<'a> {
+    /// From each break of a backend to its mend.
+    pub windows: &'a [OutageWindow],
+    /// All steps, in the order of their times.
+    pub steps: &'a [StepSpan],
+    /// How long a balancer may keep away from a backend that failed.
+    pub detection: Duration,
+}
+
+impl Outages<'_> {
+    /// Until when a window explains that no backend responded. After its mend that is so while nothing else is broken, or done by a command.
+    fn explained_until(&self, window: &OutageWindow) -> Option<Moment> {
+        let mended = window.mended?;
+        if self.windows.iter().any(|it| it.broken <= mended && it.mended.is_none_or(|it| it > mended)) {
+            return Some(mended);
+        }
+        let other = self.steps.iter().filter(|step| step.begun > mended && (step.is_rough || step.backend.is_none()));
+        let next = other.map(|step| step.begun).min();
+        Some(next.map_or(mended.after(self.detection), |next| next.min(mended.after(self.detection))))
+    }
+}
+
 /// One for each window. `started` and `ended` are those of the sample.
 pub fn timelines(
     ledger: &Ledger,
     sample: Range<u32>,
     (started, ended): (Moment, Moment),
-    windows: &[OutageWindow],
+    outages: &Outages,
     names: &[String],
 ) -> Vec<Affected> {
-    windows.iter().map(|window| timeline(ledger, &sample, (started, ended), window, names)).collect()
+    let timeline =
+        |window| timeline(ledger, &sample, (started, ended), (window, outages.explained_until(window)), names);
+    outages.windows.iter().map(timeline).collect()
 }
 
 fn timeline(
     ledger: &Ledger,
     sample: &Range<u32>,
     (started, ended): (Moment, Moment),
-    window: &OutageWindow,
+    (window, explained): (&OutageWindow, Option<Moment>),
     names: &[String],
 ) -> Affected {
     let since = |at: Moment| at.since(started).as_secs_f64();
     let until = window.mended.unwrap_or(ended);
-    let mut seen = TimelineTraffic::of(window, until);
+    let mut seen = TimelineTraffic::of(window, until, explained.unwrap_or(ended));
     for entry in ledger.entries().filter(|entry| sample.contains(&entry.sequence)) {
         seen.see(&entry);
     }
@@ -125,6 +155,8 @@ fn timeline(
     let last = meanwhile.clone().map(|(at, _)| *at).next_back();
     let times: Vec<Moment> = seen.directed.iter().map(|(at, _)| *at).collect();
     let usual = usual_gap(&times, started, window.broken);
+    let pauses = usual.map_or_else(Vec::new, |usual| pauses(&seen.directed, window, (started, ended), usual));
+    let failures = seen.directed.iter().filter(|(at, failed)| *failed && *at >= window.broken).count() as u64;
     Affected {
         backend: names.get(usize::from(window.backend.0)).cloned().unwrap_or_default(),
         broken: since(window.broken),
@@ -140,13 +172,16 @@ fn timeline(
         client_errors: seen.errors,
         back_after: window.mended.and_then(|mended| Some(seen.back?.since(mended).as_secs_f64())),
         ramp: seen.back.and_then(|back| Some(ramp(&times, back, usual?)?.as_secs_f64())),
-        pauses: usual.map_or_else(Vec::new, |usual| pauses(&seen.directed, window, (started, ended), usual)),
+        failures_since: failures - pauses.iter().map(|pause| pause.failures_before).sum::<u64>(),
+        pauses,
     }
 }
 
 struct TimelineTraffic<'a> {
     window: &'a OutageWindow,
     until: Moment,
+    /// Until when it explains that no backend responded.
+    explained: Moment,
     /// When each attempt was sent there, and whether it failed.
     directed: Vec<(Moment, bool)>,
     errors: u64,
@@ -155,8 +190,8 @@ struct TimelineTraffic<'a> {
 }
 
 impl<'a> TimelineTraffic<'a> {
-    fn of(window: &'a OutageWindow, until: Moment) -> TimelineTraffic<'a> {
-        TimelineTraffic { window, until, directed: Vec::new(), errors: 0, last_error: None, back: None }
+    fn of(window: &'a OutageWindow, until: Moment, explained: Moment) -> TimelineTraffic<'a> {
+        TimelineTraffic { window, until, explained, directed: Vec::new(), errors: 0, last_error: None, back: None }
     }
 
     fn see(&mut self, entry: &Entry) {
@@ -165,6 +200,11 @@ impl<'a> TimelineTraffic<'a> {
         if error && observation.ended >= self.window.broken && observation.sent() < self.until {
             self.errors += 1;
             self.last_error = self.last_error.max(Some(observation.ended.min(self.until)));
+        } else if error && observation.sent() >= self.until && observation.sent() < self.explained {
+            let is_elsewhere = entry.attempts.iter().any(|attempt| attempt.backend != self.window.backend);
+            if !is_elsewhere {
+                self.last_error = self.last_error.max(Some(observation.ended));
+            }
         }
         for attempt in entry.attempts.iter().filter(|attempt| attempt.backend == self.window.backend) {
             // One that is paused receives when it goes on what was sent to it before.
@@ -247,6 +287,7 @@ mod tests {
     use uuid::Uuid;
 
     const MILLISECOND: u64 = 1_000_000;
+    const DETECTION: Duration = Duration::from_secs(1);
 
     /// A request a millisecond, each to the backend that `choose` says, with what became of it there; none reaches no backend and is an
     /// error of the balancer's.
@@ -294,7 +335,8 @@ mod tests {
         };
         let count = ledger.observations().len() as u32;
         let span = (Moment(0), Moment(u64::from(count) * MILLISECOND));
-        timelines(ledger, 0..count, span, &[window], &["a".to_owned(), "b".to_owned()]).remove(0)
+        let outages = Outages { windows: &[window], steps: &[], detection: DETECTION };
+        timelines(ledger, 0..count, span, &outages, &["a".to_owned(), "b".to_owned()]).remove(0)
     }
 
     fn near(seconds: f64, expected: f64) -> bool {
@@ -313,6 +355,35 @@ mod tests {
         assert!(near(timeline.ramp.unwrap(), 0.0) && timeline.received_before == 50, "{timeline:?}");
         let [pause] = timeline.pauses.as_slice() else { panic!("{timeline:?}") };
         assert!(near(pause.from, 2.0) && near(pause.until.unwrap(), 6.5) && pause.failures_before == 0);
+    }
+
+    #[test]
+    fn errors_go_on_after_a_mend_until_the_balancer_tries_the_backend_again() {
+        let ledger = run(5_000, |at| (!(1_000..3_500).contains(&at)).then_some(((at % 2) as u16, 200)));
+        let timeline = of(&ledger, 1_000, Some(3_000));
+        assert!(near(timeline.errors_end_after.unwrap(), 2.5) && timeline.client_errors == 2_000, "{timeline:?}");
+        // What another outage explains then, and what comes too late, is none of this one's.
+        assert!(near(of(&ledger, 1_000, Some(2_000)).errors_end_after.unwrap(), 2.0));
+        let at = |millisecond: u64| Moment(millisecond * MILLISECOND);
+        let window =
+            |broken, mended| OutageWindow { backend: Backend(1), broken: at(broken), mended: Some(at(mended)) };
+        let until = |windows: &[OutageWindow], steps: &[StepSpan]| {
+            Outages { windows, steps, detection: DETECTION }.explained_until(&windows[0])
+        };
+        let first = window(1_000, 2_000);
+        assert_eq!(until(&[first], &[]), Some(at(3_000)));
+        assert_eq!(until(&[first, window(1_500, 2_500)], &[]), Some(at(2_000)));
+        let step = |begun, backend, is_rough| StepSpan {
+            backend,
+            begun: at(begun),
+            ended: at(begun),
+            is_done: true,
+            is_rough,
+        };
+        let mends = [step(2_000, None, false), step(2_030, Some(Backend(0)), false)];
+        assert_eq!(until(&[first], &mends), Some(at(3_000)));
+        assert_eq!(until(&[first], &[step(2_400, None, false)]), Some(at(2_400)));
+        assert_eq!(until(&[first], &[step(2_600, Some(Backend(0)), true)]), Some(at(2_600)));
     }
 
     #[test]

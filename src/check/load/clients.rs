@@ -235,6 +235,18 @@ struct Brought<'a> {
 }
 
 /// The request that a client sends each time.
+/// Sets a field in place of the user's own: one of that name decides.
+fn set(headers: &mut Vec<(String, String)>, name: &str, value: String) {
+    match headers.iter().position(|(own, _)| own.eq_ignore_ascii_case(name)) {
+        None => headers.push((name.to_owned(), value)),
+        Some(place) => {
+            headers[place].1 = value;
+            let mut places = 0..;
+            headers.retain(|(own, _)| places.next() <= Some(place) || !own.eq_ignore_ascii_case(name));
+        }
+    }
+}
+
 fn template(load: &Load, client: u32, target: &LoadTarget, payload: Option<&Payload>, brought: Brought) -> Template {
     let mut path = target.path.clone();
     let mut headers = load.request.headers.clone();
@@ -247,16 +259,13 @@ fn template(load: &Load, client: u32, target: &LoadTarget, payload: Option<&Payl
         Vary::Nothing | Vary::Source { .. } => {}
         Vary::Path { template, .. } => path = template.replace("{}", &client.to_string()),
         Vary::Header { name, .. } => {
-            // In place of the user's own: one of that name decides.
-            headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
-            headers.push((name.clone(), format!("client-{client}")));
+            set(&mut headers, name, format!("client-{client}"));
         }
         Vary::Cookie { name, .. } => set_cookie(format!("{name}=client-{client}")),
         Vary::Jar { .. } => brought.cookies.into_iter().for_each(set_cookie),
         Vary::Session { place, .. } => {
             if let (Some(name), Some(id)) = (place.header(), brought.session) {
-                headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
-                headers.push((name.to_owned(), id.to_owned()));
+                set(&mut headers, name, id.to_owned());
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::encode;
 
 use crate::wire::{REQUEST_HEADER, RequestId};
-use verdict::request::{SENT_HEADER, Sent, SentBody};
+use verdict::request::{SENT_HEADER, Sent, SentBody, UNNAMED};
 
 /// Characters of a request's id.
 pub(crate) const ID_BYTES: usize = 33;
@@ -168,9 +168,15 @@ impl Parts<'_> {
     fn write_sent(&self, out: &mut Vec<u8>) {
         let named = |wanted: &str| self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
         let is_compared = |name: &str| !(self.given_cookies && name.eq_ignore_ascii_case("cookie"));
-        let fields = self.headers.iter().filter(|(name, _)| is_compared(name));
-        let fields: Vec<(String, String)> =
-            fields.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        // What is not compared keeps its place, for backends know fields by their places.
+        let field = |(name, value): &(&str, &str)| {
+            if is_compared(name) {
+                ((*name).to_owned(), (*value).to_owned())
+            } else {
+                (UNNAMED.to_owned(), String::new())
+            }
+        };
+        let fields: Vec<(String, String)> = self.headers.iter().map(field).collect();
         let body = self.payload.map(|it| SentBody { length: it.length as u64, digest: it.digest });
         let host = named("host").map_or(self.host, |(_, value)| value);
         let sent = Sent { method: self.method, target: self.path, host: Some(host), body, fields: &fields };
@@ -360,9 +366,9 @@ mod tests {
         let parts = Parts { method: "POST", headers: &headers, payload: spec.payload(0), ..PLAIN };
         let own = Parts { given_cookies: true, ..parts };
         assert_ne!(sent(&parts), sent(&own), "cookies that were given are not compared");
-        let without = Parts { headers: &headers[1..], ..parts };
-        assert_eq!(sent(&own), sent(&without));
-        assert_ne!(sent(&own), sent(&Parts { headers: &headers[1..2], ..parts }), "the host is the user's");
+        let other = [("Cookie", "c=d"), ("X-A", "b"), ("Host", "other")];
+        assert_eq!(sent(&own), sent(&Parts { headers: &other, ..own }));
+        assert_ne!(sent(&own), sent(&Parts { headers: &other[..2], ..own }), "the host is the user's");
         assert!(sent(&parts).starts_with("Check-Request-Sent: 1;POST;"), "{}", sent(&parts));
     }
 

@@ -26,6 +26,7 @@ pub(crate) async fn run(mut session: CheckSession<'_>, streams: &StreamPlan) -> 
     session.watch.enter("waiting for a backend's response");
     let mut before = open_one(&mut session, &load).await?;
     load.first += before.len() as u64;
+    session.begin_sample(load.first as u32);
     session.watch.enter("holding streams open");
     session.watch.total.store(load.streams as u64, Ordering::Relaxed);
     let fleets = session.fleets().cloned();

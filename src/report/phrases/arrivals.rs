@@ -16,7 +16,7 @@ fn whom(facts: &RequestChange) -> String {
         Extent::Urls if !facts.urls.is_empty() => {
             format!("all {} to {}", count_of(facts.changed, "request"), listed(&facts.urls))
         }
-        Extent::All | Extent::Backends | Extent::Urls | Extent::Clients | Extent::Some => {
+        Extent::All | Extent::Backends | Extent::Urls | Extent::Bodies | Extent::Clients | Extent::Some => {
             format!("{} of {}", grouped(facts.changed), count_of(facts.of, "request"))
         }
     }
@@ -38,17 +38,19 @@ fn both_ends(facts: &RequestChange) -> Vec<String> {
         let text = if text.is_empty() { "none" } else { text.as_str() };
         lines.push(format!("arrived: {text} ({}×)", grouped(*count)));
     }
-    lines.push(
-        match facts.extent {
-            Extent::All => "it hits all requests: a rewrite",
-            Extent::Backends => "it hits all requests to some backends, and none to others",
-            Extent::Urls => "it hits all requests to some URLs, and none to others",
-            Extent::Clients => "it hits some clients' requests",
-            Extent::Some => "it hits some requests and not others that are alike",
-        }
-        .to_owned(),
-    );
+    lines.push(whom_it_hits(facts.extent).to_owned());
     lines
+}
+
+fn whom_it_hits(extent: Extent) -> &'static str {
+    match extent {
+        Extent::All => "it hits all requests: a rewrite",
+        Extent::Backends => "it hits all requests to some backends, and none to others",
+        Extent::Urls => "it hits all requests to some URLs, and none to others",
+        Extent::Bodies => "it hits all requests with some of the bodies, and none with others",
+        Extent::Clients => "it hits some clients' requests",
+        Extent::Some => "it hits some requests and not others that are alike",
+    }
 }
 
 fn phrase(facts: &RequestChange, summary: String, hint: Option<String>) -> Phrase {
@@ -74,7 +76,7 @@ pub(super) fn path(facts: &RequestChange, product: Option<Balancer>) -> Phrase {
     let hint = match facts.extent {
         _ if decodes => Some(hints::of_escapes(product)),
         Extent::All | Extent::Urls => None,
-        Extent::Backends | Extent::Clients | Extent::Some => Some(
+        Extent::Backends | Extent::Bodies | Extent::Clients | Extent::Some => Some(
             "look for a second route, a second instance with another configuration, or a worker that missed a reload"
                 .to_owned(),
         ),
@@ -125,7 +127,12 @@ pub(super) fn body(facts: &RequestChange, product: Option<Balancer>) -> Phrase {
             format!("the body of {} was lost: {sent} bytes sent, none arrived", whom(facts))
         }
         (Some(sent), [(only, _)]) => {
-            let way = if sent.parse::<u64>().ok() < only.parse().ok() { "lengthened" } else { "cut" };
+            let way = match (sent.parse::<u64>(), only.parse::<u64>()) {
+                (Ok(sent), Ok(arrived)) if sent < arrived => "lengthened",
+                (Ok(_), Ok(_)) => "cut",
+                // Bodies of several lengths were sent.
+                _ => "cut or lengthened",
+            };
             format!("the body of {} was {way}: {sent} bytes sent, {only} arrived", whom(facts))
         }
         (None, [(only, _)]) => format!("{} arrived with a body of {only} bytes, though none was sent", whom(facts)),
@@ -144,7 +151,8 @@ pub(super) fn fields(facts: &RequestChange, product: Option<Balancer>) -> Phrase
         Some(expected) => format!("{summary}, against --expect {expected}"),
         None => summary,
     };
-    Phrase::of(summary).try_this(hints::of_request_fields(&names, product))
+    let extent = vec![whom_it_hits(facts.extent).to_owned()];
+    Phrase::of(summary).because(extent).try_this(hints::of_request_fields(&names, product))
 }
 
 pub(super) fn client_address(facts: &ClientAddress, level: Level, product: Option<Balancer>) -> Phrase {
@@ -202,6 +210,10 @@ pub(super) fn intact(facts: &Intact, level: Level) -> Phrase {
     if !facts.not_sent.is_empty() {
         return Phrase::of(format!("--expect {expected} cannot be judged: no request has {}", listed(&facts.not_sent)))
             .try_this("send it with --header");
+    }
+    if *of == 0 && facts.refused > 0 {
+        return Phrase::of(format!("--expect {expected} cannot be judged: backends refused to read the requests"))
+            .try_this("see why they refused them, and fix that first");
     }
     let why = if *of == 0 {
         "the backends keep no records that this check can read".to_owned()

@@ -1,5 +1,6 @@
 //! The phrases of how the balancer selects: shares, reach, backups, algorithm, affinity.
 
+use verdict::algorithm::Selection;
 use verdict::facts::shares::{Conclusion, SamplePart, Unproven};
 use verdict::facts::split::{GroupShare, SplitConclusion, SplitFacts};
 use verdict::facts::unit::{BalancingUnit, UnitFacts, UnknownUnit};
@@ -113,9 +114,19 @@ fn as_expected(facts: &shares::ShareFacts) -> Phrase {
     Phrase::of(format!("shares are {expected}: largest deviation {:.2} pp{interval}", deviation.abs() * 100.0))
 }
 
+fn follows_load(selection: &Selection) -> bool {
+    matches!(selection, Selection::ByLoad { .. } | Selection::ByLoadOfEachWorker { .. })
+        || matches!(selection, Selection::Named { algorithm } if algorithm.follows_load())
+}
+
 fn deviating(facts: &shares::ShareFacts, widest: &str) -> Phrase {
     let hint = match &facts.seen_weights {
         Some(weights) => format!("if these weights are meant, use --expect {weights}"),
+        None if follows_load(&facts.selection) => {
+            "the balancer looks at the load: a backend that is slower, or has more in \
+                 flight, gets less; if that is meant, use --expect with the algorithm's name instead of shares"
+                .to_owned()
+        }
         None => "compare the weights in the balancer's configuration with --expect, and check that each \
                  server is listed once"
             .to_owned(),
@@ -272,11 +283,20 @@ pub(crate) fn test_result(test: &Test, total: u64, unit: &str) -> String {
             test.bound.unwrap_or_default()
         ),
         ShareTest::Multinomial => format!(
-            "χ² = {:.1}, p = {:.1e} (limit: {:.0e})",
+            "χ² = {:.1}, p {} (limit: {:.0e})",
             test.chi_square.unwrap_or_default(),
-            test.p.unwrap_or(1.0),
+            probability(test.p.unwrap_or(1.0), "= "),
             test.false_alarm
         ),
+    }
+}
+
+/// After `equal`: `0.034`, `1.2e-7`; or `< 1e-12`, for nobody needs more, and the smallest ones are none that numbers have.
+fn probability(p: f64, equal: &str) -> String {
+    match p {
+        ..1e-12 => "< 1e-12".to_owned(),
+        ..1e-3 => format!("{equal}{p:.1e}"),
+        _ => format!("{equal}{p:.3}"),
     }
 }
 
@@ -293,7 +313,7 @@ pub(super) fn reach(facts: &reach::ReachFacts) -> Phrase {
         return Phrase::of(format!("{} failed requests before, and got none afterwards", listed(&facts.missed)))
             .try_this("the balancer avoids a backend that failed: repeat the check with healthy backends");
     }
-    let chance = if facts.chance < 1e-12 { "< 1e-12".to_owned() } else { format!("{:.1e}", facts.chance) };
+    let chance = probability(facts.chance, "");
     let (draws, unit) = (grouped(facts.draws), facts.unit.name());
     let mut why = vec![format!("{draws} {unit}; probability that chance alone misses one: {chance}")];
     if facts.reached_nobody > 0 {
@@ -485,9 +505,7 @@ pub(super) fn unit(facts: &UnitFacts, level: Level) -> Phrase {
         }
         (Some(BalancingUnit::Connection), _) => {
             let each = facts.busiest / facts.backends.max(1);
-            let chance = facts.chance.map_or_else(String::new, |chance| {
-                if chance < 1e-12 { "; by chance: < 1e-12".to_owned() } else { format!("; by chance: {chance:.1e}") }
-            });
+            let chance = facts.chance.map_or_else(String::new, |it| format!("; by chance: {}", probability(it, "")));
             Phrase::of(format!(
                 "balanced per connection: {connections}, {requests}, each connection met exactly one backend{instead}"
             ))

@@ -4,6 +4,7 @@ use verdict::facts::recovery::{self, Measured, Quantity, Unknown};
 use verdict::facts::resilience;
 use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, time};
+use verdict::outcome::Outcome;
 use verdict::report::{Affected, DrillStep, Pause};
 
 use super::phrase::{Phrase, listed};
@@ -12,7 +13,10 @@ use crate::report::hints;
 
 pub(super) fn resilience(facts: &resilience::ResilienceFacts, level: Level, product: Option<Balancer>) -> Phrase {
     let idle = facts.idle();
-    let errors = count_of(facts.client_errors, "error");
+    let lost: Vec<String> =
+        facts.without_response.iter().map(|(outcome, requests)| lost(*outcome, *requests)).collect();
+    let lost = if lost.is_empty() { String::new() } else { format!(": {}", listed(&lost)) };
+    let summary = format!("clients saw {}{lost}", count_of(facts.client_errors, "error"));
     let not_done: Vec<&str> = facts.remarks.iter().filter(|step| !step.done).map(|step| step.what.as_str()).collect();
     let phrase = match facts.client_errors {
         errors if !not_done.is_empty() && (errors == 0 || level == Level::Inconclusive) => {
@@ -26,16 +30,27 @@ pub(super) fn resilience(facts: &resilience::ResilienceFacts, level: Level, prod
         0 => Phrase::of("no client saw an error"),
         // Commands touch no backend of the fleet: a reload, most likely.
         _ if facts.graceful && facts.backends.is_empty() => {
-            Phrase::of(format!("clients saw {errors}")).try_this(hints::of_reload(product))
+            Phrase::of(summary).try_this(hints::of_reload(product))
         }
-        _ if facts.graceful => Phrase::of(format!("clients saw {errors}")).try_this(
+        _ if facts.graceful => Phrase::of(summary).try_this(
             "a backend that drains or is not ready must cost nothing while others are up: its health check tells the balancer",
         ),
-        _ if facts.lossless => Phrase::of(format!("clients saw {errors}")),
-        _ => Phrase::of(format!("clients saw {errors}"))
+        _ if facts.lossless => Phrase::of(summary),
+        _ => Phrase::of(summary)
             .try_this("an outage may cost requests; --expect lossless makes this a failure"),
     };
     phrase.because(facts.backends.iter().map(affected).chain(facts.remarks.iter().map(remark)).collect())
+}
+
+fn lost(outcome: Outcome, requests: u64) -> String {
+    let requests = count_of(requests, "request");
+    if outcome == Outcome::NotReached {
+        format!("{requests} got no response and reached no backend")
+    } else if outcome == Outcome::Lost {
+        format!("{requests} reached a backend and got no response")
+    } else {
+        format!("{requests} got no response")
+    }
 }
 
 pub(super) fn recovery(facts: &recovery::RecoveryFacts, product: Option<Balancer>) -> Phrase {
@@ -118,6 +133,14 @@ fn affected(affected: &Affected) -> String {
     let pauses: Vec<String> = affected.pauses.iter().map(pause).collect();
     let pauses = if pauses.is_empty() { String::new() } else { format!("; out {}", pauses.join(", ")) };
     format!("{backend}: {stopped}; {back}{ramp}; {errors}{pauses}")
+}
+
+/// When a backend was left out while it was broken, though it got traffic again before its mend; none if it never was.
+pub(crate) fn out_of_rotation(affected: &Affected) -> Option<String> {
+    let mended = affected.mended.unwrap_or(f64::INFINITY);
+    let meanwhile = affected.pauses.iter().filter(|pause| pause.from >= affected.broken && pause.from < mended);
+    let pauses: Vec<String> = meanwhile.map(pause).collect();
+    (!pauses.is_empty()).then(|| format!("out {}, then traffic again", pauses.join(", ")))
 }
 
 fn pause(pause: &Pause) -> String {

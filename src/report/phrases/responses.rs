@@ -52,7 +52,7 @@ fn clause(it: &Deviation) -> String {
 pub(super) fn fields(facts: &FieldChanges, product: Option<Balancer>) -> Phrase {
     let whom = match facts.extent {
         Extent::All => format!("all {}", count_of(facts.of, "response")),
-        Extent::Backends | Extent::Urls | Extent::Clients | Extent::Some => {
+        Extent::Backends | Extent::Urls | Extent::Bodies | Extent::Clients | Extent::Some => {
             format!("{} of {}", grouped(facts.changed), count_of(facts.of, "response"))
         }
     };
@@ -66,6 +66,7 @@ pub(super) fn fields(facts: &FieldChanges, product: Option<Balancer>) -> Phrase 
             Extent::All => "it hits all responses: a setting of the balancer",
             Extent::Backends => "it hits all responses of some backends, and none of others",
             Extent::Urls => "it hits all responses of some URLs, and none of others",
+            Extent::Bodies => "it hits all responses to some of the bodies, and none to others",
             Extent::Clients => "it hits some clients' responses",
             Extent::Some => "it hits some responses and not others that are alike",
         }

@@ -40,6 +40,8 @@ pub enum Extent {
     Backends,
     /// All requests to some of several URLs, and none to others.
     Urls,
+    /// All requests with some of several bodies, and none with others.
+    Bodies,
     /// All requests of some clients, and none of others: clients differ in path, header or the like.
     Clients,
     /// Some requests and not others, though all are alike.
@@ -167,6 +169,9 @@ pub struct Intact {
     pub compared: u64,
     /// All attempts whose requests were compared.
     pub of: u64,
+    /// Attempts that backends refused to read: of these nothing is compared.
+    #[serde(default)]
+    pub refused: u64,
     /// The expectation, as it is typed.
     pub expected: String,
     /// Fields that are to be preserved and were not sent.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::facts::RuleDescription;
+use crate::outcome::Outcome;
 use crate::timeline::Affected;
 
 /// Something that was done.
@@ -33,6 +34,9 @@ pub struct ResilienceFacts {
     pub backends: Vec<Affected>,
     /// Steps that went wrong or printed something.
     pub remarks: Vec<DrillStep>,
+    /// Requests without a response, by what became of them, where no client saw an error before the first step: then that is their cause.
+    #[serde(default)]
+    pub without_response: Vec<(Outcome, u64)>,
 }
 
 impl ResilienceFacts {

@@ -68,6 +68,8 @@ pub struct Case<'a> {
     pub connections: &'a [u32],
     /// Where the sample's requests went, if to several URLs.
     pub urls: Urls<'a>,
+    /// Bytes of each of the user's bodies, which the sample's requests to a URL take in turn.
+    pub bodies: &'a [u64],
     /// How long a balancer may keep away from a backend that failed, and need to notice one that is well.
     pub detection: Duration,
     /// The numbers of the sample's requests.
@@ -134,6 +136,12 @@ pub enum Drill {
 }
 
 impl Case<'_> {
+    /// The place of the body that a request of the sample had.
+    pub(crate) fn body_of(&self, sequence: u32) -> usize {
+        let turn = sequence.saturating_sub(self.sample.start) as usize / self.urls.targets.len().max(1);
+        turn % self.bodies.len().max(1)
+    }
+
     /// Whether no client may see an error.
     pub(crate) fn lossless(&self) -> bool {
         self.expectations.lossless.unwrap_or(self.drill != Drill::Rough)

@@ -57,16 +57,16 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
 
 /// The commonest kind of others' requests that looks like ours, as ours arrive. What has the id of another check is that check's.
 fn alike<'a>(case: &'a Case) -> Option<&'a crate::arrived::OtherKind> {
-    let arrives = |part: RequestPart, sent: &str| match case.changes.part(part) {
+    let arrives = |part: RequestPart, sent: &[String]| match case.changes.part(part) {
         Some(change) => change.arrived.counts.iter().map(|(text, _)| text.clone()).collect(),
-        None => vec![sent.to_owned()],
+        None => sent.to_vec(),
     };
     let (path, query) = case.sent.target.split_once('?').unwrap_or((case.sent.target, ""));
-    let methods = arrives(RequestPart::Method, case.sent.method);
-    let paths = arrives(RequestPart::Path, path);
-    let queries = arrives(RequestPart::Query, query);
-    let length = case.sent.body.map_or(0, |body| body.length);
-    let lengths = arrives(RequestPart::BodyLength, &length.to_string());
+    let methods = arrives(RequestPart::Method, &[case.sent.method.to_owned()]);
+    let paths = arrives(RequestPart::Path, &[path.to_owned()]);
+    let queries = arrives(RequestPart::Query, &[query.to_owned()]);
+    let lengths = if case.bodies.is_empty() { &[0] } else { case.bodies };
+    let lengths = arrives(RequestPart::BodyLength, &lengths.iter().map(u64::to_string).collect::<Vec<_>>());
     let is_ours = |kind: &&crate::arrived::OtherKind| {
         let (path, query) = kind.target.split_once('?').unwrap_or((kind.target.as_str(), ""));
         !kind.of_another_check

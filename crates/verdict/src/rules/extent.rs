@@ -1,11 +1,11 @@
-//! Whom a change of requests hits: all that are alike, those of some URLs, clients or backends, or some and not others.
+//! Whom a change of requests hits: all that are alike, those of some URLs, bodies, clients or backends, or some and not others.
 
 use std::collections::BTreeMap;
 
 use crate::facts::requests::Extent;
 use crate::ledger::Arrival;
 use crate::observation::Backend;
-use crate::request::{MASKED_FIELDS, RequestPart};
+use crate::request::{Differences, MASKED_FIELDS, RequestPart};
 use crate::rules::case::Case;
 
 /// Fields that proxies append to: what becomes of them is no change of the user's own.
@@ -23,12 +23,25 @@ pub(super) struct Hits {
     pub(super) of: u64,
     /// The places of the URLs that it hits, of several.
     urls: Vec<usize>,
+    /// The places of the bodies that it hits, of several.
+    bodies: Vec<usize>,
 }
 
 impl Hits {
     /// Path and query of the URLs that it hits; none if there is one URL.
     pub(super) fn targets(&self, case: &Case) -> Vec<String> {
         self.urls.iter().filter_map(|place| case.urls.targets.get(*place).cloned()).collect()
+    }
+
+    /// Bytes of the bodies that it hits, each once; none without a body.
+    pub(super) fn lengths(&self, case: &Case) -> Vec<u64> {
+        let mut lengths: Vec<u64> = self.bodies.iter().filter_map(|place| case.bodies.get(*place).copied()).collect();
+        if lengths.is_empty() {
+            lengths.extend(case.bodies);
+        }
+        lengths.sort_unstable();
+        lengths.dedup();
+        lengths
     }
 
     /// What was sent to the first URL that it hits.
@@ -64,6 +77,7 @@ impl Ways {
 /// Whom a change hits, by the attempts of the sample: the first of each request, for a retry may go another way.
 pub(super) fn extent(case: &Case, way_of: impl Fn(&Arrival) -> Option<u64>) -> Option<Hits> {
     let mut by_url: BTreeMap<usize, Ways> = BTreeMap::new();
+    let mut by_body: BTreeMap<usize, Ways> = BTreeMap::new();
     let mut by_backend: BTreeMap<Backend, Ways> = BTreeMap::new();
     let mut by_client: BTreeMap<u32, Ways> = BTreeMap::new();
     let mut all = Ways::default();
@@ -77,6 +91,9 @@ pub(super) fn extent(case: &Case, way_of: impl Fn(&Arrival) -> Option<u64>) -> O
         if case.urls.are_several() {
             by_url.entry(case.urls.of(entry.sequence)).or_default().add(way);
         }
+        if case.bodies.len() > 1 {
+            by_body.entry(case.body_of(entry.sequence)).or_default().add(way);
+        }
     }
     let (hit, of) = (all.hit(), all.of());
     let extent = if hit == 0 {
@@ -88,6 +105,8 @@ pub(super) fn extent(case: &Case, way_of: impl Fn(&Arrival) -> Option<u64>) -> O
         Extent::Clients
     } else if !by_url.is_empty() && by_url.values().all(Ways::is_whole) {
         Extent::Urls
+    } else if !by_body.is_empty() && by_body.values().all(Ways::is_whole) {
+        Extent::Bodies
     } else if case.varied && by_client.values().all(Ways::is_whole) {
         Extent::Clients
     } else if by_backend.values().all(Ways::is_whole) {
@@ -96,13 +115,21 @@ pub(super) fn extent(case: &Case, way_of: impl Fn(&Arrival) -> Option<u64>) -> O
     } else {
         Extent::Some
     };
-    let urls = by_url.into_iter().filter(|(_, ways)| ways.hit() > 0).map(|(place, _)| place).collect();
-    Some(Hits { extent, changed: hit, of, urls })
+    Some(Hits { extent, changed: hit, of, urls: places_hit(by_url), bodies: places_hit(by_body) })
+}
+
+fn places_hit(by_place: BTreeMap<usize, Ways>) -> Vec<usize> {
+    by_place.into_iter().filter(|(_, ways)| ways.hit() > 0).map(|(place, _)| place).collect()
+}
+
+/// Whether requests differ so.
+pub(super) fn way_of(differs: impl Fn(Differences) -> bool) -> impl Fn(&Arrival) -> Option<u64> {
+    move |attempt| differs(attempt.differences).then_some(0)
 }
 
 /// Whether a part was changed. How it arrived tells nothing: gateways have a Host, or a route, for each server, and for each tier.
 pub(super) fn way_of_part(part: RequestPart) -> impl Fn(&Arrival) -> Option<u64> {
-    move |attempt| attempt.differences.contains(part).then_some(0)
+    way_of(move |differences| differences.contains(part))
 }
 
 /// A backend that refuses a request has compared nothing.
@@ -110,14 +137,16 @@ pub(super) fn is_read(attempt: &Arrival) -> bool {
     !attempt.is_refusal()
 }
 
-pub(super) fn is_forwarding(name: &str) -> bool {
-    FORWARDING.iter().any(|it| name.eq_ignore_ascii_case(it))
+/// Whether the field at that place is one, or one of those that the last place stands for.
+pub(super) fn is_forwarding(names: &[&str], place: usize) -> bool {
+    let end = if place + 1 == MASKED_FIELDS { names.len() } else { place + 1 };
+    names[place..end].iter().any(|name| FORWARDING.iter().any(|it| name.eq_ignore_ascii_case(it)))
 }
 
 /// What tells one change of the user's own fields from another; none if all arrived as they were sent.
 pub(super) fn way_of_fields<'c>(case: &'c Case, names: &[&str]) -> impl Fn(&Arrival) -> Option<u64> + 'c {
     let forwarding: Vec<usize> =
-        (0..names.len().min(MASKED_FIELDS)).filter(|place| is_forwarding(names[*place])).collect();
+        (0..names.len().min(MASKED_FIELDS)).filter(|place| is_forwarding(names, *place)).collect();
     move |attempt| {
         let way = case.changes.way(attempt.way)?;
         let own: Vec<usize> = way.fields.iter().filter(|place| !forwarding.contains(place)).collect();

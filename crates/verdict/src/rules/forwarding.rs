@@ -7,7 +7,7 @@ use crate::notes::Note;
 use crate::report::{Added, Forwarding, HeldConnections, Rewrite};
 use crate::request::RequestPart;
 use crate::rules::case::Case;
-use crate::rules::requests::{arrived_queries, changed_target};
+use crate::rules::requests::{arrived_queries, changed_body, changed_target};
 use crate::upstream::UpstreamUse;
 
 /// None if no backend of ours recorded a request.
@@ -40,7 +40,7 @@ fn list_rewrites(case: &Case) -> Vec<Rewrite> {
         RequestPart::Path => changed_target(case, part).split('?').next().map(str::to_owned),
         RequestPart::Query => changed_target(case, part).split_once('?').map(|(_, query)| query.to_owned()),
         RequestPart::Host => case.sent.host.map(str::to_owned),
-        RequestPart::BodyLength => case.sent.body.map(|body| body.length.to_string()),
+        RequestPart::BodyLength => changed_body(case, |it| it.contains(part)),
         RequestPart::Body
         | RequestPart::FieldLost
         | RequestPart::FieldChanged

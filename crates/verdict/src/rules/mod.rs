@@ -70,6 +70,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     findings.extend(unit::judge(case));
     findings.extend(stickiness::judge(case, outage));
     findings.extend(resilience::judge(case, outage));
+    resilience::absorb_losses(case, &mut findings);
     findings.extend(recovery::judge(case, outage));
     findings.extend(connections::judge(case));
     findings.extend(tls::judge(case));

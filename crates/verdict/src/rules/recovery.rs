@@ -88,7 +88,8 @@ fn measure(limit: RecoveryLimit, affected: &Affected, length: f64, drill: Drill)
             RecoveryLimit::SlowStart(time) => slow_start(affected, time, length),
         }
     };
-    let (backend, stayed) = (affected.backend.clone(), affected.pauses.is_empty() && affected.stopped_after.is_none());
+    let is_most = affected.pauses.iter().all(|pause| pause.failures_before < affected.failures_since);
+    let (backend, stayed) = (affected.backend.clone(), affected.stopped_after.is_none() && is_most);
     match judged {
         Ok((value, holds)) => Measured { backend, value, holds: Some(holds), unknown: None, stayed },
         Err(why) => Measured { backend, value: None, holds: None, unknown: Some(why), stayed },
@@ -109,10 +110,14 @@ fn back(affected: &Affected, limit: Duration, length: f64) -> JudgedBackend {
 
 fn ejected(affected: &Affected, limit: u32, drill: Drill) -> JudgedBackend {
     let limit = u64::from(limit);
+    // Who tries it again has to leave it out again.
+    let most = affected.pauses.iter().map(|pause| pause.failures_before).max().unwrap_or_default();
+    let most = if affected.failures_since > limit { most.max(affected.failures_since) } else { most };
     match affected.pauses.first() {
+        Some(_) if most > limit => Ok((Some(most as f64), false)),
         // A process that is gone or paused records nothing of what fails there; one that is drained or unready fails nothing.
         Some(pause) if pause.failures_before == 0 && drill == Drill::Rough => Err(Unknown::Unrecorded),
-        Some(pause) => Ok((Some(pause.failures_before as f64), pause.failures_before <= limit)),
+        Some(_) => Ok((Some(most as f64), true)),
         // It was never out of rotation, and more requests failed than were to put it there.
         None if affected.stopped_after.is_none() && affected.client_errors > limit => {
             Ok((Some(affected.client_errors as f64), false))
@@ -196,6 +201,11 @@ mod tests {
         assert_eq!(holds(Requirement::Ejected(2), &gone), Err(Unknown::Unrecorded));
         let drained = measure(RecoveryLimit::Ejected(0), &gone, 20.0, Drill::Graceful);
         assert_eq!(drained.holds, Some(true));
+        let tried_again = Affected { stopped_after: None, failures_since: 3, ..affected() };
+        assert_eq!(holds(Requirement::Ejected(3), &tried_again), Ok(true));
+        let kept_then = Affected { failures_since: 100, ..tried_again };
+        assert_eq!(holds(Requirement::Ejected(5), &kept_then), Ok(false));
+        assert!(measure(RecoveryLimit::Ejected(5), &kept_then, 20.0, Drill::Rough).stayed);
         let kept = Affected { pauses: Vec::new(), stopped_after: None, client_errors: 50, ..affected() };
         assert_eq!(holds(Requirement::Ejected(5), &kept), Ok(false));
         let few = Affected { client_errors: 2, ..kept };

@@ -4,9 +4,9 @@ use crate::facts::requests::{Extent, Intact, PathChange, RequestChange};
 use crate::finding::{Facts, Finding, Level};
 use crate::id::REQUEST_HEADER;
 use crate::ledger::{Arrival, BackendRecords};
-use crate::request::{Differences, RequestPart};
+use crate::request::{Differences, MASKED_FIELDS, RequestPart};
 use crate::rules::case::Case;
-use crate::rules::extent::{extent, is_forwarding, is_read, way_of_fields, way_of_part};
+use crate::rules::extent::{extent, is_forwarding, is_read, way_of, way_of_fields, way_of_part};
 use crate::rules::requirement::Requirement;
 use crate::{AttemptEnd, arrived::PartChange};
 
@@ -74,9 +74,10 @@ fn intact(case: &Case, expected: String) -> Finding {
         _ => None,
     });
     let not_sent: Vec<String> = preserved.filter(|name| !sent.iter().any(|it| it.eq_ignore_ascii_case(name))).collect();
+    let refused = attempts(case).filter(|attempt| attempt.is_refusal()).count() as u64;
     let is_known = compared == of && of > 0 && not_sent.is_empty();
     let level = if is_known { Level::Pass } else { Level::Inconclusive };
-    Finding::new(level, Facts::Intact(Intact { compared, of, expected, not_sent }))
+    Finding::new(level, Facts::Intact(Intact { compared, of, refused, expected, not_sent }))
 }
 
 /// Attempts that are judged, without copies of a mirror: those have a rule of their own.
@@ -97,6 +98,13 @@ pub(super) fn changed_target<'c>(case: &Case<'c>, part: RequestPart) -> &'c str 
     extent(case, way_of_part(part)).map_or(case.sent.target, |hits| hits.target(case))
 }
 
+/// Bytes of the bodies that were changed so: of several, those of the sample that it hits.
+pub(super) fn changed_body(case: &Case, differs: impl Fn(Differences) -> bool) -> Option<String> {
+    let lengths = extent(case, way_of(differs)).map_or_else(|| case.bodies.to_vec(), |hits| hits.lengths(case));
+    let lengths: Vec<String> = lengths.iter().map(u64::to_string).collect();
+    (!lengths.is_empty()).then(|| lengths.join(" or "))
+}
+
 /// Queries as they arrived, without those that experiments lengthened: nobody asked about them.
 pub(super) fn arrived_queries(case: &Case) -> Vec<(String, u64)> {
     let is_experiment = |query: &str| query.contains("delay=") || query.contains("check=");
@@ -113,7 +121,7 @@ fn forbidden(case: &Case, by: impl Fn(&Requirement) -> bool) -> Option<String> {
 fn level(extent: Extent, expected: Option<&String>) -> Level {
     match extent {
         _ if expected.is_some() => Level::Fail,
-        Extent::All | Extent::Urls | Extent::Clients => Level::Note,
+        Extent::All | Extent::Urls | Extent::Bodies | Extent::Clients => Level::Note,
         Extent::Backends | Extent::Some => Level::Fail,
     }
 }
@@ -219,12 +227,17 @@ fn body(case: &Case) -> Option<Finding> {
     if changed == 0 {
         return None;
     }
+    let extent = match extent(case, way_of(differs)) {
+        _ if changed == of => Extent::All,
+        Some(hits) if hits.extent == Extent::Bodies => Extent::Bodies,
+        _ => Extent::Some,
+    };
     let facts = RequestChange {
         changed,
         of,
-        extent: if changed == of { Extent::All } else { Extent::Some },
+        extent,
         urls: Vec::new(),
-        sent: case.sent.body.map(|body| body.length.to_string()),
+        sent: changed_body(case, differs),
         arrived: arrived(case.changes.part(RequestPart::BodyLength)),
         path: None,
         fields: Vec::new(),
@@ -233,20 +246,29 @@ fn body(case: &Case) -> Option<Finding> {
     Some(witnessed(case, Level::Fail, Facts::BodyChanged(facts), differs))
 }
 
+/// The last place stands for all fields from it on.
+fn named_at(names: &[&str], place: usize) -> String {
+    match names.len().checked_sub(MASKED_FIELDS) {
+        Some(more @ 1..) if place == MASKED_FIELDS - 1 => format!("{} or one of {more} after it", names[place]),
+        _ => names[place].to_owned(),
+    }
+}
+
 fn fields(case: &Case) -> Option<Finding> {
     let names = case.sent.judged_fields();
     let fields: Vec<(String, u64)> = names
         .iter()
         .zip(case.changes.fields)
-        .filter(|(name, count)| *count > 0 && !is_forwarding(name))
-        .map(|(name, count)| ((*name).to_owned(), count))
+        .zip(0..)
+        .filter(|((_, count), place)| *count > 0 && !is_forwarding(&names, *place))
+        .map(|((_, count), place)| (named_at(&names, place), count))
         .collect();
     if fields.is_empty() {
         return None;
     }
     let parts = [RequestPart::FieldLost, RequestPart::FieldChanged, RequestPart::FieldDoubled];
     let differs = |differences: Differences| parts.iter().any(|part| differences.contains(*part));
-    let of = case.changes.compared;
+    let of = case.changes.own_compared;
     let extent = if fields.iter().all(|(_, count)| *count == of) && !case.changes.are_ways_known() {
         Extent::All
     } else if case.varied || !case.changes.are_ways_known() {
@@ -262,7 +284,7 @@ fn fields(case: &Case) -> Option<Finding> {
     let doubled = case.changes.part(RequestPart::FieldDoubled).map_or(0, |change| change.count);
     let lost = case.changes.part(RequestPart::FieldLost).map_or(0, |change| change.count);
     let changed = case.changes.part(RequestPart::FieldChanged).map_or(0, |change| change.count);
-    let only_own = !names.iter().any(|name| is_forwarding(name));
+    let only_own = !(0..names.len()).any(|place| is_forwarding(&names, place));
     let level = if doubled > 0 && only_own { Level::Fail } else { level(extent, expected.as_ref()) };
     let ways = [("lost", lost), ("changed", changed), ("doubled", doubled)];
     let facts = RequestChange {
@@ -287,7 +309,7 @@ fn request_id(case: &Case) -> Option<Finding> {
     let hits = extent(case, |attempt| is_hit(attempt.sequence).then_some(0))?;
     let level = match hits.extent {
         Extent::All => return None,
-        Extent::Backends | Extent::Urls | Extent::Clients => Level::Inconclusive,
+        Extent::Backends | Extent::Urls | Extent::Bodies | Extent::Clients => Level::Inconclusive,
         Extent::Some => Level::Fail,
     };
     let facts = RequestChange {
@@ -437,6 +459,43 @@ mod tests {
         assert_eq!(trial.failures(), ["body-changed"]);
         let Facts::BodyChanged(facts) = trial.facts("body-changed") else { panic!() };
         assert_eq!((facts.changed, facts.of, facts.arrived), (30, 30, vec![("0".to_owned(), 30)]));
+    }
+
+    #[test]
+    fn of_several_bodies_those_that_are_hit_are_named() {
+        let of_bodies = |hit: fn(u16) -> bool, arrived: &As| {
+            let mut trial = RuleTrial::new();
+            trial.sent.bodies = vec![3, 100_000];
+            (0..60).for_each(|turn| trial.delivered_as(turn / 2 % 3, 200, if hit(turn) { arrived } else { &PLAIN }));
+            trial
+        };
+        let cut = As { parts: &[RequestPart::BodyLength], body: Some(65_536), ..As::default() };
+        let sent = |hit: fn(u16) -> bool| {
+            let Facts::BodyChanged(facts) = of_bodies(hit, &cut).facts("body-changed") else { panic!() };
+            (facts.extent, facts.sent.unwrap())
+        };
+        assert_eq!(sent(|turn| turn % 2 == 1), (Extent::Bodies, "100000".to_owned()));
+        assert_eq!(sent(|turn| turn % 5 == 0), (Extent::Some, "3 or 100000".to_owned()));
+        assert_eq!(sent(|_| true), (Extent::All, "3 or 100000".to_owned()));
+        // A gateway that selects a route by the body rewrites for each route.
+        let path = As { parts: &[RequestPart::Path], target: Some("/x"), ..As::default() };
+        assert_eq!(of_bodies(|turn| turn % 2 == 1, &path).level("path-changed"), Some(Level::Note));
+        assert_eq!(of_bodies(|turn| turn % 5 == 0, &path).level("path-changed"), Some(Level::Fail));
+    }
+
+    #[test]
+    fn an_id_that_some_requests_lose_fails_and_one_that_all_lose_to_a_backend_is_inconclusive() {
+        let level = |is_lost: fn(u16) -> bool| {
+            let mut trial = RuleTrial::new();
+            for turn in 0..300 {
+                if is_lost(turn) { trial.delivered_without_id(turn % 3) } else { trial.delivered(turn % 3, 200) }
+            }
+            trial.level("field-changed")
+        };
+        assert_eq!(level(|_| false), None);
+        assert_eq!(level(|turn| turn % 100 == 0), Some(Level::Fail));
+        assert_eq!(level(|turn| turn % 3 == 1), Some(Level::Inconclusive));
+        assert_eq!(level(|_| true), None);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The rule of resilience: clients see no errors while something is broken, where nothing may be lost.
 
 use crate::facts::resilience::ResilienceFacts;
-use crate::finding::{self, Finding, Level};
+use crate::finding::{self, Facts, Finding, Level};
+use crate::outcome::Outcome;
 use crate::report::Outage;
 use crate::rules::case::{Case, Drill};
 
@@ -20,6 +21,36 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     Some(Finding::new(level, finding::Facts::Resilience(facts)))
 }
 
+/// One cause is one finding: what got no response from the first step on, of something that must cost nothing, is said here alone. An error
+/// before that has another cause.
+pub(crate) fn absorb_losses(case: &Case, findings: &mut Vec<Finding>) {
+    let is_failure = |finding: &Finding| finding.level == Level::Fail && matches!(finding.facts, Facts::Resilience(_));
+    let first = case.steps.iter().map(|step| step.begun).min();
+    let (true, Some(first)) = (case.drill == Drill::Graceful && findings.iter().any(is_failure), first) else { return };
+    let mut judged = case.ledger.entries().filter(|entry| case.judged.includes(entry));
+    if judged.any(|entry| entry.is_client_error() && !entry.is_idle_close() && entry.observation.ended < first) {
+        return;
+    }
+    let losses: Vec<Finding> = findings.extract_if(.., |finding| outcome_of(finding).is_some()).collect();
+    for finding in findings.iter_mut().filter(|finding| is_failure(finding)) {
+        if let Facts::Resilience(facts) = &mut finding.facts {
+            facts.without_response = losses.iter().filter_map(outcome_of).collect();
+            finding.witness = losses.first().map_or_else(Vec::new, |loss| loss.witness.clone());
+        }
+    }
+}
+
+/// What became of requests without a response that a finding holds against the balancer, and how many they are.
+fn outcome_of(finding: &Finding) -> Option<(Outcome, u64)> {
+    let outcome = match &finding.facts {
+        Facts::NotReached(losses) => (Outcome::NotReached, losses.requests),
+        Facts::Lost(losses) => (Outcome::Lost, losses.requests),
+        Facts::NoResponse(losses) => (Outcome::NoResponse, losses.requests),
+        _ => return None,
+    };
+    (finding.level == Level::Fail).then_some(outcome)
+}
+
 /// For streams, whose ends have rules of their own: what was to be tried was not.
 pub(crate) fn judge_steps(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     let outage = outage.filter(|outage| !was_carried_out(outage))?;
@@ -36,6 +67,46 @@ fn facts_of(case: &Case, outage: &Outage) -> ResilienceFacts {
         lossless: case.lossless(),
         graceful: case.drill == Drill::Graceful,
         backends: outage.backends.clone(),
+        without_response: Vec::new(),
         remarks: outage.steps.iter().filter(|step| !step.done || step.result.is_some()).cloned().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::ClientOutcome;
+    use crate::rules::trial::RuleTrial;
+    use crate::timeline::StepSpan;
+
+    /// A reload after 100 requests; the requests at those places get no response.
+    fn reload(lost: &[u16]) -> RuleTrial {
+        let mut trial = RuleTrial::new();
+        let at = RuleTrial::due(100);
+        trial.drill.kind = Drill::Graceful;
+        trial.drill.steps = vec![StepSpan { backend: None, begun: at, ended: at, is_done: true, is_rough: false }];
+        for turn in 0..300 {
+            if lost.contains(&turn) {
+                trial.failed(ClientOutcome::Reset, false);
+            } else {
+                trial.delivered(turn % 3, 200)
+            }
+        }
+        let client_errors = lost.iter().filter(|place| **place >= 100).count() as u64;
+        trial.drill.outage =
+            Some(Outage { steps: Vec::new(), client_errors, retries: 0, double_executions: 0, backends: Vec::new() });
+        trial
+    }
+
+    #[test]
+    fn what_a_reload_loses_is_one_finding_and_what_was_lost_before_it_is_another() {
+        assert!(reload(&[]).failures().is_empty());
+        let trial = reload(&[120, 121, 122]);
+        assert_eq!(trial.failures(), ["resilience"]);
+        let Facts::Resilience(facts) = trial.facts("resilience") else { panic!() };
+        assert_eq!(facts.without_response, [(Outcome::NotReached, 3)]);
+        let finding = trial.judge().into_iter().find(|finding| finding.level == Level::Fail).unwrap();
+        assert_eq!(finding.witness.len(), 3);
+        assert_eq!(reload(&[50, 120, 121]).failures().len(), 2);
     }
 }

@@ -28,6 +28,7 @@ fn fields(case: &Case) -> Option<Finding> {
     let mut by_status: BTreeMap<u16, BTreeMap<Backend, (u64, u64)>> = BTreeMap::new();
     let mut by_client: BTreeMap<(u16, u32), (u64, u64)> = BTreeMap::new();
     let mut by_url: BTreeMap<(u16, usize), (u64, u64)> = BTreeMap::new();
+    let mut by_body: BTreeMap<(u16, usize), (u64, u64)> = BTreeMap::new();
     let mut examples = Vec::new();
     for entry in case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence)) {
         let observation = entry.observation;
@@ -39,19 +40,22 @@ fn fields(case: &Case) -> Option<Finding> {
         if hit && examples.len() < SHOWN {
             examples.push(entry.sequence);
         }
-        let counts = by_status.entry(observation.status).or_default().entry(observation.backend).or_default();
-        *counts = (counts.0 + u64::from(hit), counts.1 + 1);
-        let counts = by_client.entry((observation.status, observation.client)).or_default();
-        *counts = (counts.0 + u64::from(hit), counts.1 + 1);
+        let status = observation.status;
+        let count = |counts: &mut (u64, u64)| *counts = (counts.0 + u64::from(hit), counts.1 + 1);
+        count(by_status.entry(status).or_default().entry(observation.backend).or_default());
+        count(by_client.entry((status, observation.client)).or_default());
         if case.urls.are_several() {
-            let counts = by_url.entry((observation.status, case.urls.of(entry.sequence))).or_default();
-            *counts = (counts.0 + u64::from(hit), counts.1 + 1);
+            count(by_url.entry((status, case.urls.of(entry.sequence))).or_default());
+        }
+        if case.bodies.len() > 1 {
+            count(by_body.entry((status, case.body_of(entry.sequence))).or_default());
         }
     }
     // Statuses that are never hit say nothing: a balancer may set fields of some alone.
     by_status.retain(|_, backends| backends.values().any(|(hit, _)| *hit > 0));
     by_client.retain(|(status, _), _| by_status.contains_key(status));
     by_url.retain(|(status, _), _| by_status.contains_key(status));
+    by_body.retain(|(status, _), _| by_status.contains_key(status));
     let sums = by_status.values().flat_map(BTreeMap::values);
     let (changed, of) = sums.fold((0, 0), |sum, counts| (sum.0 + counts.0, sum.1 + counts.1));
     if changed == 0 {
@@ -62,6 +66,8 @@ fn fields(case: &Case) -> Option<Finding> {
         Extent::All
     } else if !by_url.is_empty() && by_url.values().all(is_whole) {
         Extent::Urls
+    } else if !by_body.is_empty() && by_body.values().all(is_whole) {
+        Extent::Bodies
     } else if case.varied && by_client.values().all(is_whole) {
         Extent::Clients
     } else if by_status.values().all(|backends| backends.values().all(is_whole)) {
@@ -74,7 +80,7 @@ fn fields(case: &Case) -> Option<Finding> {
     // One that is made to all may be wanted; who reads the report decides.
     let level = match extent {
         _ if case.expectations.required.contains(&Requirement::Intact) => Level::Fail,
-        Extent::All | Extent::Urls | Extent::Clients => Level::Note,
+        Extent::All | Extent::Urls | Extent::Bodies | Extent::Clients => Level::Note,
         Extent::Backends | Extent::Some => Level::Fail,
     };
     let facts = Facts::ResponseFields(FieldChanges { changed, of, extent, deviations });

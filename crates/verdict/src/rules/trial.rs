@@ -56,6 +56,7 @@ pub(crate) struct TrialRequest {
     pub(crate) over_http2: Option<bool>,
     pub(crate) urls: Vec<String>,
     pub(crate) url_of: Vec<u8>,
+    pub(crate) bodies: Vec<u64>,
 }
 
 /// The backends, and what is known of them.
@@ -130,6 +131,7 @@ impl RuleTrial {
                 over_http2: Some(false),
                 urls: Vec::new(),
                 url_of: Vec::new(),
+                bodies: Vec::new(),
             },
             fleet: TrialFleet {
                 names: ["9001", "9002", "9003"].map(str::to_owned).to_vec(),
@@ -353,6 +355,8 @@ impl RuleTrial {
         let sample = self.span.sample_from.max(self.span.warm_up)..self.observations.len() as u32;
         let judged = Judged { from: self.span.warm_up, invented: &self.span.invented, outages: &self.drill.windows };
         let tally = Tally::of(&ledger, judged, sample.clone());
+        let bodies =
+            if self.sent.bodies.is_empty() { self.sent.body.into_iter().collect() } else { self.sent.bodies.clone() };
         let end = self.observations.last().map_or(Moment(0), |last| Moment(last.due.0 + MILLISECOND));
         rule(&Case {
             ledger: &ledger,
@@ -379,6 +383,7 @@ impl RuleTrial {
             judged,
             connections: &self.span.connections,
             urls: Urls { targets: &self.sent.urls, of: &self.sent.url_of, first: 0 },
+            bodies: &bodies,
             detection: DETECTION,
             sample,
             steps: &self.drill.steps,

@@ -1,0 +1,72 @@
+//! What experiments do to the balancer's trust: one that gives up on a request which a backend was asked to answer late takes that backend
+//! for broken, and then perhaps all of them. What follows from that is none of its errors.
+
+use std::time::Duration;
+
+use crate::check::session::CheckSession;
+use crate::io::clock;
+use verdict::Moment;
+use verdict::observation::Observation;
+use verdict::rules::DETECTION;
+
+/// Waits until the balancer tries such backends again, for as long as `left` at most. The numbers of requests whose failure that explains,
+/// in order.
+pub(super) async fn wait(session: &mut CheckSession<'_>, left: Duration) -> Vec<u32> {
+    let detection = session.plan.environment.detection.unwrap_or(DETECTION);
+    let invented = session.client.invented();
+    let (given_up, refused) = session.client.with(|prober, _| find(prober.observations(), &invented, detection));
+    let Some(last) = given_up else { return refused };
+    let rest = last.after(detection).since(clock::now()).min(left);
+    if !rest.is_zero() {
+        session.watch.announce(&format!(
+            "the balancer gave up on a request that its backend was asked to answer late, and may avoid backends now: the sample waits {} s",
+            rest.as_secs() + 1
+        ));
+        tokio::time::sleep(rest).await;
+    }
+    refused
+}
+
+/// When the balancer gave up on an invented request the last time, and the requests that it then refused without one.
+fn find(seen: &[Observation], invented: &[u32], detection: Duration) -> (Option<Moment>, Vec<u32>) {
+    let numbered = || seen.iter().zip(0u32..).filter(|(it, _)| is_given_up(it));
+    let is_invented = |sequence: u32| invented.binary_search(&sequence).is_ok();
+    let given_up: Vec<Moment> = numbered().filter(|it| is_invented(it.1)).map(|(it, _)| it.ended).collect();
+    let follows = |it: &Observation| given_up.iter().any(|at| it.ended >= *at && it.sent() <= at.after(detection));
+    let refused =
+        numbered().filter(|(it, sequence)| !is_invented(*sequence) && follows(it)).map(|(_, it)| it).collect();
+    (given_up.into_iter().max(), refused)
+}
+
+/// The balancer itself says that no backend responded, or none in time.
+fn is_given_up(observation: &Observation) -> bool {
+    !observation.backend.is_known() && matches!(observation.status, 502..=504)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+    use verdict::observation::{Backend, ClientOutcome, Echo};
+
+    #[test]
+    fn what_is_refused_after_a_request_that_was_to_take_long_is_the_experiments_own_fault() {
+        let second = |at: u64| Moment(at * 1_000_000_000);
+        let at = |seconds: u64, status: u16| Observation {
+            due: second(seconds),
+            ended: second(seconds),
+            response: Uuid::nil(),
+            waited: 0,
+            client: 0,
+            backend: if status == 200 { Backend(0) } else { Backend::UNKNOWN },
+            status,
+            outcome: ClientOutcome::Response,
+            echo: Echo::None,
+            reused: false,
+            flaw: None,
+        };
+        let seen = [at(0, 502), at(1, 504), at(2, 502), at(3, 200), at(4, 500), at(9, 502), at(30, 502)];
+        assert_eq!(find(&seen, &[1], DETECTION), (Some(second(1)), vec![2, 5]));
+        assert_eq!(find(&seen, &[], DETECTION), (None, vec![]));
+    }
+}
