@@ -1,4 +1,4 @@
-//! PURE. Frontends of a `haproxy.cfg` that divide requests between two backends by chance: `use_backend canary if { rand(100) lt 10 }`.
+//! PURE. Frontends of a `haproxy.cfg` that divide requests between backends by chance: `use_backend canary if { rand(100) lt 10 }`.
 
 use std::collections::BTreeMap;
 
@@ -52,22 +52,22 @@ impl Frontends {
         }
     }
 
-    /// Makes one group of two backends between which a frontend divides its requests. Where something else leads to one of them too,
-    /// who was asked does not say by which way.
+    /// Makes one group of the backends between which a frontend divides its requests. Where something else leads to one of them too, who
+    /// was asked does not say by which way.
     pub(super) fn join(&self, upstreams: &mut Vec<Upstream>) {
         // The name of a backend may be computed.
         if self.targets().any(|name| name.contains("%[")) {
             return;
         }
-        for (first, second, chance) in self.all.iter().filter_map(Frontend::split) {
+        for parts in self.all.iter().filter_map(Frontend::split) {
             let is_alone = |name: &str| self.targets().filter(|it| *it == name).count() == 1;
-            let find = |name: &str| upstreams.iter().find(|it| it.name == name).cloned();
-            let (Some(one), Some(other)) = (find(first), find(second)) else { continue };
-            if !is_alone(first) || !is_alone(second) {
-                continue;
-            }
-            upstreams.retain(|it| it.name != first && it.name != second);
-            upstreams.push(Upstream::split(vec![(one, chance.of - chance.part), (other, chance.part)]));
+            let find = |(name, weight): &(&str, u32)| {
+                let backend = upstreams.iter().find(|it| it.name == *name && is_alone(name))?;
+                Some((backend.clone(), *weight))
+            };
+            let Some(split) = parts.iter().map(find).collect::<Option<Vec<_>>>() else { continue };
+            upstreams.retain(|it| parts.iter().all(|(name, _)| *name != it.name));
+            upstreams.push(Upstream::split(split));
         }
     }
 
@@ -79,13 +79,23 @@ impl Frontends {
 }
 
 impl Frontend {
-    /// Its default backend, the one that takes a part of the requests, and which part. None where more than one rule draws: the second
-    /// draws of what the first left.
-    fn split(&self) -> Option<(&str, &str, DrawnPart)> {
-        let drawn: Vec<(&BackendRule, DrawnPart)> =
-            self.rules.iter().filter_map(|rule| Some((rule, self.chance(&rule.condition)?))).collect();
-        let [(rule, chance)] = drawn.as_slice() else { return None };
-        Some((self.default.as_deref()?, &rule.backend, *chance))
+    /// Its default backend and those that rules take a part for, with their weights: each rule draws anew, of what those before it left.
+    fn split(&self) -> Option<Vec<(&str, u32)>> {
+        let drawn: Vec<(&str, DrawnPart)> =
+            self.rules.iter().filter_map(|rule| Some((rule.backend.as_str(), self.chance(&rule.condition)?))).collect();
+        let whole = drawn.iter().try_fold(1u32, |all, (_, chance)| all.checked_mul(chance.of))?;
+        let mut left = whole;
+        // Each divisor of the whole is still one of what is left.
+        let parts: Vec<(&str, u32)> = drawn
+            .into_iter()
+            .map(|(name, chance)| {
+                let part = left / chance.of * chance.part;
+                left -= part;
+                (name, part)
+            })
+            .collect();
+        let rest = (self.default.as_deref().filter(|_| !parts.is_empty())?, left);
+        Some([&[rest], parts.as_slice()].concat())
     }
 
     fn chance(&self, condition: &[String]) -> Option<DrawnPart> {
@@ -164,13 +174,31 @@ mod tests {
     }
 
     #[test]
+    fn each_rule_draws_of_what_those_before_it_left() {
+        let parts = |rules: &str| {
+            let all = joined(&format!("frontend a\n{rules}\ndefault_backend app"));
+            let UpstreamMethod::Split(parts) = &all.last().unwrap().method else { panic!("{all:?}") };
+            parts.iter().map(|it| (it.name.clone(), it.weight)).collect::<Vec<_>>()
+        };
+        let of =
+            |app, canary, fixed| [("app", app), ("canary", canary), ("static", fixed)].map(|(a, b)| (a.to_owned(), b));
+        let thirds = "use_backend canary if { rand(3) lt 1 }\nuse_backend static if { rand(2) lt 1 }";
+        assert_eq!(parts(thirds), of(2, 2, 2));
+        let few = "use_backend canary if { rand(100) lt 5 }\nuse_backend static if { rand(100) lt 10 }";
+        assert_eq!(parts(few), of(8_550, 500, 950));
+        let too_large =
+            format!("frontend a\n{}default_backend app", "use_backend canary if { rand(100000) lt 5 }\n".repeat(3));
+        assert_eq!(joined(&too_large).len(), 3);
+    }
+
+    #[test]
     fn what_else_may_lead_to_a_backend_leaves_its_part_open() {
         const DRAWN: &str = "frontend a\nuse_backend canary if { rand(100) lt 10 }\ndefault_backend app\n";
         assert_eq!(weights(DRAWN), Some((90, 10)));
         for more in [
             "use_backend app if { path_beg /api }",
             "use_backend canary if { hdr(x-canary) 1 }",
-            "use_backend static if { rand(100) lt 5 }",
+            "use_backend canary if { rand(100) lt 5 }",
             "frontend b\ndefault_backend app",
             "frontend b\nuse_backend %[req.hdr(host)]",
         ] {

@@ -2,6 +2,7 @@
 //! understood is named.
 
 pub(crate) mod files;
+mod passed;
 pub(crate) mod servers;
 mod split_clients;
 mod tokens;
@@ -12,10 +13,11 @@ use std::time::Duration;
 use crate::balancer::read::configuration::{
     ConfigFile, Configuration, ServerBlock, Takes, Upstream, UpstreamMethod, UpstreamServer,
 };
-use crate::balancer::read::endpoint::{endpoint, server_of_url};
+use crate::balancer::read::endpoint::endpoint;
 use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
 
+use passed::PassedUrls;
 use split_clients::{ClientSplit, ClientSplits};
 use tokens::{ConfigToken, Tokens, Wrong};
 use variables::keyed;
@@ -29,12 +31,18 @@ const DEEPEST: usize = 16;
 /// Reads a file and all that it includes.
 pub(crate) fn read(source: &ConfigFile, included: Included) -> Result<Configuration, Wrong> {
     let mut configuration = Configuration::default();
-    let mut splits = ClientSplits::default();
-    configuration.file(source, included, 0, &mut splits)?;
-    let is_block = |implied: &Upstream| configuration.upstreams.iter().any(|it| it.name == implied.name);
-    configuration.implied = configuration.implied.iter().filter(|it| !is_block(it)).cloned().collect();
-    splits.join(&mut configuration.upstreams);
+    let mut targets = Targets::default();
+    configuration.file(source, included, 0, &mut targets)?;
+    configuration.implied = targets.passed.groups(&configuration.upstreams);
+    targets.splits.join(&mut configuration.upstreams);
     Ok(configuration)
+}
+
+/// Where requests are passed to.
+#[derive(Default)]
+struct Targets {
+    passed: PassedUrls,
+    splits: ClientSplits,
 }
 
 /// The grammar of NGINX, outside of `upstream` blocks and at their edges.
@@ -53,7 +61,7 @@ impl Configuration {
         source: &ConfigFile,
         included: Included,
         deep: usize,
-        splits: &mut ClientSplits,
+        targets: &mut Targets,
     ) -> Result<(), Wrong> {
         let mut tokens = Tokens::of(source);
         let mut depth = 0usize;
@@ -71,8 +79,8 @@ impl Configuration {
                     self.authorities.push(file.clone());
                 }
                 (ConfigToken::End, [pass, url]) if matches!(pass.as_str(), "proxy_pass" | "grpc_pass") => {
-                    self.pass_to(implied(url, &tokens.place()));
-                    splits.pass_to(url);
+                    targets.passed.pass_to(url, tokens.place());
+                    targets.splits.pass_to(url);
                 }
                 (ConfigToken::End, [limit, time])
                     if matches!(limit.as_str(), "proxy_read_timeout" | "grpc_read_timeout" | "proxy_timeout") =>
@@ -84,11 +92,14 @@ impl Configuration {
                 {
                     self.server_line(directive, words);
                 }
-                (ConfigToken::End, [set, variable, _]) if set == "set" => splits.set(variable),
+                (ConfigToken::End, [set, variable, value]) if set == "set" => {
+                    targets.passed.set(variable, value);
+                    targets.splits.set(variable);
+                }
                 (ConfigToken::End, [directive, name]) if directive == "proxy_ssl_name" => self.names.push(name.clone()),
                 (ConfigToken::End, [include, pattern]) if include == "include" => {
                     for source in self.sources(pattern, included, deep, &tokens)? {
-                        self.file(&source, included, deep + 1, splits)?;
+                        self.file(&source, included, deep + 1, targets)?;
                     }
                 }
                 (ConfigToken::End, _) if depth == 0 => self.main.push(std::mem::take(&mut words)),
@@ -99,7 +110,7 @@ impl Configuration {
                     self.upstreams.push(upstream);
                 }
                 (ConfigToken::Open, [split, key, variable]) if split == "split_clients" => {
-                    splits.add(ClientSplit::read(key, variable, &mut tokens)?);
+                    targets.splits.add(ClientSplit::read(key, variable, &mut tokens)?);
                 }
                 (ConfigToken::Open, [name, ..]) if is_lua(name) => tokens.skip_lua()?,
                 (ConfigToken::Open, words) => {
@@ -128,11 +139,6 @@ impl Configuration {
             "listen" => block.listen.push(words.to_vec()),
             _ => block.names.extend(words.iter().cloned()),
         }
-    }
-
-    fn pass_to(&mut self, implied: Option<Upstream>) {
-        let new = implied.filter(|it| !self.implied.iter().any(|known| known.name == it.name));
-        self.implied.extend(new);
     }
 
     /// What stands in an upstream block: up to its `}`, or to the end of a file that it includes.
@@ -267,14 +273,6 @@ impl Upstream {
         }
         Ok(server)
     }
-}
-
-/// The group that NGINX makes for a URL without variables: the addresses of its host, in turn.
-fn implied(url: &str, place: &str) -> Option<Upstream> {
-    let (server, endpoint) = server_of_url(url)?;
-    let mut upstream = Upstream::named(server);
-    upstream.servers.push(UpstreamServer::at(server, endpoint, place));
-    Some(upstream)
 }
 
 /// Its block is in another language, with comments and quotes of its own.
