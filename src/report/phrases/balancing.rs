@@ -391,6 +391,9 @@ pub(super) fn rotation(facts: &rotation::RotationFacts, level: Level) -> Phrase 
     match (level, facts.may_be_weights) {
         (Level::Fail, _) => phrase
             .try_this("round robin never skips a turn: look for a second rule, a script or a fault in the balancer"),
+        (_, _) if facts.breaks == 1 => {
+            phrase.try_this("more requests in sequence show whether it does so again: --experiments-for 2m")
+        }
         (_, true) => phrase.try_this("weights that hardly differ (34:33:33) look like this: say them with --expect"),
         (_, false) => phrase.try_this("--expect round-robin makes this a failure"),
     }

@@ -7,7 +7,7 @@ use super::order::{OrderPattern, exceptions, regular, unevenness};
 use super::rotation::UNEVEN;
 use crate::observation::Backend;
 
-/// Breaks that count: a single one may be due to a connection to a backend that has just been closed.
+/// Breaks that count in any case: a single one may be due to a connection to a backend that has just been closed.
 const FEWEST: usize = 2;
 /// Breaks that show whether they come regularly.
 const ENOUGH: usize = 6;
@@ -27,7 +27,8 @@ impl Evidence {
         }
         inference.breaks = self.breaks(period);
         let (off, mean) = unevenness(&self.sample);
-        let may_be_weights = match inference.breaks.as_ref().map(|breaks| breaks.every) {
+        let several = inference.breaks.as_ref().filter(|breaks| breaks.at.len() >= FEWEST);
+        let may_be_weights = match several.map(|breaks| breaks.every) {
             // Each time another backend was skipped, or one of them had far less on the whole.
             Some(Some(every)) => off * 4.0 >= self.sample.len() as f64 / every as f64,
             Some(None) => false,
@@ -44,18 +45,19 @@ impl Evidence {
         let (fresh, kept) = (left(&self.fresh), self.left_on_one(period));
         // What is left every hundred requests is left once or twice in those of one connection.
         let is_regular = |left: &[usize]| regular(left).is_some();
-        let (picks, left) = if is_regular(&kept) {
-            (&self.kept, kept)
-        } else if is_regular(&fresh) && !kept.is_empty() {
+        // Or too few were sent on one connection.
+        let skipped = if self.may_be_left(REFUTED) { self.skipped(period) } else { Vec::new() };
+        let (picks, left) = if !is_regular(&kept) && is_regular(&fresh) && !kept.is_empty() {
             (&self.fresh, fresh)
-        } else if kept.len() >= FEWEST {
-            (&self.kept, kept)
+        } else if kept.len() < FEWEST && skipped.len() > kept.len() {
+            (&self.fresh, skipped)
         } else {
-            // Too few were sent on one connection.
-            (&self.fresh, if self.may_be_left(REFUTED) { self.skipped(period) } else { Vec::new() })
+            (&self.kept, kept)
         };
         let at: Vec<u32> = left.iter().filter_map(|place| Some(picks.get(*place)?.sequence)).collect();
-        (at.len() >= FEWEST).then(|| RotationBreaks { requests: picks.len(), at, every: regular(&left) })
+        // Where many more went on, one is no rule.
+        let fewest = if self.needs_more_breaks() { 1 } else { FEWEST };
+        (at.len() >= fewest).then(|| RotationBreaks { requests: picks.len(), at, every: regular(&left) })
     }
 
     /// Where the turns are left on one connection: new ones may reach another worker, with a rotation of its own. Between requests whose numbers do

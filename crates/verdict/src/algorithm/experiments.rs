@@ -158,11 +158,11 @@ impl Lab<'_> {
             if !is_side_by_side && !decides(self) {
                 self.load();
             }
-        } else if self.setting.headers.is_empty() && self.setting.cookies.is_empty() {
+        } else if self.setting.headers.is_empty() && self.setting.cookies.is_empty() && !self.is_serial() {
             self.load();
             self.keys(false);
         } else {
-            // The user has named a key.
+            // The user has named a key, or keys take next to no time.
             self.keys(false);
             if !decides(self) {
                 self.load();
@@ -204,8 +204,12 @@ impl Lab<'_> {
         let first = self.in_turn(&vec![ProbeRequest::default(); FIRST_TURNS * size], 0.4);
         self.evidence.fresh = first.into_iter().filter_map(|reply| reply.pick).collect();
         let seen = backends(&self.evidence.fresh);
-        // Chance would look like that now and then; more of them decide.
-        let few = needed_to_repeat(repeating(&seen)?).max(seen.len());
+        let (begin, end) = seen.split_at(seen.len() / 2);
+        // Chance would look like that now and then; more of them decide. Turns may be left just then.
+        let few = match repeating(&seen) {
+            Some(period) => needed_to_repeat(period).max(seen.len()),
+            None => needed_to_repeat(repeating(end).or_else(|| repeating(begin))?) + seen.len(),
+        };
         self.fits_in_turn(few * 2 - seen.len()).then_some(few)
     }
 

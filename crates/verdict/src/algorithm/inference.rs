@@ -69,7 +69,8 @@ pub enum AlgorithmRemark {
 pub struct RotationBreaks {
     /// Requests one after the other.
     pub requests: usize,
-    /// Numbers of those that did not go where the rotation would have sent them.
+    /// Numbers of those that did not go where the rotation would have sent them; a single one only where too few followed to tell
+    /// whether it is left again.
     pub at: Vec<u32>,
     /// The number of requests between two of them, if it is constant.
     pub every: Option<usize>,
@@ -262,6 +263,21 @@ mod tests {
         // Once it may be by chance that it was then, and what changes on its own does so each time.
         assert!(!evidence(1, picks(0, 1_000)).remembers());
         assert!(!evidence(3, [picks(0, 900), picks(1, 100)].concat()).remembers());
+    }
+
+    #[test]
+    fn a_break_that_too_few_requests_followed_is_not_forgotten() {
+        let picks = |turns: Range<u32>| -> Vec<Pick> {
+            turns.map(|sequence| Pick { sequence, backend: Backend(((sequence + sequence / 250) % 3) as u16) }).collect()
+        };
+        let breaks = |kept: Range<u32>| {
+            let evidence =
+                Evidence { fresh: picks(0..200), kept: picks(kept), backends: Some(3), ..Evidence::default() };
+            evidence.infer(&[]).breaks.map(|breaks| breaks.at)
+        };
+        assert_eq!(breaks(200..350), Some(vec![250]));
+        assert_eq!(breaks(250..350), None);
+        assert_eq!(breaks(200..620), Some(vec![250, 500]));
     }
 
     #[test]

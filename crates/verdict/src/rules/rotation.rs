@@ -27,8 +27,12 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     if !is_rotation || case.ledger.records() == BackendRecords::None {
         return None;
     }
-    let may_be_weights = every.is_none() || inference.or.contains(&Algorithm::WeightedRoundRobin);
     let is_required = case.expectations.algorithm == Some(Algorithm::RoundRobin);
+    // A single one is a matter only where all turns are required to follow each other.
+    if at.len() < 2 && !is_required {
+        return None;
+    }
+    let may_be_weights = every.is_none() || inference.or.contains(&Algorithm::WeightedRoundRobin);
     // On layer 4 a connection without a request has its turn too, and no record.
     let is_proven = is_required && every.is_some() && !may_be_weights && !inference.per_connection;
     let name = |backend: Backend| case.names.get(usize::from(backend.0)).cloned();
@@ -89,6 +93,8 @@ mod tests {
         let mut trial =
             RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..600).map(|turn| (turn + turn / 97) % 3));
         trial.inference.breaks = Some(RotationBreaks { requests: 600, at: vec![97], every: None });
+        assert!(trial.judge_by(|case| judge(case).is_none()));
+        trial.expectations.algorithm = Some(Algorithm::RoundRobin);
         let witness = trial.judge_by(|case| judge(case).expect("it was left").witness);
         let [Witness::Order { first: 88, backends }] = witness.as_slice() else { panic!("{witness:?}") };
         assert!(backends.len() == 18, "{backends:?}");
