@@ -158,11 +158,11 @@ impl Lab<'_> {
             if !is_side_by_side && !decides(self) {
                 self.load();
             }
-        } else if self.setting.headers.is_empty() && self.setting.cookies.is_empty() && !self.is_serial() {
+        } else if self.setting.headers.is_empty() && self.setting.cookies.is_empty() {
             self.load();
             self.keys(false);
         } else {
-            // The user has named a key, or keys take next to no time.
+            // The user has named a key.
             self.keys(false);
             if !decides(self) {
                 self.load();

@@ -183,7 +183,8 @@ mod tests {
     use std::ops::Range;
 
     use super::*;
-    use crate::algorithm::evidence::{Evidence, Hold, Missing, Pick, SkipReason};
+    use crate::algorithm::evidence::{Evidence, Hold, Missing, Pick, SkipReason, backends};
+    use crate::algorithm::order::OrderPattern;
     use crate::observation::Backend;
 
     /// What 600 new connections and then 150 requests on one show of a balancer whose turns are numbered.
@@ -321,6 +322,32 @@ mod tests {
         let seen = evidence.infer(&[]);
         assert_eq!(seen.kind, Some(Algorithm::WeightedRoundRobin), "{seen:#?}");
         assert_eq!((seen.rotations, seen.remark), (None, None));
+    }
+
+    #[test]
+    fn what_comes_in_bursts_may_follow_load_though_what_is_held_gets_its_share() {
+        // Draws that count twice: in bursts, and in blocks not surely less even than chance.
+        let mut state = 88_172_645_463_325_252u64;
+        let mut sequence = 0;
+        let mut picks = |count: u32| -> Vec<Pick> {
+            let draws = (0..count / 2).flat_map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                [Backend((state % 3) as u16); 2]
+            });
+            let numbered = draws.map(|backend| {
+                sequence += 1;
+                Pick { sequence, backend }
+            });
+            numbered.collect()
+        };
+        let (fresh, kept) = (picks(600), picks(300));
+        assert_eq!(OrderPattern::of(&backends(&fresh)), OrderPattern::Unclear);
+        let held_one = (0..12).map(|round| Hold { busy: vec![Backend(round % 3)], others: picks(200) }).collect();
+        let evidence = Evidence { fresh, kept, held_one, backends: Some(3), ..Evidence::default() };
+        let seen = evidence.infer(&[]);
+        assert!(seen.excludes_others && seen.or.contains(&Algorithm::LeastTime), "{seen:#?}");
     }
 
     #[test]

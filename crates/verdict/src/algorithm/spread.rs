@@ -140,7 +140,8 @@ impl Evidence {
                 OrderPattern::Chance | OrderPattern::Clumped | OrderPattern::Unclear | OrderPattern::TooFew
             );
         // What is held meets bursts, not draws: only where those that wait are drawn by lot that does not matter.
-        let load = if *fresh == OrderPattern::Clumped && self.mixed.is_empty() { LoadEffect::Unknown } else { load };
+        let meets_bursts = *fresh == OrderPattern::Clumped || in_bursts && load == LoadEffect::Ignores;
+        let load = if meets_bursts && self.mixed.is_empty() { LoadEffect::Unknown } else { load };
         match load {
             LoadEffect::Follows { side_by_side: Some(seen), .. } => self.name_by_flights(fresh, &seen, inference),
             LoadEffect::Follows { partly, side_by_side: None } => self.name_by_holds(partly, even_in_series, inference),
