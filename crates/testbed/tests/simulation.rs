@@ -381,7 +381,9 @@ fn bursts_are_no_rotation_and_a_turn_that_is_skipped_is_an_exception() {
 
 #[test]
 fn a_turn_that_is_skipped_now_and_then_passes_for_no_rotation_at_any_speed() {
-    for (every, speed) in [(97, 0.3), (97, 8.0), (97, 20.0), (97, 50.0), (150, 20.0), (150, 50.0), (211, 0.3), (211, 8.0), (500, 0.3)] {
+    for (every, speed) in
+        [(97, 0.3), (97, 8.0), (97, 20.0), (97, 50.0), (150, 20.0), (150, 50.0), (211, 0.3), (211, 8.0), (500, 0.3)]
+    {
         for seed in 0..5 {
             let slow = |subject: &mut Simulated| subject.speed = vec![speed; 3];
             let seen = infer_at(3, &Picks::Skips(every), 1, seed, &slow);

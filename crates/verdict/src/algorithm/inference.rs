@@ -269,7 +269,9 @@ mod tests {
     #[test]
     fn a_break_that_too_few_requests_followed_is_not_forgotten() {
         let picks = |turns: Range<u32>| -> Vec<Pick> {
-            turns.map(|sequence| Pick { sequence, backend: Backend(((sequence + sequence / 250) % 3) as u16) }).collect()
+            turns
+                .map(|sequence| Pick { sequence, backend: Backend(((sequence + sequence / 250) % 3) as u16) })
+                .collect()
         };
         let breaks = |kept: Range<u32>| {
             let evidence =
