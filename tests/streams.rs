@@ -61,6 +61,18 @@ fn each_defect_of_a_stream_is_found_by_its_name_and_a_right_proxy_passes() {
 }
 
 #[test]
+fn events_that_a_browser_would_not_read_or_that_never_come_are_found() {
+    let bench = Bench::of(2);
+    let options = ["--stream", "-c", "4", "--duration", "1s", "--timeout", "4s"];
+    for (defect, expected) in
+        [(StreamDefect::ChangesMediaType, &["altered"]), (StreamDefect::Stalls, &["stream-messages"])]
+    {
+        let (verdict, findings) = bench.check(defect, "http", EVENTS, &options);
+        assert_eq!((verdict, failures(&findings)), (Verdict::Fail, expected.to_vec()), "{defect:?}: {findings:#?}");
+    }
+}
+
+#[test]
 fn a_download_of_known_length_is_accounted_for_too() {
     let (verdict, findings) =
         Bench::of(2).check(StreamDefect::None, "http", "/download?count=50&every=0s", &["--stream", "-c", "4"]);

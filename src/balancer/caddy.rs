@@ -28,6 +28,7 @@ pub(crate) const CADDY: Product = Product {
     random_spread: None,
     write,
     directive,
+    of_calls: || None,
     calls_itself: &["caddy"],
     own: Some(own),
     alone: Some(alone),

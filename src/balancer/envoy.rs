@@ -27,6 +27,7 @@ pub(crate) const ENVOY: Product = Product {
     random_spread: None,
     write,
     directive,
+    of_calls: || None,
     calls_itself: &["envoy"],
     own: Some(own),
     alone: Some(|file| vec!["-c".into(), file.into()]),

@@ -41,6 +41,7 @@ pub(crate) const FALLBACK: Product = Product {
     random_spread: None,
     write,
     directive: |_| "",
+    of_calls: || None,
     calls_itself: &["the built-in balancer"],
     own: None,
     alone: None,

@@ -29,6 +29,7 @@ pub(crate) const HAPROXY: Product = Product {
     random_spread: Some((0.16, 0.08)),
     write,
     directive,
+    of_calls: || None,
     calls_itself: &["haproxy"],
     own: Some(own),
     alone: Some(|file| vec!["-f".into(), file.into()]),

@@ -36,6 +36,7 @@ pub(crate) const KUBERNETES: Product = Product {
     random_spread: None,
     write,
     directive: |_| "",
+    of_calls: || None,
     calls_itself: &[],
     own: None,
     alone: None,

@@ -45,6 +45,11 @@ impl Balancer {
         Balancer::all_that_run().find(named)
     }
 
+    /// As it is configured for calls of gRPC.
+    pub(crate) fn of_calls(self) -> Balancer {
+        (self.0.of_calls)().map_or(self, Balancer)
+    }
+
     /// The names that `--with` takes, for its help.
     pub(crate) fn names() -> String {
         Balancer::all_that_run().map(|balancer| balancer.name).collect::<Vec<_>>().join(", ")

@@ -29,6 +29,7 @@ pub(crate) const NGINX: Product = Product {
     random_spread: None,
     write,
     directive,
+    of_calls: || Some(&NGINX_OF_CALLS),
     calls_itself: &["nginx", "openresty", "tengine", "angie"],
     own: Some(own),
     alone: Some(|file| vec!["-c".into(), file.into()]),
@@ -42,6 +43,61 @@ pub(crate) const NGINX: Product = Product {
     }),
     store: None,
 };
+
+/// With `grpc_pass`, which takes no directive of `proxy_pass`.
+const NGINX_OF_CALLS: Product = Product { directive: directive_of_calls, ..NGINX };
+
+fn directive_of_calls(topic: HintTopic) -> &'static str {
+    match topic {
+        HintTopic::Verify => "grpc_ssl_verify on; grpc_ssl_trusted_certificate FILE; grpc_ssl_name NAME",
+        HintTopic::VerifyName => "grpc_ssl_verify on; grpc_ssl_name NAME",
+        HintTopic::Revocation => "grpc_ssl_crl FILE",
+        HintTopic::ServerName => "grpc_ssl_server_name on; grpc_ssl_name NAME",
+        HintTopic::ClientCertificate => "grpc_ssl_certificate FILE; grpc_ssl_certificate_key FILE",
+        HintTopic::NoBackend => "server, max_fails, fail_timeout and grpc_next_upstream",
+        HintTopic::Timeout => "grpc_read_timeout",
+        HintTopic::RetriesOfPost => "grpc_next_upstream without non_idempotent",
+        HintTopic::Repeats => "grpc_next_upstream timeout, grpc_read_timeout, mirror",
+        HintTopic::Unprocessed => "grpc_next_upstream with error, non_idempotent",
+        HintTopic::Loss => "grpc_read_timeout, worker_shutdown_timeout",
+        HintTopic::Host => "grpc_set_header Host $host",
+        HintTopic::RequestFields => "grpc_set_header, ignore_invalid_headers",
+        HintTopic::ResponseFields => "add_header, add_trailer, grpc_hide_header",
+        HintTopic::Responses => "error_page with grpc_intercept_errors",
+        HintTopic::ForwardedFor => "grpc_set_header X-Forwarded-For $remote_addr",
+        HintTopic::BodyLimit
+        | HintTopic::HeadLimit
+        | HintTopic::SlowRequest
+        | HintTopic::RateLimit
+        | HintTopic::Overload
+        | HintTopic::UnusableRequest
+        | HintTopic::Redirect
+        | HintTopic::Credentials
+        | HintTopic::Access
+        | HintTopic::Route
+        | HintTopic::Methods
+        | HintTopic::OtherHost
+        | HintTopic::Mirror
+        | HintTopic::IdleTimeout
+        | HintTopic::Cache
+        | HintTopic::Escapes
+        | HintTopic::Query
+        | HintTopic::Method
+        | HintTopic::Body
+        | HintTopic::Sessions
+        | HintTopic::Hashes
+        | HintTopic::Reload
+        | HintTopic::Upgrade
+        | HintTopic::Buffering
+        | HintTopic::StreamIdle
+        | HintTopic::StreamAge
+        | HintTopic::StreamReload
+        | HintTopic::StreamShares
+        | HintTopic::Recovery
+        | HintTopic::Underscores
+        | HintTopic::BackendHttp2 => directive(topic),
+    }
+}
 
 /// What decides there; empty where it has nothing of the kind.
 fn directive(topic: HintTopic) -> &'static str {
@@ -66,7 +122,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Methods => "limit_except",
         HintTopic::RetriesOfPost => "proxy_next_upstream without non_idempotent",
         HintTopic::Repeats => "proxy_next_upstream timeout, proxy_read_timeout, mirror",
-        HintTopic::Unprocessed => "grpc_next_upstream or proxy_next_upstream with error, non_idempotent",
+        HintTopic::Unprocessed => "proxy_next_upstream with error, non_idempotent",
         HintTopic::OtherHost => "",
         HintTopic::Mirror => "mirror",
         HintTopic::IdleTimeout => "keepalive_timeout, keepalive_requests",

@@ -41,6 +41,8 @@ pub(crate) struct Product {
     pub(crate) write: fn(&Topology, &Options) -> Result<WrittenConfig, Unsupported>,
     /// What decides in it about something, for hints; empty where it has nothing of the kind.
     pub(crate) directive: fn(HintTopic) -> &'static str,
+    /// With the directives that decide where calls of gRPC pass, if they are others.
+    pub(crate) of_calls: fn() -> Option<&'static Product>,
     /// What it, and what is derived from it, writes into Server or Via, in lower case.
     pub(crate) calls_itself: &'static [&'static str],
     /// How it is run with a configuration of the user's own. None: it is not run here.

@@ -26,6 +26,7 @@ pub(crate) const TRAEFIK: Product = Product {
     random_spread: None,
     write,
     directive,
+    of_calls: || None,
     calls_itself: &["traefik"],
     own: Some(own),
     alone: Some(|file| vec![format!("--configfile={}", file.display()).into()]),

@@ -307,6 +307,11 @@ pub(crate) fn of_upgrade(product: Option<Balancer>) -> String {
     after(HintTopic::Upgrade, "pass the handshake on", product)
 }
 
+/// Messages of WebSockets are held back: once it has passed the handshake, a balancer copies bytes.
+pub(crate) fn of_slow_websockets() -> &'static str {
+    "look for a module or a gateway that takes WebSockets apart instead of passing them on, or for what slows the balancer"
+}
+
 /// Events of a stream are held back.
 pub(crate) fn of_buffering(product: Option<Balancer>) -> String {
     after(HintTopic::Buffering, "pass each event on as it comes", product)
@@ -366,6 +371,14 @@ mod tests {
     fn a_balancer_that_has_no_such_directive_gets_none_of_others() {
         assert_eq!(of_same_host(Balancer::of_text("caddy")), None);
         assert_eq!(of_mirror(Balancer::of_text("caddy")).matches("NGINX").count(), 0);
+    }
+
+    #[test]
+    fn calls_of_grpc_get_the_directives_that_decide_about_them() {
+        let of_calls = |name: &str| of_own_timeout(Balancer::of_text(name).map(Balancer::of_calls));
+        let nginx = of_calls("nginx");
+        assert!(nginx.contains("grpc_read_timeout") && !nginx.contains("proxy_"), "{nginx}");
+        assert_eq!(of_calls("envoy"), of_own_timeout(Balancer::of_text("envoy")));
     }
 
     #[test]

@@ -239,6 +239,7 @@ fn hints_by_rule() -> Vec<(Rule, &'static str, String)> {
         (Rule::Resilience, "during a reload", hints::of_reload(None)),
         (Rule::Upgrade, "", hints::of_upgrade(None)),
         (Rule::StreamDelay, "", hints::of_buffering(None)),
+        (Rule::StreamDelay, "WebSockets", hints::of_slow_websockets().to_owned()),
         (Rule::StreamCut, "by silence", hints::of_cut(Cut::Idle, None)),
         (Rule::StreamCut, "by age", hints::of_cut(Cut::Age, None)),
         (Rule::StreamCut, "by a reload", hints::of_cut(Cut::Step, None)),

@@ -29,7 +29,9 @@ pub use digest::{Digest, digest};
 pub use events::{EventReader, NotAnEvent, ServerSentEvent};
 pub use framing::{Framing, FramingFields, RequestContext, Strictness};
 pub use malformed::Malformed;
-pub use message::{ConnectionOptions, Field, Fields, RequestHead, ResponseHead, Room, is_hop_by_hop, list, reason};
+pub use message::{
+    ConnectionOptions, Field, Fields, RequestHead, ResponseHead, Room, is_hop_by_hop, is_media_type, list, reason,
+};
 pub use stream::{StreamId, Written};
 pub use target::{RequestTarget, is_host};
 pub use token::is_token;

@@ -81,6 +81,12 @@ pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(trim).filter(|element| !element.is_empty())
 }
 
+/// Whether a Content-Type is of that media type, whatever its parameters are.
+pub fn is_media_type(content_type: Option<&[u8]>, media_type: &str) -> bool {
+    let essence = content_type.and_then(|value| value.split(|byte| *byte == b';').next());
+    essence.is_some_and(|essence| trim(essence).eq_ignore_ascii_case(media_type.as_bytes()))
+}
+
 /// What Connection fields say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ConnectionOptions {

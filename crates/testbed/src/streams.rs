@@ -25,6 +25,10 @@ pub enum StreamDefect {
     Cuts,
     /// After the fifth event the response is ended in order: it looks whole.
     EndsInOrder,
+    /// After the fifth event nothing more comes, and the connection stays.
+    Stalls,
+    /// Events arrive as plain text.
+    ChangesMediaType,
     /// The third message of text arrives as one of bytes.
     ChangesType,
     /// The code of a close frame is 1000, whatever the backend says.
@@ -101,7 +105,10 @@ fn pass(mut client: TcpStream, backend: SocketAddr, defect: StreamDefect) -> Io<
         let _ = std::io::copy(&mut from_client, &mut to_backend);
         let _ = to_backend.shutdown(Shutdown::Both);
     });
-    let head = read_head(&mut backend)?;
+    let mut head = read_head(&mut backend)?;
+    if defect == StreamDefect::ChangesMediaType {
+        head = head.replace("text/event-stream", "text/plain");
+    }
     client.write_all(head.as_bytes())?;
     let lower = head.to_ascii_lowercase();
     let result = if head.starts_with("HTTP/1.1 101") {
@@ -199,6 +206,8 @@ fn units(
                     }
                     (StreamDefect::Cuts, 6) => return Ok(()),
                     (StreamDefect::EndsInOrder, 6) => return to.write_all(b"0\r\n\r\n"),
+                    // Until the client leaves.
+                    (StreamDefect::Stalls, 6) => return std::io::copy(from, &mut std::io::sink()).map(|_| ()),
                     (StreamDefect::Closes, 6) => return to.write_all(&[0x88, 2, 0x03, 0xe9]),
                     (StreamDefect::Delays(time), _) => {
                         sleep(time);

@@ -124,6 +124,8 @@ pub enum Flaw {
     Status,
     /// A field of the head is changed, lost or doubled.
     Field,
+    /// What Content-Type names is no stream of server-sent events, though the backend wrote one.
+    NoEventStream,
     /// The body is not the one that the backend wrote.
     Body,
     /// Its head names another response or backend than its body, or two.
@@ -144,6 +146,7 @@ impl fmt::Display for Flaw {
             Flaw::Malformed(why) => why.fmt(f),
             Flaw::Status => f.write_str("another status than the backend wrote"),
             Flaw::Field => f.write_str("another header field than the backend wrote"),
+            Flaw::NoEventStream => f.write_str("a Content-Type with which no browser reads events (text/event-stream)"),
             Flaw::Body => f.write_str("another body than the backend wrote"),
             Flaw::Identity => f.write_str("head and body name different responses or backends"),
             Flaw::Coding => f.write_str("a content coding that cannot be undone"),

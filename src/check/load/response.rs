@@ -466,6 +466,10 @@ impl CurrentResponse {
         if head.status == 304 && !self.question.conditional {
             self.flaw = Some(Flaw::Malformed(Malformed::NotModifiedUnasked));
         }
+        // Readers that take the length end the response elsewhere than those that take the chunks.
+        if head.framing == Framing::Chunked && head.fields.first("content-length").is_some() {
+            self.flaw = Some(Flaw::Malformed(Malformed::LengthAndEncoding));
+        }
         if rules.heads {
             self.head_text = if head.version == HttpVersion::Http2 { text_of(head) } else { head.bytes.to_vec() };
         }
@@ -508,7 +512,8 @@ impl CurrentResponse {
                 | Flaw::Identity
                 | Flaw::Coding
                 | Flaw::NoCallStatus
-                | Flaw::TwoCallStatuses,
+                | Flaw::TwoCallStatuses
+                | Flaw::NoEventStream,
             ) => ClientOutcome::Altered,
         }
     }

@@ -314,7 +314,7 @@ impl StreamSlot {
 
     /// Bytes of a response that is a stream.
     fn feed_response(&mut self, input: &[u8], learned: &mut Learned) -> Option<ClientOutcome> {
-        let StreamSlot { reader, who, status, content, opened, stage, outbox, .. } = self;
+        let StreamSlot { reader, who, status, flaw, content, opened, stage, outbox, .. } = self;
         let Reader::Http { response, coding, lines } = reader else { return None };
         let now = learned.now;
         let mut broken = false;
@@ -325,7 +325,10 @@ impl StreamSlot {
                 for value in head.fields.elements("content-encoding") {
                     coding.see(value);
                 }
-                if head.status == 200 {
+                let is_event_stream = http::is_media_type(head.fields.first("content-type"), "text/event-stream");
+                if learned.load.kind == StreamKind::Events && head.status == 200 && who.is_ours() && !is_event_stream {
+                    *flaw = Some(Flaw::NoEventStream);
+                } else if head.status == 200 {
                     (*opened, *stage) = (Some(now), StreamSlotState::Open);
                 }
             }
@@ -335,7 +338,7 @@ impl StreamSlot {
             Part::Data(_) | Part::Interim(_) | Part::Trailers(_) => {}
         });
         if *status != 0 && opened.is_none() {
-            return Some(ClientOutcome::Response);
+            return Some(if flaw.is_some() { ClientOutcome::Altered } else { ClientOutcome::Response });
         }
         match progress {
             StreamProgress::Malformed(why) => {

@@ -61,7 +61,11 @@ impl ProseContext {
     fn of(check: &Check) -> ProseContext {
         let facts = || check.findings.iter().map(|finding| &finding.facts);
         ProseContext {
-            product: check.balancer.as_deref().and_then(Balancer::of_text),
+            product: check
+                .balancer
+                .as_deref()
+                .and_then(Balancer::of_text)
+                .map(|it| if check.traffic.grpc { it.of_calls() } else { it }),
             limit: facts().find_map(|facts| match facts {
                 Facts::RateLimit(limit) => Some(limit.status),
                 _ => None,

@@ -22,6 +22,8 @@ pub(super) fn altered(facts: &Altered, product: Option<Balancer>) -> Phrase {
         "the balancer loses trailers: NGINX's proxy_http_version 2 does, grpc_pass keeps them; a stream that HAProxy cuts at \
          `timeout server` ends like that, too"
             .to_owned()
+    } else if facts.fields == facts.requests {
+        hints::of_response_fields(false, product)
     } else {
         hints::of_responses(product)
     };

@@ -82,7 +82,7 @@ pub(super) fn messages(facts: &Messages) -> Phrase {
 }
 
 pub(super) fn delays(facts: &Delays, level: Level, product: Option<Balancer>) -> Phrase {
-    let Delays { delay, withheld, limit, beyond } = facts;
+    let Delays { websockets, delay, withheld, limit, beyond } = facts;
     let mut lines = Vec::new();
     if delay.events > 0 {
         lines.push(format!("{}: {}", count_of(delay.events, "event"), distribution(delay)));
@@ -113,7 +113,12 @@ pub(super) fn delays(facts: &Delays, level: Level, product: Option<Balancer>) ->
                 None if *withheld > 0 => format!("{} were held back", count_of(*withheld, "event")),
                 None => format!("events are buffered: half of them for {} or longer", seconds(delay.p50)),
             };
-            Phrase::of(what).because(lines).try_this(hints::of_buffering(product))
+            let phrase = Phrase::of(what).because(lines);
+            if *websockets {
+                phrase.try_this(hints::of_slow_websockets())
+            } else {
+                phrase.try_this(hints::of_buffering(product))
+            }
         }
     }
 }

@@ -138,6 +138,9 @@ pub struct Altered {
     pub flaws: Vec<(String, u64)>,
     /// Whether one of them breaks HTTP itself: it is framed wrongly.
     pub malformed: bool,
+    /// Responses in whose head a field is wrong, and nothing else is known to be.
+    #[serde(default)]
+    pub fields: u64,
     /// Responses to calls of gRPC that ended without a grpc-status.
     #[serde(default)]
     pub without_call_status: u64,

@@ -89,6 +89,8 @@ pub struct Messages {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Delays {
+    /// What goes over them.
+    pub websockets: bool,
     /// The delays of the events that came.
     pub delay: Delay,
     /// Written, and not come until the client left.
@@ -197,7 +199,8 @@ pub(crate) const UPGRADE: RuleDescription = RuleDescription {
 
 pub(crate) const MESSAGES: RuleDescription = RuleDescription {
     requires: "every event and message comes once, in order and unaltered",
-    sound: "by construction: they are numbered by who writes them; what an end cuts off is not counted here, nor what an outage excuses",
+    sound: "by construction: they are numbered by who writes them; what an end cuts off is not counted here, nor what an outage excuses; \
+            what does not come counts 3 s after its backend ended the stream, if nothing else came meanwhile",
     source: None,
 };
 

@@ -97,12 +97,13 @@ pub(super) fn altered(case: &Case, requests: u64) -> Altered {
     let malformed = flaws.keys().any(|flaw| matches!(flaw, Some(Flaw::Malformed(_))));
     let count = |flaw| flaws.get(&Some(flaw)).copied().unwrap_or(0);
     let without_call_status = count(Flaw::NoCallStatus);
+    let fields = count(Flaw::Field) + count(Flaw::NoEventStream);
     let name = |flaw: Option<Flaw>| flaw.unwrap_or(Flaw::Status).to_string();
     let mut flaws: Vec<(String, u64)> = flaws.into_iter().map(|(flaw, count)| (name(flaw), count)).collect();
     flaws.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let calls_over_http_1 =
         without_call_status > 0 && case.changes.attempts > 0 && case.changes.noted(Note::Http2) == 0;
-    Altered { requests, of: case.tally.sent, flaws, malformed, without_call_status, calls_over_http_1 }
+    Altered { requests, of: case.tally.sent, flaws, malformed, fields, without_call_status, calls_over_http_1 }
 }
 
 #[cfg(test)]

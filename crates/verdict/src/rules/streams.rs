@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::Moment;
 use crate::facts::streams::{Alive, CloseCodes, Cuts, Delay, Delays, Messages, Summary, Truncations, Upgrades};
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::Entry;
@@ -14,6 +13,7 @@ use crate::rules::requirement::Requirement;
 use crate::rules::share_test::is_certain;
 use crate::statistics::ln_e_value;
 use crate::streams::{ClientEnd, Lived, Side, StreamObservation, StreamOutcome, Streams};
+use crate::{AttemptEnd, Moment};
 
 const SHOWN: usize = 3;
 /// What a step ends has ended within this time.
@@ -181,10 +181,11 @@ fn upgrades(case: &Case, units: &[StreamSides]) -> Option<Finding> {
 // What comes.
 
 fn messages(case: &Case, units: &[StreamSides]) -> Option<Finding> {
+    let is_one_clock = case.streams.is_some_and(|streams| !streams.other_clocks);
     let mut all = Messages { of: open(units), ..Messages::default() };
     let mut hit = Vec::new();
     for unit in units.iter().filter(|unit| unit.is_open() && !unit.is_excused) {
-        let of = messages_of(unit);
+        let of = messages_of(unit, is_one_clock);
         let sums = [of.lost, of.doubled, of.misordered, of.foreign, of.unreceived, of.misplaced];
         if sums.iter().sum::<u64>() == 0 {
             continue;
@@ -202,7 +203,7 @@ fn messages(case: &Case, units: &[StreamSides]) -> Option<Finding> {
         .then(|| Finding::new(Level::Fail, Facts::StreamMessages(all)).shown_by(pick_witnesses(case, &hit)))
 }
 
-fn messages_of(unit: &StreamSides) -> Messages {
+fn messages_of(unit: &StreamSides, is_one_clock: bool) -> Messages {
     let StreamSides { seen, lived, .. } = unit;
     let mut of = Messages {
         lost: seen.events.lost() + seen.echoes.lost(),
@@ -213,6 +214,7 @@ fn messages_of(unit: &StreamSides) -> Messages {
     };
     let Some(life) = lived.map(|lived| lived.life) else { return of };
     of.misplaced = u64::from(life.misplaced);
+    of.lost += never_came(unit, is_one_clock);
     if unit.is_settled() {
         // Frames keep their order: what came before a close frame was sent before it.
         of.lost += u64::from(life.last_written().unwrap_or(0).saturating_sub(seen.events.last));
@@ -266,6 +268,22 @@ fn lateness(units: &[StreamSides], streams: &Streams) -> Duration {
 /// How often an event waits for a processor on its way: at the backend, at the balancer twice, at the client.
 const HOPS: f64 = 4.0;
 
+/// For so long nothing of a response comes that its backend has ended: nobody who passes it on waits for anything any more.
+const STALLED: Duration = Duration::from_secs(3);
+
+/// Events of a stream that its backend had ended: the client waited, and nothing more came.
+fn never_came(unit: &StreamSides, is_one_clock: bool) -> u64 {
+    let StreamSides { seen, outcome, .. } = unit;
+    let is_of_response = *outcome == StreamOutcome::Left && seen.kind != StreamKind::Websocket;
+    let has_ended = |it: &&Lived| it.life.end == LifeEnd::Backend && it.end == AttemptEnd::Completed;
+    match unit.lived.filter(|it| is_one_clock && is_of_response && has_ended(it)) {
+        Some(lived) if seen.ended.since(seen.last_came.max(lived.ended)) >= STALLED => {
+            u64::from(lived.life.last_written().unwrap_or(0).saturating_sub(seen.events.last))
+        }
+        _ => 0,
+    }
+}
+
 /// Events that were written, and had not come when the client left. A machine that is late holds back the latest of them.
 fn withheld(unit: &StreamSides, lateness: Duration) -> Option<u64> {
     // The client waited for them, and left without them.
@@ -286,7 +304,7 @@ fn delays(case: &Case, units: &[StreamSides], delay: Option<Delay>, lateness: Du
     let withheld: u64 = units.iter().filter_map(|unit| withheld(unit, lateness)).sum();
     let Some(delay) = delay else {
         let nothing = Delay { events: 0, p50: 0.0, p90: 0.0, max: 0.0, lateness: lateness.as_secs_f64() };
-        let facts = Delays { delay: nothing, withheld, limit, beyond: withheld };
+        let facts = Delays { websockets: are_websockets(units), delay: nothing, withheld, limit, beyond: withheld };
         let level = if withheld > 0 && limit.is_some() { Level::Fail } else { Level::Inconclusive };
         return (limit.is_some() || withheld > 0).then(|| Finding::new(level, Facts::StreamDelay(facts)));
     };
@@ -309,10 +327,17 @@ fn delays(case: &Case, units: &[StreamSides], delay: Option<Delay>, lateness: Du
         None if withheld > 0 || delay.p50 - explained >= NOTABLE => Level::Note,
         None => return None,
     };
-    Some(Finding::new(level, Facts::StreamDelay(Delays { delay, withheld, limit, beyond })))
+    Some(Finding::new(
+        level,
+        Facts::StreamDelay(Delays { websockets: are_websockets(units), delay, withheld, limit, beyond }),
+    ))
 }
 
 // How they end.
+
+fn are_websockets(units: &[StreamSides]) -> bool {
+    units.first().is_some_and(|unit| unit.seen.kind == StreamKind::Websocket)
+}
 
 fn is_uncut_expected(case: &Case) -> bool {
     case.expectations.required.contains(&Requirement::Uncut)
@@ -337,7 +362,7 @@ fn cuts(case: &Case, units: &[StreamSides]) -> Option<Finding> {
     let is_expected = is_uncut_expected(case);
     let is_one_clock = case.streams.is_some_and(|streams| !streams.other_clocks);
     let mut facts = Cuts {
-        websockets: units.first().is_some_and(|unit| unit.seen.kind == StreamKind::Websocket),
+        websockets: are_websockets(units),
         streams: hit.len() as u64,
         excused: excused.len() as u64,
         of: open(units),

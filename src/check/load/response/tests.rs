@@ -191,8 +191,9 @@ fn a_connection_is_reused_only_where_both_ends_may() {
     assert!(reusable("0", "Connection: keep-alive\r\n"));
     assert!(!reusable("1", "Connection: keep-alive\r\nConnection: close\r\n"));
     let two_framings = answer("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "", "0\r\n\r\n");
-    assert_eq!(CLIENT.whole(&two_framings).outcome, Some(ClientOutcome::Response));
-    assert!(!CLIENT.whole(two_framings).reusable);
+    let learnt = CLIENT.whole(two_framings);
+    let flaw = Some(Flaw::Malformed(Malformed::LengthAndEncoding));
+    assert_eq!((learnt.outcome, learnt.flaw, learnt.reusable), (Some(ClientOutcome::Altered), flaw, false));
 }
 
 #[test]

@@ -268,6 +268,26 @@ fn events_that_are_held_back_fail_where_that_is_forbidden_and_else_are_a_note() 
 }
 
 #[test]
+fn what_a_backend_has_ended_comes_or_is_lost() {
+    let stalled = |waited: u64, quiet: u64, other_clocks: bool| {
+        let mut rig = three(StreamKind::Events);
+        let (seen, lived) = rig.whole(0);
+        seen.end = ClientEnd::Left;
+        seen.events = Sequence::after(0);
+        (1..=5).for_each(|number| seen.events.see(number));
+        seen.ended = Moment(lived.ended.0 + waited * SECOND);
+        seen.last_came = Moment(seen.ended.0 - quiet * SECOND);
+        rig.other_clocks = other_clocks;
+        rig.judged().level("stream-messages")
+    };
+    assert_eq!(stalled(4, 4, false), Some(Level::Fail));
+    // The client left too early to tell, or what is slow still comes, or nobody knows when the backend ended it.
+    assert_eq!(stalled(2, 4, false), None);
+    assert_eq!(stalled(9, 1, false), None);
+    assert_eq!(stalled(4, 4, true), None);
+}
+
+#[test]
 fn a_close_code_that_is_altered_or_lost_is_found_both_ways() {
     let changed = |came: Option<u16>| {
         let mut rig = three(StreamKind::Websocket);
