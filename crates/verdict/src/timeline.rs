@@ -134,7 +134,8 @@ pub fn timelines(
 ) -> Vec<Affected> {
     let timeline =
         |window| timeline(ledger, &sample, (started, ended), (window, outages.explained_until(window)), names);
-    outages.windows.iter().map(timeline).collect()
+    // What was broken when the last request had ended shows nothing.
+    outages.windows.iter().filter(|window| window.broken < ended).map(timeline).collect()
 }
 
 fn timeline(
@@ -328,6 +329,10 @@ mod tests {
     }
 
     fn of(ledger: &Ledger, broken: u64, mended: Option<u64>) -> Affected {
+        all_of(ledger, broken, mended).remove(0)
+    }
+
+    fn all_of(ledger: &Ledger, broken: u64, mended: Option<u64>) -> Vec<Affected> {
         let window = OutageWindow {
             backend: Backend(1),
             broken: Moment(broken * MILLISECOND),
@@ -336,7 +341,13 @@ mod tests {
         let count = ledger.observations().len() as u32;
         let span = (Moment(0), Moment(u64::from(count) * MILLISECOND));
         let outages = Outages { windows: &[window], steps: &[], detection: DETECTION };
-        timelines(ledger, 0..count, span, &outages, &["a".to_owned(), "b".to_owned()]).remove(0)
+        timelines(ledger, 0..count, span, &outages, &["a".to_owned(), "b".to_owned()])
+    }
+
+    #[test]
+    fn what_was_broken_after_the_last_request_has_no_times() {
+        let ledger = run(1_000, |at| Some(((at % 2) as u16, 200)));
+        assert_eq!((all_of(&ledger, 999, None).len(), all_of(&ledger, 1_000, None)), (1, Vec::new()));
     }
 
     fn near(seconds: f64, expected: f64) -> bool {

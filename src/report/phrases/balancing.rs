@@ -1,6 +1,7 @@
 //! The phrases of how the balancer selects: shares, reach, backups, algorithm, affinity.
 
 use verdict::algorithm::Selection;
+use verdict::facts::backups::BackupUse;
 use verdict::facts::shares::{Conclusion, SamplePart, Unproven};
 use verdict::facts::split::{GroupShare, SplitConclusion, SplitFacts};
 use verdict::facts::unit::{BalancingUnit, UnitFacts, UnknownUnit};
@@ -341,8 +342,21 @@ pub(super) fn backups(facts: &backups::BackupFacts) -> Phrase {
     let names = listed(&facts.backups);
     let verb = if facts.backups.len() == 1 { "is a backup" } else { "are backups" };
     let requests = count_of(facts.requests, "request");
-    let phrase = Phrase::of(format!("{names} {verb} and got {requests}"))
-        .try_this("check that it is marked as `backup`, and that the running configuration says so (reload)");
+    let when = match facts.when {
+        None => "",
+        Some(BackupUse::Before) => " before the outage",
+        Some(BackupUse::After) => " after the others had recovered",
+        Some(BackupUse::Both) => " before the outage and after the others had recovered",
+        Some(BackupUse::AtTheEnd) => " in the last second, when the balancer may not have found the others well again",
+    };
+    let hint = match facts.when {
+        Some(BackupUse::AtTheEnd) => "a longer --duration shows whether the traffic goes back",
+        Some(BackupUse::After) => {
+            "find out what keeps the traffic there: sessions, kept connections, or how failed servers are tried again"
+        }
+        _ => "check that it is marked as `backup`, and that the running configuration says so (reload)",
+    };
+    let phrase = Phrase::of(format!("{names} {verb} and got {requests}{when}")).try_this(hint);
     match facts.failures {
         0 => phrase,
         failures => phrase.because(vec![format!("other backends failed {}", count_of(failures, "request"))]),

@@ -12,8 +12,26 @@ pub struct BackupFacts {
     pub backups: Vec<String>,
     /// Requests that they got together.
     pub requests: u64,
+    /// When they got them, around the steps of an outage; null without one.
+    #[serde(default)]
+    pub when: Option<BackupUse>,
     /// Requests that other backends failed, which excuse a backup.
     pub failures: u64,
+}
+
+/// When backups got requests that others could have had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum BackupUse {
+    /// Before anything was done to the others.
+    Before,
+    /// After the others had recovered.
+    After,
+    /// Before and after.
+    Both,
+    /// Still in the last second of a sample that ended before the traffic had to be back.
+    AtTheEnd,
 }
 
 pub(crate) const BACKUPS: RuleDescription = RuleDescription {

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use crate::Moment;
-use crate::facts::backups::BackupFacts;
+use crate::facts::backups::{BackupFacts, BackupUse};
 use crate::finding::{self, Finding, Level};
 use crate::ledger::Arrival;
 use crate::outcome::Outcome;
 use crate::rules::case::{Case, Drill};
 
+/// Requests that are shown.
+const SHOWN: usize = 2;
 /// Health checks need some of their intervals to find a backend well again.
 const INTERVALS: f64 = 6.0;
 const LEAST: Duration = Duration::from_secs(4);
@@ -30,36 +32,39 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         .iter()
         .map(|outcome| case.tally.of_outcome(*outcome))
         .sum();
-    let (requests, level) = if case.drill == Drill::None {
+    let (got, when, level) = if case.drill == Drill::None {
         // Where others failed, backups had to help.
-        (arrivals().count(), if failures > 0 { Level::Inconclusive } else { Level::Fail })
+        (sequences(arrivals(), |_| true), None, if failures > 0 { Level::Inconclusive } else { Level::Fail })
     } else {
         let first = case.steps.iter().map(|step| step.begun).min()?;
+        let recovery = find_recovery(case);
         let width = |arrival: &Arrival| case.ledger.half_width(arrival.backend);
-        let before = arrivals().filter(|arrival| arrival.received.after(width(arrival)) < first).count();
-        let after = find_recovery(case)
-            .map_or(0, |since| arrivals().filter(|it| it.received.before(width(it)) >= since).count());
-        // The sample ended before it was time to give the traffic back.
-        let still = || {
-            let is_late = find_recovery(case).is_some_and(|since| since > case.sampled.1);
-            let kept = arrivals().filter(|arrival| arrival.received.after(LAST) >= case.sampled.1).count();
-            if is_late { kept } else { 0 }
-        };
-        match before + after {
-            0 => (still(), Level::Inconclusive),
-            wrong => (wrong, Level::Fail),
+        let before = sequences(arrivals(), |it| it.received.after(width(it)) < first);
+        let after = sequences(arrivals(), |it| recovery.is_some_and(|since| it.received.before(width(it)) >= since));
+        match (before.is_empty(), after.is_empty()) {
+            // The sample may have ended before it was time to give the traffic back.
+            (true, true) if recovery.is_some_and(|since| since > case.sampled.1) => {
+                let still = sequences(arrivals(), |it| it.received.after(LAST) >= case.sampled.1);
+                (still, Some(BackupUse::AtTheEnd), Level::Inconclusive)
+            }
+            (true, _) => (after, Some(BackupUse::After), Level::Fail),
+            (false, true) => (before, Some(BackupUse::Before), Level::Fail),
+            (false, false) => ([before, after].concat(), Some(BackupUse::Both), Level::Fail),
         }
     };
-    if requests == 0 {
+    if got.is_empty() {
         return None;
     }
     let backups = backups.iter().map(|place| case.names[*place].clone()).collect();
-    let facts = BackupFacts {
-        backups,
-        requests: requests as u64,
-        failures: if case.drill == Drill::None { failures } else { 0 },
-    };
-    Some(Finding::new(level, finding::Facts::Backups(facts)))
+    let failures = if case.drill == Drill::None { failures } else { 0 };
+    let facts = BackupFacts { backups, requests: got.len() as u64, when, failures };
+    let shown = &got[..got.len().min(SHOWN)];
+    Some(Finding::new(level, finding::Facts::Backups(facts)).shown_by(case.witnesses(shown)))
+}
+
+/// The requests of these attempts that count.
+fn sequences<'a>(arrivals: impl Iterator<Item = &'a Arrival>, counts: impl Fn(&Arrival) -> bool) -> Vec<u32> {
+    arrivals.filter(|arrival| counts(arrival)).map(|arrival| arrival.sequence).collect()
 }
 
 /// From when on all broken backends must have been found well again; None if one was not mended.
@@ -115,5 +120,19 @@ mod tests {
         // Without health checks it may take fail_timeout.
         assert_eq!(outage(5000, 0, false).level("backups"), Some(Level::Inconclusive));
         assert_eq!(outage(600, 96, true).level("backups"), Some(Level::Fail));
+    }
+
+    #[test]
+    fn it_says_when_the_backup_was_used_and_shows_requests_that_it_got() {
+        for (trial, when, shown) in [
+            (outage(5000, 96, false), BackupUse::After, 2),
+            (outage(600, 96, true), BackupUse::Before, 1),
+            (outage(5000, 96, true), BackupUse::Both, 2),
+            (outage(5000, 0, false), BackupUse::AtTheEnd, 2),
+        ] {
+            let found = trial.judge_by(|case| judge(case).expect("the backup was used"));
+            let finding::Facts::Backups(facts) = &found.facts else { panic!("{found:?}") };
+            assert_eq!((facts.when, found.witness.len()), (Some(when), shown));
+        }
     }
 }
