@@ -71,6 +71,7 @@ fn shares_as_expected() -> shares::ShareFacts {
         test: Some(test()),
         selection: Selection::from(Algorithm::RoundRobin),
         seen_weights: None,
+        without_promise: Vec::new(),
         needed: None,
         stopped: None,
         part: None,

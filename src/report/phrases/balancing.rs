@@ -166,7 +166,13 @@ fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str) -> Phrase {
     let algorithm = selection(&facts.selection);
     match why {
         Unproven::Algorithm => {
-            Phrase::of(format!("shares are not even: {widest}; the algorithm is not known, so none are promised"))
+            let names: Vec<&str> = facts.without_promise.iter().map(|it| it.name()).collect();
+            let none = match names.as_slice() {
+                [] => "the algorithm is not known, so none are promised".to_owned(),
+                [one] => format!("{one} fits too, and promises none"),
+                several => format!("{} fit too, and promise none", listed(several)),
+            };
+            Phrase::of(format!("shares are not even: {widest}; {none}"))
                 .try_this("use --expect even to require even shares, or --expect with the algorithm's name")
         }
         Unproven::Ring => Phrase::of(format!(

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::algorithm::Selection;
+use crate::algorithm::{Algorithm, Selection};
 use crate::facts::RuleDescription;
 
 /// Where expected shares come from.
@@ -116,6 +116,9 @@ pub struct ShareFacts {
     pub selection: Selection,
     /// The weights that the requests show, as `--expect` takes them; null if none were expected, or none show.
     pub seen_weights: Option<String>,
+    /// What fits what was seen and promises no shares, where the algorithm is not certain.
+    #[serde(default)]
+    pub without_promise: Vec<Algorithm>,
     /// Which part of the sample was judged, where something was done to backends or the balancer; null for all of it.
     #[serde(default)]
     pub part: Option<SamplePart>,

@@ -109,7 +109,11 @@ impl<'a> Selections<'a> {
     /// The facts of a conclusion without a test.
     fn facts(&self, conclusion: Conclusion) -> ShareFacts {
         let wanted = self.case.expectations.algorithm;
-        let without_promise = wanted.filter(|wanted| Promise::of(*wanted) == Promise::Nothing);
+        let promises_none = |algorithm: &Algorithm| Promise::of(*algorithm) == Promise::Nothing;
+        let fitting = match conclusion {
+            Conclusion::Unproven(Unproven::Algorithm) => self.case.inference.candidates(),
+            _ => Vec::new(),
+        };
         ShareFacts {
             unit: self.unit,
             total: self.total,
@@ -117,8 +121,11 @@ impl<'a> Selections<'a> {
             conclusion,
             widest: None,
             test: None,
-            selection: without_promise.map_or_else(|| self.case.inference.selection.clone(), Selection::from),
+            selection: wanted
+                .filter(promises_none)
+                .map_or_else(|| self.case.inference.selection.clone(), Selection::from),
             seen_weights: None,
+            without_promise: fitting.into_iter().filter(promises_none).collect(),
             needed: None,
             part: None,
             stopped: None,
