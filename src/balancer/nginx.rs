@@ -112,7 +112,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::SlowRequest => "client_header_timeout, client_body_timeout",
         HintTopic::RateLimit => "limit_req, limit_conn",
         HintTopic::Overload => "limit_req, limit_conn",
-        HintTopic::NoBackend => "server, max_fails, fail_timeout and proxy_next_upstream",
+        HintTopic::NoBackend => "server, max_fails, fail_timeout, max_conns and proxy_next_upstream",
         HintTopic::Timeout => "proxy_read_timeout",
         HintTopic::UnusableRequest => "ssl_verify_client, listen … ssl or proxy_protocol",
         HintTopic::Redirect => "return, rewrite, and location /uuid/ without /uuid",

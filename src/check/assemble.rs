@@ -24,7 +24,6 @@ use verdict::rules::{Case, DETECTION, Drill, Urls, describe_forwarding, judge};
 use verdict::streams::{Lived, Streams};
 use verdict::surroundings::SurroundingLine;
 use verdict::tally::{Judged, Tally};
-use verdict::timeline::Outages;
 
 /// What is known beside the session itself.
 pub(crate) struct CheckContext<'a> {
@@ -143,8 +142,7 @@ fn report(case: &Case, session: &SessionData, known: &CheckContext) -> Check {
     let (ledger, plan, load) = (case.ledger, known.plan, &session.load);
     let sample = || case.sample.clone();
     let (started, ended) = case.sampled;
-    let outages = Outages { windows: case.outages, steps: case.steps, detection: case.detection };
-    let mut outage = figures::outage(ledger, sample(), case.sampled, &session.steps, &outages, case.names);
+    let mut outage = figures::outage(ledger, sample(), case.sampled, &session.steps, &case.done(), case.names);
     if let (Some(outage), true) = (&mut outage, case.streams.is_some()) {
         // A backend without new streams is not out of rotation.
         outage.backends.clear();

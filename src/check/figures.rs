@@ -122,7 +122,7 @@ pub(crate) fn outage(
     let mut outage = Outage { steps, client_errors: 0, retries: 0, double_executions: 0, backends };
     let entries = ledger.entries().filter(|entry| sample.contains(&entry.sequence));
     for entry in entries.filter(|entry| entry.observation.ended >= first) {
-        outage.client_errors += u64::from(entry.is_client_error() && !entry.is_idle_close());
+        outage.client_errors += u64::from(outages.is_error(&entry));
         outage.retries += u64::from(entry.outcome == Outcome::Retried);
         outage.double_executions += u64::from(entry.outcome == Outcome::Duplicated);
     }

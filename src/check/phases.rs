@@ -48,7 +48,7 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     let judged_since = Instant::now();
     session.watch.enter("identifying how the balancer selects backends");
     let evidence = experiment(&mut session, backends, met, begun.elapsed()).await?;
-    let avoided = avoided::wait(&mut session, BEFORE_SAMPLE.saturating_sub(begun.elapsed())).await;
+    let avoided = avoided::wait(&mut session, backends, BEFORE_SAMPLE.saturating_sub(begun.elapsed())).await?;
     let inference = evidence.infer(&session.client.names());
     let sampled = session.client.next_sequence();
     let load = sample::load(&session, &inference, sampled)?;

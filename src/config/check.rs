@@ -345,8 +345,8 @@ impl CheckConfig {
 
     fn affinity(&self) -> Result<AffinityPlan, Problem> {
         Ok(AffinityPlan {
-            headers: self.key_header.clone(),
-            cookies: self.key_cookie.clone(),
+            headers: names("--key-header", &self.key_header)?,
+            cookies: names("--key-cookie", &self.key_cookie)?,
             session: self.session()?,
         })
     }
@@ -483,6 +483,14 @@ fn time(option: &str, text: Option<&str>) -> Result<Option<Duration>, Problem> {
         Err(why) => Err(Problem::new(why).on(format!("{option} {text}"))),
     };
     text.map(read).transpose()
+}
+
+/// Names of fields, or of cookies, which have the same letters.
+fn names(option: &str, names: &[String]) -> Result<Vec<String>, Problem> {
+    let wrong = names.iter().find(|name| !http::is_token(name.as_bytes()));
+    let problem =
+        |name: &String| Problem::new("expected a name without spaces, such as X-User").on(format!("{option} {name:?}"));
+    wrong.map_or_else(|| Ok(names.to_vec()), |name| Err(problem(name)))
 }
 
 #[cfg(test)]

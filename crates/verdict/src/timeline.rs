@@ -109,9 +109,27 @@ pub struct Outages<'a> {
     pub steps: &'a [StepSpan],
     /// How long a balancer may keep away from a backend that failed.
     pub detection: Duration,
+    /// Whether requests may be repeated: a kept connection that is closed at the moment of use is then no error.
+    pub may_be_repeated: bool,
 }
 
 impl Outages<'_> {
+    /// Whether a client would call it failed, and not because a kept connection may be closed at any time.
+    pub fn is_error(&self, entry: &Entry) -> bool {
+        entry.is_client_error() && !self.is_idle_close(entry)
+    }
+
+    /// Whether a kept connection was closed at the moment of use, and nothing else explains that. A balancer whose connection to a broken
+    /// backend breaks may close the client's: one that must not repeat its request is left with an error.
+    pub fn is_idle_close(&self, entry: &Entry) -> bool {
+        let observation = entry.observation;
+        let is_in = |window: &OutageWindow| {
+            observation.ended >= window.broken
+                && window.mended.is_none_or(|mended| observation.sent() <= mended.after(self.detection))
+        };
+        entry.is_idle_close() && (self.may_be_repeated || !self.windows.iter().any(is_in))
+    }
+
     /// Until when a window explains that no backend responded. After its mend that is so while nothing else is broken, or done by a command.
     fn explained_until(&self, window: &OutageWindow) -> Option<Moment> {
         let mended = window.mended?;
@@ -132,8 +150,7 @@ pub fn timelines(
     outages: &Outages,
     names: &[String],
 ) -> Vec<Affected> {
-    let timeline =
-        |window| timeline(ledger, &sample, (started, ended), (window, outages.explained_until(window)), names);
+    let timeline = |window| timeline(ledger, &sample, (started, ended), (window, outages), names);
     // What was broken when the last request had ended shows nothing.
     outages.windows.iter().filter(|window| window.broken < ended).map(timeline).collect()
 }
@@ -142,12 +159,12 @@ fn timeline(
     ledger: &Ledger,
     sample: &Range<u32>,
     (started, ended): (Moment, Moment),
-    (window, explained): (&OutageWindow, Option<Moment>),
+    (window, outages): (&OutageWindow, &Outages),
     names: &[String],
 ) -> Affected {
     let since = |at: Moment| at.since(started).as_secs_f64();
     let until = window.mended.unwrap_or(ended);
-    let mut seen = TimelineTraffic::of(window, until, explained.unwrap_or(ended));
+    let mut seen = TimelineTraffic::of(window, until, outages.explained_until(window).unwrap_or(ended), outages);
     for entry in ledger.entries().filter(|entry| sample.contains(&entry.sequence)) {
         seen.see(&entry);
     }
@@ -183,6 +200,7 @@ struct TimelineTraffic<'a> {
     until: Moment,
     /// Until when it explains that no backend responded.
     explained: Moment,
+    outages: &'a Outages<'a>,
     /// When each attempt was sent there, and whether it failed.
     directed: Vec<(Moment, bool)>,
     errors: u64,
@@ -191,13 +209,22 @@ struct TimelineTraffic<'a> {
 }
 
 impl<'a> TimelineTraffic<'a> {
-    fn of(window: &'a OutageWindow, until: Moment, explained: Moment) -> TimelineTraffic<'a> {
-        TimelineTraffic { window, until, explained, directed: Vec::new(), errors: 0, last_error: None, back: None }
+    fn of(window: &'a OutageWindow, until: Moment, explained: Moment, outages: &'a Outages) -> TimelineTraffic<'a> {
+        TimelineTraffic {
+            window,
+            until,
+            explained,
+            outages,
+            directed: Vec::new(),
+            errors: 0,
+            last_error: None,
+            back: None,
+        }
     }
 
     fn see(&mut self, entry: &Entry) {
         let observation = entry.observation;
-        let error = entry.is_client_error() && !entry.is_idle_close();
+        let error = self.outages.is_error(entry);
         if error && observation.ended >= self.window.broken && observation.sent() < self.until {
             self.errors += 1;
             self.last_error = self.last_error.max(Some(observation.ended.min(self.until)));
@@ -340,7 +367,7 @@ mod tests {
         };
         let count = ledger.observations().len() as u32;
         let span = (Moment(0), Moment(u64::from(count) * MILLISECOND));
-        let outages = Outages { windows: &[window], steps: &[], detection: DETECTION };
+        let outages = Outages { windows: &[window], steps: &[], detection: DETECTION, may_be_repeated: true };
         timelines(ledger, 0..count, span, &outages, &["a".to_owned(), "b".to_owned()])
     }
 
@@ -379,7 +406,7 @@ mod tests {
         let window =
             |broken, mended| OutageWindow { backend: Backend(1), broken: at(broken), mended: Some(at(mended)) };
         let until = |windows: &[OutageWindow], steps: &[StepSpan]| {
-            Outages { windows, steps, detection: DETECTION }.explained_until(&windows[0])
+            Outages { windows, steps, detection: DETECTION, may_be_repeated: true }.explained_until(&windows[0])
         };
         let first = window(1_000, 2_000);
         assert_eq!(until(&[first], &[]), Some(at(3_000)));

@@ -158,8 +158,16 @@ impl Verify {
 
     /// Whether the head is not the one that was written.
     pub(super) fn head_differs(&self) -> bool {
-        let written = self.said.filter(|_| self.kind.fleet && !self.unreadable);
-        written.is_some_and(|(written, _)| self.head.digest(self.kind.status) != written)
+        self.written_head().is_some_and(|written| self.head.digest(self.kind.status) != written)
+    }
+
+    /// Whether it is that one; nobody knows where the response does not tell.
+    pub(super) fn is_head_as_written(&self) -> bool {
+        self.written_head().is_some_and(|written| self.head.digest(self.kind.status) == written)
+    }
+
+    fn written_head(&self) -> Option<u32> {
+        self.said.filter(|_| self.kind.fleet && !self.unreadable).map(|(written, _)| written)
     }
 
     /// The Date that was written, where another came.

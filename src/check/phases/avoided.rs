@@ -3,35 +3,47 @@
 
 use std::time::Duration;
 
+use anyhow::Result;
+
+use crate::check::phases::warm_up;
 use crate::check::session::CheckSession;
 use crate::io::clock;
 use verdict::Moment;
 use verdict::observation::Observation;
 use verdict::rules::DETECTION;
 
+/// NGINX counts whole seconds, and begins to count with its last attempt.
+const A_LITTLE: Duration = Duration::from_millis(1500);
+
 /// Waits until the balancer tries such backends again, for as long as `left` at most. The numbers of requests whose failure that explains,
 /// in order.
-pub(super) async fn wait(session: &mut CheckSession<'_>, left: Duration) -> Vec<u32> {
+pub(super) async fn wait(session: &mut CheckSession<'_>, backends: Option<usize>, left: Duration) -> Result<Vec<u32>> {
     let detection = session.plan.environment.detection.unwrap_or(DETECTION);
     let invented = session.client.invented();
-    let (given_up, refused) = session.client.with(|prober, _| find(prober.observations(), &invented, detection));
-    let Some(last) = given_up else { return refused };
-    let rest = last.after(detection).since(clock::now()).min(left);
+    let (given_up, mut refused) = session.client.with(|prober, _| find(prober.observations(), &invented, detection));
+    let Some(last) = given_up else { return Ok(refused) };
+    let rest = last.after(detection + A_LITTLE).since(clock::now()).min(left);
     if !rest.is_zero() {
         session.watch.announce(&format!(
             "the balancer gave up on a request that its backend was asked to answer late, and may avoid backends now: the sample waits {} s",
             rest.as_secs() + 1
         ));
         tokio::time::sleep(rest).await;
+        // It tries each with one request, and refuses all others until that has its response.
+        let first = session.client.next_sequence() as u32;
+        session.on_client(move |live| warm_up::warm_up(live, backends, false)).await?;
+        refused.extend(first..session.client.next_sequence() as u32);
     }
-    refused
+    Ok(refused)
 }
 
 /// When the balancer gave up on an invented request the last time, and the requests that it then refused without one.
 fn find(seen: &[Observation], invented: &[u32], detection: Duration) -> (Option<Moment>, Vec<u32>) {
-    let numbered = || seen.iter().zip(0u32..).filter(|(it, _)| is_given_up(it));
+    let numbered = || seen.iter().zip(0u32..).filter(|(it, _)| is_refused(it));
     let is_invented = |sequence: u32| invented.binary_search(&sequence).is_ok();
-    let given_up: Vec<Moment> = numbered().filter(|it| is_invented(it.1)).map(|(it, _)| it.ended).collect();
+    // What a limit refuses has another status.
+    let is_given_up = |it: &(&Observation, u32)| it.0.status == 504 && is_invented(it.1);
+    let given_up: Vec<Moment> = numbered().filter(is_given_up).map(|(it, _)| it.ended).collect();
     let follows = |it: &Observation| given_up.iter().any(|at| it.ended >= *at && it.sent() <= at.after(detection));
     let refused =
         numbered().filter(|(it, sequence)| !is_invented(*sequence) && follows(it)).map(|(_, it)| it).collect();
@@ -39,7 +51,7 @@ fn find(seen: &[Observation], invented: &[u32], detection: Duration) -> (Option<
 }
 
 /// The balancer itself says that no backend responded, or none in time.
-fn is_given_up(observation: &Observation) -> bool {
+fn is_refused(observation: &Observation) -> bool {
     !observation.backend.is_known() && matches!(observation.status, 502..=504)
 }
 
@@ -68,5 +80,6 @@ mod tests {
         let seen = [at(0, 502), at(1, 504), at(2, 502), at(3, 200), at(4, 500), at(9, 502), at(30, 502)];
         assert_eq!(find(&seen, &[1], DETECTION), (Some(second(1)), vec![2, 5]));
         assert_eq!(find(&seen, &[], DETECTION), (None, vec![]));
+        assert_eq!(find(&seen, &[0], DETECTION), (None, vec![]), "a limit");
     }
 }

@@ -150,6 +150,10 @@ fn too_few(facts: &shares::ShareFacts) -> Phrase {
     let detects = facts.test.as_ref().map_or(1.0, |test| test.detects) * 100.0;
     Phrase::of(format!("too few {unit}: {} detect deviations ≥ {detects:.1} pp", grouped(facts.total))).try_this(
         match facts.needed {
+            // A rotation shows with few, if one knows that it is one.
+            Some(_) if facts.selection == Selection::NotExamined => {
+                "leave --no-experiments out: fewer show what the algorithm promises; or a larger -n".to_owned()
+            }
             Some(needed) => format!(
                 "about {} {unit} are enough: a larger -n or a longer --duration; or accept a coarser --tolerance",
                 grouped(needed)
@@ -331,6 +335,9 @@ pub(super) fn reach(facts: &reach::ReachFacts) -> Phrase {
         .try_this(if facts.reached_nobody > 0 {
             "check its address in the balancer's configuration: what reached no backend may have been meant for it; one that is meant to \
              get nothing: --expect backup:NAME"
+        } else if facts.only_one && !facts.is_promised && facts.may_be_source {
+            "everything went to one backend, and so it does where the source address decides: use a URL with 127.0.0.1 if the balancer is on \
+             this machine, or send from several; otherwise the balancer does not use the others: --expect even requires all"
         } else if facts.only_one && !facts.is_promised {
             "everything went to one backend: either the balancer does not use the others (in the upstream? `backup` or `down`?), or \
              something that was not varied decides: --key-header and --key-cookie NAME try one, --expect even requires all"

@@ -26,6 +26,9 @@ pub struct ReachFacts {
     pub chance: f64,
     /// Whether one backend got everything.
     pub only_one: bool,
+    /// Whether selection by source address is not excluded: then that may be why.
+    #[serde(default)]
+    pub may_be_source: bool,
     /// Requests that the balancer itself responded to, or that got lost on the way to a backend: they may have been meant for one of these.
     #[serde(default)]
     pub reached_nobody: u64,

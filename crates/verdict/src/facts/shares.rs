@@ -10,7 +10,7 @@ use crate::facts::RuleDescription;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum SharesSource {
-    /// Nobody has said what is expected.
+    /// Nothing says what is expected.
     #[default]
     Default,
     /// The user, with `--expect`.

@@ -102,11 +102,11 @@ impl EntryCounts {
             return;
         }
         // Closes at the moment of use have a rule of their own.
-        if !entry.is_idle_close() {
+        if !case.done().is_idle_close(entry) {
             let counts = self.excused.entry(entry.outcome).or_default();
             *counts = (counts.0 + 1, counts.1 + u64::from(is_excused && entry.is_client_error()));
         }
-        if entry.outcome != Outcome::Delivered && !is_excused && !entry.is_idle_close() {
+        if entry.outcome != Outcome::Delivered && !is_excused && !case.done().is_idle_close(entry) {
             keep(self.examples.entry(entry.outcome).or_default(), entry.sequence);
         }
         self.see_required_status(case, entry, is_excused);
@@ -192,7 +192,8 @@ impl EntryCounts {
         let failed = |attempt: &Arrival| attempt.end != AttemptEnd::Completed || attempt.status >= 500;
         // Of attempts in an unknown order, the one that failed may have been the first.
         let begins = if entry.is_ordered { failed(attempts[0]) } else { attempts.iter().any(|it| failed(it)) };
-        if !begins {
+        // Of two that were under way at once, the later one may have been given up: the account has that as retried.
+        if !begins && entry.outcome != Outcome::Retried {
             return;
         }
         self.retries.requests += 1;
@@ -387,8 +388,9 @@ const AFTER_STEP: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A few look like the well-known race with an idle timeout; many do not.
 fn idle_closes(case: &Case) -> Option<Finding> {
-    let closes = || case.ledger.entries().filter(|entry| case.judged.includes(entry) && entry.is_idle_close());
-    let all = case.tally.idle_closes;
+    let closes =
+        || case.ledger.entries().filter(|entry| case.judged.includes(entry) && case.done().is_idle_close(entry));
+    let all = if case.tally.idle_closes == 0 { 0 } else { closes().count() as u64 };
     if all == 0 {
         return None;
     }

@@ -21,7 +21,7 @@ use crate::rules::expectations::Expectations;
 use crate::rules::requirement::Requirement;
 use crate::streams::Streams;
 use crate::tally::{Judged, Tally, directed};
-use crate::timeline::{OutageWindow, StepSpan};
+use crate::timeline::{OutageWindow, Outages, StepSpan};
 
 /// Where nothing better is known: balancers keep away from a backend that failed for this time, and need as long to notice one that is well.
 /// It is NGINX's fail_timeout.
@@ -155,9 +155,20 @@ impl Case<'_> {
     /// Whether an outage explains that this request failed: it was under way while the backend was broken, or shortly after,
     /// and it is not known to have failed anywhere else.
     pub(crate) fn is_excused(&self, entry: &Entry) -> bool {
-        if self.lossless() {
-            return false;
+        !self.lossless() && self.is_explained(entry)
+    }
+
+    /// What is done to backends.
+    pub fn done(&self) -> Outages<'_> {
+        Outages {
+            windows: self.outages,
+            steps: self.steps,
+            detection: self.detection,
+            may_be_repeated: self.is_idempotent(),
         }
+    }
+
+    fn is_explained(&self, entry: &Entry) -> bool {
         let observation = entry.observation;
         self.outages.iter().any(|window| {
             let begun = observation.ended >= window.broken;

@@ -75,6 +75,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     findings.extend(connections::judge(case));
     findings.extend(tls::judge(case));
     fleets::soften(case, &mut findings);
+    records::soften(case, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     show_orders_once(&mut findings);
     let verdict = Verdict::of(&findings);
@@ -96,6 +97,7 @@ fn judge_streams(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<
         findings.retain(|finding| !matches!(finding.facts, Facts::Statuses(_) | Facts::Balancer(_)));
     }
     fleets::soften(case, &mut findings);
+    records::soften(case, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     let verdict = Verdict::of(&findings);
     (findings, None, verdict)

@@ -48,6 +48,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         draws,
         chance: chance.min(1.0),
         only_one: (0..names.len()).filter(|place| got(*place) > 0).count() == 1,
+        may_be_source: !case.inference.evidence.iter().any(|it| it.excludes.contains(&Algorithm::Source)),
         reached_nobody: [Outcome::Balancer, Outcome::NotReached].map(|it| case.tally.of_outcome(it)).iter().sum(),
         is_promised,
     };

@@ -21,17 +21,19 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     Some(Finding::new(level, finding::Facts::Resilience(facts)))
 }
 
-/// One cause is one finding: what got no response from the first step on, of something that must cost nothing, is said here alone. An error
-/// before that has another cause.
+/// One cause is one finding: what got no response from the first step on is said here alone. An error before that has another cause, and
+/// what a broken backend had received is a matter of retries.
 pub(crate) fn absorb_losses(case: &Case, findings: &mut Vec<Finding>) {
     let is_failure = |finding: &Finding| finding.level == Level::Fail && matches!(finding.facts, Facts::Resilience(_));
     let first = case.steps.iter().map(|step| step.begun).min();
-    let (true, Some(first)) = (case.drill == Drill::Graceful && findings.iter().any(is_failure), first) else { return };
+    let (true, Some(first)) = (findings.iter().any(is_failure), first) else { return };
     let mut judged = case.ledger.entries().filter(|entry| case.judged.includes(entry));
-    if judged.any(|entry| entry.is_client_error() && !entry.is_idle_close() && entry.observation.ended < first) {
+    if judged.any(|entry| case.done().is_error(&entry) && entry.observation.ended < first) {
         return;
     }
-    let losses: Vec<Finding> = findings.extract_if(.., |finding| outcome_of(finding).is_some()).collect();
+    let is_absorbed = |(outcome, _)| case.drill == Drill::Graceful || outcome != Outcome::Lost;
+    let losses: Vec<Finding> =
+        findings.extract_if(.., |finding| outcome_of(finding).is_some_and(is_absorbed)).collect();
     for finding in findings.iter_mut().filter(|finding| is_failure(finding)) {
         if let Facts::Resilience(facts) = &mut finding.facts {
             facts.without_response = losses.iter().filter_map(outcome_of).collect();
@@ -75,9 +77,9 @@ fn facts_of(case: &Case, outage: &Outage) -> ResilienceFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::ClientOutcome;
+    use crate::observation::{Backend, ClientOutcome};
     use crate::rules::trial::RuleTrial;
-    use crate::timeline::StepSpan;
+    use crate::timeline::{OutageWindow, StepSpan};
 
     /// A reload after 100 requests; the requests at those places get no response.
     fn reload(lost: &[u16]) -> RuleTrial {
@@ -96,6 +98,27 @@ mod tests {
         trial.drill.outage =
             Some(Outage { steps: Vec::new(), client_errors, retries: 0, double_executions: 0, backends: Vec::new() });
         trial
+    }
+
+    #[test]
+    fn a_connection_that_a_kill_closes_is_an_error_of_who_must_not_repeat_the_request() {
+        let kill = |method| {
+            let mut trial = RuleTrial::new();
+            trial.sent.method = method;
+            trial.drill.kind = Drill::Rough;
+            let broken = RuleTrial::due(100);
+            trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken, mended: None }];
+            for turn in 0..300 {
+                if turn == 100 {
+                    trial.failed(ClientOutcome::Closed, true);
+                } else {
+                    trial.delivered(if turn < 100 { turn % 3 } else { 2 * (turn % 2) }, 200);
+                }
+            }
+            (trial.level("not-reached"), trial.level("idle-close"))
+        };
+        assert_eq!(kill("POST"), (Some(Level::Note), None));
+        assert_eq!(kill("GET"), (None, Some(Level::Note)));
     }
 
     #[test]

@@ -176,6 +176,13 @@ fn what_has_no_body_ends_with_its_head() {
     assert_eq!((bare(204).outcome, bare(204).reusable), (Some(ClientOutcome::Response), true));
     let flaw = Some(Flaw::Malformed(Malformed::NotModifiedUnasked));
     assert_eq!((bare(304).outcome, bare(304).flaw), (Some(ClientOutcome::Altered), flaw));
+    let head = WrittenHead { status: 304, content: ContentKind::Line }.head_digest();
+    let digest = String::from_utf8(digest_value(head, of_body(b"")).to_vec()).unwrap();
+    let own = format!(
+        "Cache-Control: no-store\r\nGenerator-Number: 9001\r\nResponse-Id: {UUID}\r\nResponse-Digest: {digest}\r\n"
+    );
+    let written = CLIENT.whole(format!("HTTP/1.1 304 x\r\n{own}\r\n"));
+    assert_eq!((written.outcome, written.flaw), (Some(ClientOutcome::Response), None), "its backend wrote it");
     assert_eq!(CLIENT.whole("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").status, 502);
 }
 
