@@ -25,6 +25,8 @@ pub(crate) struct Expected {
     pub(crate) backups: Vec<String>,
     /// How long it keeps away from a backend that failed, if it says so.
     pub(crate) keeps_away: Option<Duration>,
+    /// How long the share of a backend grows after its return, if it does.
+    pub(crate) slow_start: Option<Duration>,
     /// A header on which it keys.
     pub(crate) key_header: Option<String>,
     /// A cookie on which it keys.
@@ -114,6 +116,7 @@ impl Expected {
         let mut expected = Expected {
             remarks: upstream.not_understood.clone(),
             keeps_away: upstream.keeps_away,
+            slow_start: upstream.slow_start,
             limits: limits(&upstream.servers),
             ..Expected::default()
         };

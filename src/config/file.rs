@@ -202,6 +202,7 @@ mod tests {
             ("log = \"txt\"", 1, "expected one of text, json, found \"txt\"", "did you mean \"text\"?"),
             ("requests = 9001-9003", 1, "expected a value, found 9001-9003", "requests = \"9001-9003\""),
             ("check = 5", 1, "expected a list, found 5", ""),
+            ("[check]\nrequests = 5", 1, "expected a list, found a table", "[[check]]"),
             ("check = [5]", 1, "expected a table, found 5", ""),
             ("requests = 99999999999999999999", 1, "expected a smaller number, found 99999999999999999999", ""),
         ] {

@@ -40,7 +40,13 @@ impl Error for Mistake {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Mistake {
-        Mistake::new(format!("expected {}, found {}", describe_expected(&expected.to_string()), describe_found(found)))
+        let expected = expected.to_string();
+        // One pair of brackets makes a table, two make an entry of a list.
+        let is_table = expected == "a sequence" && found == Unexpected::Map;
+        Mistake {
+            hint: is_table.then(|| "name it in two pairs of brackets: [[check]]".to_owned()),
+            ..Mistake::new(format!("expected {}, found {}", describe_expected(&expected), describe_found(found)))
+        }
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Mistake {

@@ -22,6 +22,8 @@ pub(crate) struct Upstream {
     pub(crate) servers: Vec<UpstreamServer>,
     /// How long it keeps away from a server that failed, the longest of them; None if it never does, or it is not known.
     pub(crate) keeps_away: Option<Duration>,
+    /// How long the share of a server grows after its return, the longest of them; None if it has its share at once.
+    pub(crate) slow_start: Option<Duration>,
     /// How a server is selected.
     pub(crate) method: UpstreamMethod,
     /// Whether a server has all the turns of its weight in a row, so that equal weights are no plain rotation.
@@ -148,6 +150,7 @@ impl Upstream {
             name: name.to_owned(),
             servers: Vec::new(),
             keeps_away: None,
+            slow_start: None,
             method: UpstreamMethod::Known(Policy::RoundRobin),
             turns_in_a_row: false,
             not_understood: Vec::new(),
@@ -165,6 +168,7 @@ impl Upstream {
             split.servers.extend(part.servers);
             split.not_understood.extend(part.not_understood);
             split.keeps_away = split.keeps_away.max(part.keeps_away);
+            split.slow_start = split.slow_start.max(part.slow_start);
         }
         split.method = UpstreamMethod::Split(methods);
         split

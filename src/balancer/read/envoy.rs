@@ -2,6 +2,7 @@
 //! and nothing is promised for its cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -256,11 +257,7 @@ fn upstream(file: &str, cluster: &Value, load: NamedFiles, not_read: &mut Vec<St
         Some(policy) if unknown.is_empty() => upstream.method = UpstreamMethod::Known(policy),
         _ => upstream.method = UpstreamMethod::Unknown(format!("{place}: {}", unknown.join(", "))),
     }
-    let slow_start = at(cluster, &["round_robin_lb_config", "slow_start_config"])
-        .or_else(|| at(cluster, &["least_request_lb_config", "slow_start_config"]));
-    if slow_start.is_some() {
-        upstream.not_understood.push(format!("{place}: slow_start_config"));
-    }
+    upstream.slow_start = slow_start(cluster);
     Some(upstream)
 }
 
@@ -292,6 +289,14 @@ fn server(endpoint: &Value, takes: Takes, place: &str, unknown: &mut Vec<String>
         Some(other) => unknown.push(format!("health_status {other} of {name}")),
     }
     server
+}
+
+fn slow_start(cluster: &Value) -> Option<Duration> {
+    let policy = items(at(cluster, &["load_balancing_policy", "policies"])).next();
+    let typed = policy.and_then(|it| at(it, &["typed_extension_config", "typed_config"]));
+    let kinds = ["round_robin_lb_config", "least_request_lb_config"].iter().map(|kind| get(cluster, kind));
+    let window = kinds.chain([typed]).flatten().find_map(|it| at(it, &["slow_start_config", "slow_start_window"]));
+    window.and_then(|it| time::of(it, LoneNumber::Seconds))
 }
 
 /// None where requests do not go by the policy's name alone.
@@ -424,10 +429,12 @@ mod tests {
             let name = format!("envoy.load_balancing_policies.{kind}");
             json!({"load_balancing_policy": {"policies": [{"typed_extension_config": {"name": name, "typed_config": config}}]}})
         };
-        assert_eq!(
-            of(cluster(typed("round_robin", json!({"@type": "x", "slow_start_config": {}})))).method,
-            UpstreamMethod::Known(Policy::RoundRobin)
-        );
+        let slow_start = json!({"slow_start_config": {"slow_start_window": "30s"}});
+        for more in [typed("round_robin", slow_start.clone()), json!({"round_robin_lb_config": slow_start})] {
+            let of = of(cluster(more));
+            let expected = (UpstreamMethod::Known(Policy::RoundRobin), Some(Duration::from_secs(30)));
+            assert_eq!((of.method, of.slow_start), expected);
+        }
         for more in [
             typed("round_robin", json!({"locality_lb_config": {"locality_weighted_lb_config": {}}})),
             typed("least_request", json!({"locality_lb_config": {"zone_aware_lb_config": {}}})),

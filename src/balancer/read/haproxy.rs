@@ -244,7 +244,12 @@ fn setting(settings: &mut SectionSettings, words: &[String], place: &str) {
         // They choose a server before the algorithm does, or change its weight.
         ["stick" | "use-server" | "persist" | "dispatch" | "force-persist" | "ignore-persist", ..]
         | ["option", "transparent" | "prefer-last-server", ..]
-        | ["http-request" | "tcp-request", "set-dst" | "set-dst-port", ..] => {
+        | ["http-request", "set-dst" | "set-dst-port", ..]
+        | ["tcp-request", _, "set-dst" | "set-dst-port", ..] => {
+            settings.unknown.push(format!("{place}: {}", words.join(" ")));
+        }
+        // A server with more than its part of the load passes what a key brings to the next one.
+        ["hash-balance-factor", factor] if *factor != "0" => {
             settings.unknown.push(format!("{place}: {}", words.join(" ")));
         }
         _ => {}
@@ -331,8 +336,8 @@ impl Section {
                 "maxconn" => maxconn = words.next(),
                 "minconn" => minconn = words.next(),
                 "slowstart" => {
-                    words.next();
-                    self.upstream.not_understood.push(format!("{place}: slowstart of server {address}"));
+                    let time = words.next().and_then(|time| time::parse(time, LoneNumber::Milliseconds));
+                    self.upstream.slow_start = self.upstream.slow_start.max(time);
                 }
                 "inter" | "fastinter" | "downinter" | "rise" | "fall" | "port" | "addr" | "maxqueue" | "id"
                 | "init-addr" | "resolvers" | "resolve-opts" | "resolve-prefer" | "source" | "on-error"
@@ -514,15 +519,17 @@ mod tests {
 
     #[test]
     fn a_server_is_full_at_its_own_limit_before_that_of_all() {
-        let all = of("backend a\n balance roundrobin\n default-server maxconn 100\n server x 10.0.0.1:80\n \
+        let all =
+            of("backend a\n balance roundrobin\n default-server maxconn 100 slowstart 30s\n server x 10.0.0.1:80\n \
             server y 10.0.0.2:80 minconn 2 maxconn 10 check\n server z 10.0.0.3:80 maxconn 0 weight 5\n");
+        assert_eq!(all[0].slow_start, Some(std::time::Duration::from_secs(30)));
         let limits: Vec<_> = all[0].servers.iter().map(|it| it.at_once.as_ref().map(|it| it.most)).collect();
         assert_eq!((limits, all[0].servers[2].weight), (vec![Some(100), Some(2), None], 5));
     }
 
     #[test]
     fn what_chooses_before_the_algorithm_is_not_understood() {
-        for line in ["stick on src", "use-server a if x", "balance first", "balance uri", "balance url_param id"] {
+        for line in ["stick on src", "use-server a if x", "balance first", "balance uri", "hash-balance-factor 150"] {
             let all = of(&format!("backend a\n balance roundrobin\n {line}\n server x 10.0.0.1:80\n"));
             assert!(
                 matches!(&all[0].method, UpstreamMethod::Unknown(why) if why.contains("line 3")),

@@ -123,6 +123,7 @@ pub(crate) fn expect(expected: &Expected, file: &str, plan: &mut CheckPlan) {
     }
     expectations.backups.extend(expected.backups.iter().cloned());
     plan.environment.detection = plan.environment.detection.or(expected.keeps_away.map(|time| time + NOTICES));
+    plan.expectations.slow_start = plan.expectations.slow_start.max(expected.slow_start);
     plan.affinity.headers.extend(expected.key_header.clone());
     plan.affinity.cookies.extend(expected.key_cookie.clone());
 }

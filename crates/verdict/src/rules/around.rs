@@ -47,10 +47,12 @@ pub(super) fn judge(case: &Case, expected: &[f64], facts: &dyn Fn(Conclusion) ->
     }
 }
 
-/// From when on all that was broken is mended, and the balancer has had the time to notice; None if something stayed broken.
+/// From when on all that was broken is mended, and the balancer has had the time to notice and to give it its whole share; None if
+/// something stayed broken.
 fn find_notice(case: &Case) -> Option<Moment> {
+    let time = case.detection + case.expectations.growth();
     let noticed: Vec<Moment> =
-        case.outages.iter().map(|window| Some(window.mended?.after(case.detection))).collect::<Option<_>>()?;
+        case.outages.iter().map(|window| Some(window.mended?.after(time))).collect::<Option<_>>()?;
     noticed.into_iter().chain(find_settling(case)).max()
 }
 
@@ -122,12 +124,15 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::algorithm::Algorithm;
     use crate::facts::shares::SharesSource;
     use crate::finding::Facts;
     use crate::observation::Backend;
     use crate::rules::case::Drill;
+    use crate::rules::requirement::Requirement;
     use crate::rules::trial::RuleTrial;
     use crate::timeline::StepSpan;
 
@@ -173,6 +178,36 @@ mod tests {
         assert_eq!(found(&throughout), (Level::Inconclusive, Conclusion::OutageThroughout));
         throughout.drill.steps[0].begun = Moment(0);
         assert_eq!(found(&throughout), (Level::Inconclusive, Conclusion::OutageThroughout));
+    }
+
+    /// A minute of requests; 9003 is out for a second, and its share grows until half a minute is over.
+    #[test]
+    fn the_share_of_a_backend_may_grow_as_long_as_its_slow_start_lasts() {
+        let grown = |slow_start: Option<u64>, required: Option<u64>, at_last: fn(u16) -> u16| {
+            let mut trial = failing_throughout(|_| 0);
+            (trial.observations, trial.arrivals) = (Vec::new(), Vec::new());
+            for turn in 0..6_000u16 {
+                let backend = match turn {
+                    0..1_000 => turn % 3,
+                    1_000..1_100 => turn % 2,
+                    1_100..3_000 => [0, 1, 0, 1, 2][usize::from(turn % 5)],
+                    _ => at_last(turn),
+                };
+                trial.send(0, backend, u64::from(turn) * 10_000);
+            }
+            let (broken, mended) = (Moment(10_000_000_000), Some(Moment(11_000_000_000)));
+            trial.drill.windows = vec![OutageWindow { backend: Backend(2), broken, mended }];
+            trial.expectations.slow_start = slow_start.map(Duration::from_secs);
+            let required = required.map(|time| Requirement::SlowStart(Duration::from_secs(time)));
+            trial.expectations.required.extend(required);
+            found(&trial)
+        };
+        let even = |turn: u16| turn % 3;
+        assert_eq!(grown(None, None, even), (Level::Fail, Conclusion::Deviates));
+        assert_eq!(grown(Some(20), None, even), (Level::Pass, Conclusion::AsExpected));
+        assert_eq!(grown(None, Some(20), even), (Level::Pass, Conclusion::AsExpected));
+        assert_eq!(grown(Some(20), None, |turn| turn % 2), (Level::Fail, Conclusion::Deviates));
+        assert_eq!(grown(Some(60), None, even), (Level::Inconclusive, Conclusion::OutageThroughout));
     }
 
     #[test]

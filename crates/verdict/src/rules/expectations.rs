@@ -1,6 +1,7 @@
 //! What the user requires: shares, an algorithm, backups, and what else has a name.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::algorithm::Algorithm;
 use crate::facts::shares::SharesSource;
@@ -39,6 +40,19 @@ pub struct Expectations {
     pub tolerance: f64,
     /// Deviations of a share that are granted, 0 to 1.
     pub margin: f64,
+    /// How long the share of a backend grows after its return, as the balancer is configured (slow start).
+    pub slow_start: Option<Duration>,
+}
+
+impl Expectations {
+    /// How long after its return a backend may get less than its share.
+    pub(crate) fn growth(&self) -> Duration {
+        let required = self
+            .required
+            .iter()
+            .filter_map(|it| if let Requirement::SlowStart(time) = it { Some(*time) } else { None });
+        required.chain(self.slow_start).max().unwrap_or_default()
+    }
 }
 
 impl Default for Expectations {
@@ -56,6 +70,7 @@ impl Default for Expectations {
             allowed: Vec::new(),
             tolerance: 0.02,
             margin: 0.0,
+            slow_start: None,
         }
     }
 }

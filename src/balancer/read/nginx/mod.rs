@@ -258,7 +258,10 @@ impl Upstream {
                 }
                 Some(("max_fails", fails)) => is_left_out = fails != "0",
                 Some(("max_conns", most)) => server.limit(most.parse().ok(), (*parameter).to_owned()),
-                Some(("slow_start" | "route", _)) => {
+                Some(("slow_start", time)) => {
+                    self.slow_start = self.slow_start.max(time::parse(time, LoneNumber::Seconds));
+                }
+                Some(("route", _)) => {
                     self.not_understood.push(format!("{}: {parameter} of server {address}", tokens.place()));
                 }
                 // Such as `service`: its servers are known to the resolver alone.
@@ -327,7 +330,8 @@ mod tests {
         assert_eq!(endpoints, expected);
         assert_eq!((one.servers[0].weight, one.servers[1].backup), (5, true));
         assert_eq!(one.servers.iter().map(|server| server.down).collect::<Vec<_>>(), [false, false, true, true, false]);
-        assert_eq!(one.not_understood, ["a.conf, line 7: queue 10", "a.conf, line 7: slow_start=3s of server a:1"]);
+        assert_eq!(one.not_understood, ["a.conf, line 7: queue 10"]);
+        assert_eq!((one.slow_start, two.slow_start), (Some(Duration::from_secs(3)), None));
     }
 
     #[test]
