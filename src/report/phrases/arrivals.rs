@@ -47,7 +47,9 @@ fn whom_it_hits(extent: Extent) -> &'static str {
         Extent::All => "it hits all requests: a rewrite",
         Extent::Backends => "it hits all requests to some backends, and none to others",
         Extent::Urls => "it hits all requests to some URLs, and none to others",
-        Extent::Bodies => "it hits all requests with some of the bodies, and none with others",
+        Extent::Bodies => {
+            "it hits all requests with some of the bodies, and none with others: a route by the body, or a fault (--expect intact)"
+        }
         Extent::Clients => "it hits some clients' requests",
         Extent::Some => "it hits some requests and not others that are alike",
     }

@@ -68,7 +68,7 @@ pub(super) fn fields(facts: &FieldChanges, product: Option<Balancer>) -> Phrase 
             Extent::All => "it hits all responses: a setting of the balancer",
             Extent::Backends => "it hits all responses of some backends, and none of others",
             Extent::Urls => "it hits all responses of some URLs, and none of others",
-            Extent::Bodies => "it hits all responses to some of the bodies, and none to others",
+            Extent::Bodies => "it hits all responses to some of the bodies, and none to others: a route by the body, or a fault (--expect intact)",
             Extent::Clients => "it hits some clients' responses",
             Extent::Some => "it hits some responses and not others that are alike",
         }

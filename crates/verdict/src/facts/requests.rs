@@ -187,7 +187,7 @@ pub(crate) const METHOD_CHANGED: RuleDescription = RuleDescription {
 pub(crate) const PATH_CHANGED: RuleDescription = RuleDescription {
     requires: "paths arrive as they were sent, or all are rewritten alike; with --expect path:preserved or intact: as they were sent",
     sound: "by construction: the backend compares digests of the path; a rewrite of all requests is a note, one of some requests of \
-            the sample that are alike, at their first attempt, is a failure",
+            the sample that are alike, at their first attempt, is a failure, and one of all with the same body is inconclusive",
     source: Some("RFC 3986 §6.2.2"),
 };
 

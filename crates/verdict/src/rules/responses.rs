@@ -80,7 +80,8 @@ fn fields(case: &Case) -> Option<Finding> {
     // One that is made to all may be wanted; who reads the report decides.
     let level = match extent {
         _ if case.expectations.required.contains(&Requirement::Intact) => Level::Fail,
-        Extent::All | Extent::Urls | Extent::Bodies | Extent::Clients => Level::Note,
+        Extent::All | Extent::Urls | Extent::Clients => Level::Note,
+        Extent::Bodies => Level::Inconclusive,
         Extent::Backends | Extent::Some => Level::Fail,
     };
     let facts = Facts::ResponseFields(FieldChanges { changed, of, extent, deviations });
