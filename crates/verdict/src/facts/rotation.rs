@@ -35,7 +35,8 @@ pub struct Breaks {
 pub(crate) const ROTATION: RuleDescription = RuleDescription {
     requires: "a rotation goes on without skipping or repeating turns, and no backend gets requests in bursts",
     sound: "by construction: requests went one after the other, all are recorded, no backend failed and nobody else sent anything; two \
-            breaks or more on one connection, a single one where round robin is required and too few followed, or turns that new ones skip where too few followed on one, or bursts on one connection (level 1e-8), are inconclusive; it fails only where --expect requires round robin and turns are left at regular intervals while \
+            breaks or more on one connection, a single one where round robin is required and too few followed, or turns that new ones skip \
+            where too few followed on one, or bursts on one connection (level 1e-8), are inconclusive; it fails only where --expect requires round robin and turns are left at regular intervals while \
             shares exclude weights",
     source: None,
 };
