@@ -1,6 +1,6 @@
 //! The phrases of how the balancer selects: shares, reach, backups, algorithm, affinity.
 
-use verdict::algorithm::Selection;
+use verdict::algorithm::{Algorithm, Selection};
 use verdict::facts::backups::BackupUse;
 use verdict::facts::shares::{Conclusion, SamplePart, Unproven};
 use verdict::facts::split::{GroupShare, SplitConclusion, SplitFacts};
@@ -56,7 +56,7 @@ fn counter(shared: &identity::SharedCounter) -> String {
     format!("; {} may be {processes} processes: {} goes {}, …", shared.name, shared.place, values.join(", "))
 }
 
-pub(super) fn shares(facts: &shares::ShareFacts, level: Level) -> Phrase {
+pub(super) fn shares(facts: &shares::ShareFacts, level: Level, is_limited: bool) -> Phrase {
     let unit = facts.unit.name();
     let widest = facts.widest.as_ref().map_or_else(String::new, |row| {
         let instead = row.expected.map_or_else(String::new, |expected| format!(" instead of {}", percent(expected)));
@@ -77,7 +77,7 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level) -> Phrase {
             "shares of {unit} cannot be judged: no requests that count were sent after everything had recovered"
         ))
         .try_this("begin the outage later, end it, and let the sample go on after that with a longer --duration"),
-        Conclusion::TooFew => too_few(facts),
+        Conclusion::TooFew => too_few(facts, is_limited),
         Conclusion::Unproven(why) => unproven(facts, *why, &widest),
         Conclusion::NotPromised => {
             let selection = selection(&facts.selection);
@@ -145,11 +145,13 @@ fn deviating(facts: &shares::ShareFacts, widest: &str) -> Phrase {
     }
 }
 
-fn too_few(facts: &shares::ShareFacts) -> Phrase {
+/// Where a limit refuses the rest, more of them would not help.
+fn too_few(facts: &shares::ShareFacts, is_limited: bool) -> Phrase {
     let unit = facts.unit.name();
     let detects = facts.test.as_ref().map_or(1.0, |test| test.detects) * 100.0;
     Phrase::of(format!("too few {unit}: {} detect deviations ≥ {detects:.1} pp", grouped(facts.total))).try_this(
         match facts.needed {
+            _ if is_limited => "the limit refuses the others: stay below it".to_owned(),
             // A rotation shows with few, if one knows that it is one.
             Some(_) if facts.selection == Selection::NotExamined => {
                 "leave --no-experiments out: fewer show what the algorithm promises; or a larger -n".to_owned()
@@ -376,8 +378,8 @@ pub(super) fn backups(facts: &backups::BackupFacts) -> Phrase {
     }
 }
 
-pub(super) fn algorithm(facts: &algorithm::AlgorithmFacts, level: Level) -> Phrase {
-    let (expected, seen) = (&facts.expected, selection(&facts.selection));
+pub(super) fn algorithm(facts: &algorithm::AlgorithmFacts, level: Level, loses_cookies: bool) -> Phrase {
+    let (expected, seen) = (facts.expected.name(), selection(&facts.selection));
     let phrase = Phrase::of(match level {
         Level::Pass => format!("the algorithm is {seen}, as expected"),
         Level::Note | Level::Inconclusive if !facts.candidates.is_empty() => {
@@ -386,11 +388,15 @@ pub(super) fn algorithm(facts: &algorithm::AlgorithmFacts, level: Level) -> Phra
         Level::Note | Level::Inconclusive => format!("{expected} was expected; seen: {seen}"),
         Level::Fail => format!("{expected} was expected; seen: {seen}"),
     });
-    if level > Level::Pass { phrase.because(experiments::lines(&facts.experiments)) } else { phrase }
+    let phrase = if level > Level::Pass { phrase.because(experiments::lines(&facts.experiments)) } else { phrase };
+    if level > Level::Note && loses_cookies && facts.expected == Algorithm::Sticky {
+        return phrase.try_this("a cookie that was set is never sent back, so it decides nothing: see `cookies` below");
+    }
+    phrase
 }
 
 fn others(facts: &algorithm::AlgorithmFacts) -> Vec<&str> {
-    facts.candidates.iter().map(String::as_str).filter(|name| *name != facts.expected).collect()
+    facts.candidates.iter().filter(|it| **it != facts.expected).map(|it| it.name()).collect()
 }
 
 pub(super) fn rotation(facts: &rotation::RotationFacts, level: Level) -> Phrase {

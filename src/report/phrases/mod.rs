@@ -51,6 +51,8 @@ struct ProseContext {
     product: Option<Balancer>,
     /// The status with which a rate limit refuses, if there is one.
     limit: Option<u16>,
+    /// Whether a cookie that was set is not sent back.
+    loses_cookies: bool,
     /// Whether a fleet left, with its last records.
     is_gone: bool,
     /// Whether requests are calls of gRPC.
@@ -70,6 +72,7 @@ impl ProseContext {
                 Facts::RateLimit(limit) => Some(limit.status),
                 _ => None,
             }),
+            loses_cookies: facts().any(|facts| matches!(facts, Facts::Cookies(_))),
             is_gone: facts().any(|facts| match facts {
                 Facts::Fleets(fleets) => fleets.changes.iter().any(|change| change.kind == ChangeKind::Gone),
                 _ => false,
@@ -91,7 +94,7 @@ fn prose(finding: &Finding, context: &ProseContext) -> Prose {
 }
 
 fn phrase_of(facts: &Facts, level: Level, context: &ProseContext) -> Phrase {
-    let &ProseContext { product, limit, is_gone, of_calls } = context;
+    let &ProseContext { product, limit, loses_cookies, is_gone, of_calls } = context;
     match facts {
         Facts::Records(facts) => requests::records(facts),
         Facts::Fleets(facts) => fleets::fleets(facts),
@@ -128,11 +131,11 @@ fn phrase_of(facts: &Facts, level: Level, context: &ProseContext) -> Phrase {
         Facts::Intact(facts) => arrivals::intact(facts, level),
         Facts::Unrecorded(facts) => requests::unrecorded(facts, is_gone),
         Facts::NoResponse(facts) => requests::no_response(facts),
-        Facts::Shares(facts) => balancing::shares(facts, level),
+        Facts::Shares(facts) => balancing::shares(facts, level, limit.is_some()),
         Facts::Split(facts) => balancing::split(facts),
         Facts::Reach(facts) => balancing::reach(facts),
         Facts::Backups(facts) => balancing::backups(facts),
-        Facts::Algorithm(facts) => balancing::algorithm(facts, level),
+        Facts::Algorithm(facts) => balancing::algorithm(facts, level, loses_cookies),
         Facts::Rotation(facts) => balancing::rotation(facts, level),
         Facts::Unit(facts) => balancing::unit(facts, level),
         Facts::Stickiness(facts) => balancing::stickiness(facts, level, product),

@@ -2,17 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::algorithm::{ExperimentResult, Selection};
+use crate::algorithm::{Algorithm, ExperimentResult, Selection};
 use crate::facts::RuleDescription;
 
 /// What was expected, and what is seen.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AlgorithmFacts {
-    /// As `--expect` names it.
-    pub expected: String,
-    /// The names that fit what was seen; none if nothing fits.
-    pub candidates: Vec<String>,
+    /// The one that `--expect` names.
+    pub expected: Algorithm,
+    /// Those that fit what was seen; none if nothing fits.
+    pub candidates: Vec<Algorithm>,
     /// How it selects, as far as requests show it.
     pub selection: Selection,
     /// What each experiment showed.

@@ -32,12 +32,8 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         None if is_one_of_these && !candidates.iter().copied().any(is_same) && takers > 1 => Level::Fail,
         None => Level::Inconclusive,
     };
-    let facts = AlgorithmFacts {
-        expected: expected.name().to_owned(),
-        candidates: seen.kind.iter().chain(&seen.or).map(|kind| kind.name().to_owned()).collect(),
-        selection: seen.selection.clone(),
-        experiments: seen.evidence.clone(),
-    };
+    let facts =
+        AlgorithmFacts { expected, candidates, selection: seen.selection.clone(), experiments: seen.evidence.clone() };
     Some(Finding::new(level, finding::Facts::Algorithm(facts)))
 }
 
