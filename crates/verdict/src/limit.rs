@@ -94,14 +94,11 @@ impl RateLimit {
         let needed = trials(in_sample as f64 / sample.len() as f64);
         let is_certain = status == 429 || slowly.is_some_and(|it| it.requests >= needed && it.is_refused_again);
         let limit = RateLimit { status, refused, passed: None, sent: None, at_once, kind, is_certain };
-        // A status of 429 says what it means; of one that means much else only the figure shows a limit, or that it refuses and passes in
-        // turn.
-        match (estimate, status) {
-            (Some((passed, sent)), _) => Some(RateLimit { passed: Some(passed), sent: Some(sent), ..limit }),
-            (None, 429) => Some(limit),
-            (None, _) => passes_meanwhile(ledger, sample, status).then_some(limit),
-        }
-        .filter(|limit| limit.status == 429 || limit.is_certain)
+        // A burst may be all that passed of a short sample: what passes slowly and is refused again shows as much as a figure.
+        is_certain.then(|| match estimate {
+            Some((passed, sent)) => RateLimit { passed: Some(passed), sent: Some(sent), ..limit },
+            None => limit,
+        })
     }
 
     /// Whether it is what refused that request.
@@ -120,14 +117,6 @@ impl RateLimit {
 /// How many have to pass slowly until chance does not explain it, where that share is refused.
 pub fn trials(refused: f64) -> u32 {
     if refused < 1.0 { (CHANCE.ln() / (-refused).ln_1p()).ceil() as u32 } else { 1 }
-}
-
-/// Whether requests passed while others were refused before and after them: an outage ends once.
-fn passes_meanwhile(ledger: &Ledger, sample: Range<u32>, status: u16) -> bool {
-    let entries = ledger.entries().filter(|entry| sample.contains(&entry.sequence));
-    let refused: Vec<bool> = entries.map(|entry| is_refused(&entry, status)).collect();
-    let (first, last) = (refused.iter().position(|it| *it), refused.iter().rposition(|it| *it));
-    first.zip(last).is_some_and(|(first, last)| refused[first..=last].iter().any(|it| !it))
 }
 
 /// Requests per second that passed and that were sent, if as many passed all the time.
@@ -293,17 +282,20 @@ mod tests {
     #[test]
     fn a_burst_that_is_too_short_to_measure_shows_that_there_is_a_limit() {
         // All within 5 ms, of which one in 200 passes: at the end of an outage all would, from one moment on.
-        let burst = |passes: fn(u64) -> bool| {
+        let burst = |passes: fn(u64) -> bool, is_refused_again: bool| {
             let (long, _) = ledger(|at| if passes(at / 100_000) { 200 } else { 503 });
             let mut few = long.observations()[..1_000].to_vec();
             for (place, observation) in (0..).zip(&mut few) {
                 (observation.due, observation.ended) = (Moment(place * 5_000), Moment(place * 5_000 + 50_000));
             }
-            RateLimit::of(&Ledger::join(few, Vec::new(), BackendRecords::Kept), Judged::from(0), 0..1_000, slowly(true))
+            let trial = SlowTrial { is_refused_again, ..slowly(true).unwrap() };
+            RateLimit::of(&Ledger::join(few, Vec::new(), BackendRecords::Kept), Judged::from(0), 0..1_000, Some(trial))
         };
-        let limit = burst(|place| place % 200 == 50).unwrap();
+        let limit = burst(|place| place % 200 == 50, true).unwrap();
         assert_eq!((limit.status, limit.refused, limit.passed), (503, 995, None));
-        assert_eq!(burst(|place| place > 990), None, "an outage that ends");
+        // The burst of a limit that is far below the rate is all that passes.
+        assert_eq!(burst(|place| place < 6, true).map(|limit| limit.refused), Some(994));
+        assert_eq!(burst(|place| place > 990, false), None, "an outage that ends");
     }
 
     #[test]
