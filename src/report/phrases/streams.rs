@@ -98,6 +98,11 @@ pub(super) fn delays(facts: &Delays, level: Level, product: Option<Balancer>) ->
         (Level::Inconclusive, _) if total == 0 => {
             Phrase::of("no event came, so nothing is known of its delay").because(lines)
         }
+        (Level::Inconclusive, None) if *websockets => {
+            Phrase::of(format!("{} had not come when the client left", count_of(*withheld, "message")))
+                .because(lines)
+                .try_this("nothing was forwarded any more, or late: look for what stops connections that stay open without closing them")
+        }
         (Level::Inconclusive, _) => {
             lines
                 .push(format!("the client or the backends themselves were late, by {} (p90)", seconds(delay.lateness)));

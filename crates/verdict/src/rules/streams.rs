@@ -284,13 +284,16 @@ fn never_came(unit: &StreamSides, is_one_clock: bool) -> u64 {
     }
 }
 
-/// Events that were written, and had not come when the client left. A machine that is late holds back the latest of them.
+/// Events that were written, and had not come when the client left; over a WebSocket, echoes too. A machine that is late holds back the
+/// latest of them.
 fn withheld(unit: &StreamSides, lateness: Duration) -> Option<u64> {
     // The client waited for them, and left without them.
     let waited = unit.outcome == StreamOutcome::Left && !unit.is_settled() && !unit.is_excused;
-    let lived = unit.lived.filter(|_| waited && unit.seen.kind != StreamKind::Websocket)?;
-    let missing = lived.life.last_written()?.saturating_sub(unit.seen.events.last);
-    let every = lived.ended.since(lived.began).as_secs_f64() / f64::from(lived.life.written.max(1));
+    let (lived, seen) = (unit.lived.filter(|_| waited)?, unit.seen);
+    let pushed = lived.life.last_written().unwrap_or(0).saturating_sub(seen.events.last);
+    let missing = pushed + seen.sent.saturating_sub(seen.echoes.last);
+    let paced = lived.life.written.max(seen.sent).max(1);
+    let every = lived.ended.since(lived.began).as_secs_f64() / f64::from(paced);
     // One may be on its way anyhow.
     let on_their_way = 1.0 + (HOPS * lateness.as_secs_f64() / every.max(1e-9)).floor();
     Some(u64::from(missing).saturating_sub(on_their_way as u64))
@@ -324,6 +327,8 @@ fn delays(case: &Case, units: &[StreamSides], delay: Option<Delay>, lateness: Du
         Some(limit) if are_withheld || delay.p90 - explained > limit => Level::Fail,
         Some(limit) if delay.p90 > limit => Level::Inconclusive,
         Some(_) => Level::Pass,
+        // Nobody holds messages of a WebSocket back: they are late, or they are lost, and a client that waited longer would know.
+        None if are_withheld && are_websockets(units) => Level::Inconclusive,
         None if withheld > 0 || delay.p50 - explained >= NOTABLE => Level::Note,
         None => return None,
     };

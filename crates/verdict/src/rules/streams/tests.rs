@@ -288,6 +288,25 @@ fn what_a_backend_has_ended_comes_or_is_lost() {
 }
 
 #[test]
+fn messages_of_a_websocket_that_do_not_come_leave_it_open_what_became_of_them() {
+    let silent = |came: u32, written: u32, sent: u32, echoed: u32| {
+        let mut rig = three(StreamKind::Websocket);
+        let (seen, lived) = rig.whole(0);
+        (seen.close_received, lived.life.close_received, lived.life.end) = (None, None, LifeEnd::Reset);
+        (seen.events, seen.echoes) = (Sequence::after(0), Sequence::after(0));
+        (1..=came).for_each(|number| seen.events.see(number));
+        (1..=echoed).for_each(|number| seen.echoes.see(number));
+        (seen.sent, lived.life.written) = (sent, written);
+        rig.judged().level("stream-delay")
+    };
+    assert_eq!(silent(10, 100, 0, 0), Some(Level::Inconclusive));
+    assert_eq!(silent(10, 10, 60, 12), Some(Level::Inconclusive));
+    // One may be on its way when the client leaves.
+    assert_eq!(silent(10, 11, 0, 0), None);
+    assert_eq!(silent(10, 10, 60, 60), None);
+}
+
+#[test]
 fn a_close_code_that_is_altered_or_lost_is_found_both_ways() {
     let changed = |came: Option<u16>| {
         let mut rig = three(StreamKind::Websocket);
