@@ -27,10 +27,6 @@ pub struct RateLimit {
     /// What is limited, where an experiment has shown it.
     #[serde(default)]
     pub kind: Option<LimitKind>,
-    /// Whether nothing else explains it: the status says it; or chance would not have let all pass that were sent slowly, and some were
-    /// refused again that were sent fast.
-    #[serde(default)]
-    pub is_certain: bool,
 }
 
 /// What a limit limits.
@@ -92,8 +88,10 @@ impl RateLimit {
             LimitKind::Rate => true,
         });
         let needed = trials(in_sample as f64 / sample.len() as f64);
+        // Nothing else explains it: the status says it; or chance would not have let all pass that were sent slowly, and some were refused
+        // again that were sent fast.
         let is_certain = status == 429 || slowly.is_some_and(|it| it.requests >= needed && it.is_refused_again);
-        let limit = RateLimit { status, refused, passed: None, sent: None, at_once, kind, is_certain };
+        let limit = RateLimit { status, refused, passed: None, sent: None, at_once, kind };
         // A burst may be all that passed of a short sample: what passes slowly and is refused again shows as much as a figure.
         is_certain.then(|| match estimate {
             Some((passed, sent)) => RateLimit { passed: Some(passed), sent: Some(sent), ..limit },
@@ -103,7 +101,7 @@ impl RateLimit {
 
     /// Whether it is what refused that request.
     pub(crate) fn refuses(&self, entry: &Entry) -> bool {
-        self.is_certain && is_refused(entry, self.status)
+        is_refused(entry, self.status)
     }
 
     /// A rate that stays below it, in two digits.
@@ -309,16 +307,16 @@ mod tests {
     #[test]
     fn too_many_requests_is_a_limit_whatever_came_of_requests_that_were_sent_slowly() {
         let found = |ledger: &Ledger, judged: Judged, sample: Range<u32>| {
-            RateLimit::of(ledger, judged, sample, slowly(false)).map(|it| (it.refused, it.is_certain, it.at_once))
+            RateLimit::of(ledger, judged, sample, slowly(false)).map(|it| (it.refused, it.at_once))
         };
         let (all, sample) = ledger(|at| if at > 1_000_000_000 { 429 } else { 200 });
-        assert_eq!(found(&all, Judged::from(0), sample), Some((9_999, true, None)));
+        assert_eq!(found(&all, Judged::from(0), sample), Some((9_999, None)));
         // Only experiments met it, or only a few did.
         let (before, sample) = ledger(|at| if (100_000_000..200_000_000).contains(&at) { 429 } else { 200 });
         let sample = 10_000..sample.end;
-        assert_eq!(found(&before, Judged::from(0), sample.clone()), Some((1_000, true, None)));
+        assert_eq!(found(&before, Judged::from(0), sample.clone()), Some((1_000, None)));
         let (few, _) = ledger(|at| if at % 500_000_000 == 0 { 429 } else { 200 });
-        assert_eq!(found(&few, Judged::from(0), sample.clone()), Some((4, true, None)));
+        assert_eq!(found(&few, Judged::from(0), sample.clone()), Some((4, None)));
         // What is not judged, and what an outage may have caused.
         let window = |broken, mended| [OutageWindow { backend: Backend(0), broken: Moment(broken), mended }];
         let outage = window(50_000_000, Some(Moment(300_000_000)));
@@ -370,7 +368,7 @@ mod tests {
                 BackendRecords::Kept,
             );
             let trial = SlowTrial { passed: true, requests, is_refused_again, kind: None };
-            RateLimit::of(&ledger, Judged::from(0), 0..20_000, Some(trial)).is_some_and(|limit| limit.is_certain)
+            RateLimit::of(&ledger, Judged::from(0), 0..20_000, Some(trial)).is_some()
         };
         assert!(!of(503, 20, 8, true) && !of(503, 20, 72, true) && !of(503, 2, 8, true));
         assert!(of(503, 2, 72, true) && of(503, 20, 300, true));

@@ -318,21 +318,20 @@ fn a_stream_that_is_reset_is_no_connection_that_idled() {
 }
 
 #[test]
-fn what_a_limit_refuses_is_said_by_its_own_rule_once_that_is_certain() {
-    let run = |is_certain: bool, status: u16| {
+fn what_a_limit_refuses_is_said_by_its_own_rule() {
+    let run = |has_limit: bool, status: u16| {
         let mut trial = RuleTrial::new();
         trial.healthy(100);
         for _ in 0..50 {
             trial.balancer(status);
         }
-        trial.limit = Some(RateLimit {
+        trial.limit = has_limit.then_some(RateLimit {
             status: 429,
             refused: 50,
             passed: None,
             sent: None,
             at_once: None,
             kind: None,
-            is_certain,
         });
         trial
     };
