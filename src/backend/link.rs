@@ -140,7 +140,7 @@ impl Link {
                     }
                     self.ended |= taken == Taken::Closed;
                     tls.plaintext(|data| {
-                        self.http.receive(data, &mut ConnectionTurn { now, state: turn.state, out: output })
+                        self.http.receive(data, &mut ConnectionTurn { now, state: turn.state, out: output });
                     });
                 }
                 Err(why) => return self.fail(why, turn),

@@ -93,7 +93,7 @@ impl RateLimit {
         let is_certain = status == 429 || slowly.is_some_and(|it| it.requests >= needed && it.is_refused_again);
         let limit = RateLimit { status, refused, passed: None, sent: None, at_once, kind };
         // A burst may be all that passed of a short sample: what passes slowly and is refused again shows as much as a figure.
-        is_certain.then(|| match estimate {
+        is_certain.then_some(match estimate {
             Some((passed, sent)) => RateLimit { passed: Some(passed), sent: Some(sent), ..limit },
             None => limit,
         })

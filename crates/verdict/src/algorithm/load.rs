@@ -400,13 +400,15 @@ impl Evidence {
         times.clone().max().unwrap_or(0) > times.min().unwrap_or(0) * 2
     }
 
-    /// All to one, and to that one again after a slow response, is what the fastest gets too where others are slow.
+    /// All to one, and to that one again after a slow response, is what the fastest gets too where others are slow. One of several slow
+    /// responses that does not matter proves nothing where another did.
     fn surely_forgets(&self) -> bool {
         let is_by_speed = match self.order_so_far() {
             OrderPattern::One(_) => self.usual > QUICK,
             order => !order.is_of_one_rotation() && self.is_uneven_in_sequence(),
         };
-        self.forgets() && !is_by_speed
+        let is_avoided = (0..self.after.len()).any(|round| self.is_avoided(round));
+        self.forgets() && !is_avoided && !is_by_speed
     }
 }
 

@@ -91,7 +91,7 @@ mod tests {
             if lost.contains(&turn) {
                 trial.failed(ClientOutcome::Reset, false);
             } else {
-                trial.delivered(turn % 3, 200)
+                trial.delivered(turn % 3, 200);
             }
         }
         let client_errors = lost.iter().filter(|place| **place >= 100).count() as u64;

@@ -55,6 +55,13 @@ enum ServersUntil {
     EndOfFile,
 }
 
+/// The files of certificates and of their keys, each in order.
+#[derive(Default)]
+struct CertificatePairs {
+    certificates: Vec<String>,
+    keys: Vec<String>,
+}
+
 impl Configuration {
     fn file(
         &mut self,
@@ -66,44 +73,24 @@ impl Configuration {
         let mut tokens = Tokens::of(source);
         let mut depth = 0usize;
         let mut words: Vec<String> = Vec::new();
-        let (mut certificates, mut keys) = (Vec::new(), Vec::new());
+        let mut pairs = CertificatePairs::default();
         while let Some(token) = tokens.next()? {
             match (token, words.as_slice()) {
                 (ConfigToken::Word(word), _) => {
                     words.push(word);
                     continue;
                 }
-                (ConfigToken::End, [name, file]) if name == "ssl_certificate" => certificates.push(file.clone()),
-                (ConfigToken::End, [name, file]) if name == "ssl_certificate_key" => keys.push(file.clone()),
-                (ConfigToken::End, [name, file]) if name == "proxy_ssl_trusted_certificate" => {
-                    self.authorities.push(file.clone());
-                }
-                (ConfigToken::End, [pass, url]) if matches!(pass.as_str(), "proxy_pass" | "grpc_pass") => {
-                    targets.passed.pass_to(url, tokens.place());
-                    targets.splits.pass_to(url);
-                }
-                (ConfigToken::End, [limit, time])
-                    if matches!(limit.as_str(), "proxy_read_timeout" | "grpc_read_timeout" | "proxy_timeout") =>
-                {
-                    time::shorten(&mut self.patience, time::parse(time, LoneNumber::Seconds));
-                }
-                (ConfigToken::End, [directive, words @ ..])
-                    if matches!(directive.as_str(), "listen" | "server_name") =>
-                {
-                    self.server_line(directive, words);
-                }
-                (ConfigToken::End, [set, variable, value]) if set == "set" => {
-                    targets.passed.set(variable, value);
-                    targets.splits.set(variable);
-                }
-                (ConfigToken::End, [directive, name]) if directive == "proxy_ssl_name" => self.names.push(name.clone()),
                 (ConfigToken::End, [include, pattern]) if include == "include" => {
                     for source in self.sources(pattern, included, deep, &tokens)? {
                         self.file(&source, included, deep + 1, targets)?;
                     }
                 }
-                (ConfigToken::End, _) if depth == 0 => self.main.push(std::mem::take(&mut words)),
-                (ConfigToken::End, _) => {}
+                (ConfigToken::End, line) => {
+                    let is_known = self.line(line, &tokens, targets, &mut pairs);
+                    if !is_known && depth == 0 {
+                        self.main.push(std::mem::take(&mut words));
+                    }
+                }
                 (ConfigToken::Open, [upstream, name]) if upstream == "upstream" => {
                     let mut upstream = Upstream::named(name);
                     self.servers(&mut upstream, &mut tokens, included, deep, ServersUntil::Brace)?;
@@ -125,11 +112,35 @@ impl Configuration {
             }
             words.clear();
         }
-        self.certificates.extend(certificates.into_iter().zip(keys));
+        self.certificates.extend(pairs.certificates.into_iter().zip(pairs.keys));
         match depth {
             0 => Ok(()),
             _ => Err(tokens.wrong("a `{` without its `}`")),
         }
+    }
+    /// Takes a directive that ends with a semicolon. Whether it is one of those that matter.
+    fn line(&mut self, line: &[String], tokens: &Tokens, targets: &mut Targets, pairs: &mut CertificatePairs) -> bool {
+        let Some((directive, values)) = line.split_first() else { return false };
+        match (directive.as_str(), values) {
+            ("ssl_certificate", [file]) => pairs.certificates.push(file.clone()),
+            ("ssl_certificate_key", [file]) => pairs.keys.push(file.clone()),
+            ("proxy_ssl_trusted_certificate", [file]) => self.authorities.push(file.clone()),
+            ("proxy_pass" | "grpc_pass", [url]) => {
+                targets.passed.pass_to(url, tokens.place());
+                targets.splits.pass_to(url);
+            }
+            ("proxy_read_timeout" | "grpc_read_timeout" | "proxy_timeout", [time]) => {
+                time::shorten(&mut self.patience, time::parse(time, LoneNumber::Seconds));
+            }
+            ("listen" | "server_name", values) => self.server_line(directive, values),
+            ("set", [variable, value]) => {
+                targets.passed.set(variable, value);
+                targets.splits.set(variable);
+            }
+            ("proxy_ssl_name", [name]) => self.names.push(name.clone()),
+            _ => return false,
+        }
+        true
     }
 
     /// A line of the block that was opened last: these blocks are never in each other.
