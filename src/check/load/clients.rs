@@ -234,19 +234,16 @@ struct Brought<'a> {
     session: Option<&'a str>,
 }
 
-/// The request that a client sends each time.
 /// Sets a field in place of the user's own: one of that name decides.
 fn set(headers: &mut Vec<(String, String)>, name: &str, value: String) {
-    match headers.iter().position(|(own, _)| own.eq_ignore_ascii_case(name)) {
-        None => headers.push((name.to_owned(), value)),
-        Some(place) => {
-            headers[place].1 = value;
-            let mut places = 0..;
-            headers.retain(|(own, _)| places.next() <= Some(place) || !own.eq_ignore_ascii_case(name));
-        }
-    }
+    let is_named = |field: &(String, String)| field.0.eq_ignore_ascii_case(name);
+    let Some(place) = headers.iter().position(is_named) else { return headers.push((name.to_owned(), value)) };
+    headers[place].1 = value;
+    let later = headers.split_off(place + 1);
+    headers.extend(later.into_iter().filter(|field| !is_named(field)));
 }
 
+/// The request that a client sends each time.
 fn template(load: &Load, client: u32, target: &LoadTarget, payload: Option<&Payload>, brought: Brought) -> Template {
     let mut path = target.path.clone();
     let mut headers = load.request.headers.clone();

@@ -87,7 +87,7 @@ pub(super) fn delays(facts: &Delays, level: Level, product: Option<Balancer>) ->
     if delay.events > 0 {
         lines.push(format!("{}: {}", count_of(delay.events, "event"), distribution(delay)));
     }
-    if *withheld > 0 {
+    if *withheld > 0 && !(*websockets && limit.is_none()) {
         lines.push(format!("{} were written and had not come when the client left", count_of(*withheld, "event")));
     }
     let total = delay.events + withheld;
@@ -98,11 +98,14 @@ pub(super) fn delays(facts: &Delays, level: Level, product: Option<Balancer>) ->
         (Level::Inconclusive, _) if total == 0 => {
             Phrase::of("no event came, so nothing is known of its delay").because(lines)
         }
-        (Level::Inconclusive, None) if *websockets => {
-            Phrase::of(format!("{} had not come when the client left", count_of(*withheld, "message")))
-                .because(lines)
-                .try_this("nothing was forwarded any more, or late: look for what stops connections that stay open without closing them")
-        }
+        (Level::Inconclusive, None) if *websockets => Phrase::of(format!(
+            "{} had not come when the client left",
+            count_of(*withheld, "message")
+        ))
+        .because(lines)
+        .try_this(
+            "look for what makes the balancer stop forwarding, or forward late, on connections that it keeps open",
+        ),
         (Level::Inconclusive, _) => {
             lines
                 .push(format!("the client or the backends themselves were late, by {} (p90)", seconds(delay.lateness)));

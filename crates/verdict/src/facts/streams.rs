@@ -205,9 +205,10 @@ pub(crate) const MESSAGES: RuleDescription = RuleDescription {
 };
 
 pub(crate) const DELAYS: RuleDescription = RuleDescription {
-    requires: "with --expect unbuffered:100ms nine of ten events come within that time",
+    requires: "with --expect unbuffered:100ms nine of ten events come within that time; messages of a WebSocket are not held back",
     sound: "both times are of one clock, or only their differences are used; where the client itself was late by half the limit it is \
-            inconclusive; without the expectation it is a note",
+            inconclusive; without the expectation it is a note, or inconclusive where a tenth of the messages of WebSockets had not come \
+            when the client left",
     source: None,
 };
 
