@@ -37,12 +37,17 @@ pub(super) async fn wait(session: &mut CheckSession<'_>, backends: Option<usize>
     Ok(refused)
 }
 
+/// Nobody gives up on a response sooner.
+const GIVES_UP: Duration = Duration::from_millis(50);
+
 /// When the balancer gave up on an invented request the last time, and the requests that it then refused without one.
 fn find(seen: &[Observation], invented: &[u32], detection: Duration) -> (Option<Moment>, Vec<u32>) {
     let numbered = || seen.iter().zip(0u32..).filter(|(it, _)| is_refused(it));
     let is_invented = |sequence: u32| invented.binary_search(&sequence).is_ok();
-    // What a limit refuses has another status.
-    let is_given_up = |it: &(&Observation, u32)| it.0.status == 504 && is_invented(it.1);
+    // A limit refuses at once. The last backend that a balancer gives up on need not be the reason that it tells: it may know no other then.
+    let is_given_up = |it: &(&Observation, u32)| {
+        is_invented(it.1) && (it.0.status == 504 || it.0.ended.since(it.0.sent()) >= GIVES_UP)
+    };
     let given_up: Vec<Moment> = numbered().filter(is_given_up).map(|(it, _)| it.ended).collect();
     let follows = |it: &Observation| given_up.iter().any(|at| it.ended >= *at && it.sent() <= at.after(detection));
     let refused =
@@ -79,6 +84,10 @@ mod tests {
         };
         let seen = [at(0, 502), at(1, 504), at(2, 502), at(3, 200), at(4, 500), at(9, 502), at(30, 502)];
         assert_eq!(find(&seen, &[1], DETECTION), (Some(second(1)), vec![2, 5]));
+        let late = Observation { due: Moment(second(1).0 - 1_000_000), ..at(1, 502) };
+        let slow = Observation { due: second(0), ..at(1, 502) };
+        assert_eq!(find(&[late, at(2, 502)], &[0], DETECTION), (None, vec![]), "a limit");
+        assert_eq!(find(&[slow, at(2, 502)], &[0], DETECTION), (Some(second(1)), vec![1]));
         assert_eq!(find(&seen, &[], DETECTION), (None, vec![]));
         assert_eq!(find(&seen, &[0], DETECTION), (None, vec![]), "a limit");
     }

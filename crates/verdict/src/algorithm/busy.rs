@@ -20,8 +20,8 @@ const FEWEST_MIXED: usize = 240;
 const MOST_MIXED: usize = 600;
 /// A request is held that long where the balancer waits longer for a response.
 pub(super) const HOLD: Duration = Duration::from_millis(400);
-/// Where requests are slow, it is held up to that long.
-pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(1);
+/// Where requests are slow, it is held up to that long: balancers often wait for a second, and this machine may be late.
+pub(super) const LONGEST_HOLD: Duration = Duration::from_millis(750);
 /// Of the time of a hold, what is planned to be used.
 pub(super) const USED: f64 = 0.8;
 /// Shorter holds are none beside what a busy machine delays.
