@@ -102,11 +102,12 @@ impl EntryCounts {
             return;
         }
         // Closes at the moment of use have a rule of their own.
-        if !case.done().is_idle_close(entry) {
+        let is_idle_close = case.done().is_idle_close(entry);
+        if !is_idle_close {
             let counts = self.excused.entry(entry.outcome).or_default();
             *counts = (counts.0 + 1, counts.1 + u64::from(is_excused && entry.is_client_error()));
         }
-        if entry.outcome != Outcome::Delivered && !is_excused && !case.done().is_idle_close(entry) {
+        if entry.outcome != Outcome::Delivered && !is_excused && !is_idle_close {
             keep(self.examples.entry(entry.outcome).or_default(), entry.sequence);
         }
         self.see_required_status(case, entry, is_excused);

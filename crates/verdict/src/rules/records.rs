@@ -12,8 +12,10 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
 /// A fleet that stopped responding may have ended, with all its backends: what fails after the last that it recorded is not held against
 /// the balancer.
 pub(crate) fn soften(case: &Case, findings: &mut [Finding]) {
+    if !case.gaps.iter().any(|gap| matches!(gap, RecordGap::Unreachable { .. })) {
+        return;
+    }
     let Some(last) = case.ledger.arrivals().iter().map(|arrival| arrival.received).max() else { return };
-    let is_gone = case.gaps.iter().any(|gap| matches!(gap, RecordGap::Unreachable { .. }));
     let mut judged = case.ledger.entries().filter(|entry| case.judged.includes(entry));
     let is_known = |finding: &Finding| {
         !matches!(
@@ -21,7 +23,7 @@ pub(crate) fn soften(case: &Case, findings: &mut [Finding]) {
             Facts::Balancer(_) | Facts::NotReached(_) | Facts::Lost(_) | Facts::IdleClose(_) | Facts::Resilience(_)
         )
     };
-    if !is_gone || judged.any(|entry| case.done().is_error(&entry) && entry.observation.ended <= last) {
+    if judged.any(|entry| case.done().is_error(&entry) && entry.observation.ended <= last) {
         return;
     }
     for finding in findings.iter_mut().filter(|finding| finding.level == Level::Fail && !is_known(finding)) {

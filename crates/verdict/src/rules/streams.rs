@@ -268,7 +268,7 @@ fn lateness(units: &[StreamSides], streams: &Streams) -> Duration {
 /// How often an event waits for a processor on its way: at the backend, at the balancer twice, at the client.
 const HOPS: f64 = 4.0;
 
-/// For so long nothing of a response comes that its backend has ended: nobody who passes it on waits for anything any more.
+/// If nothing of a response comes in this time after its backend ended it, nobody who passes it on waits for anything any more.
 const STALLED: Duration = Duration::from_secs(3);
 
 /// Events of a stream that its backend had ended: the client waited, and nothing more came.
