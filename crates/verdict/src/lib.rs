@@ -22,6 +22,7 @@ pub mod numbers;
 pub mod observation;
 pub mod outcome;
 pub mod promise;
+mod ramp;
 pub mod report;
 pub mod request;
 pub mod response;

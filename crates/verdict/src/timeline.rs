@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Arrival, Entry, Ledger};
 use crate::observation::Backend;
+use crate::ramp::ShareOverTime;
 use crate::{AttemptEnd, Moment};
 
 /// From the break of a backend to its mend.
@@ -66,8 +67,13 @@ pub struct Affected {
     pub client_errors: u64,
     /// Seconds from the mend until its first delivered response; null if it did not come back.
     pub back_after: Option<f64>,
-    /// Seconds from that response until it got as many requests as before the break; null if it did not by the end.
+    /// Seconds from that response over which its weight grew to what it was before the break; null if it did not by the end, or if that
+    /// is not known.
     pub ramp: Option<f64>,
+    /// Seconds by which chance may have moved that; null if its share tells nothing of its weight: too few requests came before the
+    /// break, or others were broken in that time, too.
+    #[serde(default)]
+    pub ramp_error: Option<f64>,
     /// When it got nothing.
     pub pauses: Vec<Pause>,
     /// Attempts there that failed since the last of them, or since it was broken.
@@ -96,9 +102,6 @@ const RATE: Duration = Duration::from_secs(5);
 /// How many times longer than the usual gap a pause is: by chance, e^-30.
 const GAPS: f64 = 30.0;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(300);
-/// The rate has come back when this number of requests came in the time that as many took before.
-const RAMP_REQUESTS: usize = 40;
-const RAMP_SHARE: f64 = 0.8;
 
 /// What was done to backends.
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +131,18 @@ impl Outages<'_> {
                 && window.mended.is_none_or(|mended| observation.sent() <= mended.after(self.detection))
         };
         entry.is_idle_close() && (self.may_be_repeated || !self.windows.iter().any(is_in))
+    }
+
+    /// Until when nothing else is done after its return that moves shares; none if another backend was broken or came back meanwhile.
+    fn alone_until(&self, window: &OutageWindow, back: Moment, ended: Moment) -> Option<Moment> {
+        let others = self.windows.iter().filter(|it| *it != window);
+        let next = others.clone().filter(|it| it.broken >= back).map(|it| it.broken).min();
+        let commands = self.steps.iter().filter(|step| step.backend.is_none() && step.begun >= back);
+        let until = next.into_iter().chain(commands.map(|step| step.begun)).fold(ended, Moment::min);
+        let from = window.broken.before(RATE);
+        let is_meanwhile = |it: &OutageWindow| it.broken < back && it.mended.is_none_or(|mended| mended > from);
+        let is_alone = !others.into_iter().any(is_meanwhile);
+        is_alone.then_some(until)
     }
 
     /// Until when a window explains that no backend responded. After its mend that is so while nothing else is broken, or done by a command.
@@ -164,7 +179,8 @@ fn timeline(
 ) -> Affected {
     let since = |at: Moment| at.since(started).as_secs_f64();
     let until = window.mended.unwrap_or(ended);
-    let mut seen = TimelineTraffic::of(window, until, outages.explained_until(window).unwrap_or(ended), outages);
+    let explained = outages.explained_until(window).unwrap_or(ended);
+    let mut seen = TimelineTraffic::of(window, until, explained, outages, started);
     for entry in ledger.entries().filter(|entry| sample.contains(&entry.sequence)) {
         seen.see(&entry);
     }
@@ -174,6 +190,8 @@ fn timeline(
     let times: Vec<Moment> = seen.directed.iter().map(|(at, _)| *at).collect();
     let usual = usual_gap(&times, started, window.broken);
     let pauses = usual.map_or_else(Vec::new, |usual| pauses(&seen.directed, window, (started, ended), usual));
+    let ramp =
+        seen.back.and_then(|back| seen.shares.ramp(window.broken, back, outages.alone_until(window, back, ended)?));
     let failures = seen.directed.iter().filter(|(at, failed)| *failed && *at >= window.broken).count() as u64;
     Affected {
         backend: names.get(usize::from(window.backend.0)).cloned().unwrap_or_default(),
@@ -189,7 +207,8 @@ fn timeline(
         errors_end_after: seen.last_error.map(|last| last.since(window.broken).as_secs_f64()),
         client_errors: seen.errors,
         back_after: window.mended.and_then(|mended| Some(seen.back?.since(mended).as_secs_f64())),
-        ramp: seen.back.and_then(|back| Some(ramp(&times, back, usual?)?.as_secs_f64())),
+        ramp: ramp.and_then(|ramp| ramp.seconds),
+        ramp_error: ramp.map(|ramp| ramp.error),
         failures_since: failures - pauses.iter().map(|pause| pause.failures_before).sum::<u64>(),
         pauses,
     }
@@ -203,19 +222,27 @@ struct TimelineTraffic<'a> {
     outages: &'a Outages<'a>,
     /// When each attempt was sent there, and whether it failed.
     directed: Vec<(Moment, bool)>,
+    shares: ShareOverTime,
     errors: u64,
     last_error: Option<Moment>,
     back: Option<Moment>,
 }
 
 impl<'a> TimelineTraffic<'a> {
-    fn of(window: &'a OutageWindow, until: Moment, explained: Moment, outages: &'a Outages) -> TimelineTraffic<'a> {
+    fn of(
+        window: &'a OutageWindow,
+        until: Moment,
+        explained: Moment,
+        outages: &'a Outages,
+        started: Moment,
+    ) -> TimelineTraffic<'a> {
         TimelineTraffic {
             window,
             until,
             explained,
             outages,
             directed: Vec::new(),
+            shares: ShareOverTime::new(started),
             errors: 0,
             last_error: None,
             back: None,
@@ -233,6 +260,9 @@ impl<'a> TimelineTraffic<'a> {
             if !is_elsewhere {
                 self.last_error = self.last_error.max(Some(observation.ended));
             }
+        }
+        for attempt in entry.attempts {
+            self.shares.see(attempt.received, attempt.backend == self.window.backend);
         }
         for attempt in entry.attempts.iter().filter(|attempt| attempt.backend == self.window.backend) {
             // One that is paused receives when it goes on what was sent to it before.
@@ -266,14 +296,6 @@ fn usual_gap(times: &[Moment], started: Moment, broken: Moment) -> Option<Durati
     let from = started.max(Moment(broken.0.saturating_sub(RATE.as_nanos() as u64)));
     let count = times.iter().filter(|at| **at >= from && **at < broken).count();
     (count >= 10).then(|| broken.since(from) / count as u32)
-}
-
-/// Until as many requests come as before.
-fn ramp(times: &[Moment], back: Moment, usual: Duration) -> Option<Duration> {
-    let after: Vec<Moment> = times.iter().copied().filter(|at| *at >= back).collect();
-    let enough = usual.mul_f64(RAMP_REQUESTS as f64 / RAMP_SHARE);
-    let full = after.windows(RAMP_REQUESTS + 1).find(|some| some[RAMP_REQUESTS].since(some[0]) <= enough)?;
-    Some(full[0].since(back))
 }
 
 fn pauses(
@@ -464,16 +486,16 @@ mod tests {
 
     #[test]
     fn a_ramp_lasts_until_as_much_comes_as_before() {
-        // After the return a share that grows over two seconds.
+        // After the return a weight that grows over two seconds.
         let ledger = run(10_000, |at| {
             let here = match at {
                 2_000..5_000 => false,
-                5_000..7_000 => (at * 7919) % 2_000 < (at - 5_000) / 2,
+                5_000..7_000 => (at * 7919) % 2_000 < 2_000 * (at - 5_000) / (at - 3_000),
                 _ => at % 2 == 1,
             };
             Some((u16::from(here), 200))
         });
         let ramp = of(&ledger, 2_000, Some(5_000)).ramp.unwrap();
-        assert!((1.0..=2.1).contains(&ramp), "{ramp}");
+        assert!((1.8..=2.2).contains(&ramp), "{ramp}");
     }
 }

@@ -69,7 +69,10 @@ pub(super) fn recovery(facts: &recovery::RecoveryFacts, product: Option<Balancer
         None if facts.backends.iter().any(|it| it.holds == Some(false)) => {
             phrase.try_this(hints::of_recovery(what_decides(facts.quantity), product))
         }
-        Some(Unknown::Unclear) | None => phrase,
+        Some(Unknown::Unclear) => {
+            phrase.try_this("break one backend, once, and send more requests before that and after its return")
+        }
+        None => phrase,
     }
 }
 
@@ -88,7 +91,7 @@ fn measured(quantity: Quantity, measured: &Measured) -> String {
         (Some(Unknown::NotMended), ..) => "nothing ended the outage".to_owned(),
         (Some(Unknown::TooShort), ..) => "the sample ended too early".to_owned(),
         (Some(Unknown::Unrecorded), ..) => "failed attempts there were not recorded".to_owned(),
-        (Some(Unknown::Unclear), ..) => "too near to the limit".to_owned(),
+        (Some(Unknown::Unclear), ..) => "not clear by its share".to_owned(),
         (None, Quantity::Back, Some(seconds)) => format!("back after {}", time(seconds)),
         (None, Quantity::Back, None) => "not back by the end".to_owned(),
         (None, Quantity::Ejected, value) => {
@@ -127,7 +130,9 @@ fn affected(affected: &Affected) -> String {
     let ramp = match affected.ramp {
         Some(seconds) if seconds >= 0.5 => format!("; as much as before {} later", time(seconds)),
         Some(_) => String::new(),
-        None if affected.back_after.is_some() => "; not as much as before by the end".to_owned(),
+        None if affected.back_after.is_some() && affected.ramp_error.is_some() => {
+            "; not as much as before by the end".to_owned()
+        }
         None => String::new(),
     };
     let pauses: Vec<String> = affected.pauses.iter().map(pause).collect();

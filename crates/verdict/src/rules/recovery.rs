@@ -9,7 +9,7 @@ use crate::rules::case::{Case, Drill};
 use crate::rules::requirement::Requirement;
 use crate::timeline::Affected;
 
-/// The slope of a ramp is measured from requests that come one by one: what is far from the limit is clear, what is near is not.
+/// Balancers let a weight grow in steps of their own: what is far from the limit, whatever chance did, is clear, what is near is not.
 const CLEARLY: f64 = 2.0;
 const ROUGHLY: f64 = 1.5;
 
@@ -134,9 +134,12 @@ fn slow_start(affected: &Affected, time: Duration, length: f64) -> JudgedBackend
     let mended = affected.mended.ok_or(Unknown::NotMended)?;
     let back = affected.back_after.ok_or(Unknown::TooShort)?;
     let time = time.as_secs_f64();
+    let error = affected.ramp_error.ok_or(Unknown::Unclear)?;
     match affected.ramp {
-        Some(ramp) if ramp * CLEARLY < time || ramp > time * CLEARLY => Ok((Some(ramp), false)),
-        Some(ramp) if ramp * ROUGHLY >= time && ramp <= time * ROUGHLY => Ok((Some(ramp), true)),
+        Some(ramp) if (ramp + error) * CLEARLY < time || ramp - error > time * CLEARLY => Ok((Some(ramp), false)),
+        Some(ramp) if error * CLEARLY <= time && ramp * ROUGHLY >= time && ramp <= time * ROUGHLY => {
+            Ok((Some(ramp), true))
+        }
         Some(_) => Err(Unknown::Unclear),
         None if length - mended - back > time * CLEARLY => Ok((None, false)),
         None => Err(Unknown::TooShort),
@@ -162,6 +165,7 @@ mod tests {
             client_errors: 3,
             back_after: Some(4.0),
             ramp: Some(8.0),
+            ramp_error: Some(0.5),
             pauses: vec![Pause { from: 2.4, until: Some(10.0), failures_before: 3 }],
             ..Affected::default()
         }
@@ -227,6 +231,11 @@ mod tests {
         assert_eq!(holds(Requirement::SlowStart(10 * SECOND), &at_once), Ok(false));
         let near = Affected { ramp: Some(5.5), ..affected() };
         assert_eq!(holds(Requirement::SlowStart(10 * SECOND), &near), Err(Unknown::Unclear));
+        let by_chance = Affected { ramp_error: Some(6.0), ..at_once };
+        assert_eq!(holds(Requirement::SlowStart(10 * SECOND), &by_chance), Err(Unknown::Unclear));
+        // All that were broken grow at once: their shares are as before.
+        let with_others = Affected { ramp_error: None, ..by_chance };
+        assert_eq!(holds(Requirement::SlowStart(10 * SECOND), &with_others), Err(Unknown::Unclear));
         let open = Affected { ramp: None, ..affected() };
         assert_eq!(holds(Requirement::SlowStart(10 * SECOND), &open), Err(Unknown::TooShort));
         assert_eq!(holds(Requirement::SlowStart(2 * SECOND), &open), Ok(false));
