@@ -205,7 +205,7 @@ fn forwarding() -> Forwarding {
             attempts: 4000,
             fields: Vec::new(),
         }],
-        added: vec![Added { name: "via".to_owned(), value: None, attempts: 4000 }],
+        added: vec![Added { name: "via".to_owned(), value: None, attempts: 4000, missing: 0 }],
         leaked: Vec::new(),
         http_1_0: 0,
         http_2: 0,

@@ -58,6 +58,8 @@ pub struct RequestChanges {
     pub notes: [u64; Note::ALL.len()],
     /// X-Forwarded-For as it arrived.
     pub forwarded_for: TextCounts,
+    /// Attempts that came with what an experiment sent as X-Forwarded-For, and nothing else in it.
+    pub own_forwarded_for: u64,
     /// Clients that PROXY headers name.
     pub proxied: TextCounts,
     /// Host as it arrived.
@@ -155,7 +157,9 @@ impl RequestChanges {
     pub fn see(&mut self, request: &ArrivedRequest) -> WayNumber {
         self.attempts += 1;
         // What an experiment sent itself was added by nobody.
-        let forwarded_for = Some(request.forwarded_for).filter(|value| !is_own_forwarded_for(value));
+        let is_own_value = is_own_forwarded_for(request.forwarded_for);
+        let forwarded_for = Some(request.forwarded_for).filter(|_| !is_own_value);
+        self.own_forwarded_for += u64::from(is_own_value);
         for note in request.notes.iter().filter(|note| *note != Note::ForwardedFor || forwarded_for.is_some()) {
             let place = Note::ALL.iter().position(|known| *known == note);
             place.into_iter().for_each(|place| self.notes[place] += 1);

@@ -296,6 +296,9 @@ pub struct Added {
     pub value: Option<String>,
     /// Attempts that had it.
     pub attempts: u64,
+    /// Attempts that came without it.
+    #[serde(default)]
+    pub missing: u64,
 }
 
 /// Which backend got how much.

@@ -170,11 +170,28 @@ pub(super) fn client_address(facts: &ClientAddress, level: Level, product: Optio
                 "X-Forwarded-For: {claimed} of the client arrived as {first}: only its last entry is the balancer's"
             )
         }
+        ClientAddressConclusion::Believed if facts.claimed.is_none() => {
+            "an X-Forwarded-For of an experiment arrived as it was sent, without the client's own address".to_owned()
+        }
         ClientAddressConclusion::Believed => {
             format!("a forged X-Forwarded-For: {claimed} arrived as the client sent it, without its own address")
         }
         ClientAddressConclusion::Mixed => {
             format!("X-Forwarded-For is missing in {}", count_of(facts.without, "request"))
+        }
+        ClientAddressConclusion::Partial => {
+            let named = facts.arrived.iter().map(|(_, count)| count).sum::<u64>();
+            let (wrong, all) = (facts.without + facts.other, named + facts.without);
+            let how = match (facts.without, facts.other) {
+                (_, 0) => "no",
+                (0, _) => "another",
+                _ => "another or no",
+            };
+            format!(
+                "{} of {} arrived with {how} client address in X-Forwarded-For",
+                grouped(wrong),
+                count_of(all, "request")
+            )
         }
         ClientAddressConclusion::Absent => "X-Forwarded-For does not arrive".to_owned(),
         ClientAddressConclusion::Other => {
@@ -190,6 +207,9 @@ pub(super) fn client_address(facts: &ClientAddress, level: Level, product: Optio
     let phrase = Phrase::of(summary);
     match facts.conclusion {
         ClientAddressConclusion::Believed => phrase.try_this(hints::of_forwarded_for(product)),
+        ClientAddressConclusion::Partial => phrase
+            .because(vec![format!("it arrived as {}", texts(&facts.arrived))])
+            .try_this("look for a second route, a second instance, or a worker that missed a reload"),
         ClientAddressConclusion::Absent | ClientAddressConclusion::Mixed if level > Level::Note => {
             phrase.try_this("let the balancer write X-Forwarded-For, or send a PROXY header")
         }
@@ -261,10 +281,11 @@ fn version(it: &Forwarding) -> Option<String> {
 
 /// What the balancer does to a request, a clause each; none if it passes requests on as they are.
 pub(crate) fn forwarding(it: &Forwarding) -> Vec<String> {
-    let mut clauses: Vec<String> = it.rewrites.iter().map(rewrite).collect();
+    let mut clauses: Vec<String> = it.rewrites.iter().map(|part| rewrite(part, it.compared)).collect();
     for added in &it.added {
         let value = added.value.as_ref().map(|value| format!(": {value}")).unwrap_or_default();
-        clauses.push(format!("{}{value} added", header(&added.name)));
+        let some = of_all(added.attempts, added.attempts + added.missing);
+        clauses.push(format!("{}{value} added{some}", header(&added.name)));
     }
     for (name, _) in &it.leaked {
         clauses.push(format!("{} passed on, though it belongs to the connection", header(name)));
@@ -286,7 +307,12 @@ pub(crate) fn forwarding(it: &Forwarding) -> Vec<String> {
     clauses
 }
 
-fn rewrite(it: &Rewrite) -> String {
+/// What hits some requests only must not read as if it hit all.
+fn of_all(some: u64, all: u64) -> String {
+    if some < all { format!(" ({} of {})", grouped(some), grouped(all)) } else { String::new() }
+}
+
+fn rewrite(it: &Rewrite, compared: u64) -> String {
     if !it.fields.is_empty() {
         let way = it.part.strip_prefix("field-").unwrap_or(&it.part);
         return format!("{} {way} ({}×)", listed(&it.fields), grouped(it.attempts));
@@ -302,10 +328,8 @@ fn rewrite(it: &Rewrite) -> String {
         "" => "none",
         arrived => arrived,
     };
-    match &it.sent {
-        Some(sent) => format!("{} {sent} → {arrived}", it.part.replace('-', " ")),
-        None => format!("{} → {arrived}", it.part.replace('-', " ")),
-    }
+    let sent = it.sent.as_ref().map(|sent| format!(" {sent}")).unwrap_or_default();
+    format!("{}{sent} → {arrived}{}", it.part.replace('-', " "), of_all(it.attempts, compared))
 }
 
 /// `x-forwarded-for` as people write it.

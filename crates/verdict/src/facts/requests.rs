@@ -129,6 +129,9 @@ pub struct ClientAddress {
     pub arrived: Vec<(String, u64)>,
     /// Attempts that came without it.
     pub without: u64,
+    /// Attempts that came with another address than the client's, as far as that is known.
+    #[serde(default)]
+    pub other: u64,
     /// Clients that PROXY headers named, with the number of attempts; the first different ones.
     #[serde(default)]
     pub proxied: Vec<(String, u64)>,
@@ -151,6 +154,8 @@ pub enum ClientAddressConclusion {
     Believed,
     /// Some requests arrive with it, and some without.
     Mixed,
+    /// Each request arrives once, some with the client's address, and others without it or with another.
+    Partial,
     /// X-Forwarded-For does not arrive.
     Absent,
     /// What the balancer writes is not the client's address.
@@ -221,7 +226,7 @@ pub(crate) const CLIENT_ADDRESS: RuleDescription = RuleDescription {
     requires: "with --expect client-address: the last entry of X-Forwarded-For is written by the balancer, or a PROXY header names the \
                client; otherwise a claim that is passed on is a note",
     sound: "by construction: the backend recorded the field, and whom the header names; an address that cannot be the client's is \
-            inconclusive, for what translates addresses on the way makes one too",
+            inconclusive, for what translates addresses on the way makes one too, but not in some requests to one URL only",
     source: Some("RFC 7239 §8.1"),
 };
 

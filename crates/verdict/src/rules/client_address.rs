@@ -19,17 +19,18 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     if case.ledger.records() != BackendRecords::Kept || changes.attempts == 0 || !is_asked {
         return None;
     }
-    let without = changes.attempts - changes.forwarded_for.total().min(changes.attempts);
+    let with = changes.forwarded_for.total() + changes.own_forwarded_for;
+    let without = changes.attempts.saturating_sub(with);
     let conclusion = conclude(case, claimed.as_deref(), without);
     let level = match (conclusion, &expected) {
-        (ClientAddressConclusion::Believed, Some(_)) => Level::Fail,
+        (ClientAddressConclusion::Believed | ClientAddressConclusion::Partial, Some(_)) => Level::Fail,
         (ClientAddressConclusion::Absent | ClientAddressConclusion::Mixed, Some(_)) => Level::Inconclusive,
         // What translates addresses on the way to the balancer does so too.
         (ClientAddressConclusion::Other | ClientAddressConclusion::ProxiedOther, Some(_)) => Level::Inconclusive,
         (ClientAddressConclusion::Appended | ClientAddressConclusion::Replaced, Some(_)) => Level::Pass,
         (ClientAddressConclusion::Proxied, _) => Level::Pass,
         (ClientAddressConclusion::Believed | ClientAddressConclusion::Appended, None) => Level::Note,
-        (ClientAddressConclusion::Mixed, None) => Level::Note,
+        (ClientAddressConclusion::Mixed | ClientAddressConclusion::Partial, None) => Level::Note,
         (ClientAddressConclusion::Other | ClientAddressConclusion::ProxiedOther, None) => Level::Note,
         (ClientAddressConclusion::Absent | ClientAddressConclusion::Replaced, None) => Level::Pass,
     };
@@ -37,6 +38,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         claimed,
         arrived: changes.forwarded_for.counts.clone(),
         without,
+        other: others(case).map(|(_, count)| count).sum(),
         proxied: changes.proxied.counts.clone(),
         conclusion,
         expected,
@@ -47,7 +49,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
 fn conclude(case: &Case, claimed: Option<&str>, without: u64) -> ClientAddressConclusion {
     let changes = case.changes;
     let texts = &changes.forwarded_for;
-    if without == changes.attempts {
+    if texts.total() == 0 {
         let names_others = changes.proxied.counts.iter().any(|(client, _)| is_another(case, client));
         return match changes.proxied.total() {
             all if all < changes.attempts => ClientAddressConclusion::Absent,
@@ -56,18 +58,36 @@ fn conclude(case: &Case, claimed: Option<&str>, without: u64) -> ClientAddressCo
         };
     }
     let has_claim = |text: &str| claimed.is_some_and(|claim| text.starts_with(claim) && text != claim);
-    let last = |text: &str| is_another(case, text.rsplit(',').next().unwrap_or_default());
-    if texts.counts.iter().any(|(text, _)| claimed == Some(text)) {
+    let differing = without + others(case).map(|(_, count)| count).sum::<u64>();
+    let is_claim = |(text, _): &(String, u64)| claimed == Some(text);
+    if texts.counts.iter().any(is_claim) {
+        ClientAddressConclusion::Believed
+    } else if (1..texts.total() + without).contains(&differing) && is_each_once(case) {
+        ClientAddressConclusion::Partial
+    } else if changes.own_forwarded_for > 0 && is_each_once(case) {
+        // Whoever appends, or writes its own, leaves no claim of an experiment alone.
         ClientAddressConclusion::Believed
     } else if without > 0 {
         ClientAddressConclusion::Mixed
-    } else if texts.counts.iter().any(|(text, _)| last(text)) {
+    } else if differing > 0 {
         ClientAddressConclusion::Other
     } else if texts.counts.iter().any(|(text, _)| has_claim(text)) {
         ClientAddressConclusion::Appended
     } else {
         ClientAddressConclusion::Replaced
     }
+}
+
+/// Values that end with an address that is none of this client's.
+fn others<'c>(case: &'c Case) -> impl Iterator<Item = &'c (String, u64)> {
+    let texts = case.changes.forwarded_for.counts.iter();
+    texts.filter(|(text, _)| is_another(case, text.rsplit(',').next().unwrap_or_default()))
+}
+
+/// Whether all are the same requests: copies of a mirror and requests of a subrequest go other ways, with other fields, and so may the
+/// requests to another URL.
+fn is_each_once(case: &Case) -> bool {
+    !case.urls.are_several() && case.ledger.entries().all(|entry| entry.attempts.len() <= 1)
 }
 
 /// Whether that is none of this client's addresses.
@@ -122,6 +142,40 @@ mod tests {
         let mut remote = with(None, "10.9.9.9", None, &REQUIRED);
         remote.fleet.over_loopback = false;
         assert_eq!(remote.level("client-address"), Some(Level::Pass));
+    }
+
+    #[test]
+    fn an_address_that_some_of_like_requests_have_is_missing_in_the_others() {
+        let trial = |right: u16, others: &[(u16, &str)], more: &dyn Fn(&mut RuleTrial)| {
+            let mut trial = RuleTrial::new();
+            trial.expectations.required = REQUIRED.to_vec();
+            for (count, arrives) in std::iter::once(&(right, "127.0.0.1")).chain(others) {
+                for turn in 0..*count {
+                    trial.delivered_as(turn % 3, 200, &As { forwarded_for: arrives, ..As::default() });
+                }
+            }
+            more(&mut trial);
+            trial.level("client-address")
+        };
+        let alone = |_: &mut RuleTrial| {};
+        assert_eq!(trial(300, &[(3, "")], &alone), Some(Level::Fail));
+        assert_eq!(trial(300, &[(3, "10.9.9.9")], &alone), Some(Level::Fail));
+        // What translates addresses does so with all requests.
+        assert_eq!(trial(0, &[(3, "10.9.9.9")], &alone), Some(Level::Inconclusive));
+        // A copy, or what comes by another URL, may go another way.
+        let several = |trial: &mut RuleTrial| trial.sent.urls = vec!["/".to_owned(), "/a".to_owned()];
+        assert_eq!(trial(300, &[(3, "")], &several), Some(Level::Inconclusive));
+    }
+
+    #[test]
+    fn what_an_experiment_claims_is_believed_or_not() {
+        let level = |arrives: &str| {
+            let mut trial = with(None, "127.0.0.1", None, &REQUIRED);
+            trial.delivered_as(0, 200, &As { forwarded_for: arrives, ..As::default() });
+            trial.level("client-address")
+        };
+        assert_eq!(level("10.1.5.7, 127.0.0.1"), Some(Level::Pass));
+        assert_eq!(level("10.1.5.7"), Some(Level::Fail));
     }
 
     #[test]

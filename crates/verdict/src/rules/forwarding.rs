@@ -78,10 +78,12 @@ fn list_added(case: &Case) -> Vec<Added> {
     let own = |name: &str| case.sent.fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name));
     let notes = [Note::ForwardedFor, Note::ForwardedProto, Note::ForwardedHost, Note::Forwarded, Note::Via];
     let added = notes.into_iter().filter(|note| changes.noted(*note) > 0 && !own(note.name()));
+    let own_values = |note: Note| if note == Note::ForwardedFor { changes.own_forwarded_for } else { 0 };
     let describe = |note: Note| Added {
         name: note.name().to_owned(),
         value: changes.forwarded_for.only().filter(|_| note == Note::ForwardedFor).map(str::to_owned),
         attempts: changes.noted(note),
+        missing: changes.attempts.saturating_sub(changes.noted(note) + own_values(note)),
     };
     added.map(describe).collect()
 }

@@ -1,0 +1,27 @@
+. "${CASES:-../..}/lib.sh"
+need haproxy
+config() { cat >"$W/haproxy.cfg" <<C
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 20s
+    timeout server 20s
+frontend front
+    bind 127.0.0.1:8080
+    $1
+    default_backend fleet
+backend fleet
+    server a 127.0.0.1:9001
+    server b 127.0.0.1:9002
+    server c 127.0.0.1:9003
+C
+ha "$W/haproxy.cfg"; }
+fleet
+config 'http-request set-header X-Forwarded-For %[src] unless { rand(50) eq 0 }'
+c ug check http://127.0.0.1:8080/ -n 3000 --expect client-address
+kill "$BAL"; wait "$BAL" 2>/dev/null
+config 'option forwardfor if-none'
+c ug check http://127.0.0.1:8080/ -n 3000 --expect client-address
+kill "$BAL"; wait "$BAL" 2>/dev/null
+config 'option forwardfor'
+c ug check http://127.0.0.1:8080/ -n 3000 --expect client-address
