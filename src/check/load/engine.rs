@@ -12,6 +12,7 @@ use slots::{Groups, Lane, Slot, reader};
 
 use crate::check::load::clients::{Clients, SlotClient};
 use crate::check::load::connect::{self, ConnectFailure};
+use crate::check::load::early::SharesSoFar;
 use crate::check::load::exchange::{ClientExchange, ExchangeTurn, Idleness};
 use crate::check::load::http2::StreamEnd;
 use crate::check::load::identify::BackendNames;
@@ -24,8 +25,6 @@ use crate::io::{clock, limits};
 use crate::wire::Moment;
 use http::Malformed;
 use verdict::observation::{Backend, ClientOutcome, Echo, Flaw, NO_CONNECTION, Observation};
-use verdict::rules::is_certain;
-use verdict::statistics::ln_e_value;
 
 /// Sends the load and returns what became of each request.
 pub(crate) fn drive(load: &Load, backends: &mut BackendNames, progress: &LoadProgress) -> Result<Traffic, DriveError> {
@@ -72,8 +71,8 @@ struct Engine<'a> {
     connections: Vec<u32>,
     /// Connections that were begun.
     opened: u32,
-    /// Responses by backend, where shares are required.
-    counts: Vec<u64>,
+    /// Where shares are required and their failure may end the sample.
+    shares: Option<SharesSoFar<'a>>,
     in_flight: usize,
     answered: u64,
     started: Moment,
@@ -144,7 +143,7 @@ impl<'a> Engine<'a> {
             targets: Vec::new(),
             connections: Vec::with_capacity(room),
             opened: load.first_connection,
-            counts: vec![0; load.required.as_ref().map_or(0, Vec::len)],
+            shares: load.required.as_deref().map(SharesSoFar::new),
             in_flight: 0,
             answered: 0,
             started,
@@ -190,14 +189,12 @@ impl<'a> Engine<'a> {
     }
 
     /// Ends the sample as soon as the required shares are surely not met. Where requests fail, nobody knows who was selected.
-    fn count(&mut self, backend: Backend, now: Moment) {
-        let Some(required) = &self.load.required else { return };
-        if let Some(count) = self.counts.get_mut(usize::from(backend.0)) {
-            *count += 1;
-        }
+    fn count(&mut self, number: usize, backend: Backend, now: Moment) {
         let failed = self.observations.len() - self.in_flight > self.answered as usize;
-        let looks = self.answered < 1_000 || self.answered.is_multiple_of(64);
-        if looks && !failed && is_certain(ln_e_value(&self.counts, required)) {
+        if let Some(shares) = &mut self.shares
+            && shares.see(number, backend)
+            && !failed
+        {
             self.until = Some(now);
         }
     }
@@ -501,7 +498,8 @@ impl<'a> Engine<'a> {
     /// Notes what became of a request and frees its slot.
     fn finish(&mut self, token: usize, outcome: ClientOutcome, now: Moment) {
         let slot = &self.slots[token];
-        let observation = &mut self.observations[slot.index];
+        let number = slot.index;
+        let observation = &mut self.observations[number];
         let reader = reader(&self.lanes, token, slot);
         reader.note(observation);
         observation.ended = now;
@@ -541,7 +539,7 @@ impl<'a> Engine<'a> {
             self.idle.push_front(token);
         }
         if answered {
-            self.count(backend, now);
+            self.count(number, backend, now);
         }
     }
 }

@@ -6,6 +6,7 @@ mod clients;
 mod coding;
 mod connect;
 pub(crate) mod cookies;
+mod early;
 mod engine;
 mod error;
 mod exchange;
