@@ -31,6 +31,8 @@ use verdict::observation::Observation;
 const EXPERIMENTS: Duration = Duration::from_secs(20);
 /// All that comes before the sample, as `--help` says it; the experiments have what is left of it, and a little where nothing is.
 const BEFORE_SAMPLE: Duration = Duration::from_secs(30);
+/// Fewer requests show nothing of the algorithm: the sample needs them more.
+const LEAST_REQUESTS: u64 = 16;
 const LEAST_EXPERIMENTS: Duration = Duration::from_secs(4);
 /// A balancer that sends requests twice may do so two seconds later: what is judged goes on for that long, or its end is waited for.
 const LATE_COPY: Duration = Duration::from_millis(2200);
@@ -107,7 +109,8 @@ async fn warm_up(session: &mut CheckSession<'_>, met: Met, backends: Option<usiz
         ));
     }
     if met == Met::Backend {
-        session.on_client(move |live| warm_up::warm_up(live, backends, is_young)).await?;
+        let most = session.warm_up_budget();
+        session.on_client(move |live| warm_up::warm_up(live, backends, is_young, most)).await?;
     }
     Ok(())
 }
@@ -120,7 +123,7 @@ async fn try_slowly(
     invented: &mut Vec<u32>,
 ) -> Result<Option<SlowTrial>> {
     let sample = &observations[sampled as usize..];
-    if !session.plan.scenario.steps.is_empty() || !is_refused_often(sample) {
+    if !session.plan.scenario.steps.is_empty() || session.plan.load.budget.is_some() || !is_refused_often(sample) {
         return Ok(None);
     }
     session.watch.enter("sending a few requests slowly: is it a rate limit?");
@@ -155,6 +158,10 @@ async fn experiment(
         Experiments::For(budget) => budget,
         Experiments::Off => Duration::ZERO,
     };
+    let requests = session.budget_left().map(|left| left / 2);
+    if requests.is_some_and(|requests| requests < LEAST_REQUESTS) {
+        return Ok(Evidence { backends, missing: Missing::all(SkipReason::NoRequests), ..Evidence::default() });
+    }
     let ours = session.identity.is_fleet();
     let is_call = request.grpc;
     if !ours && !budget.is_zero() {
@@ -177,8 +184,7 @@ async fn experiment(
         has_query: session.client.target().path.contains('?'),
         has_body: ours && !is_call && request.bodies.iter().any(|body| body.len() > 1),
         rate: load.rate,
-        // What the warm-up took is gone.
-        requests: load.budget.map(|budget| budget.saturating_sub(session.client.next_sequence()) / 2),
+        requests,
         is_followed: scenario.steps.is_empty(),
         budget,
     };

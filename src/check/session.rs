@@ -187,6 +187,16 @@ impl<'a> CheckSession<'a> {
         Some(records)
     }
 
+    /// Requests that may still be sent, where their number is limited.
+    pub(crate) fn budget_left(&self) -> Option<u64> {
+        self.plan.load.budget.map(|budget| budget.saturating_sub(self.client.next_sequence()))
+    }
+
+    /// Requests of a warm-up at most: the sample has to have some, too.
+    pub(crate) fn warm_up_budget(&self) -> usize {
+        self.budget_left().map_or(usize::MAX, |left| (left / 4) as usize)
+    }
+
     pub(crate) fn fleets(&self) -> Option<&Fleets> {
         self.collector.as_ref().map(Collector::fleets)
     }

@@ -31,7 +31,8 @@ pub(super) async fn wait(session: &mut CheckSession<'_>, backends: Option<usize>
         tokio::time::sleep(rest).await;
         // It tries each with one request, and refuses all others until that has its response.
         let first = session.client.next_sequence() as u32;
-        session.on_client(move |live| warm_up::warm_up(live, backends, false)).await?;
+        let most = session.warm_up_budget();
+        session.on_client(move |live| warm_up::warm_up(live, backends, false, most)).await?;
         refused.extend(first..session.client.next_sequence() as u32);
     }
     Ok(refused)

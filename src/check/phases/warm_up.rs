@@ -19,12 +19,13 @@ const SIDE_BY_SIDE: usize = 12;
 /// With backends that have just started: a balancer may avoid one that failed for some time, NGINX for 10 s.
 const LONGEST_AFTER_START: Duration = Duration::from_secs(12);
 
-/// `backends`: backends that are expected to take part, if that is known. `is_young`: whether one of them has just started.
-pub(crate) fn warm_up(live: &mut LiveSubject, backends: Option<usize>, is_young: bool) {
+/// `backends`: backends that are expected to take part, if that is known. `is_young`: whether one of them has just started. `most`: the
+/// most requests.
+pub(crate) fn warm_up(live: &mut LiveSubject, backends: Option<usize>, is_young: bool, most: usize) {
     let deadline = Instant::now() + if is_young { LONGEST_AFTER_START } else { LONGEST };
     let round = 12 * backends.unwrap_or(4).clamp(2, 200);
     let mut before: Vec<Backend> = Vec::new();
-    let mut failures = 0;
+    let (mut failures, mut all) = (0, 0);
     let pace = Pace { width: SIDE_BY_SIDE, gap: Duration::from_millis(1), until: Duration::MAX };
     loop {
         let mut seen: Vec<Backend> = Vec::new();
@@ -32,12 +33,16 @@ pub(crate) fn warm_up(live: &mut LiveSubject, backends: Option<usize>, is_young:
         // A few side by side: of services that take a second, one after the other would be all there is time for.
         let mut sent = 0;
         while sent < round {
-            let some = vec![ProbeRequest::default(); SIDE_BY_SIDE.min(round - sent)];
+            let some = vec![ProbeRequest::default(); SIDE_BY_SIDE.min(round - sent).min(most - all)];
+            if some.is_empty() {
+                return;
+            }
             let replies = live.send_all(&some, &pace);
             if replies.is_empty() {
                 return;
             }
             sent += some.len();
+            all += some.len();
             for reply in replies {
                 match reply.pick {
                     Some(pick) if pick.backend.is_known() => seen.push(pick.backend),

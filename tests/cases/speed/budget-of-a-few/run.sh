@@ -1,0 +1,19 @@
+. "${CASES:-../..}/lib.sh"
+cat >"$W/nginx.conf" <<C
+worker_processes 1;
+events { worker_connections 1024; }
+http {
+    client_body_temp_path $W/b; proxy_temp_path $W/p; fastcgi_temp_path $W/f; uwsgi_temp_path $W/u; scgi_temp_path $W/s;
+    access_log $W/access.log;
+    upstream fleet { server 127.0.0.1:9001; server 127.0.0.1:9002; server 127.0.0.1:9003; }
+    server { listen 127.0.0.1:8080; location / { proxy_pass http://fleet; } }
+}
+C
+fleet
+ng "$W/nginx.conf"
+for most in 10 40 100; do
+    : >"$W/access.log"
+    c ug check http://127.0.0.1:8080/ --budget $most
+    sent=$(wc -l <"$W/access.log")
+    [ "$sent" -le "$most" ] && c echo "at most $most" || c echo "TOO MANY: $sent of $most"
+done
