@@ -1,11 +1,15 @@
 //! Where responses of backends that are not ours have the name of their backend: what differs from response to response, and repeats.
 
+mod texts;
+
 use std::collections::{BTreeMap, HashSet};
 
 use regex_lite::Regex;
 use serde_json::Value;
 
+use crate::check::identities::texts::DifferingText;
 use crate::check::load::Identity;
+use crate::check::load::cookies::name_and_value;
 use crate::wire::{GENERATOR_HEADER, INSTANCE_HEADER, NAME_HEADER};
 
 /// A whole response, as text.
@@ -45,9 +49,10 @@ pub(crate) fn candidates(responses: &[TextResponse]) -> Vec<Candidate> {
     let responses = if well.len() >= LEAST_WELL { well.as_slice() } else { responses };
     let mut found: Vec<Candidate> = original_page(responses).into_iter().collect();
     found.extend(in_headers(responses));
+    found.extend(in_cookies(responses));
     match in_json(responses) {
         Some(json) => found.extend(json),
-        None => found.extend(in_lines(responses)),
+        None => found.extend(in_texts(responses)),
     }
     found.retain(|candidate| {
         let distinct = distinct(&candidate.values);
@@ -104,6 +109,11 @@ fn all_of(head: &str, name: &str) -> Option<String> {
     (!values.is_empty()).then(|| values.join(", "))
 }
 
+/// Names and values of the cookies that a response sets.
+fn cookies(head: &str) -> impl Iterator<Item = (String, String)> {
+    headers(head).filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie")).filter_map(|(_, it)| name_and_value(it))
+}
+
 fn headers(head: &str) -> impl Iterator<Item = (&str, &str)> {
     head.lines().skip(1).filter_map(|line| line.split_once(':')).map(|(name, value)| (name.trim(), value.trim()))
 }
@@ -118,6 +128,7 @@ pub(crate) fn name_in(response: &TextResponse, identity: &Identity) -> Option<St
     match identity {
         Identity::Fleet => name_of_ours(&response.head).map(str::to_owned),
         Identity::Header(name) => all_of(&response.head, name),
+        Identity::Cookie(name) => cookies(&response.head).find(|(it, _)| it == name).map(|(_, value)| value),
         Identity::Json(_) | Identity::Regex(_) => identity.find(response.body.as_bytes()),
     }
 }
@@ -126,6 +137,7 @@ pub(crate) fn describe(identity: &Identity) -> String {
     match identity {
         Identity::Fleet => format!("the header {GENERATOR_HEADER} or {NAME_HEADER}"),
         Identity::Header(name) => format!("the header {name}"),
+        Identity::Cookie(name) => format!("the cookie {name}"),
         Identity::Json(pointer) => format!("a value at {pointer} in a body of JSON"),
         Identity::Regex(expression) => format!("a match of {} in its body", expression.as_str()),
     }
@@ -262,6 +274,22 @@ fn in_headers(responses: &[TextResponse]) -> Vec<Candidate> {
         .collect()
 }
 
+/// One that is set once for each client names no backend afterwards: it is proposed, and not used without being asked for.
+fn in_cookies(responses: &[TextResponse]) -> Vec<Candidate> {
+    let mut by_name: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in responses.iter().flat_map(|response| cookies(&response.head)) {
+        by_name.entry(name).or_default().push(value);
+    }
+    let candidate = |(name, values): (String, Vec<String>)| Candidate {
+        is_trusted: false,
+        is_named: says_backend(&name),
+        place: format!("cookie:{name}"),
+        identity: Identity::Cookie(name),
+        values,
+    };
+    by_name.into_iter().map(candidate).collect()
+}
+
 /// None if the bodies are not JSON.
 fn in_json(responses: &[TextResponse]) -> Option<Vec<Candidate>> {
     let mut by_pointer: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -343,61 +371,25 @@ fn leaves(value: &Value, pointer: String, left: &mut usize, found: &mut BTreeMap
     }
 }
 
-/// Lines of text whose beginning and end are always the same: what stands between is the value.
-fn in_lines(responses: &[TextResponse]) -> Vec<Candidate> {
-    const LINES: usize = 400;
-    let bodies: Vec<Vec<&str>> = responses.iter().map(|response| response.body.lines().take(LINES).collect()).collect();
-    let Some(first) = bodies.first() else { return Vec::new() };
-    let mut found: Vec<Candidate> = Vec::new();
-    for number in 0..first.len() {
-        let lines: Vec<&str> = bodies.iter().filter_map(|lines| lines.get(number).copied()).collect();
-        if lines.windows(2).all(|pair| pair[0] == pair[1]) {
-            continue;
-        }
-        let Some((before, after)) = common(&lines) else { continue };
-        let Some(expression) = expression(before, after, number) else { continue };
-        let identity = Identity::Regex(expression);
+/// Lines of text, and texts between tags, whose beginning and end are always the same: what stands between is the value.
+fn in_texts(responses: &[TextResponse]) -> Vec<Candidate> {
+    let bodies: Vec<&str> = responses.iter().map(|response| response.body.as_str()).collect();
+    texts::that_differ(&bodies).into_iter().filter_map(|text| in_text(&text, responses)).collect()
+}
+
+fn in_text(text: &DifferingText, responses: &[TextResponse]) -> Option<Candidate> {
+    let candidate = |expression: Regex, is_trusted: bool| {
+        let (place, identity) = (format!("regex:{}", expression.as_str()), Identity::Regex(expression));
         let values: Vec<String> = responses.iter().filter_map(|response| name_in(response, &identity)).collect();
-        if values.iter().any(|value| is_no_name(value)) {
-            continue;
-        }
-        let Identity::Regex(expression) = &identity else { continue };
-        let place = format!("regex:{}", expression.as_str());
-        found.push(Candidate { place, identity, values, is_trusted: true, is_named: false });
-    }
-    found
-}
-
-/// What all of them begin and end with, up to the ends of words.
-fn common<'a>(lines: &[&'a str]) -> Option<(&'a str, &'a str)> {
-    let first = *lines.first()?;
-    let is_of_word = |character: char| character.is_alphanumeric() || "-_.:/[]".contains(character);
-    let ahead =
-        |line: &&str| first.chars().zip(line.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
-    let mut before: usize = lines.iter().map(ahead).min()?;
-    while before > 0 && first[..before].chars().next_back().is_some_and(is_of_word) {
-        before -= first[..before].chars().next_back()?.len_utf8();
-    }
-    let behind = |line: &&str| {
-        let pairs = first[before..].chars().rev().zip(line.get(before..).unwrap_or_default().chars().rev());
-        pairs.take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
+        Candidate { place, identity, values, is_trusted, is_named: false }
     };
-    let mut after: usize = lines.iter().map(behind).min()?;
-    while after > 0 && first[first.len() - after..].chars().next().is_some_and(is_of_word) {
-        after -= first[first.len() - after..].chars().next()?.len_utf8();
+    let found = candidate(text.value()?, true);
+    let is_number = found.values.iter().all(|value| value.parse::<u64>().is_ok());
+    // A number alone names nobody; with the word before it, as in `Server 2`, it may.
+    match text.word().filter(|_| is_number && !is_counter(&found.values)) {
+        Some((expression, word)) => Some(candidate(expression, says_backend(word))),
+        None => (!found.values.iter().any(|value| is_no_name(value))).then_some(found),
     }
-    Some((&first[..before], &first[first.len() - after..]))
-}
-
-fn expression(before: &str, after: &str, number: usize) -> Option<Regex> {
-    let (before, after) = (regex_lite::escape(before.trim_start()), regex_lite::escape(after.trim_end()));
-    let text = if before.is_empty() {
-        // Without a word before it, the line is found by its number.
-        format!("\\A(?:[^\\n]*\\n){{{number}}}\\s*([^\\s<>\"]+){after}")
-    } else {
-        format!("(?m)^\\s*{before}([^\\s<>\"]+){after}\\s*$")
-    };
-    Regex::new(&text).ok()
 }
 
 #[cfg(test)]
@@ -487,6 +479,38 @@ mod tests {
         assert_eq!(best(&responses(|_, _| String::new(), bare)).1, NAMES);
         let header = |name: &str, _: usize| format!("X-Served-By: {name}\r\n");
         assert_eq!(best(&responses(header, express)).0, "header:X-Served-By");
+    }
+
+    #[test]
+    fn a_number_names_a_backend_with_the_word_before_it() {
+        let number = |name: &str| name.bytes().map(usize::from).sum::<usize>() % 7;
+        let text = |name: &str, _: usize| format!("Hello from Server {}\n", number(name));
+        let html = |name: &str, place: usize| format!("<h1>Server {}</h1><p>load 0.{place}</p>", number(name));
+        for (found, place) in [
+            (best(&responses(|_, _| String::new(), text)), r#"regex:(?m)^\s*Hello from (Server [^\s<>"]+)\s*$"#),
+            (best(&responses(|_, _| String::new(), html)), r#"regex:(?m)^\s*<h1>(Server [^\s<>"]+)<"#),
+        ] {
+            assert_eq!((found.0.as_str(), found.1.len()), (place, 3), "{found:?}");
+            assert!(found.1.iter().all(|value| value.starts_with("Server ")), "{found:?}");
+        }
+        // Nobody says that this is one.
+        let other = |name: &str, _: usize| format!("Table {}\n", number(name));
+        let found = candidates(&responses(|_, _| String::new(), other));
+        assert!(found.iter().all(|it| !it.is_trusted) && found.len() == 1, "{found:?}");
+    }
+
+    #[test]
+    fn a_cookie_that_names_backends_is_proposed() {
+        let head = |name: &str, place: usize| {
+            format!(
+                "Set-Cookie: SERVERID={name}; Path=/\r\nSet-Cookie: visit={place}; Max-Age=60\r\nSet-Cookie: lang=en\r\n"
+            )
+        };
+        let responses = responses(head, |_, _| "hello\n".to_owned());
+        let found = candidates(&responses);
+        let [only] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((only.place.as_str(), only.is_trusted), ("cookie:SERVERID", false));
+        assert_eq!(name_in(&responses[1], &only.identity).as_deref(), Some("web-7c9f-fghij"));
     }
 
     #[test]

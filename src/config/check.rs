@@ -195,7 +195,7 @@ layer! {
         #[arg(long, value_name = "COMMAND", help_heading = "Resilience")]
         during: Option<String>,
 
-        /// For backends of your own: where a response names its backend, header:NAME, json:/pointer or regex:EXPRESSION
+        /// For backends of your own: where a response names its backend, header:NAME, cookie:NAME, json:/pointer or regex:EXPRESSION
         #[arg(long, value_name = "WHERE")]
         identity: Option<String>,
     }

@@ -154,18 +154,21 @@ fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-/// Reads `header:NAME`, `json:/pointer` or `regex:EXPRESSION`.
+/// Reads `header:NAME`, `cookie:NAME`, `json:/pointer` or `regex:EXPRESSION`.
 pub(super) fn identity(text: &str) -> Result<Identity, Problem> {
     let on = || format!("--identity {text}");
     match text.split_once(':') {
         Some(("header", name)) if !name.is_empty() => Ok(Identity::Header(name.to_owned())),
+        Some(("cookie", name)) if !name.is_empty() => Ok(Identity::Cookie(name.to_owned())),
         Some(("json", pointer)) if pointer.is_empty() || pointer.starts_with('/') => {
             Ok(Identity::Json(pointer.to_owned()))
         }
         Some(("regex", expression)) => {
             Regex::new(expression).map(Identity::Regex).map_err(|why| Problem::new(why.to_string()).on(on()))
         }
-        Some(_) | None => Err(Problem::new("expected header:NAME, json:/pointer or regex:EXPRESSION").on(on())),
+        Some(_) | None => {
+            Err(Problem::new("expected header:NAME, cookie:NAME, json:/pointer or regex:EXPRESSION").on(on()))
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
+use crate::check::load::cookies::name_and_value;
 use crate::check::load::page::{Named, UUID_BYTES};
 use crate::check::load::request::ID_BYTES;
 use verdict::Instance;
@@ -20,6 +21,8 @@ pub(crate) enum Identity {
     Fleet,
     /// The value of this response header.
     Header(String),
+    /// The value of this cookie, where a response sets it.
+    Cookie(String),
     /// In a body of JSON, at this pointer (RFC 6901).
     Json(String),
     /// What the first group of this expression matches in the body, or all of it if it has no group.
@@ -40,7 +43,7 @@ impl Identity {
     /// The name in a body.
     pub(crate) fn find(&self, body: &[u8]) -> Option<String> {
         match self {
-            Identity::Fleet | Identity::Header(_) => None,
+            Identity::Fleet | Identity::Header(_) | Identity::Cookie(_) => None,
             Identity::Json(pointer) => {
                 let document: serde_json::Value = serde_json::from_slice(body).ok()?;
                 match document.pointer(pointer)? {
@@ -102,6 +105,18 @@ impl Identify {
         if let (Some(id), None) = (id, self.response) {
             self.response = text;
             self.response_id = id;
+        }
+    }
+
+    /// A field where the user says that the backend's name stands.
+    pub(super) fn see_field(&mut self, identity: &Identity, name: &str, value: &[u8]) {
+        match identity {
+            Identity::Header(wanted) if name.eq_ignore_ascii_case(wanted) => self.see_name(value),
+            Identity::Cookie(wanted) if name.eq_ignore_ascii_case("set-cookie") => {
+                let set = name_and_value(&String::from_utf8_lossy(value)).filter(|(name, _)| name == wanted);
+                set.iter().for_each(|(_, value)| self.see_name(value.as_bytes()));
+            }
+            Identity::Fleet | Identity::Header(_) | Identity::Cookie(_) | Identity::Json(_) | Identity::Regex(_) => {}
         }
     }
 
