@@ -41,7 +41,7 @@ const HANDSHAKE: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Met {
     Backend,
-    /// Nobody with a whole response, though backends have the requests: they break off again and again, or reset each stream; or
+    /// Nobody with a whole response, though backends have the requests: they break off again and again, hang, or reset each stream; or
     /// the balancer refuses bodies as too large. The sample counts that, and nothing else can be found out.
     NothingWhole,
 }
@@ -163,7 +163,7 @@ fn is_identified(seen: &ProbeResult) -> bool {
     is_whole(seen) && seen.observation.backend.is_known()
 }
 
-/// Whether it is what a client sees of a backend that breaks off, or what becomes of its response on the way. A refusal, such as 401, is
+/// Whether it is what a client sees of a backend that breaks off or hangs, or what becomes of its response on the way. A refusal, such as 401, is
 /// none, though a backend may have decided it.
 fn breaks_off(seen: &ProbeResult) -> bool {
     match seen.observation.outcome {
@@ -171,13 +171,12 @@ fn breaks_off(seen: &ProbeResult) -> bool {
         | ClientOutcome::Closed
         | ClientOutcome::Reset
         | ClientOutcome::StreamReset
+        | ClientOutcome::TimedOut
         | ClientOutcome::Malformed => true,
         ClientOutcome::Response | ClientOutcome::Altered => seen.observation.status >= 500,
-        ClientOutcome::TimedOut
-        | ClientOutcome::TooLarge
-        | ClientOutcome::Refused
-        | ClientOutcome::Unreachable
-        | ClientOutcome::TlsFailed => false,
+        ClientOutcome::TooLarge | ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => {
+            false
+        }
     }
 }
 
@@ -387,8 +386,10 @@ async fn explain_no_identity(
 ) -> Problem {
     let looked = if session.is_identity_chosen {
         format!("no response has {}", identities::describe(&session.identity))
-    } else {
+    } else if candidates.is_empty() {
         "nothing in the responses tells one backend from another".to_owned()
+    } else {
+        "nothing in the responses is surely the name of a backend".to_owned()
     };
     let is_ours = responses.iter().any(|response| identities::name_of_ours(&response.head).is_some());
     let foreign = if is_ours {
