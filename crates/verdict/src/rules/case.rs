@@ -15,7 +15,7 @@ use crate::finding::{AttemptWitness, ClientWitness, RequestWitness, Witness};
 use crate::id::RequestId;
 use crate::ledger::{Arrival, BackendRecords, Entry, Ledger};
 use crate::limit::RateLimit;
-use crate::observation::Backend;
+use crate::observation::{Backend, ClientOutcome};
 use crate::request::Sent;
 use crate::rules::expectations::Expectations;
 use crate::rules::requirement::Requirement;
@@ -168,8 +168,17 @@ impl Case<'_> {
         }
     }
 
+    /// Of a balancer of requests the client's connection is its own: no backend refuses that.
+    fn is_refused_by_balancer(&self, entry: &Entry) -> bool {
+        let is_of_requests = self.inference.is_unit_known && !self.inference.per_connection;
+        is_of_requests && matches!(entry.observation.outcome, ClientOutcome::Refused | ClientOutcome::Unreachable)
+    }
+
     fn is_explained(&self, entry: &Entry) -> bool {
         let observation = entry.observation;
+        if self.is_refused_by_balancer(entry) {
+            return false;
+        }
         self.outages.iter().any(|window| {
             let begun = observation.ended >= window.broken;
             let ended = window.mended.is_some_and(|mended| observation.sent() > mended.after(self.detection));

@@ -122,6 +122,28 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_the_balancer_refuses_is_not_explained_by_a_kill_beside_it() {
+        let level = |per_connection: bool| {
+            let mut trial = RuleTrial::new();
+            trial.drill.kind = Drill::Rough;
+            trial.inference.per_connection = per_connection;
+            let broken = RuleTrial::due(100);
+            trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken, mended: None }];
+            for turn in 0..300 {
+                if (150..160).contains(&turn) {
+                    trial.failed(ClientOutcome::Refused, false);
+                } else {
+                    trial.delivered(if turn < 100 { turn % 3 } else { 2 * (turn % 2) }, 200);
+                }
+            }
+            trial.level("not-reached")
+        };
+        assert_eq!(level(false), Some(Level::Fail));
+        // A packet filter leads the connection to the backend, which refuses it.
+        assert_eq!(level(true), Some(Level::Note));
+    }
+
+    #[test]
     fn what_a_reload_loses_is_one_finding_and_what_was_lost_before_it_is_another() {
         assert!(reload(&[]).failures().is_empty());
         let trial = reload(&[120, 121, 122]);
