@@ -425,11 +425,7 @@ impl CurrentResponse {
                 _ => {}
             }
             self.verify.see_field(name, value);
-            if let Identity::Header(wanted) = rules.identity
-                && name.eq_ignore_ascii_case(wanted)
-            {
-                self.who.see_name(value);
-            }
+            self.who.see_field(rules.identity, name, value);
             if rules.session.and_then(SessionPlace::in_head).is_some_and(|wanted| name.eq_ignore_ascii_case(wanted)) {
                 self.session = str::from_utf8(value).ok().filter(|id| affinity::is_id(id)).map(str::to_owned);
             }
@@ -466,6 +462,9 @@ impl CurrentResponse {
         // Our backends write it where their user asks for it.
         if head.status == 304 && !self.question.conditional && !self.verify.is_head_as_written() {
             self.flaw = Some(Flaw::Malformed(Malformed::NotModifiedUnasked));
+        }
+        if self.question.head_only && self.verify.hides_content(head.fields.first("content-length")) {
+            self.flaw = Some(Flaw::Malformed(Malformed::LengthOfHead));
         }
         // Readers that take the length end the response elsewhere than those that take the chunks.
         if head.framing == Framing::Chunked && head.fields.first("content-length").is_some() {

@@ -10,7 +10,8 @@ use crate::check::load::identify::{BackendNames, Identify};
 use crate::check::load::page::{Page, UuidSearch};
 use verdict::observation::Flaw;
 use verdict::response::{
-    HeadChange, PATTERN, ReceivedHead, is_another_date, is_pattern, of_body, of_pattern, read_date, read_digest_value,
+    HeadChange, PATTERN, ReceivedHead, has_content_type, is_another_date, is_pattern, of_body, of_pattern, read_date,
+    read_digest_value,
 };
 
 /// What a response is compared with, and how far that has come.
@@ -168,6 +169,14 @@ impl Verify {
 
     fn written_head(&self) -> Option<u32> {
         self.said.filter(|_| self.kind.fleet && !self.unreadable).map(|(written, _)| written)
+    }
+
+    /// Whether a response to HEAD has that Content-Length and says that there is no content, where the backend has some.
+    pub(super) fn hides_content(&self, length: Option<&[u8]>) -> bool {
+        let empty = [of_body(b""), of_pattern(0)];
+        let has_content = has_content_type(self.kind.status) && self.is_head_as_written();
+        let is_written = self.said.is_some_and(|(_, written)| !empty.contains(&written));
+        length == Some(b"0") && has_content && is_written
     }
 
     /// The Date that was written, where another came.

@@ -187,6 +187,22 @@ fn what_has_no_body_ends_with_its_head() {
 }
 
 #[test]
+fn a_response_to_head_announces_the_content_of_get_or_none_at_all() {
+    let head = WrittenHead { status: 200, content: ContentKind::Line }.head_digest();
+    let flaw_of = |content: &[u8], length: &str| {
+        let digest = String::from_utf8(digest_value(head, of_body(content)).to_vec()).unwrap();
+        let own = format!("Cache-Control: no-store\r\nContent-Type: {}\r\n", ContentKind::Line.media_type());
+        let named = format!("Generator-Number: 9001\r\nResponse-Id: {UUID}\r\nResponse-Digest: {digest}\r\n");
+        Client { head_only: true, ..CLIENT }.whole(format!("HTTP/1.1 200 x\r\n{own}{named}{length}\r\n")).flaw
+    };
+    let flaw = Some(Flaw::Malformed(Malformed::LengthOfHead));
+    assert_eq!(flaw_of(b"uuid", "Content-Length: 0\r\n"), flaw);
+    assert_eq!(flaw_of(b"uuid", "Content-Length: 4\r\n"), None);
+    assert_eq!(flaw_of(b"uuid", ""), None, "it may be left out");
+    assert_eq!(flaw_of(b"", "Content-Length: 0\r\n"), None);
+}
+
+#[test]
 fn a_connection_is_reused_only_where_both_ends_may() {
     let reusable = |version: &str, header: &str| {
         CLIENT.whole(format!("HTTP/1.{version} 200 OK\r\n{header}Content-Length: 1\r\n\r\nx")).reusable
