@@ -54,6 +54,8 @@ pub(crate) enum NotKept {
     Domain(String),
     /// `Path` does not cover the URL's.
     Path(String),
+    /// It is over when it comes, and the client had none of that name: nothing is ended by it.
+    Over,
     /// The name begins with `__Secure-` or `__Host-`, and the attributes are not as that demands.
     Prefix,
 }
@@ -66,6 +68,7 @@ impl fmt::Display for NotKept {
             NotKept::SameSite => f.write_str("it is SameSite=None without Secure"),
             NotKept::Domain(domain) => write!(f, "its Domain={domain} does not cover the URL's host"),
             NotKept::Path(path) => write!(f, "its Path={path} does not cover the URL's path"),
+            NotKept::Over => f.write_str("its Max-Age or Expires is over when it comes"),
             NotKept::Prefix => f.write_str("its name's prefix demands other attributes"),
         }
     }
@@ -114,7 +117,8 @@ impl Jar {
                 self.0.remove(place);
                 true
             }
-            None if stored.is_over(now) => return Ok(false),
+            None if stored.is_over(now) && stored.value.is_empty() => return Ok(false),
+            None if stored.is_over(now) => return Err(NotKept::Over),
             // A browser keeps the place of the one that it replaces.
             Some(place) => std::mem::replace(&mut self.0[place], stored.clone()) != stored,
             None => {
@@ -247,6 +251,9 @@ mod tests {
             ("a=1; Secure", CookieOrigin::new("[::1]:8080", "/", false), kept.clone()),
             ("a=1; Secure", CookieOrigin::new("app.localhost", "/", false), kept.clone()),
             ("a=1; Secure", CookieOrigin::new("10.9.9.9:8080", "/", false), Err(NotKept::Secure)),
+            ("a=1; Max-Age=0", plain(), Err(NotKept::Over)),
+            ("a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT", plain(), Err(NotKept::Over)),
+            ("a=; Max-Age=0", plain(), Ok(None)),
             ("a=1; SameSite=None", plain(), Err(NotKept::SameSite)),
             ("a=1; SameSite=Strict", plain(), kept.clone()),
             ("a=1; SameSite=None; Secure", secure.clone(), kept.clone()),
