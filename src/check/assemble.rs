@@ -155,7 +155,7 @@ fn report(case: &Case, session: &SessionData, known: &CheckContext) -> Check {
     };
     let (slices, slice_seconds) = figures::slices(ledger, sample(), started, ended, case.names.len());
     let (strip, strip_in_sequence) = strip(&session.evidence.fresh, &case.tally.picks);
-    Check {
+    let mut check = Check {
         name: plan.name.clone(),
         url: plan.target.url.clone(),
         balancer: plan.environment.balancer.clone().or_else(|| by_responses(case.received)),
@@ -171,6 +171,23 @@ fn report(case: &Case, session: &SessionData, known: &CheckContext) -> Check {
         findings,
         verdict,
         plots: Plots { strip, strip_in_sequence, slices, slice_seconds, latency: plot },
+    };
+    list_as_the_fleet(&mut check);
+    check
+}
+
+/// Puts backends into the order in which their fleet lists them: until here those that were ready come first.
+fn list_as_the_fleet(check: &mut Check) {
+    let (Some(fleet), Some(shares)) = (&check.fleet, &mut check.shares) else { return };
+    let listed = |name: &str| fleet.backends.iter().position(|it| it == name).unwrap_or(usize::MAX);
+    let mut order: Vec<usize> = (0..shares.rows.len()).collect();
+    order.sort_by_key(|place| listed(&shares.rows[*place].backend));
+    shares.rows = order.iter().map(|place| shares.rows[*place].clone()).collect();
+    let place_of = |old: u16| order.iter().position(|place| *place == usize::from(old)).map(|place| place as u16);
+    check.plots.strip.iter_mut().for_each(|cell| *cell = cell.and_then(place_of));
+    for slice in &mut check.plots.slices {
+        let responses = order.iter().map(|place| slice.responses.get(*place).copied().unwrap_or_default());
+        slice.responses = responses.collect();
     }
 }
 
