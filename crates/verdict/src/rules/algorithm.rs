@@ -4,6 +4,7 @@ use crate::algorithm::Algorithm;
 use crate::facts::algorithm::AlgorithmFacts;
 use crate::finding::{self, Finding, Level};
 use crate::rules::case::Case;
+use crate::rules::expectations::ExpectedWeights;
 
 /// Compares what is seen with what is expected; nothing is expected unless the user says so.
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
@@ -14,7 +15,10 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let takers = names.iter().filter(|name| case.expectations.takes_part(name)).count();
     // Of two backends both are drawn, and the less loaded of them is the one with least connections. Draws that may be of one backend
     // pick a busy one too, and are not seen as least connections.
+    let is_weighted = case.expectations.shares.as_ref().is_some_and(|shares| *shares != ExpectedWeights::Even);
     let is_same = |kind: Algorithm| match (kind, expected) {
+        // As balancers call it, with the weights that are expected: the rule of the shares judges those.
+        (Algorithm::WeightedRoundRobin, Algorithm::RoundRobin) => is_weighted,
         (Algorithm::LeastConnections, Algorithm::TwoChoices) => takers == 2,
         (Algorithm::TwoChoices, Algorithm::LeastConnections) => {
             takers == 2 && seen.kind == Some(Algorithm::LeastConnections)
@@ -70,6 +74,18 @@ mod tests {
         assert_eq!(level(Random, Some(RoundRobin), &[LeastConnections]), Level::Fail);
         assert_eq!(level(Random, Some(RoundRobin), &[]), Level::Fail);
         assert_eq!(level(Random, None, &[RoundRobin]), Level::Inconclusive);
+    }
+
+    #[test]
+    fn round_robin_with_weights_is_weighted_round_robin() {
+        let level = |shares: Option<ExpectedWeights>| {
+            let mut trial = RuleTrial::of(3, Some(Algorithm::WeightedRoundRobin));
+            (trial.expectations.algorithm, trial.expectations.shares) = (Some(RoundRobin), shares);
+            trial.judge_by(|case| judge(case).unwrap().level)
+        };
+        assert_eq!(level(Some(ExpectedWeights::ByPlace(vec![3, 1, 1]))), Level::Pass);
+        assert_eq!(level(Some(ExpectedWeights::Even)), Level::Fail);
+        assert_eq!(level(None), Level::Fail);
     }
 
     #[test]
