@@ -35,8 +35,12 @@ pub(crate) fn read(file: &str, documents: &[Value]) -> Result<Configuration, Str
     if configuration.upstreams.is_empty() {
         let mut kinds: Vec<String> = documents.iter().map(|it| kind(it)).filter(|it| !it.is_empty()).collect();
         kinds.dedup();
-        let has = if kinds.is_empty() { "no manifests".to_owned() } else { kinds.join(", ") };
-        return Err(format!("no HTTPRoute, GRPCRoute or Ingress with a Service is in it, only {has}"));
+        let only = if kinds.is_empty() {
+            ", nor any other manifest".to_owned()
+        } else {
+            format!(", only {}", kinds.join(", "))
+        };
+        return Err(format!("no HTTPRoute, GRPCRoute or Ingress with a Service is in it{only}"));
     }
     Ok(configuration)
 }
@@ -485,7 +489,7 @@ spec:
     fn what_has_no_route_is_said_with_what_it_has() {
         let nothing = |yaml: &str| read("a", &document::parse_all(yaml).unwrap()).unwrap_err();
         assert!(nothing("kind: Service\n---\nkind: Service\n---\nkind: Secret").ends_with("only Service, Secret"));
-        assert!(nothing("a: 1").ends_with("only no manifests"));
+        assert!(nothing("a: 1").ends_with("nor any other manifest"));
         let redirect =
             "{ kind: HTTPRoute, metadata: { name: a }, spec: { rules: [{ filters: [{ type: RequestRedirect }] }] } }";
         assert!(nothing(redirect).ends_with("only HTTPRoute"));

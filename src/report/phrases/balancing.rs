@@ -70,7 +70,7 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level, is_limited: bool)
             let visible = widest_row
                 .is_some_and(|row| row.expected.is_some_and(|expected| (row.share - expected).abs() >= 0.00005));
             let what = if visible { widest } else { format!("shares of {unit} cannot be judged") };
-            Phrase::of(format!("{what}, while backends failed: a failing backend gets less"))
+            Phrase::of(format!("{what}, while backends failed: what fails gets less, and others more"))
                 .try_this("repeat the check with healthy backends")
         }
         Conclusion::OutageThroughout => Phrase::of(format!(

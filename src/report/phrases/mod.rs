@@ -39,7 +39,9 @@ pub(crate) fn spell(check: &mut Check) {
         finding.prose = Some(prose(finding, &context));
     }
     if let Some(algorithm) = &mut check.algorithm {
-        algorithm.label = selection::selection(&algorithm.selection);
+        // The others may lead to other backends.
+        let of_several = if check.account.urls.is_empty() { "" } else { " (first URL)" };
+        algorithm.label = selection::selection(&algorithm.selection) + of_several;
         algorithm.evidence = experiments::lines(&algorithm.experiments);
         algorithm.hint = algorithm.remark.map(|remark| experiments::remark(remark).to_owned());
     }

@@ -180,6 +180,12 @@ pub(super) fn mirrored(facts: &Mirrored, level: Level, product: Option<Balancer>
     let mirrors = listed(&facts.mirrors);
     let share = percent(*requests as f64 / (*of).max(1) as f64);
     let summary = match facts.expected {
+        Some(expected) if facts.duplicated > 0 => format!(
+            "{share} of the requests were mirrored, {} expected; {} more were executed twice by backends that respond to clients, too: \
+             which is the copy is not known",
+            percent(expected),
+            grouped(facts.duplicated)
+        ),
         Some(expected) => format!("{share} of the requests were mirrored, {} expected", percent(expected)),
         None if *other_requests > 0 => {
             format!(
@@ -336,7 +342,15 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
         is_unprocessed: facts.unprocessed > 0 && 2 * facts.unprocessed >= facts.requests,
         is_limit: limit == Some(status),
     };
-    Phrase::of(summary).try_this(hints::of_own_response(own, product))
+    let hint = hints::of_own_response(own, product);
+    // What a limit refuses is some of the requests, too.
+    let is_of_route = (400..500).contains(&status) && !matches!(status, 408 | 413 | 425 | 429) && !own.is_limit;
+    if is_of_route && facts.received == 0 && 10 * facts.requests < 9 * facts.of {
+        let others =
+            "other requests reach the fleet: does the balancer's list have a server that is none of its backends?";
+        return Phrase::of(summary).try_this(format!("{others} If not: {hint}"));
+    }
+    Phrase::of(summary).try_this(hint)
 }
 
 pub(super) fn refused(facts: &BackendStatuses, of_calls: bool) -> Phrase {

@@ -28,8 +28,9 @@ pub(super) fn altered(facts: &Altered, product: Option<Balancer>) -> Phrase {
         hints::of_responses(product)
     };
     let requests = if facts.requests == 1 { "1 request".to_owned() } else { count_of(facts.requests, "request") };
-    let mut lines: Vec<String> =
-        facts.flaws.iter().map(|(flaw, count)| format!("{}× {flaw}", grouped(*count))).collect();
+    // One alone stands in the sentence.
+    let several = facts.flaws.iter().filter(|_| facts.flaws.len() > 1);
+    let mut lines: Vec<String> = several.map(|(flaw, count)| format!("{}× {flaw}", grouped(*count))).collect();
     if facts.calls_over_http_1 {
         lines.push("all calls arrived at backends in HTTP/1, none in HTTP/2".to_owned());
     }
@@ -61,8 +62,12 @@ pub(super) fn fields(facts: &FieldChanges, product: Option<Balancer>) -> Phrase 
     let mut names: Vec<String> = facts.deviations.iter().map(|it| it.field.clone()).collect();
     names.dedup();
     let what = if names.is_empty() { "header fields".to_owned() } else { format!("header {}", listed(&names)) };
-    let mut lines: Vec<String> =
-        facts.deviations.iter().map(|it| format!("{} ({}×)", clause(it), grouped(it.count))).collect();
+    let how = match facts.deviations.as_slice() {
+        [only] => format!(": {}", clause(only)),
+        _ => String::new(),
+    };
+    let several = facts.deviations.iter().filter(|_| facts.deviations.len() > 1);
+    let mut lines: Vec<String> = several.map(|it| format!("{} ({}×)", clause(it), grouped(it.count))).collect();
     lines.push(
         match facts.extent {
             Extent::All => "it hits all responses: a setting of the balancer",
@@ -76,7 +81,7 @@ pub(super) fn fields(facts: &FieldChanges, product: Option<Balancer>) -> Phrase 
     );
     let cacheable = facts.deviations.iter().any(|it| it.field.eq_ignore_ascii_case("cache-control"));
     let hint = hints::of_response_fields(cacheable, product);
-    Phrase::of(format!("{what} of {whom} is not what the backend wrote")).because(lines).try_this(hint)
+    Phrase::of(format!("{what} of {whom} is not what the backend wrote{how}")).because(lines).try_this(hint)
 }
 
 /// Content codings that the check undoes.

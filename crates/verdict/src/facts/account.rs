@@ -170,6 +170,9 @@ pub struct Mirrored {
     pub of: u64,
     /// The backends that get copies.
     pub mirrors: Vec<String>,
+    /// Requests that were executed twice by backends whose responses clients get: which of the two is a copy is not known.
+    #[serde(default)]
+    pub duplicated: u64,
     /// Copies that arrived as another request: with another method, path or query.
     pub other_requests: u64,
     /// The share that `--expect mirrored:…` asks for, 0 to 1; null without.

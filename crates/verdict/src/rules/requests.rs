@@ -143,11 +143,14 @@ fn method(case: &Case) -> Option<Finding> {
     if changed == 0 {
         return None;
     }
-    let hits = extent(case, way_of_part(RequestPart::Method));
+    let (hits, of) = (extent(case, way_of_part(RequestPart::Method)), attempts(case).count() as u64);
     let facts = RequestChange {
         changed,
-        of: attempts(case).count() as u64,
-        extent: hits.as_ref().map_or(Extent::Some, |hits| hits.extent),
+        of,
+        // Of a sample that reached nobody nothing is known but what came before it.
+        extent: hits
+            .as_ref()
+            .map_or_else(|| if changed == of { Extent::All } else { Extent::Some }, |hits| hits.extent),
         urls: hits.map_or_else(Vec::new, |hits| hits.targets(case)),
         sent: Some(case.sent.method.to_owned()),
         arrived: arrived(case.changes.part(RequestPart::Method)),
