@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")]
 mod epoll;
+#[cfg(target_vendor = "apple")]
+mod kqueue;
 mod poll;
 mod poll_list;
 mod readiness;
@@ -11,7 +13,15 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use crate::platform::is_portable;
 use crate::wire::Moment;
+#[cfg(target_os = "linux")]
+use epoll::Epoll as System;
+#[cfg(target_vendor = "apple")]
+use kqueue::Kqueue as System;
+use poll::Poll;
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+use poll::Poll as System;
 use readiness::Readiness;
 pub(crate) use readiness::{ENDS, Interest, ReadyEvent, Watched, timespec};
 
@@ -20,11 +30,10 @@ pub(crate) struct Poller(Box<dyn Readiness>);
 
 impl Poller {
     pub(crate) fn new() -> Result<Poller, Errno> {
-        #[cfg(target_os = "linux")]
-        if !crate::platform::is_portable() {
-            return Ok(Poller(Box::new(epoll::Epoll::new()?)));
+        if is_portable() {
+            return Ok(Poller(Box::new(Poll::default())));
         }
-        Ok(Poller(Box::new(poll::Poll::default())))
+        Ok(Poller(Box::new(System::new()?)))
     }
 
     /// Watches a source of input that is no connection: a listener, a channel. It is removed before it is closed.
@@ -75,7 +84,7 @@ mod tests {
 
     /// Of this system, and of every one.
     fn pollers() -> [Poller; 2] {
-        [Poller::new().unwrap(), Poller(Box::new(poll::Poll::default()))]
+        [Poller::new().unwrap(), Poller(Box::new(Poll::default()))]
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! What operating systems do each in their own way. `posix` is what every Unix offers, macOS among them; `linux` does better where Linux can.
-//! On Linux `UUID_GENERATOR_PORTABLE=1` takes the portable means all the same: so tests run what a Mac runs.
+//! `UUID_GENERATOR_PORTABLE=1` takes the portable means all the same: so tests on Linux run most of what a Mac runs.
 
 #[cfg(target_os = "linux")]
 mod linux;
 mod means;
 mod posix;
 
-#[cfg(target_os = "linux")]
 use std::sync::LazyLock;
 
 use rustix::net::{RecvFlags, SendFlags};
@@ -47,7 +46,6 @@ pub(crate) fn means() -> &'static dyn Means {
 }
 
 /// Whether the means are those of every Unix.
-#[cfg(target_os = "linux")]
 pub(crate) fn is_portable() -> bool {
     static IS_PORTABLE: LazyLock<bool> = LazyLock::new(|| std::env::var_os(PORTABLE).is_some_and(|it| it == "1"));
     *IS_PORTABLE
