@@ -39,6 +39,7 @@ impl CheckConfig {
             ("an algorithm", expectations.algorithm.is_some()),
             ("backup:…", !expectations.backups.is_empty()),
             ("per:…", expectations.required.iter().any(|it| matches!(it, Requirement::Per(_)))),
+            ("mirrored:…", expectations.required.iter().any(|it| matches!(it, Requirement::Mirrored(_)))),
             ("expectations of how requests go on after an outage", expectations.required.iter().any(is_of_a_flow)),
         ];
         match options.iter().find(|(_, is_given)| *is_given) {
@@ -69,11 +70,7 @@ impl CheckConfig {
 /// What is measured of requests that keep coming.
 fn is_of_a_flow(required: &Requirement) -> bool {
     match required {
-        Requirement::Back(_)
-        | Requirement::Ejected(_)
-        | Requirement::ErrorsEnd(_)
-        | Requirement::SlowStart(_)
-        | Requirement::Mirrored(_) => true,
+        Requirement::Back(_) | Requirement::Ejected(_) | Requirement::ErrorsEnd(_) | Requirement::SlowStart(_) => true,
         Requirement::Intact
         | Requirement::PathPreserved
         | Requirement::HostPreserved
@@ -84,6 +81,7 @@ fn is_of_a_flow(required: &Requirement) -> bool {
         | Requirement::Uncut
         | Requirement::AliveEven
         | Requirement::Tls(_)
+        | Requirement::Mirrored(_)
         | Requirement::Per(_) => false,
     }
 }

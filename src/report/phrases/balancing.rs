@@ -356,6 +356,9 @@ pub(super) fn reach(facts: &reach::ReachFacts) -> Phrase {
 pub(super) fn backups(facts: &backups::BackupFacts) -> Phrase {
     let names = listed(&facts.backups);
     let verb = if facts.backups.len() == 1 { "is a backup" } else { "are backups" };
+    if facts.requests == 0 {
+        return Phrase::of(format!("{names} {verb} and got no requests while another backend was ready"));
+    }
     let requests = count_of(facts.requests, "request");
     let when = match facts.when {
         None => "",
@@ -372,6 +375,9 @@ pub(super) fn backups(facts: &backups::BackupFacts) -> Phrase {
         _ => "check that it is marked as `backup`, and that the running configuration says so (reload)",
     };
     let phrase = Phrase::of(format!("{names} {verb} and got {requests}{when}")).try_this(hint);
+    if facts.without_records {
+        return phrase.because(vec!["another backend may have failed them first: only records would tell".to_owned()]);
+    }
     match facts.failures {
         0 => phrase,
         failures => phrase.because(vec![format!("other backends failed {}", count_of(failures, "request"))]),

@@ -17,6 +17,10 @@ pub struct BackupFacts {
     pub when: Option<BackupUse>,
     /// Requests that other backends failed, which excuse a backup.
     pub failures: u64,
+    /// No backend keeps records: these are requests whose clients saw the backup respond, and whether others had failed them first is
+    /// not known.
+    #[serde(default)]
+    pub without_records: bool,
 }
 
 /// When backups got requests that others could have had.
@@ -36,6 +40,6 @@ pub enum BackupUse {
 
 pub(crate) const BACKUPS: RuleDescription = RuleDescription {
     requires: "backups get nothing while another backend is ready",
-    sound: "by construction: the backup recorded the request; where other backends failed requests it is inconclusive",
+    sound: "by construction: the backup recorded the request; where other backends failed requests, or may have, as they keep no records, it is inconclusive",
     source: None,
 };

@@ -6,6 +6,7 @@ use crate::Moment;
 use crate::facts::backups::{BackupFacts, BackupUse};
 use crate::finding::{self, Finding, Level};
 use crate::ledger::Arrival;
+use crate::observation::Backend;
 use crate::outcome::Outcome;
 use crate::rules::case::{Case, Drill};
 
@@ -20,46 +21,77 @@ const LAST: Duration = Duration::from_secs(1);
 const PASSIVE: Duration = Duration::from_secs(10);
 
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
-    if !case.has_records() {
+    let is_backup = |name: &&String| !case.is_mirror(name);
+    let backups: Vec<String> = case.expectations.backups.iter().filter(is_backup).cloned().collect();
+    if backups.is_empty() {
         return None;
     }
-    let backups: Vec<usize> = (0..case.backends)
-        .filter(|place| !case.is_mirror(&case.names[*place]) && !case.expectations.takes_part(&case.names[*place]))
-        .collect();
-    let is_backup = |arrival: &&Arrival| backups.contains(&usize::from(arrival.backend.0));
-    let arrivals = || case.judged_arrivals().iter().filter(is_backup);
-    let failures: u64 = [Outcome::Retried, Outcome::Lost, Outcome::NotReached, Outcome::Balancer]
-        .iter()
-        .map(|outcome| case.tally.of_outcome(*outcome))
-        .sum();
-    let (got, when, level) = if case.drill == Drill::None {
-        // Where others failed, backups had to help.
-        (sequences(arrivals(), |_| true), None, if failures > 0 { Level::Inconclusive } else { Level::Fail })
-    } else {
-        let first = case.steps.iter().map(|step| step.begun).min()?;
-        let recovery = find_recovery(case);
-        let width = |arrival: &Arrival| case.ledger.half_width(arrival.backend);
-        let before = sequences(arrivals(), |it| it.received.after(width(it)) < first);
-        let after = sequences(arrivals(), |it| recovery.is_some_and(|since| it.received.before(width(it)) >= since));
-        match (before.is_empty(), after.is_empty()) {
-            // The sample may have ended before it was time to give the traffic back.
-            (true, true) if recovery.is_some_and(|since| since > case.sampled.1) => {
-                let still = sequences(arrivals(), |it| it.received.after(LAST) >= case.sampled.1);
-                (still, Some(BackupUse::AtTheEnd), Level::Inconclusive)
-            }
-            (true, _) => (after, Some(BackupUse::After), Level::Fail),
-            (false, true) => (before, Some(BackupUse::Before), Level::Fail),
-            (false, false) => ([before, after].concat(), Some(BackupUse::Both), Level::Fail),
-        }
-    };
-    if got.is_empty() {
-        return None;
-    }
-    let backups = backups.iter().map(|place| case.names[*place].clone()).collect();
-    let failures = if case.drill == Drill::None { failures } else { 0 };
-    let facts = BackupFacts { backups, requests: got.len() as u64, when, failures };
+    let (got, when, failures, level) = if case.has_records() { by_records(case)? } else { by_clients(case) };
+    let level = if got.is_empty() { Level::Pass } else { level };
+    let requests = got.len() as u64;
+    let facts = BackupFacts { backups, requests, when, failures, without_records: !case.has_records() };
     let shown = &got[..got.len().min(SHOWN)];
     Some(Finding::new(level, finding::Facts::Backups(facts)).shown_by(case.witnesses(shown)))
+}
+
+/// One cause is one finding: others lack what backups got.
+pub(crate) fn absorb_shares(findings: &mut Vec<Finding>) {
+    let is_used = |it: &Finding| it.level > Level::Note && matches!(it.facts, finding::Facts::Backups(_));
+    if findings.iter().any(is_used) {
+        findings.retain(|it| it.level == Level::Fail || !matches!(it.facts, finding::Facts::Shares(_)));
+    }
+}
+
+/// The requests that backups got, when, how many others failed, and what is to be thought of it.
+type Use = (Vec<u32>, Option<BackupUse>, u64, Level);
+
+fn by_records(case: &Case) -> Option<Use> {
+    let arrivals = || case.judged_arrivals().iter().filter(|it| is_backup(case, it.backend));
+    if case.drill == Drill::None {
+        let failed = [Outcome::Retried, Outcome::Lost, Outcome::NotReached, Outcome::Balancer];
+        let failures: u64 = failed.iter().map(|outcome| case.tally.of_outcome(*outcome)).sum();
+        // Where others failed, backups had to help.
+        let level = if failures > 0 { Level::Inconclusive } else { Level::Fail };
+        return Some((sequences(arrivals(), |_| true), None, failures, level));
+    }
+    let first = first_step(case)?;
+    let recovery = find_recovery(case);
+    let width = |arrival: &Arrival| case.ledger.half_width(arrival.backend);
+    let before = sequences(arrivals(), |it| it.received.after(width(it)) < first);
+    let after = sequences(arrivals(), |it| recovery.is_some_and(|since| it.received.before(width(it)) >= since));
+    let (got, when, level) = match (before.is_empty(), after.is_empty()) {
+        // The sample may have ended before it was time to give the traffic back.
+        (true, true) if recovery.is_some_and(|since| since > case.sampled.1) => {
+            let still = sequences(arrivals(), |it| it.received.after(LAST) >= case.sampled.1);
+            (still, BackupUse::AtTheEnd, Level::Inconclusive)
+        }
+        (true, _) => (after, BackupUse::After, Level::Fail),
+        (false, true) => (before, BackupUse::Before, Level::Fail),
+        (false, false) => ([before, after].concat(), BackupUse::Both, Level::Fail),
+    };
+    Some((got, Some(when), 0, level))
+}
+
+/// Another backend may have failed a request before its backup got it, which only records would tell.
+fn by_clients(case: &Case) -> Use {
+    let first = first_step(case);
+    let entries = case.ledger.entries().filter(|entry| case.judged.includes(entry));
+    let used = entries.filter(|entry| {
+        let is_before = first.is_none_or(|first| entry.observation.ended < first);
+        is_before && is_backup(case, entry.observation.backend)
+    });
+    let got = used.map(|entry| entry.sequence).collect();
+    (got, first.map(|_| BackupUse::Before), 0, Level::Inconclusive)
+}
+
+/// Whether that backend is to get nothing while another can.
+fn is_backup(case: &Case, backend: Backend) -> bool {
+    let name = case.names.get(usize::from(backend.0));
+    name.is_some_and(|name| !case.is_mirror(name) && !case.expectations.takes_part(name))
+}
+
+fn first_step(case: &Case) -> Option<Moment> {
+    case.steps.iter().map(|step| step.begun).min()
 }
 
 /// The requests of these attempts that count.
@@ -85,8 +117,8 @@ fn find_recovery(case: &Case) -> Option<Moment> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::Backend;
-    use crate::rules::trial::RuleTrial;
+    use crate::ledger::BackendRecords;
+    use crate::rules::trial::{RuleTrial, inference};
     use crate::timeline::{OutageWindow, StepSpan};
 
     /// 8 s, 9001 and 9002 gone from 1 s to 3 s; then the backup is given up after `held`.
@@ -116,7 +148,7 @@ mod tests {
     #[test]
     fn a_backup_that_keeps_the_traffic_after_recovery_fails_and_one_that_gives_it_back_passes() {
         assert_eq!(outage(5000, 96, false).level("backups"), Some(Level::Fail));
-        assert_eq!(outage(600, 96, false).level("backups"), None);
+        assert_eq!(outage(600, 96, false).level("backups"), Some(Level::Pass));
         // Without health checks it may take fail_timeout.
         assert_eq!(outage(5000, 0, false).level("backups"), Some(Level::Inconclusive));
         assert_eq!(outage(600, 96, true).level("backups"), Some(Level::Fail));
@@ -134,5 +166,27 @@ mod tests {
             let finding::Facts::Backups(facts) = &found.facts else { panic!("{found:?}") };
             assert_eq!((facts.when, found.witness.len()), (Some(when), shown));
         }
+    }
+
+    #[test]
+    fn without_records_a_backup_that_responds_may_stand_in_for_others() {
+        let of = |places: [u16; 3]| {
+            let mut trial = RuleTrial::new();
+            trial.expectations.backups = vec!["9003".to_owned()];
+            trial.fleet.records = BackendRecords::None;
+            (0..300).for_each(|turn| {
+                trial.delivered(places[turn % 3], 200);
+            });
+            trial
+        };
+        assert_eq!(of([0, 1, 0]).level("backups"), Some(Level::Pass));
+        let trial = of([0, 1, 2]);
+        assert_eq!(trial.level("backups"), Some(Level::Inconclusive));
+        assert_eq!(trial.level("shares"), Some(Level::Fail), "what gets its turn is no backup");
+        let mut unknown = trial.clone();
+        unknown.inference = inference(None);
+        assert_eq!((unknown.level("backups"), unknown.level("shares")), (Some(Level::Inconclusive), None));
+        let finding::Facts::Backups(facts) = trial.facts("backups") else { panic!() };
+        assert_eq!((facts.requests, facts.without_records), (100, true));
     }
 }

@@ -71,6 +71,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     findings.extend(stickiness::judge(case, outage));
     findings.extend(resilience::judge(case, outage));
     resilience::absorb_losses(case, &mut findings);
+    backups::absorb_shares(&mut findings);
     findings.extend(recovery::judge(case, outage));
     findings.extend(connections::judge(case));
     findings.extend(tls::judge(case));
@@ -89,9 +90,11 @@ fn judge_streams(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<
     findings.extend(account::judge(case));
     findings.extend(copies::judge(case));
     findings.extend(requests::judge(case));
+    findings.extend(client_address::judge(case));
     findings.extend(streams::judge(case));
     findings.extend(resilience::judge_steps(case, outage));
     findings.extend(connections::judge(case));
+    findings.extend(tls::judge(case));
     // The handshake is what was refused.
     if findings.iter().any(|finding| matches!(finding.facts, Facts::Upgrade(_))) {
         findings.retain(|finding| !matches!(finding.facts, Facts::Statuses(_) | Facts::Balancer(_)));

@@ -156,3 +156,51 @@ impl fmt::Display for Requirement {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Level;
+    use crate::ledger::BackendRecords;
+    use crate::rules::trial::RuleTrial;
+
+    /// One of each kind, and the rule that judges it.
+    fn all() -> Vec<(Requirement, &'static str)> {
+        let second = Duration::from_secs(1);
+        let tls = |required: &TlsRequirement| {
+            (Requirement::Tls(*required), if required.is_about_certificates() { "tls-verified" } else { "tls" })
+        };
+        let mut all = vec![
+            (Requirement::Intact, "intact"),
+            (Requirement::PathPreserved, "intact"),
+            (Requirement::HostPreserved, "intact"),
+            (Requirement::ClientAddress, "client-address"),
+            (Requirement::HeaderPreserved("X-Key".to_owned()), "intact"),
+            (Requirement::Mirrored(0.2), "mirrored"),
+            (Requirement::Status { low: 200, high: 299 }, "statuses"),
+            (Requirement::Back(second), "recovery"),
+            (Requirement::Ejected(5), "recovery"),
+            (Requirement::ErrorsEnd(second), "recovery"),
+            (Requirement::SlowStart(second), "recovery"),
+        ];
+        all.extend(TlsRequirement::ALL.iter().map(tls));
+        all.extend(RequiredUnit::ALL.map(|unit| (Requirement::Per(unit), "unit")));
+        all
+    }
+
+    #[test]
+    fn what_is_required_is_judged_with_records_and_without() {
+        for records in [BackendRecords::Kept, BackendRecords::None] {
+            for (required, rule) in all() {
+                let mut trial = RuleTrial::new();
+                trial.fleet.records = records;
+                (0..30).for_each(|turn| {
+                    trial.delivered(turn % 3, 200);
+                });
+                trial.expectations.required = vec![required.clone()];
+                let level = trial.level(rule).or_else(|| trial.level("intact"));
+                assert!(level.is_some_and(|level| level != Level::Note), "{required} {records:?}: {level:?}");
+            }
+        }
+    }
+}

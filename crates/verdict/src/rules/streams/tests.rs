@@ -6,6 +6,7 @@ use crate::facts::resilience::DrillStep;
 use crate::life::Life;
 use crate::observation::ClientOutcome;
 use crate::report::Outage;
+use crate::rules::requirement::TlsRequirement;
 use crate::rules::trial::{MILLISECOND, RuleTrial};
 use crate::streams::Sequence;
 use crate::timeline::{OutageWindow, StepSpan};
@@ -390,5 +391,32 @@ fn a_step_that_was_not_carried_out_leaves_it_open() {
         trial.drill.outage =
             Some(Outage { steps, client_errors: 0, retries: 0, double_executions: 0, backends: Vec::new() });
         assert_eq!(trial.level("resilience"), level);
+    }
+}
+
+#[test]
+fn what_is_required_of_streams_is_judged() {
+    let second = Duration::from_secs(1);
+    let mut all = vec![
+        (Requirement::Intact, "intact"),
+        (Requirement::PathPreserved, "intact"),
+        (Requirement::HostPreserved, "intact"),
+        (Requirement::HeaderPreserved("X-Key".to_owned()), "intact"),
+        (Requirement::ClientAddress, "client-address"),
+        (Requirement::Status { low: 200, high: 299 }, "statuses"),
+        (Requirement::Unbuffered(second), "stream-delay"),
+        (Requirement::Uncut, "stream-cut"),
+        (Requirement::AliveEven, "stream-alive"),
+    ];
+    let tls = |required: &TlsRequirement| {
+        (Requirement::Tls(*required), if required.is_about_certificates() { "tls-verified" } else { "tls" })
+    };
+    all.extend(TlsRequirement::ALL.iter().map(tls));
+    for (required, rule) in all {
+        let mut rig = StreamRig::of(StreamKind::Events);
+        (0..30).for_each(|turn| drop(rig.whole(turn % 3)));
+        rig.trial.expectations.required = vec![required.clone()];
+        let level = rig.judged().level(rule);
+        assert!(level.is_some_and(|level| level != Level::Note), "{required}: {level:?}");
     }
 }
