@@ -248,6 +248,26 @@ fn whichever_process_of_a_rehearsal_is_killed_nothing_is_left() {
 }
 
 #[test]
+fn a_signal_to_the_process_of_a_rehearsal_alone_stops_what_runs_within() {
+    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let place = TemporaryDirectory::new();
+        let file = place.path().join("nginx.conf");
+        std::fs::write(&file, REHEARSED).unwrap();
+        let words = ["rehearse", "nginx", &file.to_string_lossy(), "http://shop.example/", "--duration", "60s"];
+        let mut command = program(&place);
+        let child = command.args(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        crate::support::eventually("a backend runs within", || {
+            family(child.id()).into_iter().any(|pid| command_of(pid).starts_with("backend"))
+        });
+        crate::support::send(child.id(), signal);
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{said}");
+        assert!(said.lines().last().is_some_and(|line| line.starts_with("stopped after ")), "{said}");
+    }
+}
+
+#[test]
 fn a_demo_finds_other_ports_where_nobody_named_any_and_says_so() {
     let _ports = crate::support::DefaultPorts::wait();
     let held = std::net::TcpListener::bind("127.0.0.1:9002").unwrap();

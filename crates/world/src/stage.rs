@@ -22,6 +22,7 @@ use rustix::process::{
     Pid, Signal, WaitOptions, getegid, geteuid, kill_process, set_parent_process_death_signal, wait,
 };
 use serde::{Deserialize, Serialize};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use crate::error::{Error, Forbidden, Result, failed};
 use crate::network::{BACKENDS, BACKENDS_NETWORK, BALANCER_NETWORK};
@@ -128,13 +129,12 @@ fn report(tried: Result<ExitCode>) -> Result<ExitCode> {
 
 /// One thread, which namespaces of users require.
 fn outermost(world: World) -> Result<ExitCode> {
-    // CTRL+C goes to all of the foreground group: what runs within decides.
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGQUIT] {
-        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))
-            .map_err(|why| failed("to listen to signals", why))?;
-    }
-    let signals = [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP, signal_hook::consts::SIGCHLD];
-    let signals = signals.into_iter().filter(|it| !is_ignored(*it)).map(listen).collect::<Result<Vec<_>>>()?;
+    // It goes to all of the foreground group: what runs within decides.
+    signal_hook::flag::register(SIGQUIT, Arc::new(AtomicBool::new(false)))
+        .map_err(|why| failed("to listen to signals", why))?;
+    // CTRL+C does too, and may as well be sent to this process alone.
+    let signals = [SIGINT, SIGTERM, SIGHUP, SIGCHLD].into_iter().filter(|it| *it != SIGHUP || !is_ignored(*it));
+    let signals = signals.map(listen).collect::<Result<Vec<_>>>()?;
     let (addresses, sockets) = (network::addresses(), files::sockets());
     let one_id = make_namespaces()?;
     let (end, lifeline) = io::pipe().map_err(|why| failed("to make a pipe", why))?;
@@ -182,7 +182,7 @@ fn wait_for(first: &mut Child, signals: &[(i32, UnixStream)], mut lifeline: Pipe
         for ((signal, come), _) in signals.iter().zip(have_come).filter(|(_, has_come)| *has_come) {
             let mut come: &UnixStream = come;
             come.read_exact(&mut [0])?;
-            if *signal != signal_hook::consts::SIGCHLD {
+            if *signal != SIGCHLD {
                 let _ = lifeline.write_all(&[*signal as u8]);
             }
         }

@@ -1,12 +1,16 @@
 //! Signals that end a command before it is done.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_local;
 
 use crate::check::CheckWatch;
+
+/// A signal that comes again so soon is the same: in a private copy of the machine it comes from the terminal and from the process outside.
+const SAME: Duration = Duration::from_secs(1);
 
 /// CTRL+C, SIGTERM and a closed terminal stop the check; the second time at once.
 pub(crate) fn stop_on_signals(watch: &Arc<CheckWatch>) -> Result<()> {
@@ -21,7 +25,10 @@ pub(crate) fn stop_on_signals(watch: &Arc<CheckWatch>) -> Result<()> {
             signals.recv().await;
             let status = 128 + kind.as_raw_value();
             watch.stop(status as u8);
-            signals.recv().await;
+            let stopped = Instant::now();
+            while stopped.elapsed() < SAME {
+                signals.recv().await;
+            }
             // At once: what this process started ends with it, by its guards.
             #[allow(clippy::disallowed_methods, reason = "asked twice, it waits for nothing")]
             std::process::exit(status);

@@ -1,11 +1,10 @@
-//! The phrases of how the balancer selects: shares, reach, backups, algorithm, affinity.
+//! The phrases of how the balancer selects: shares, reach, algorithm, affinity.
 
 use verdict::algorithm::{Algorithm, Selection};
-use verdict::facts::backups::BackupUse;
 use verdict::facts::shares::{Conclusion, SamplePart, Unproven};
 use verdict::facts::split::{GroupShare, SplitConclusion, SplitFacts};
 use verdict::facts::unit::{BalancingUnit, UnitFacts, UnknownUnit};
-use verdict::facts::{algorithm, backups, identity, reach, rotation, shares, stickiness};
+use verdict::facts::{algorithm, identity, reach, rotation, shares, stickiness};
 use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, percent};
 use verdict::report::{ShareTest, SharesSource, Test};
@@ -351,37 +350,6 @@ pub(super) fn reach(facts: &reach::ReachFacts) -> Phrase {
             "check its address in the balancer's configuration, and that the running configuration has it (reload); left out on purpose \
              (weight 0, drained, another route): --expect backup:NAME, or --from the configuration"
         })
-}
-
-pub(super) fn backups(facts: &backups::BackupFacts) -> Phrase {
-    let names = listed(&facts.backups);
-    let verb = if facts.backups.len() == 1 { "is a backup" } else { "are backups" };
-    if facts.requests == 0 {
-        return Phrase::of(format!("{names} {verb} and got no requests while another backend was ready"));
-    }
-    let requests = count_of(facts.requests, "request");
-    let when = match facts.when {
-        None => "",
-        Some(BackupUse::Before) => " before the outage",
-        Some(BackupUse::After) => " after the others had recovered",
-        Some(BackupUse::Both) => " before the outage and after the others had recovered",
-        Some(BackupUse::AtTheEnd) => " in the last second, when the balancer may not have found the others well again",
-    };
-    let hint = match facts.when {
-        Some(BackupUse::AtTheEnd) => "a longer --duration shows whether the traffic goes back",
-        Some(BackupUse::After) => {
-            "find out what keeps the traffic there: sessions, kept connections, or how failed servers are tried again"
-        }
-        _ => "check that it is marked as `backup`, and that the running configuration says so (reload)",
-    };
-    let phrase = Phrase::of(format!("{names} {verb} and got {requests}{when}")).try_this(hint);
-    if facts.without_records {
-        return phrase.because(vec!["another backend may have failed them first: only records would tell".to_owned()]);
-    }
-    match facts.failures {
-        0 => phrase,
-        failures => phrase.because(vec![format!("other backends failed {}", count_of(failures, "request"))]),
-    }
 }
 
 pub(super) fn algorithm(facts: &algorithm::AlgorithmFacts, level: Level, loses_cookies: bool) -> Phrase {

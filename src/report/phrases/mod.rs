@@ -1,6 +1,7 @@
 //! The prose of findings: a sentence, the evidence, a hint; and that of what surrounds them. Nothing else in the program words a finding.
 
 mod arrivals;
+mod backups;
 mod balancing;
 mod experiments;
 mod fleets;
@@ -136,7 +137,7 @@ fn phrase_of(facts: &Facts, level: Level, context: &ProseContext) -> Phrase {
         Facts::Shares(facts) => balancing::shares(facts, level, limit.is_some()),
         Facts::Split(facts) => balancing::split(facts),
         Facts::Reach(facts) => balancing::reach(facts),
-        Facts::Backups(facts) => balancing::backups(facts),
+        Facts::Backups(facts) => backups::backups(facts),
         Facts::Algorithm(facts) => balancing::algorithm(facts, level, loses_cookies),
         Facts::Rotation(facts) => balancing::rotation(facts, level),
         Facts::Unit(facts) => balancing::unit(facts, level),

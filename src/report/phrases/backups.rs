@@ -1,0 +1,37 @@
+//! The phrase of backups that got requests, or none.
+
+use verdict::facts::backups::{BackupFacts, BackupUse};
+use verdict::numbers::count_of;
+
+use super::phrase::{Phrase, listed};
+
+pub(super) fn backups(facts: &BackupFacts) -> Phrase {
+    let names = listed(&facts.backups);
+    let verb = if facts.backups.len() == 1 { "is a backup" } else { "are backups" };
+    if facts.requests == 0 {
+        return Phrase::of(format!("{names} {verb} and got no requests while another backend was ready"));
+    }
+    let requests = count_of(facts.requests, "request");
+    let when = match facts.when {
+        None => "",
+        Some(BackupUse::Before) => " before the outage",
+        Some(BackupUse::After) => " after the others had recovered",
+        Some(BackupUse::Both) => " before the outage and after the others had recovered",
+        Some(BackupUse::AtTheEnd) => " in the last second, when the balancer may not have found the others well again",
+    };
+    let hint = match facts.when {
+        Some(BackupUse::AtTheEnd) => "a longer --duration shows whether the traffic goes back",
+        Some(BackupUse::After) => {
+            "find out what keeps the traffic there: sessions, kept connections, or how failed servers are tried again"
+        }
+        _ => "check that it is marked as `backup`, and that the running configuration says so (reload)",
+    };
+    let phrase = Phrase::of(format!("{names} {verb} and got {requests}{when}")).try_this(hint);
+    if facts.without_records {
+        return phrase.because(vec!["another backend may have failed them first: only records would tell".to_owned()]);
+    }
+    match facts.failures {
+        0 => phrase,
+        failures => phrase.because(vec![format!("other backends failed {}", count_of(failures, "request"))]),
+    }
+}
