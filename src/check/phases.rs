@@ -75,7 +75,7 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     let fleets = session.fleets().cloned();
     let quiet = (LATE_COPY * 2).saturating_sub(judged_since.elapsed()).min(LATE_COPY);
     let records = session.take_records(quiet).await;
-    let tls = certificates::of_session(&session, fleets.as_ref(), records.as_ref()).await;
+    let tls = certificates::of_session(&session, fleets.as_ref(), records.as_ref(), &load.vary).await;
     Ok(SessionData {
         tls,
         observations,

@@ -27,3 +27,9 @@ http::named_enum! {
     /// As it is typed.
     fn name;
 }
+
+impl BadCertificate {
+    /// Those that are tried at each backend, for a balancer may be configured for each alone: who refuses another host's certificate verifies
+    /// at all, and who lacks the revocation list verifies otherwise. What else is wrong with a certificate, one TLS library sees or does not.
+    pub const AT_EACH_BACKEND: [BadCertificate; 2] = [BadCertificate::OtherName, BadCertificate::Revoked];
+}

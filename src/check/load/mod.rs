@@ -43,6 +43,7 @@ use crate::topology::ClientNetwork;
 use crate::wire::Moment;
 pub(crate) use affinity::SessionPlace;
 pub(crate) use clients::Vary;
+pub(crate) use connect::source;
 pub(crate) use engine::drive;
 pub(crate) use error::DriveError;
 pub(crate) use identify::{BackendNames, Identity};

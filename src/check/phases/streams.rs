@@ -44,7 +44,7 @@ pub(crate) async fn run(mut session: CheckSession<'_>, streams: &StreamPlan) -> 
     session.watch.enter("reading the backends' records");
     let fleets = session.fleets().cloned();
     let records = session.take_records(Duration::ZERO).await;
-    let tls = certificates::of_session(&session, fleets.as_ref(), records.as_ref()).await;
+    let tls = certificates::of_session(&session, fleets.as_ref(), records.as_ref(), &Vary::Nothing).await;
     let sample = load.first as u32..(load.first as usize + observations.len()) as u32;
     before.extend(observations);
     Ok(SessionData {

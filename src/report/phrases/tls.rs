@@ -9,6 +9,9 @@ use super::phrase::{Phrase, listed};
 use crate::balancer::Balancer;
 use crate::report::hints;
 
+/// Backends that a line names.
+const NAMED: usize = 4;
+
 fn with_article(bad: BadCertificate) -> &'static str {
     match bad {
         BadCertificate::Expired => "an expired certificate",
@@ -22,7 +25,7 @@ fn with_article(bad: BadCertificate) -> &'static str {
 }
 
 pub(super) fn verified(facts: &Verification, level: Level, product: Option<Balancer>) -> Phrase {
-    let evidence: Vec<String> = facts.trials.iter().map(evidence).collect();
+    let evidence = trials(&facts.trials);
     let arrived = |bad: BadCertificate| -> u64 {
         facts.trials.iter().filter(|trial| trial.certificate == bad).map(|trial| trial.arrived).sum()
     };
@@ -49,6 +52,10 @@ pub(super) fn verified(facts: &Verification, level: Level, product: Option<Balan
                 Some(Untried::Unreachable) => {
                     Phrase::of("it is unknown whether certificates are verified: no request reached a backend")
                         .try_this("make the balancer trust the fleet's authority first: its file is printed at start")
+                }
+                None if facts.open.is_empty() => {
+                    Phrase::of(format!("it is unknown whether the certificate of {} is verified", some_of(&facts.open_at)))
+                        .try_this("no request got there while it served a bad certificate: send it more of the traffic, and check again")
                 }
                 None => {
                     let open: Vec<&str> = facts.open.iter().map(|bad| with_article(*bad)).collect();
@@ -83,17 +90,58 @@ pub(super) fn verified(facts: &Verification, level: Level, product: Option<Balan
     }
 }
 
-fn evidence(trial: &Trial) -> String {
-    let Trial { certificate, backend, sent, arrived, .. } = trial;
-    let reasons = trial.handshakes.iter().map(|it| format!("{} × {}", grouped(it.count), it.reason.name()));
-    let reasons = reasons.collect::<Vec<_>>().join(", ");
-    let came = match trial.refused {
-        Some(false) => format!("accepted, {} of {} arrived", grouped(*arrived), count_of(*sent, "request")),
-        Some(true) => format!("refused ({reasons})"),
-        None if reasons.is_empty() => format!("not known: no handshake, of {}", count_of(*sent, "request")),
-        None => format!("not known ({reasons}, of {})", count_of(*sent, "request")),
-    };
-    format!("{} at {backend}: {came}", certificate.name())
+/// A line for each trial, but one for all backends at which a certificate was refused.
+fn trials(trials: &[Trial]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut refused: Vec<BadCertificate> = Vec::new();
+    for trial in trials {
+        let name = trial.certificate.name();
+        let sent = count_of(trial.sent, "request");
+        match trial.refused {
+            Some(true) if refused.contains(&trial.certificate) => {}
+            Some(true) => {
+                refused.push(trial.certificate);
+                let alike = |it: &&Trial| it.certificate == trial.certificate && it.refused == Some(true);
+                let alike: Vec<&Trial> = trials.iter().filter(alike).collect();
+                let backends: Vec<&str> = alike.iter().map(|it| it.backend.as_str()).collect();
+                lines.push(format!("{name} at {}: refused ({})", some_of(&backends), reasons(&alike)));
+            }
+            Some(false) => {
+                let arrived = grouped(trial.arrived);
+                lines.push(format!("{name} at {}: accepted, {arrived} of {sent} arrived", trial.backend));
+            }
+            None => {
+                let why = if trial.handshakes.is_empty() { "no handshake".to_owned() } else { reasons(&[trial]) };
+                lines.push(format!("{name} at {}: not known ({why}, of {sent})", trial.backend));
+            }
+        }
+    }
+    lines
+}
+
+/// Backends by name, as many as a line is worth.
+fn some_of<T: AsRef<str>>(backends: &[T]) -> String {
+    match backends.get(NAMED..) {
+        Some(more) if !more.is_empty() => {
+            let named: Vec<&str> = backends[..NAMED].iter().map(AsRef::as_ref).collect();
+            format!("{} and {} more", named.join(", "), grouped(more.len() as u64))
+        }
+        _ => listed(backends),
+    }
+}
+
+/// How handshakes of these trials failed, and how often.
+fn reasons(trials: &[&Trial]) -> String {
+    let mut counts: Vec<(&str, u64)> = Vec::new();
+    for failed in trials.iter().flat_map(|trial| &trial.handshakes) {
+        match counts.iter_mut().find(|(reason, _)| *reason == failed.reason.name()) {
+            Some((_, count)) => *count += failed.count,
+            None => counts.push((failed.reason.name(), failed.count)),
+        }
+    }
+    let counts: Vec<String> =
+        counts.into_iter().map(|(reason, count)| format!("{} × {reason}", grouped(count))).collect();
+    counts.join(", ")
 }
 
 pub(super) fn connections(facts: &ArrivedConnections, level: Level, product: Option<Balancer>) -> Phrase {

@@ -28,6 +28,8 @@ pub struct Verification {
     pub accepted: Vec<BadCertificate>,
     /// Kinds of which is not known whether they are refused.
     pub open: Vec<BadCertificate>,
+    /// Backends that got requests, and of which is not known whether each is verified.
+    pub open_at: Vec<String>,
 }
 
 /// A backend served a bad certificate, and requests were sent.
@@ -78,6 +80,21 @@ pub enum CertificateTrial {
 }
 
 impl Trial {
+    /// Nothing was sent yet.
+    pub fn new(certificate: BadCertificate, backend: &str) -> Trial {
+        let backend = backend.to_owned();
+        Trial {
+            certificate,
+            backend,
+            sent: 0,
+            arrived: 0,
+            failed: 0,
+            share: 0.0,
+            refused: None,
+            handshakes: Vec::new(),
+        }
+    }
+
     /// Whether the balancer refused that certificate.
     pub fn shows(&self) -> CertificateTrial {
         let failed = |why: fn(HandshakeFailure) -> bool| self.handshakes.iter().any(|it| why(it.reason));
@@ -194,7 +211,8 @@ pub(crate) const VERIFIED: RuleDescription = RuleDescription {
     requires: "no request reaches a backend whose certificate is expired, not yet valid, another host's, of an unknown authority, signed by \
                itself or not for servers",
     sound: "by construction: the backend recorded the request on a connection with that certificate; a kind passes only where the \
-            balancer's own alert, or its leaving after the handshake, was recorded, and is inconclusive where nothing was",
+            balancer's own alert, or its leaving after the handshake, was recorded, and is inconclusive where nothing was; \
+            another host's is tried at each backend",
     source: Some("RFC 5280 §6, RFC 9525"),
 };
 pub(crate) const CONNECTIONS: RuleDescription = RuleDescription {

@@ -16,7 +16,8 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
         trial.share = if total > 0 { got as f64 / total as f64 } else { 0.0 };
         trial.refused = is_refused(trial, case.limit.is_some());
     }
-    let found = judge_verification(&required, &verification);
+    let sampled = case.names.iter().zip(&case.tally.firsts).filter(|(_, got)| **got > 0).map(|(name, _)| name.as_str());
+    let found = judge_verification(&required, &verification, sampled);
     found.into_iter().chain(connections(&required, &case.tls.connections)).collect()
 }
 
@@ -35,7 +36,11 @@ fn is_refused(trial: &Trial, is_limited: bool) -> Option<bool> {
     }
 }
 
-fn judge_verification(required: &[TlsRequirement], known: &Verification) -> Option<Finding> {
+fn judge_verification<'a>(
+    required: &[TlsRequirement],
+    known: &Verification,
+    sampled: impl Iterator<Item = &'a str>,
+) -> Option<Finding> {
     let is_required = |bad: &BadCertificate| required.contains(&TlsRequirement::of(*bad));
     let wanted: Vec<BadCertificate> = BadCertificate::ALL.into_iter().filter(is_required).collect();
     if wanted.is_empty() {
@@ -51,13 +56,21 @@ fn judge_verification(required: &[TlsRequirement], known: &Verification) -> Opti
     };
     let of = |wanted_outcome| wanted.iter().copied().filter(|bad| outcome(bad) == wanted_outcome).collect::<Vec<_>>();
     let (accepted, open) = (of(Some(false)), of(None));
-    let level = match (accepted.as_slice(), open.as_slice()) {
-        ([], []) => Level::Pass,
-        ([], _) => Level::Inconclusive,
+    let is_open_at = |backend: &&str| {
+        let is_known = |bad: BadCertificate| {
+            let of_both = |it: &&Trial| it.certificate == bad && it.backend == *backend;
+            known.trials.iter().filter(of_both).any(|it| it.refused.is_some())
+        };
+        BadCertificate::AT_EACH_BACKEND.iter().any(|bad| is_required(bad) && !is_known(*bad))
+    };
+    let open_at: Vec<String> = sampled.filter(is_open_at).map(str::to_owned).collect();
+    let level = match accepted.as_slice() {
+        [] if open.is_empty() && open_at.is_empty() => Level::Pass,
+        [] => Level::Inconclusive,
         _ => Level::Fail,
     };
     let expected = required.iter().filter(|it| it.is_about_certificates()).map(ToString::to_string).collect();
-    let facts = Verification { expected, accepted, open, ..known.clone() };
+    let facts = Verification { expected, accepted, open, open_at, ..known.clone() };
     Some(Finding::new(level, finding::Facts::TlsVerified(facts)))
 }
 
@@ -102,7 +115,8 @@ mod tests {
     }
 
     fn level(required: &[TlsRequirement], trials: Vec<Trial>) -> Option<(Level, Verification)> {
-        let finding = judge_verification(required, &Verification { trials, ..Verification::default() })?;
+        let known = Verification { trials, ..Verification::default() };
+        let finding = judge_verification(required, &known, ["9001"].into_iter())?;
         match finding.facts {
             finding::Facts::TlsVerified(facts) => Some((finding.level, facts)),
             _ => unreachable!(),
@@ -145,6 +159,30 @@ mod tests {
         // Who verifies after the handshake, and asks another backend then.
         trials[2] = trial(BadCertificate::OtherName, 0, 0, Some(HandshakeFailure::ClosedAfter));
         assert_eq!(level(&verified, trials).unwrap().0, Level::Pass);
+    }
+
+    #[test]
+    fn a_backend_that_was_not_tried_may_be_the_one_that_is_not_verified() {
+        let verified = [TlsRequirement::Verified];
+        let at = |trials: Vec<Trial>| {
+            let known = Verification { trials, ..Verification::default() };
+            let finding = judge_verification(&verified, &known, ["9001", "9002"].into_iter()).unwrap();
+            let finding::Facts::TlsVerified(facts) = finding.facts else { unreachable!() };
+            (finding.level, facts.open_at)
+        };
+        let of = |certificate, arrived, reason| {
+            let mut of = trial(certificate, arrived, 0, reason);
+            of.backend = "9002".to_owned();
+            of
+        };
+        let alert = Some(HandshakeFailure::AlertBadCertificate);
+        let with = |more: Trial| at(verifying().into_iter().chain([more]).collect());
+        assert_eq!(at(verifying()), (Level::Inconclusive, vec!["9002".to_owned()]));
+        // It would be refused by who verifies no name, too.
+        assert_eq!(with(of(BadCertificate::Expired, 0, alert)).0, Level::Inconclusive);
+        assert_eq!(with(of(BadCertificate::OtherName, 0, None)).0, Level::Inconclusive, "no request got there");
+        assert_eq!(with(of(BadCertificate::OtherName, 0, alert)), (Level::Pass, Vec::new()));
+        assert_eq!(with(of(BadCertificate::OtherName, 1, None)).0, Level::Fail);
     }
 
     #[test]
