@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::h1::client::ResponseEvent as Part;
 use http::ws::{self, Closing, Opcode, ReaderRole, WebSocketEvent as Frame};
-use http::{EventReader, Field, Fields, RequestContext, ResponseHead, Room, Strictness};
+use http::{EventReader, Field, Fields, Malformed, RequestContext, ResponseHead, Room, Strictness};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use uuid::Uuid;
@@ -370,10 +370,13 @@ impl StreamSlot {
     fn feed_handshake(&mut self, input: &[u8], learned: &mut Learned) -> Option<ClientOutcome> {
         let Reader::Socket { key, head, .. } = &mut self.reader else { return None };
         head.extend_from_slice(input);
-        let received = std::mem::take(head);
-        let mut room = Room::<FIELDS>::new();
-        let parsed = ResponseHead::parse(&received, &mut room, HEAD_LIMIT, RequestContext::Other, Strictness::Lenient);
-        let parsed = match parsed {
+        let mut received = std::mem::take(head);
+        // Interim responses may come before it (RFC 9110 section 15.2).
+        while let Some(length) = interim_length(&received) {
+            received.drain(..length);
+        }
+        let mut room = Room::new();
+        let parsed = match parse_head(&received, &mut room) {
             Ok(Some(parsed)) => parsed,
             Ok(None) => {
                 *head = received;
@@ -466,6 +469,8 @@ impl StreamSlot {
         }
         if pass.gives_up || pass.load.only_opens || self.closes_by.is_some_and(|at| now >= at) {
             self.end = ClientEnd::Left;
+            // Nobody waited long enough to say what became of it.
+            self.content.close_sent = None;
             return SlotProgress::Over(ClientOutcome::Response);
         }
         if matches!(self.reader, Reader::Http { .. }) || self.closes_by.is_some() {
@@ -540,6 +545,20 @@ impl StreamSlot {
         observation.echo = self.who.echo;
         observation.flaw = self.flaw;
     }
+}
+
+/// The head of the response to a handshake, if it is whole.
+fn parse_head<'h, 'b>(
+    bytes: &'b [u8],
+    room: &'h mut Room<'b, FIELDS>,
+) -> Result<Option<ResponseHead<'h, 'b>>, Malformed> {
+    ResponseHead::parse(bytes, room, HEAD_LIMIT, RequestContext::Other, Strictness::Lenient)
+}
+
+/// The bytes of the interim response that comes first; none if none does.
+fn interim_length(bytes: &[u8]) -> Option<usize> {
+    let mut room = Room::new();
+    parse_head(bytes, &mut room).ok().flatten().filter(ResponseHead::is_interim).map(|head| head.length)
 }
 
 /// What heads tell of backends and of the balancer, for all streams.

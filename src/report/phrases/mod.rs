@@ -150,7 +150,7 @@ fn phrase_of(facts: &Facts, level: Level, context: &ProseContext) -> Phrase {
         Facts::StreamDelay(facts) => streams::delays(facts, level, product),
         Facts::StreamCut(facts) => streams::cuts(facts, level, product),
         Facts::StreamTruncated(facts) => streams::truncated(facts, product),
-        Facts::CloseCode(facts) => streams::close_codes(facts),
+        Facts::CloseCode(facts) => streams::close_codes(facts, level),
         Facts::StreamAlive(facts) => streams::alive(facts, level, product),
         Facts::TlsVerified(facts) => tls::verified(facts, level, product),
         Facts::Tls(facts) => tls::connections(facts, level, product),

@@ -214,22 +214,28 @@ pub(super) fn truncated(facts: &Truncations, product: Option<Balancer>) -> Phras
     ))
 }
 
-pub(super) fn close_codes(facts: &CloseCodes) -> Phrase {
-    let down = facts.changed.iter().map(|(sent, came, count)| match came {
-        Some(came) => format!("{count}× backend sent {}, client got {}", code_name(*sent), code_name(*came)),
-        None => format!("{count}× backend sent {}, client got none", code_name(*sent)),
-    });
-    let up = facts.changed_upwards.iter();
-    let up = up.map(|(sent, came, count)| {
-        format!("{count}× client sent {}, backend got {}", code_name(*sent), code_name(*came))
-    });
+pub(super) fn close_codes(facts: &CloseCodes, level: Level) -> Phrase {
+    let each = |from: &str, to: &str, changed: &[(u16, Option<u16>, u64)]| -> Vec<String> {
+        let line = |(sent, came, count): &(u16, Option<u16>, u64)| {
+            let came = came.map_or("none".to_owned(), code_name);
+            format!("{count}× {from} sent {}, {to} got {came}", code_name(*sent))
+        };
+        changed.iter().map(line).collect()
+    };
+    let mut lines = each("backend", "client", &facts.changed);
+    lines.extend(each("client", "backend", &facts.changed_upwards));
     Phrase::of(format!(
         "close frames of {} of {} did not arrive as they were sent",
         grouped(facts.streams),
         count_of(facts.of, "WebSocket"),
     ))
-    .because(down.chain(up).collect())
-    .try_this("look for a module or a gateway that takes WebSockets apart instead of passing them on")
+    .because(lines)
+    .try_this(match level {
+        Level::Inconclusive => {
+            "check again with another --duration: they are lost, or the balancer cut the connections just then"
+        }
+        _ => "look for a module or a gateway that takes WebSockets apart instead of passing them on",
+    })
 }
 
 pub(super) fn alive(facts: &Alive, level: Level, product: Option<Balancer>) -> Phrase {

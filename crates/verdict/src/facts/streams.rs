@@ -168,8 +168,8 @@ pub struct CloseCodes {
     pub of: u64,
     /// As backends sent it, as it came (null: the connection ended without one), and how often.
     pub changed: Vec<(u16, Option<u16>, u64)>,
-    /// As the client sent it, as it reached the backend, and how often.
-    pub changed_upwards: Vec<(u16, u16, u64)>,
+    /// As the client sent it, as it reached the backend (null: it did not), and how often.
+    pub changed_upwards: Vec<(u16, Option<u16>, u64)>,
 }
 
 /// Streams that were alive at once.
@@ -227,7 +227,8 @@ pub(crate) const STREAM_TRUNCATED: RuleDescription = RuleDescription {
 
 pub(crate) const CLOSE_CODE: RuleDescription = RuleDescription {
     requires: "the code of a close frame arrives as it was sent",
-    sound: "by construction: both ends noted the code of the same close frame",
+    sound: "by construction: both ends noted the code of the same close frame; where none came when the client ended the stream, or no \
+            reply to it, it is inconclusive",
     source: Some("RFC 6455 §7.4"),
 };
 

@@ -437,41 +437,38 @@ fn truncations(case: &Case, units: &[StreamSides]) -> Option<Finding> {
 }
 
 fn close_codes(case: &Case, units: &[StreamSides]) -> Option<Finding> {
-    let mut changed: BTreeMap<(u16, Option<u16>), u64> = BTreeMap::new();
-    let mut upwards: BTreeMap<(u16, u16), u64> = BTreeMap::new();
-    let (mut hit, mut of) = (Vec::new(), 0);
+    let mut changed: [BTreeMap<(u16, Option<u16>), u64>; 2] = Default::default();
+    let (mut hit, mut of, mut level) = (Vec::new(), 0, Level::Inconclusive);
     for unit in units.iter().filter(|unit| !unit.is_excused) {
         let Some(life) = unit.lived.map(|lived| lived.life) else { continue };
-        if let (LifeEnd::Backend, Some(sent)) = (life.end, life.close_sent) {
+        let down = life.close_sent.map(|sent| (sent, unit.seen.close_received));
+        let up = unit.seen.close_sent.map(|sent| (sent, life.close_received));
+        let frames = match (life.end, unit.seen.end) {
             // What the client did not wait for says nothing.
-            if unit.seen.end != ClientEnd::Left {
-                of += 1;
-                if unit.seen.close_received != Some(sent) {
-                    *changed.entry((sent, unit.seen.close_received)).or_default() += 1;
-                    hit.push(unit);
-                }
-            }
-        } else if let (LifeEnd::CloseFrame, Some(sent), Some(came)) =
-            (life.end, unit.seen.close_sent, life.close_received)
-            && unit.seen.end == ClientEnd::Left
-        {
-            of += 1;
-            if sent != came {
-                *upwards.entry((sent, came)).or_default() += 1;
-                hit.push(unit);
+            (LifeEnd::CloseFrame | LifeEnd::Closed | LifeEnd::Reset, ClientEnd::Left) if up.is_some() => [down, up],
+            (LifeEnd::Backend, end) if end != ClientEnd::Left => [down, None],
+            _ => continue,
+        };
+        of += u64::from(frames.iter().any(Option::is_some));
+        let mut is_hit = false;
+        for (changed, frame) in changed.iter_mut().zip(frames) {
+            let Some((sent, came)) = frame.filter(|(sent, came)| *came != Some(*sent)) else { continue };
+            // Of the client's own end none may have arrived, or no reply: something else may have cut the stream at that moment.
+            let is_certain = came.is_some() || life.end == LifeEnd::Backend;
+            if is_certain || case.drill == Drill::None {
+                *changed.entry((sent, came)).or_default() += 1;
+                (is_hit, level) = (true, if is_certain { Level::Fail } else { level });
             }
         }
+        hit.extend(is_hit.then_some(unit));
     }
     if hit.is_empty() {
         return None;
     }
-    let facts = CloseCodes {
-        streams: hit.len() as u64,
-        of,
-        changed: changed.into_iter().map(|((sent, came), count)| (sent, came, count)).collect(),
-        changed_upwards: upwards.into_iter().map(|((sent, came), count)| (sent, came, count)).collect(),
-    };
-    Some(Finding::new(Level::Fail, Facts::CloseCode(facts)).shown_by(pick_witnesses(case, &hit)))
+    let [changed, changed_upwards] =
+        changed.map(|codes| codes.into_iter().map(|((sent, came), count)| (sent, came, count)).collect());
+    let facts = CloseCodes { streams: hit.len() as u64, of, changed, changed_upwards };
+    Some(Finding::new(level, Facts::CloseCode(facts)).shown_by(pick_witnesses(case, &hit)))
 }
 
 // Where they live.

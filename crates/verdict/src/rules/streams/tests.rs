@@ -325,6 +325,31 @@ fn a_close_code_that_is_altered_or_lost_is_found_both_ways() {
 }
 
 #[test]
+fn a_close_frame_of_the_client_has_to_arrive_and_be_replied_to() {
+    let left = |of: &dyn Fn(&mut StreamObservation, &mut Lived)| {
+        let mut rig = three(StreamKind::Websocket);
+        let (seen, lived) = rig.whole(0);
+        of(seen, lived);
+        rig.judged().level("close-code")
+    };
+    assert_eq!(left(&|_, _| {}), None);
+    assert_eq!(left(&|seen, _| seen.close_received = Some(1011)), Some(Level::Fail));
+    // The balancer may have cut the connection at that moment.
+    assert_eq!(left(&|seen, _| seen.close_received = None), Some(Level::Inconclusive));
+    let lost = |_: &mut StreamObservation, lived: &mut Lived| {
+        lived.life.end = LifeEnd::Closed;
+        (lived.life.close_received, lived.life.close_sent) = (None, None);
+    };
+    assert_eq!(left(&lost), Some(Level::Inconclusive));
+    // Nobody waited for the reply.
+    assert_eq!(left(&|seen, _| (seen.close_sent, seen.close_received) = (None, None)), None);
+    let mut reloaded = three(StreamKind::Websocket);
+    reloaded.whole(0).0.close_received = None;
+    reloaded.trial.drill.kind = Drill::Graceful;
+    assert_eq!(reloaded.judged().level("close-code"), None);
+}
+
+#[test]
 fn a_handshake_that_arrives_as_a_plain_request_is_named() {
     let mut rig = StreamRig::of(StreamKind::Websocket);
     for _ in 0..3 {
