@@ -145,6 +145,7 @@ rules! {
     ResponseFields(responses::FieldChanges) = "response-fields" from responses::RESPONSE_FIELDS,
     Compressed(responses::TextWitness) = "compressed" from responses::COMPRESSED,
     Cookies(responses::TextWitness) = "cookies" from responses::COOKIES,
+    GivenUp(account::GivenUp) = "given-up" from account::GIVEN_UP,
     LostSyns(connections::LostSyns) = "lost-syns" from connections::LOST_SYNS,
     MethodChanged(requests::RequestChange) = "method-changed" from requests::METHOD_CHANGED,
     PathChanged(requests::RequestChange) = "path-changed" from requests::PATH_CHANGED,

@@ -123,6 +123,7 @@ fn phrase_of(facts: &Facts, level: Level, context: &ProseContext) -> Phrase {
         Facts::ResponseFields(facts) => responses::fields(facts, product),
         Facts::Compressed(facts) => responses::compressed(facts),
         Facts::Cookies(facts) => responses::cookies(facts),
+        Facts::GivenUp(facts) => requests::given_up(facts),
         Facts::LostSyns(facts) => responses::lost_syns(facts),
         Facts::MethodChanged(facts) => arrivals::method(facts, product),
         Facts::PathChanged(facts) => arrivals::path(facts, product),

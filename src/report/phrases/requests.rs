@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use verdict::facts::account::{
-    AccountFacts, BackendStatuses, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests, RetriedRequests,
-    Subrequests, TruncatedResponses, UnrecordedResponses,
+    AccountFacts, BackendStatuses, GivenUp, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests,
+    RetriedRequests, Subrequests, TruncatedResponses, UnrecordedResponses,
 };
 use verdict::facts::records::{RecordFacts, RecordGap};
 use verdict::facts::{copies, limit};
@@ -226,6 +226,27 @@ pub(super) fn subrequests(facts: &Subrequests) -> Phrase {
         count_of(facts.requests, "request"),
         listed(&facts.backends)
     ))
+}
+
+pub(super) fn given_up(facts: &GivenUp) -> Phrase {
+    let stopped = facts.after.map(|(median, most)| {
+        let stopped = if facts.stopped == facts.requests { "they".to_owned() } else { grouped(facts.stopped) };
+        format!("{stopped} stopped {:.1} ms later (median), {:.1} ms at most", median * 1e3, most * 1e3)
+    });
+    let executed = (facts.executed > 0).then(|| format!("{} executed to the end, for nobody", grouped(facts.executed)));
+    let became: Vec<String> = stopped.into_iter().chain(executed).collect();
+    let ends = if became.is_empty() { String::new() } else { format!(": {}", became.join("; ")) };
+    let phrase = Phrase::of(format!(
+        "clients gave up {} on which backends were at work{ends}",
+        count_of(facts.requests, "request")
+    ));
+    if facts.executed == 0 {
+        return phrase;
+    }
+    phrase.try_this(
+        "where that costs much, let the balancer pass the client's leaving on: NGINX proxy_ignore_client_abort off, HAProxy option \
+         abortonclose",
+    )
 }
 
 pub(super) fn copies(facts: &copies::CopyFacts, level: Level) -> Phrase {

@@ -191,6 +191,20 @@ pub struct Subrequests {
     pub backends: Vec<String>,
 }
 
+/// Requests that their clients gave up while backends were at work on them.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct GivenUp {
+    /// How many.
+    pub requests: u64,
+    /// Those on which the backend stopped working, for its connection or stream ended.
+    pub stopped: u64,
+    /// Seconds from when the client left until then: the median and the most.
+    pub after: Option<(f64, f64)>,
+    /// Those that backends executed to the end all the same.
+    pub executed: u64,
+}
+
 /// Kept connections that were closed at the moment of use.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -241,6 +255,12 @@ pub(crate) const SUBREQUESTS: RuleDescription = RuleDescription {
     requires: "nothing: says that the balancer asks a backend before it passes requests on, as for authentication",
     sound: "by construction: nearly every request has an attempt with another method or path that was over before its own began; such \
             attempts are none of the request's",
+    source: None,
+};
+
+pub(crate) const GIVEN_UP: RuleDescription = RuleDescription {
+    requires: "nothing: says how soon backends learn that a client gave up its request, or that they do not",
+    sound: "by construction: the client notes when it left, and the record when the attempt ended; backends on other hosts are left out",
     source: None,
 };
 

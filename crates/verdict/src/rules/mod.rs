@@ -12,6 +12,7 @@ mod expectations;
 mod extent;
 mod fleets;
 mod forwarding;
+mod given_up;
 mod identity;
 mod limit;
 mod reach;
@@ -74,6 +75,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     backups::absorb_shares(&mut findings);
     findings.extend(recovery::judge(case, outage));
     findings.extend(connections::judge(case));
+    findings.extend(given_up::judge(case));
     findings.extend(tls::judge(case));
     fleets::soften(case, &mut findings);
     records::soften(case, &mut findings);
