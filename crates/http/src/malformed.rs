@@ -86,6 +86,14 @@ crate::named_enum! {
     fn as_str;
 }
 
+impl Malformed {
+    /// Whether it is a limit of this parser: HTTP itself has none there, and others may read on.
+    pub fn is_limit(self) -> bool {
+        use Malformed::{BlockTooLong, HeadTooLarge, TooManyFields, TrailersTooLong};
+        matches!(self, TooManyFields | HeadTooLarge | TrailersTooLong | BlockTooLong)
+    }
+}
+
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

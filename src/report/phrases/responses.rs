@@ -12,7 +12,11 @@ use crate::report::hints;
 pub(super) fn altered(facts: &Altered, product: Option<Balancer>) -> Phrase {
     let flaws: Vec<String> = facts.flaws.iter().map(|(flaw, _)| flaw.clone()).collect();
     let how = if flaws.is_empty() { String::new() } else { format!(": {}", listed(&flaws)) };
-    let hint = if facts.malformed {
+    let hint = if facts.beyond_limits == facts.requests {
+        "HTTP sets no limits, but clients do: this one reads 128 fields and 64 KiB of a head, others less. Compare the responses with \
+         and without the balancer (curl -i)"
+            .to_owned()
+    } else if facts.malformed {
         "the balancer, or a module of it, writes what HTTP forbids; where a response ends in the wrong place, clients read what \
          is left over as the next one: check its version and what rewrites responses"
             .to_owned()
@@ -34,9 +38,12 @@ pub(super) fn altered(facts: &Altered, product: Option<Balancer>) -> Phrase {
     if facts.calls_over_http_1 {
         lines.push("all calls arrived at backends in HTTP/1, none in HTTP/2".to_owned());
     }
-    Phrase::of(format!("{requests} got a response that is not what the backend wrote{how}"))
-        .because(lines)
-        .try_this(hint)
+    let what = if facts.beyond_limits == facts.requests {
+        "that this client does not read"
+    } else {
+        "that is not what the backend wrote"
+    };
+    Phrase::of(format!("{requests} got a response {what}{how}")).because(lines).try_this(hint)
 }
 
 /// `Cache-Control: public instead of no-store`.

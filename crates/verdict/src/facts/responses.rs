@@ -138,6 +138,9 @@ pub struct Altered {
     pub flaws: Vec<(String, u64)>,
     /// Whether one of them breaks HTTP itself: it is framed wrongly.
     pub malformed: bool,
+    /// Responses that may be right, but are beyond what this client reads.
+    #[serde(default)]
+    pub beyond_limits: u64,
     /// Responses in whose head a field is wrong, and nothing else is known to be.
     #[serde(default)]
     pub fields: u64,

@@ -269,7 +269,12 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
             let at_backend = seen.cut_off.clone();
             (unless_excused, Facts::Truncated(TruncatedResponses { requests, excused, of, at_backend }))
         }
-        Outcome::Altered => (Level::Fail, Facts::Altered(responses::altered(case, requests))),
+        Outcome::Altered => {
+            let altered = responses::altered(case, requests);
+            // HTTP has no limits: another client may read them.
+            let is_unread = altered.beyond_limits == requests;
+            (if is_unread { Level::Inconclusive } else { Level::Fail }, Facts::Altered(altered))
+        }
         Outcome::Refused => (Level::Fail, Facts::Refused(refused(case, requests))),
         Outcome::Unrecorded => {
             let place = case.identity.filter(|_| !case.has_records()).map(|identity| identity.place.clone());

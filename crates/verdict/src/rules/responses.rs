@@ -93,9 +93,14 @@ pub(super) fn altered(case: &Case, requests: u64) -> Altered {
     let mut flaws: BTreeMap<Option<Flaw>, u64> = BTreeMap::new();
     let judged = case.ledger.entries().filter(|entry| case.judged.includes(entry));
     for entry in judged.filter(|entry| entry.outcome == Outcome::Altered) {
-        *flaws.entry(entry.observation.flaw).or_default() += 1;
+        // A response that was right for the client differs from the record: in its status.
+        let was_right = entry.observation.outcome == ClientOutcome::Response;
+        *flaws.entry(entry.observation.flaw.filter(|_| !was_right)).or_default() += 1;
     }
-    let malformed = flaws.keys().any(|flaw| matches!(flaw, Some(Flaw::Malformed(_))));
+    let is_malformed = |flaw: &Option<Flaw>| matches!(flaw, Some(Flaw::Malformed(why)) if !why.is_limit());
+    let is_beyond = |flaw: &Option<Flaw>| matches!(flaw, Some(Flaw::Malformed(why)) if why.is_limit());
+    let malformed = flaws.keys().any(is_malformed);
+    let beyond_limits = flaws.iter().filter(|(flaw, _)| is_beyond(flaw)).map(|(_, count)| count).sum();
     let count = |flaw| flaws.get(&Some(flaw)).copied().unwrap_or(0);
     let without_call_status = count(Flaw::NoCallStatus);
     let fields = count(Flaw::Field) + count(Flaw::NoEventStream);
@@ -104,7 +109,16 @@ pub(super) fn altered(case: &Case, requests: u64) -> Altered {
     flaws.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let calls_over_http_1 =
         without_call_status > 0 && case.changes.attempts > 0 && case.changes.noted(Note::Http2) == 0;
-    Altered { requests, of: case.tally.sent, flaws, malformed, fields, without_call_status, calls_over_http_1 }
+    Altered {
+        requests,
+        of: case.tally.sent,
+        flaws,
+        malformed,
+        beyond_limits,
+        fields,
+        without_call_status,
+        calls_over_http_1,
+    }
 }
 
 #[cfg(test)]
@@ -174,6 +188,13 @@ mod tests {
         let Facts::Altered(facts) = &finding.facts else { panic!("{finding:?}") };
         assert_eq!((finding.level, facts.requests, facts.malformed), (Level::Fail, 3, true));
         assert_eq!(facts.flaws, [(Malformed::Surplus.to_string(), 3)]);
+        // Another client may read them.
+        for observation in &mut trial.observations[90..] {
+            observation.flaw = Some(Flaw::Malformed(Malformed::TooManyFields));
+        }
+        assert_eq!((trial.level("altered"), trial.failures()), (Some(Level::Inconclusive), Vec::new()));
+        trial.observations[90].flaw = Some(Flaw::Malformed(Malformed::Surplus));
+        assert_eq!(trial.failures(), ["altered"]);
     }
 
     #[test]
