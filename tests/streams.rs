@@ -150,6 +150,7 @@ fn what_is_said_of_requests_is_refused_for_streams_and_the_other_way_round() {
         (&["--stream", "-n", "9"], "-n: streams are opened once and held"),
         (&["--stream", "--streams", "9"], "each stream that is held has a connection of its own"),
         (&["--stream=event"], "did you mean events?"),
+        (&["ws://localhost:9/ws"], "a WebSocket among other URLs"),
     ] {
         let error = error_of(&bench.run(&proxy, "http", "/", options));
         assert!(error.contains(part), "{options:?}: {error}");

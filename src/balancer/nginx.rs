@@ -144,7 +144,7 @@ fn directive(topic: HintTopic) -> &'static str {
             "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade"
         }
         HintTopic::Buffering => "proxy_buffering off, gzip off for text/event-stream",
-        HintTopic::StreamIdle => "proxy_read_timeout, proxy_send_timeout",
+        HintTopic::StreamIdle => "proxy_read_timeout, proxy_send_timeout, proxy_timeout of stream",
         HintTopic::StreamAge => "worker_shutdown_timeout, proxy_read_timeout",
         HintTopic::StreamReload => "worker_shutdown_timeout",
         HintTopic::StreamShares => "least_conn, with a zone for several workers",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::check::figures;
+use crate::check::grpc;
 use crate::check::load::{Load, Pacing, Reuse, Vary};
 use crate::check::plan::{CheckPlan, RequestPlan, TargetPlan};
 use crate::check::session::SessionData;
@@ -225,7 +226,8 @@ fn strip(in_sequence: &[Pick], sampled: &[Backend]) -> (Vec<Option<u16>>, bool) 
 
 /// The request that the user asked for, without what differs from client to client.
 fn describe_sent<'a>(url: &'a str, request: &'a RequestPlan) -> Sent<'a> {
-    let (authority, target) = split(url);
+    let (authority, path) = split(url);
+    let target = if request.grpc { grpc::path_of(path) } else { path };
     let own_host = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
     Sent {
         method: &request.method,

@@ -15,6 +15,11 @@ pub(crate) fn is_url(url: &str) -> bool {
         .any(|scheme| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
 }
 
+/// The path of a call whose URL has that path.
+pub(crate) fn path_of(path: &str) -> &str {
+    if path == "/" { METHOD } else { path }
+}
+
 /// The fields of each call, and the user's own.
 pub(crate) fn with_fields(deadline: Option<Duration>, own: Vec<(String, String)>) -> Vec<(String, String)> {
     let mut fields =

@@ -174,7 +174,11 @@ async fn experiment(
     let setting = Setting {
         backends,
         // Another path is another method, of which nobody knows whether it exists.
-        keeps_path: !ours || is_call,
+        keeps_path: match (ours, is_call) {
+            (false, _) => Some(SkipReason::NotOurs),
+            (true, true) => Some(SkipReason::Call),
+            (true, false) => None,
+        },
         can_hold: ours && (!is_call || session.client.target().path == grpc::METHOD),
         patience: session.plan.environment.patience,
         headers: affinity.headers.clone(),

@@ -31,10 +31,8 @@ pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let tls = secure.then(|| tls(host, &plan.target)).transpose().with_context(|| url.to_owned())?;
-    let path = match uri.path_and_query().map_or("/", |path| path.as_str()) {
-        "/" if plan.request.grpc => grpc::METHOD,
-        path => path,
-    };
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let path = if plan.request.grpc { grpc::path_of(path) } else { path };
     let address = reachable(url, host, &addresses(url, host, port, &plan.target.routes)?, plan.load.timeout)?;
     Ok(LoadTarget {
         address,

@@ -31,10 +31,18 @@ pub(super) struct Asked<'a> {
     pub(super) duration: Option<Duration>,
 }
 
+fn scheme(url: &str) -> Option<&str> {
+    url.split_once("://").map(|(scheme, _)| scheme)
+}
+
+/// Whether a URL is that of a WebSocket.
+pub(super) fn is_socket(url: &str) -> bool {
+    matches!(scheme(url), Some("ws" | "wss"))
+}
+
 /// The URL whose streams are opened, and how; none where nobody asks for streams.
 pub(super) fn plan(url: &str, asked: &Asked) -> Result<Option<(String, StreamPlan)>, Problem> {
-    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
-    let is_socket = matches!(scheme, Some("ws" | "wss"));
+    let (scheme, is_socket) = (scheme(url), is_socket(url));
     let named = match asked.stream {
         None if !is_socket => return Ok(None),
         None => StreamKind::Websocket,

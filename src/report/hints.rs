@@ -137,7 +137,7 @@ pub(crate) fn of_backend_status(statuses: &BTreeMap<u16, u64>) -> &'static str {
     let most = statuses.iter().max_by_key(|(_, count)| **count).map_or(0, |(status, _)| *status);
     match most {
         401 | 403 => "backends want credentials: --header 'Authorization: …'",
-        404 | 405 => "backends do not have this path or method: check the URL; --expect status:404 if it is meant",
+        404 | 405 => "backends do not have this path or method: check the URL; --expect status:… if that is meant",
         429 => "backends limit the rate: use --rate",
         500..=599 => "backends failed, and the balancer passed that on; --expect status:… if these are meant",
         _ => "use --expect status:… if these are meant",

@@ -2,6 +2,7 @@
 
 use super::CheckConfig;
 use crate::check::grpc;
+use crate::config::streams;
 use crate::error::Problem;
 use verdict::rules::{Expectations, Requirement};
 
@@ -14,6 +15,11 @@ impl CheckConfig {
     ) -> Result<(), Problem> {
         let of_streams = expectations.required.iter().find(|required| required.is_of_streams());
         if !holds_streams {
+            if let Some(url) = self.url.iter().find(|url| streams::is_socket(url)) {
+                let problem =
+                    Problem::new("a WebSocket among other URLs: streams are opened once and held").on(url.as_str());
+                return Err(problem.hint("check it alone"));
+            }
             let problem =
                 of_streams.map(|required| Problem::new("it is for streams").on(format!("--expect {required}")));
             return problem.map_or(Ok(()), |problem| Err(problem.hint("add --stream, or check a URL with ws://")));

@@ -102,7 +102,7 @@ impl TlsFailure {
                 "--ca FILE takes the balancer's own certificate or its authority's, as it is now; --insecure takes any"
             }
             TlsFailure::NoTls | TlsFailure::Closed | TlsFailure::Reset | TlsFailure::TimedOut => {
-                "does that port speak TLS? Without it the URL begins with http://"
+                "does that port speak TLS? Without it the URL begins with http:// (grpc://)"
             }
             TlsFailure::NoHttp2 => {
                 "switch HTTP/2 on in the balancer, or leave --http2 out: the client then speaks HTTP/1.1"

@@ -201,6 +201,7 @@ fn because(why: SkipReason) -> &'static str {
         SkipReason::Impossible => "this client has no addresses of several networks",
         SkipReason::Impatient => "the balancer waits for a response for less than 100 ms",
         SkipReason::NotOurs => "the backends are not ours and cannot delay responses on request",
+        SkipReason::Call => "calls keep their method, and only Generate can hold its response back",
         SkipReason::Own => "your own credentials, cookies and Host are not varied",
         SkipReason::NotKept => "the balancer does not keep connections",
     }

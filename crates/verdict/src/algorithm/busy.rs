@@ -52,7 +52,7 @@ impl Lab<'_> {
     pub(super) fn load(&mut self) {
         self.evidence.usual = self.usual;
         if !self.setting.can_hold {
-            self.evidence.missing.push(Missing::Load(SkipReason::NotOurs));
+            self.evidence.missing.push(Missing::Load(self.setting.keeps_path.unwrap_or(SkipReason::NotOurs)));
         } else if self.longest_delay() < LEAST_HOLD {
             self.evidence.missing.push(Missing::Load(SkipReason::Impatient));
         } else if self.turns() {

@@ -198,6 +198,8 @@ pub enum SkipReason {
     Impossible,
     /// Backends are not ours and cannot be asked to take their time.
     NotOurs,
+    /// Calls keep their method, and only ours can be asked to hold its response back.
+    Call,
     /// The balancer waits for responses too shortly for any to be held back.
     Impatient,
     /// The user's own credentials, cookies and Host are left as they are.

@@ -335,8 +335,8 @@ impl Lab<'_> {
     }
 
     fn path(&mut self, needed: usize) {
-        if self.setting.keeps_path {
-            self.evidence.missing.push(Missing::Path(SkipReason::NotOurs));
+        if let Some(why) = self.setting.keeps_path {
+            self.evidence.missing.push(Missing::Path(why));
         } else if self.affordable(needed, 0.9) < needed {
             self.evidence.missing.push(Missing::Path(self.why_not()));
         } else {
@@ -354,18 +354,18 @@ impl Lab<'_> {
             self.evidence.missing.push(Missing::Cookie(SkipReason::Own));
         }
         let own = &self.setting.own_headers;
-        if self.setting.has_query && !self.setting.keeps_path && self.affordable(needed, 0.9) >= needed {
+        if self.setting.has_query && self.setting.keeps_path.is_none() && self.affordable(needed, 0.9) >= needed {
             let query = self.trial(VALUES, |value| ProbeRequest { query: Some(value), ..ProbeRequest::default() });
             self.evidence.keys.push((Key::Query, query));
         } else if self.setting.has_query {
-            let why = if self.setting.keeps_path { SkipReason::NotOurs } else { self.why_not() };
+            let why = self.setting.keeps_path.unwrap_or_else(|| self.why_not());
             self.evidence.missing.push(Missing::Path(why));
         }
         if own.is_empty() {
             return;
         }
-        if self.setting.keeps_path || self.affordable(needed, 0.9) < needed {
-            let why = if self.setting.keeps_path { SkipReason::NotOurs } else { self.why_not() };
+        if self.setting.keeps_path.is_some() || self.affordable(needed, 0.9) < needed {
+            let why = self.setting.keeps_path.unwrap_or_else(|| self.why_not());
             return self.evidence.missing.push(Missing::Header(why));
         }
         let replaced = |names: &[String], value: u32| ProbeRequest {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::Moment;
-use crate::algorithm::evidence::Pick;
+use crate::algorithm::evidence::{Pick, SkipReason};
 use crate::observation::Backend;
 
 /// What is sent through the balancer.
@@ -114,8 +114,8 @@ pub struct Setting {
     pub can_hold: bool,
     /// How long the balancer waits for a response, if that is known: one that takes longer may have it take the backend for dead.
     pub patience: Option<Duration>,
-    /// Whether requests keep the user's path: backends that are not ours may do anything at another one.
-    pub keeps_path: bool,
+    /// Why requests keep the user's path, if they do: backends that are not ours may do anything at another one.
+    pub keeps_path: Option<SkipReason>,
     /// Headers that the balancer might key on, besides the usual ones.
     pub headers: Vec<String>,
     /// Cookies that the balancer might hash.
