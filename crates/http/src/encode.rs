@@ -78,10 +78,23 @@ impl Decimal {
     }
 }
 
-/// The hexadecimal digits of a number, most significant first, all of them.
+/// The last hexadecimal digits of a number, most significant first, at most 16.
 pub fn hexadecimal<const DIGITS: usize>(number: u64) -> [u8; DIGITS] {
-    const LETTERS: &[u8; 16] = b"0123456789abcdef";
-    std::array::from_fn(|place| LETTERS[(number >> (4 * (DIGITS - 1 - place)) & 0xf) as usize])
+    let mut digits = [0; 16];
+    digits[..8].copy_from_slice(&eight_digits(number >> 32));
+    digits[8..].copy_from_slice(&eight_digits(number & u64::from(u32::MAX)));
+    std::array::from_fn(|place| digits[16 - DIGITS + place])
+}
+
+/// Those of a number of 32 bits, all at once: each byte of a word becomes one of them.
+fn eight_digits(number: u64) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let halves = (number | number << 16) & 0x0000_ffff_0000_ffff;
+    let quarters = (halves | halves << 8) & 0x00ff_00ff_00ff_00ff;
+    let digits = (quarters | quarters << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    // One above 9 becomes one above 15, which its next bit shows.
+    let letters = (digits + ONES * 6) >> 4 & ONES;
+    (digits + ONES * u64::from(b'0') + letters * u64::from(b'a' - b'9' - 1)).to_be_bytes()
 }
 
 #[cfg(test)]

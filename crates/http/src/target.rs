@@ -6,18 +6,35 @@ use crate::Malformed;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RequestTarget<'b> {
     /// `/path?query`: of every method but CONNECT.
-    Origin(&'b str),
+    Origin(PathAndQuery<'b>),
     /// `http://host:port/path?query`: as proxies get it, and every server accepts it.
     Absolute {
         /// Host and port, as received.
         authority: &'b str,
-        /// Path and query; empty if there is neither.
-        rest: &'b str,
+        /// What follows it.
+        rest: PathAndQuery<'b>,
     },
     /// `host:port`, the form of CONNECT.
     Authority(&'b str),
     /// `*`, a form of OPTIONS.
     Asterisk,
+}
+
+/// A path, and what follows the first `?`, if there is one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PathAndQuery<'b> {
+    path: &'b str,
+    query: Option<&'b str>,
+}
+
+impl<'b> PathAndQuery<'b> {
+    fn of(text: &'b str) -> PathAndQuery<'b> {
+        let (path, query) = match text.bytes().position(|byte| byte == b'?') {
+            Some(question) => (&text[..question], Some(&text[question + 1..])),
+            None => (text, None),
+        };
+        PathAndQuery { path: if path.is_empty() { "/" } else { path }, query }
+    }
 }
 
 impl<'b> RequestTarget<'b> {
@@ -34,7 +51,7 @@ impl<'b> RequestTarget<'b> {
             };
         }
         if target.starts_with('/') {
-            return Ok(RequestTarget::Origin(target));
+            return Ok(RequestTarget::Origin(PathAndQuery::of(target)));
         }
         if target == "*" {
             return if method == "OPTIONS" { Ok(RequestTarget::Asterisk) } else { Err(Malformed::Target) };
@@ -48,7 +65,7 @@ impl<'b> RequestTarget<'b> {
         // RFC 9110 §4.2.1: no empty host. §4.2.4: a user in front of it is an old trick against people.
         let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
         if !host.is_empty() && is_host(authority.as_bytes()) {
-            Ok(RequestTarget::Absolute { authority, rest })
+            Ok(RequestTarget::Absolute { authority, rest: PathAndQuery::of(rest) })
         } else {
             Err(Malformed::Target)
         }
@@ -64,29 +81,20 @@ impl<'b> RequestTarget<'b> {
 
     /// The path, without query: `/` where there is none, `*` of [`RequestTarget::Asterisk`], empty of [`RequestTarget::Authority`].
     pub fn path(self) -> &'b str {
-        let path = match self {
-            RequestTarget::Origin(target) => before_query(target),
-            RequestTarget::Absolute { rest, .. } => before_query(rest),
-            RequestTarget::Authority(_) => return "",
-            RequestTarget::Asterisk => return "*",
-        };
-        if path.is_empty() { "/" } else { path }
+        match self {
+            RequestTarget::Origin(target) | RequestTarget::Absolute { rest: target, .. } => target.path,
+            RequestTarget::Authority(_) => "",
+            RequestTarget::Asterisk => "*",
+        }
     }
 
     /// What follows the first `?`, if there is one.
     pub fn query(self) -> Option<&'b str> {
         match self {
-            RequestTarget::Origin(target) | RequestTarget::Absolute { rest: target, .. } => {
-                let question = target.bytes().position(|byte| byte == b'?')?;
-                Some(&target[question + 1..])
-            }
+            RequestTarget::Origin(target) | RequestTarget::Absolute { rest: target, .. } => target.query,
             RequestTarget::Authority(_) | RequestTarget::Asterisk => None,
         }
     }
-}
-
-fn before_query(target: &str) -> &str {
-    &target[..target.bytes().position(|byte| byte == b'?').unwrap_or(target.len())]
 }
 
 fn is_scheme(scheme: &str) -> bool {
@@ -101,33 +109,38 @@ fn is_port(port: &str) -> bool {
 /// Whether a text can be the value of a Host field: a name or an address, with or without a port; empty where the target
 /// has no authority (RFC 9110 §7.2).
 pub fn is_host(text: &[u8]) -> bool {
-    let (host, port) = match text {
+    let port = match text {
         [b'[', rest @ ..] => {
             let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
             let literal = &rest[..end];
-            if literal.is_empty() || !literal.iter().all(|byte| is_name_byte(*byte) || *byte == b':') {
+            if literal.is_empty() || !literal.iter().all(|byte| *byte == b':' || is_name_byte(*byte) && *byte != b'%') {
                 return false;
             }
-            (&b""[..], &rest[end + 1..])
+            &rest[end + 1..]
         }
-        _ => text.split_at(text.iter().position(|byte| *byte == b':').unwrap_or(text.len())),
+        _ => {
+            let end = text.iter().position(|byte| !is_name_byte(*byte)).unwrap_or(text.len());
+            if !percents_are_right(&text[..end]) {
+                return false;
+            }
+            &text[end..]
+        }
     };
-    let port_is_one = match port {
+    match port {
         [] => true,
         [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
         _ => false,
-    };
-    port_is_one && (host.iter().all(|byte| is_name_byte(*byte)) || is_encoded_name(host))
+    }
 }
 
-/// Unreserved characters and sub-delims, looked up: each request has a Host.
+/// Unreserved characters, sub-delims and what begins an encoded byte, looked up: each request has a Host.
 fn is_name_byte(byte: u8) -> bool {
     const NAME_BYTES: [bool; 256] = {
         let (mut table, mut byte) = ([false; 256], 0);
         while byte < 128 {
             let is_unreserved = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'.' | b'_' | b'~');
             let is_sub_delim = matches!(byte as u8, b'!' | b'$' | b'&' | b'\''..=b',' | b';' | b'=');
-            table[byte] = is_unreserved || is_sub_delim;
+            table[byte] = is_unreserved || is_sub_delim || byte as u8 == b'%';
             byte += 1;
         }
         table
@@ -135,11 +148,7 @@ fn is_name_byte(byte: u8) -> bool {
     NAME_BYTES[usize::from(byte)]
 }
 
-/// Whether it is a name of a host in which some bytes may be percent-encoded.
-fn is_encoded_name(host: &[u8]) -> bool {
-    host.iter().all(|byte| is_name_byte(*byte) || *byte == b'%') && percents_are_right(host)
-}
-
+/// In a name of a host some bytes may be percent-encoded.
 fn percents_are_right(text: &[u8]) -> bool {
     let mut parts = text.split(|byte| *byte == b'%');
     parts.next();
