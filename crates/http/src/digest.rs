@@ -20,6 +20,13 @@ impl Digest {
         Digest(Box::new(Xxh3::new()))
     }
 
+    /// The digest of the first piece.
+    pub fn of(piece: &[u8]) -> Digest {
+        let mut digest = Digest::new();
+        digest.update(piece);
+        digest
+    }
+
     /// Adds the next piece.
     pub fn update(&mut self, piece: &[u8]) {
         self.0.update(piece);
