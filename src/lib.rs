@@ -80,6 +80,12 @@ pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == "backend") {
         return end(backend::run().map(|()| ExitCode::SUCCESS), args::OutputFormat::Text);
     }
+    run_command()
+}
+
+/// Apart from `main`: its stack has tens of kilobytes, which each backend would keep for good.
+#[inline(never)]
+fn run_command() -> ExitCode {
     if let Some(result) = balancer::run::guard::run_as_told() {
         return end(result, args::OutputFormat::Text);
     }
