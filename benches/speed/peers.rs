@@ -254,7 +254,8 @@ impl Nginx {
 
     /// With TLS: files of its certificate and of the key.
     pub fn start_tls(place: &Place, [certificate, key]: &[String; 2]) -> Result<Nginx> {
-        let lines = format!("ssl_certificate {certificate}; ssl_certificate_key {key};");
+        // Before 1.23.4 it speaks TLS 1.2 unless it is told, whose handshake costs it less.
+        let lines = format!("ssl_protocols TLSv1.3; ssl_certificate {certificate}; ssl_certificate_key {key};");
         let nginx = Nginx::configured(place, 300, " ssl", &lines)?;
         wait_until("NGINX", || Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, nginx.port))?))?;
         Ok(nginx)
