@@ -123,23 +123,17 @@ async fn try_slowly(
     invented: &mut Vec<u32>,
 ) -> Result<Option<SlowTrial>> {
     let sample = &observations[sampled as usize..];
-    if !session.plan.scenario.steps.is_empty() || session.plan.load.budget.is_some() || !is_refused_often(sample) {
+    let is_wanted = session.plan.scenario.steps.is_empty() && session.plan.load.budget.is_none();
+    let Some(status) = slowly::refusal(sample).filter(|_| is_wanted) else {
         return Ok(None);
-    }
+    };
     session.watch.enter("sending a few requests slowly: is it a rate limit?");
     let first = observations.len() as u64;
-    let (slow, trial) = slowly::probe(session, first, sample).await?;
+    let (slow, trial) = slowly::probe(session, first, sample, status).await?;
     // They are given less time than the user's own, and tell what a limit is: nobody's request fails here.
     invented.extend(observations.len() as u32..(observations.len() + slow.len()) as u32);
     observations.extend(slow);
     Ok(Some(trial))
-}
-
-/// By the balancer itself, with a status that may mean a limit.
-fn is_refused_often(sample: &[Observation]) -> bool {
-    let is_refusal = |it: &&Observation| matches!(it.status, 429 | 503) && !it.backend.is_known();
-    let refused = sample.iter().filter(is_refusal).count();
-    refused >= 10 && refused * 50 >= sample.len()
 }
 
 /// `gone`: the time since the check began.

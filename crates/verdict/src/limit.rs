@@ -1,5 +1,6 @@
-//! A limit: responses of 429, which say so (RFC 6585 section 4), or of 503 that begin with the rate, while as much passes as the limit allows.
+//! A limit: responses of 429, which say so (RFC 6585 section 4), or other refusals that begin with the rate, while as much passes as the limit allows.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -63,11 +64,15 @@ const CHANCE: f64 = 1e-6;
 const SHARE: f64 = 0.02;
 
 impl RateLimit {
-    /// What the requests show that are judged, and some that were sent slowly afterwards; None if that was not tried. A status of 503 is
-    /// said for much else: it takes such a trial. One of 429 takes none: a limit may count over a minute, and what it refuses too.
+    /// What the requests show that are judged, and some that were sent slowly afterwards; None if that was not tried. Other statuses than
+    /// 429 are said for much else: they take such a trial. One of 429 takes none: a limit may count over a minute, and what it refuses too.
     pub fn of(ledger: &Ledger, judged: Judged, sample: Range<u32>, slowly: Option<SlowTrial>) -> Option<RateLimit> {
-        let status = refusal(ledger, sample.clone()).or_else(|| says_so(ledger, judged).then_some(429))?;
-        if status == 503 && !slowly.is_some_and(|trial| trial.passed) {
+        let refused_often = || {
+            let own = ledger.entries().filter(|entry| sample.contains(&entry.sequence) && is_own(entry));
+            refusal(own.map(|entry| entry.observation.status), sample.len())
+        };
+        let status = refused_often().or_else(|| says_so(ledger, judged).then_some(429))?;
+        if status != 429 && !slowly.is_some_and(|trial| trial.passed) {
             return None;
         }
         let all = ledger.entries().filter(|entry| judged.includes(entry) && is_refused(entry, status));
@@ -182,15 +187,18 @@ impl PassedMeanwhile {
     }
 }
 
-/// The status with which the balancer refuses, if it refuses with one that limits use, often.
-pub fn refusal(ledger: &Ledger, sample: Range<u32>) -> Option<u16> {
-    let count = |status| {
-        let refused =
-            ledger.entries().filter(|entry| sample.contains(&entry.sequence)).filter(|it| is_refused(it, status));
-        refused.count()
-    };
-    let most = [429, 503].into_iter().map(|status| (count(status), status)).max()?;
-    (most.0 >= 10 && most.0 as f64 >= SHARE * sample.len() as f64).then_some(most.1)
+/// Whether a balancer may refuse so what is too much: with 503, or with a status that blames the client, as HAProxy's `http-request deny` does
+/// with 403. Others say that a backend failed, or the balancer did.
+pub fn is_refusal(status: u16) -> bool {
+    status == 503 || (400..500).contains(&status)
+}
+
+/// The status with which the balancer refuses most, if it does so often. `own`: those of the sample that it gave itself.
+pub fn refusal(own: impl Iterator<Item = u16>, sample: usize) -> Option<u16> {
+    let mut counts: BTreeMap<u16, usize> = BTreeMap::new();
+    own.filter(|status| is_refusal(*status)).for_each(|status| *counts.entry(status).or_default() += 1);
+    let (status, refused) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+    (refused >= 10 && refused as f64 >= SHARE * sample as f64).then_some(status)
 }
 
 /// Whether any request got a status of 429, and no outage may have caused it.
@@ -202,11 +210,14 @@ fn says_so(ledger: &Ledger, judged: Judged) -> bool {
     ledger.entries().any(|entry| is_refused(&entry, 429) && judged.includes(&entry) && !in_outage(&entry))
 }
 
-/// The balancer itself responded so, and no backend had the request.
 fn is_refused(entry: &Entry, status: u16) -> bool {
+    entry.observation.status == status && is_own(entry)
+}
+
+/// The balancer itself responded, and no backend had the request.
+fn is_own(entry: &Entry) -> bool {
     let observation = entry.observation;
     matches!(observation.outcome, ClientOutcome::Response | ClientOutcome::Altered)
-        && observation.status == status
         && !observation.backend.is_known()
         && entry.attempts.is_empty()
 }
@@ -270,11 +281,22 @@ mod tests {
     }
 
     #[test]
-    fn service_unavailable_is_a_limit_only_if_it_ends_when_requests_come_slowly() {
-        let (ledger, sample) = limited(503);
-        assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample.clone(), None), None);
-        assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample.clone(), slowly(false)), None);
-        assert!(RateLimit::of(&ledger, Judged::from(0), sample, slowly(true)).is_some());
+    fn other_statuses_are_a_limit_only_if_they_end_when_requests_come_slowly() {
+        for status in [403, 420, 503] {
+            let (ledger, sample) = limited(status);
+            assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample.clone(), None), None);
+            assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample.clone(), slowly(false)), None);
+            let limit = RateLimit::of(&ledger, Judged::from(0), sample, slowly(true));
+            assert_eq!(limit.map(|limit| limit.status), Some(status));
+        }
+    }
+
+    #[test]
+    fn what_says_that_a_backend_failed_is_no_limit() {
+        for status in [500, 502, 504] {
+            let (ledger, sample) = limited(status);
+            assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample, slowly(true)), None);
+        }
     }
 
     #[test]

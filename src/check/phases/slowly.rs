@@ -33,23 +33,22 @@ const TRIALS: u32 = 3;
 const SLOWER: f64 = 4.0;
 const LEAST_GAP: Duration = Duration::from_millis(4);
 
-/// Their observations, and what they show. `first` is the number of the next request of the run; `sample` what passed and what did not.
+/// Their observations, and what they show. `first` is the number of the next request of the run; `sample` what passed and what was refused with
+/// that status.
 pub(crate) async fn probe(
     session: &mut CheckSession<'_>,
     first: u64,
     sample: &[Observation],
+    status: u16,
 ) -> Result<(Vec<Observation>, SlowTrial)> {
     let mut prober = session.new_prober(first)?;
     let mut backends = BackendNames::new(session.client.names());
     let pace = passed_rate(sample).map(|rate| LEAST_GAP.max(Duration::from_secs_f64(SLOWER / rate)));
     let pace = pace.filter(|_| session.identity.is_fleet() && !session.plan.request.grpc);
-    let refusal = refusal(sample);
     let (path, connections) = (session.client.target().path.clone(), session.plan.connections_at_once());
     tokio::time::sleep(REST).await;
-    let needed = refusal.map_or(REQUESTS, |status| {
-        let share = refused(sample, status) as f64 / sample.len() as f64;
-        limit::trials(share).max(REQUESTS)
-    });
+    let share = own(sample).filter(|own| *own == status).count() as f64 / sample.len() as f64;
+    let needed = limit::trials(share).max(REQUESTS);
     let probing = spawn_blocking(move || {
         let passed = all_pass_slowly(&mut prober, &mut backends, needed, pace.unwrap_or(GAP))?;
         let kind = match pace.filter(|_| passed) {
@@ -70,12 +69,10 @@ pub(crate) async fn probe(
             live.end()?;
         }
         let observations = prober.into_observations().0;
-        // What is refused with the other status meets another limit, and that of the sample may be either.
-        let other = [429, 503].into_iter().find(|status| Some(*status) != refusal);
-        let are_refused = |seen: &[Observation], with: Option<u16>| with.is_some_and(|with| refused(seen, with) > 0);
-        let kind = kind.filter(|_| !are_refused(&observations, other));
+        // What is refused with another status meets another limit, and that of the sample may be either.
+        let kind = kind.filter(|_| own(&observations).all(|own| own == status || !limit::is_refusal(own)));
         let requests = observations[..slow].iter().take_while(|seen| seen.backend.is_known()).count() as u32;
-        let is_refused_again = are_refused(&observations[slow..], refusal);
+        let is_refused_again = own(&observations[slow..]).any(|own| own == status);
         Ok::<_, DriveError>((observations, SlowTrial { passed, requests, is_refused_again, kind }))
     });
     session.collecting(probing).await?.map_err(Into::into)
@@ -102,9 +99,14 @@ fn all_pass_slowly(
     Ok(true)
 }
 
-/// How many the balancer itself refused with that status.
-fn refused(seen: &[Observation], status: u16) -> usize {
-    seen.iter().filter(|it| it.status == status && !it.backend.is_known()).count()
+/// The statuses that the balancer itself gave.
+fn own(seen: &[Observation]) -> impl Iterator<Item = u16> {
+    seen.iter().filter(|it| !it.backend.is_known()).map(|it| it.status)
+}
+
+/// The status with which the sample was refused, if it was so often: that may be a limit.
+pub(crate) fn refusal(sample: &[Observation]) -> Option<u16> {
+    limit::refusal(own(sample), sample.len())
 }
 
 /// Requests per second that passed in the latter half of the sample: a limit may allow a burst at first.
@@ -113,12 +115,6 @@ fn passed_rate(sample: &[Observation]) -> Option<f64> {
     let (begin, end) = (later.iter().map(Observation::sent).min()?, later.iter().map(|it| it.ended).max()?);
     let passed = later.iter().filter(|observation| observation.backend.is_known()).count();
     (passed > 0).then(|| passed as f64 / end.since(begin).as_secs_f64().max(1e-3))
-}
-
-/// The status with which the sample was refused, mostly.
-fn refusal(sample: &[Observation]) -> Option<u16> {
-    let count = |status: &u16| refused(sample, *status);
-    [429, 503].into_iter().max_by_key(count).filter(|status| count(status) > 0)
 }
 
 /// The trial says nothing: what should have passed was refused, or did not come.
