@@ -58,6 +58,9 @@ pub struct RequestChanges {
     pub notes: [u64; Note::ALL.len()],
     /// X-Forwarded-For as it arrived.
     pub forwarded_for: TextCounts,
+    /// X-Forwarded-For as it arrived in the sample, the empty text where there was none: experiments may ask for paths of their own, which
+    /// have routes of their own.
+    pub sample_forwarded_for: TextCounts,
     /// Attempts that came with what an experiment sent as X-Forwarded-For, and nothing else in it.
     pub own_forwarded_for: u64,
     /// Clients that PROXY headers name.
@@ -174,6 +177,7 @@ impl RequestChanges {
         }
         let is_own = self.has_own_fields(request.sequence);
         if is_own {
+            self.sample_forwarded_for.see(forwarded_for.unwrap_or_default());
             self.own_compared += u64::from(request.notes.contains(Note::Compared));
             request.fields.iter().for_each(|field| self.fields[field] += 1);
         }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::arrived::TextCounts;
 use crate::facts::requests::{ClientAddress, ClientAddressConclusion};
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::BackendRecords;
@@ -38,7 +39,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         claimed,
         arrived: changes.forwarded_for.counts.clone(),
         without,
-        other: others(case).map(|(_, count)| count).sum(),
+        other: count_others(case, &changes.forwarded_for),
         proxied: changes.proxied.counts.clone(),
         conclusion,
         expected,
@@ -58,11 +59,12 @@ fn conclude(case: &Case, claimed: Option<&str>, without: u64) -> ClientAddressCo
         };
     }
     let has_claim = |text: &str| claimed.is_some_and(|claim| text.starts_with(claim) && text != claim);
-    let differing = without + others(case).map(|(_, count)| count).sum::<u64>();
+    let differing = without + count_others(case, texts);
+    let sample = &changes.sample_forwarded_for;
     let is_claim = |(text, _): &(String, u64)| claimed == Some(text);
     if texts.counts.iter().any(is_claim) {
         ClientAddressConclusion::Believed
-    } else if (1..texts.total() + without).contains(&differing) && is_each_once(case) {
+    } else if (1..sample.total()).contains(&count_others(case, sample)) && is_each_once(case) {
         ClientAddressConclusion::Partial
     } else if changes.own_forwarded_for > 0 && is_each_once(case) {
         // Whoever appends, or writes its own, leaves no claim of an experiment alone.
@@ -78,16 +80,16 @@ fn conclude(case: &Case, claimed: Option<&str>, without: u64) -> ClientAddressCo
     }
 }
 
-/// Values that end with an address that is none of this client's.
-fn others<'c>(case: &'c Case) -> impl Iterator<Item = &'c (String, u64)> {
-    let texts = case.changes.forwarded_for.counts.iter();
-    texts.filter(|(text, _)| is_another(case, text.rsplit(',').next().unwrap_or_default()))
+/// How many of these values do not end with an address of this client, the empty ones among them.
+fn count_others(case: &Case, texts: &TextCounts) -> u64 {
+    let is_other = |text: &str| text.is_empty() || is_another(case, text.rsplit(',').next().unwrap_or_default());
+    texts.counts.iter().filter(|(text, _)| is_other(text)).map(|(_, count)| count).sum()
 }
 
-/// Whether all are the same requests: copies of a mirror and requests of a subrequest go other ways, with other fields, and so may the
-/// requests to another URL.
+/// Whether all of the sample are the same requests: copies of a mirror and requests of a subrequest go other ways, with other fields, and
+/// so may the requests to another URL, or with another path.
 fn is_each_once(case: &Case) -> bool {
-    !case.urls.are_several() && case.ledger.entries().all(|entry| entry.attempts.len() <= 1)
+    !case.urls.are_several() && !case.varied && case.ledger.entries().all(|entry| entry.attempts.len() <= 1)
 }
 
 /// Whether that is none of this client's addresses.
@@ -162,9 +164,15 @@ mod tests {
         assert_eq!(trial(300, &[(3, "10.9.9.9")], &alone), Some(Level::Fail));
         // What translates addresses does so with all requests.
         assert_eq!(trial(0, &[(3, "10.9.9.9")], &alone), Some(Level::Inconclusive));
-        // A copy, or what comes by another URL, may go another way.
+        // A copy, or what comes by another URL, may go another way, and so may what an experiment asks for.
+        let in_experiments = |trial: &mut RuleTrial| {
+            trial.changes.sample_forwarded_for = TextCounts { counts: vec![("127.0.0.1".to_owned(), 300)], more: 0 };
+        };
+        assert_eq!(trial(300, &[(3, "")], &in_experiments), Some(Level::Inconclusive));
         let several = |trial: &mut RuleTrial| trial.sent.urls = vec!["/".to_owned(), "/a".to_owned()];
         assert_eq!(trial(300, &[(3, "")], &several), Some(Level::Inconclusive));
+        let varied = |trial: &mut RuleTrial| trial.varied = true;
+        assert_eq!(trial(300, &[(3, "")], &varied), Some(Level::Inconclusive));
     }
 
     #[test]
