@@ -132,11 +132,7 @@ impl Expected {
                 }
                 return expected;
             }
-            UpstreamMethod::Unknown(what) => {
-                expected.unknown = weights(&upstream.servers).err().unwrap_or_default();
-                expected.unknown.push(what.clone());
-                return expected;
-            }
+            UpstreamMethod::Unknown(what) => return expected.without_method(what, &upstream.servers, weights),
         };
         let weights = weights(&upstream.servers).unwrap_or_else(|why| {
             expected.unknown = why;
@@ -173,6 +169,21 @@ impl Expected {
             expected.shares = None;
         }
         expected
+    }
+
+    /// Of servers that are picked in a way that is not understood.
+    fn without_method(mut self, what: &str, servers: &[UpstreamServer], weights: WeightsOf) -> Expected {
+        // Who those are that a resolver has is not known beforehand.
+        let are_known = servers.iter().all(|server| server.takes != Takes::Resolved);
+        match weights(servers) {
+            // The only one gets all, however it is picked.
+            Ok(only) if are_known && matches!(only.as_slice(), [(_, 1..)]) => self.divide(only),
+            other => {
+                self.unknown = other.err().unwrap_or_default();
+                self.unknown.push(what.to_owned());
+            }
+        }
+        self
     }
 
     /// Requests are divided by these weights; who has none gets nothing while others can.
@@ -402,6 +413,20 @@ mod tests {
             let it = expected(&format!("server 127.0.0.1:9001; server 127.0.0.1:9002 {other};"), &[9001, 9002]);
             assert_eq!((it.algorithm, shares(&it).as_deref()), (None, Some("9001=1,9002=0")), "{other}");
             assert_eq!((it.backups, it.unknown), (vec!["9002".to_owned()], vec![]), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_only_server_gets_all_whatever_the_method() {
+        let it = expected("hash $arg_a$arg_b; server 127.0.0.1:9001;", &[9001]);
+        assert_eq!((it.algorithm, shares(&it).as_deref(), it.unknown.len()), (None, Some("9001=1"), 0), "{it:?}");
+        for lines in [
+            "hash $arg_a$arg_b; server 127.0.0.1:9001; server 127.0.0.1:9002 backup;",
+            "server app.internal:9001 resolve;",
+            "hash $arg_a$arg_b; server 127.0.0.1:9001 down;",
+        ] {
+            let it = expected(lines, &[9001, 9002]);
+            assert_eq!((shares(&it), it.unknown.len()), (None, 1), "{lines}");
         }
     }
 

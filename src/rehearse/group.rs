@@ -8,7 +8,7 @@ use anyhow::Result;
 use world::names::{NameQuery, WorldNames};
 
 use crate::balancer::expected::Expected;
-use crate::balancer::read::{Configuration, Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer};
+use crate::balancer::read::{Configuration, Endpoint, SplitPart, Takes, Upstream, UpstreamMethod, UpstreamServer};
 use crate::error::Problem;
 use crate::rehearse::naming::{self, Listens, RehearsedBackend};
 use crate::rehearse::order::{RehearsalPlan, addresses_of};
@@ -23,6 +23,8 @@ pub(crate) struct Visits {
     pub(crate) together: BTreeSet<Listens>,
     /// Who was asked for a request to which another one responded.
     pub(crate) beside: BTreeSet<Listens>,
+    /// Those that no visit and an earlier check brought requests to, such as a server that takes over in an outage.
+    pub(crate) later: BTreeSet<Listens>,
 }
 
 impl Visits {
@@ -43,6 +45,22 @@ impl Visits {
     }
 }
 
+/// Whether a part of a split is none of those.
+fn lacks_a_part(
+    upstream: &Upstream,
+    asked: &BTreeSet<Listens>,
+    listens: &dyn Fn(&[UpstreamServer]) -> BTreeSet<Listens>,
+) -> bool {
+    let UpstreamMethod::Split(parts) = &upstream.method else { return false };
+    let mut servers = upstream.servers.as_slice();
+    let is_lacking = |part: &SplitPart| {
+        let (own, rest) = servers.split_at(part.servers.min(servers.len()));
+        servers = rest;
+        part.weight > 0 && asked.is_disjoint(&listens(own))
+    };
+    parts.iter().any(is_lacking)
+}
+
 /// The backends behind the URLs.
 pub(crate) struct Group {
     /// The block of the file and its place, if it is known.
@@ -52,6 +70,8 @@ pub(crate) struct Group {
     /// Why nothing is expected of shares.
     pub(crate) unknown: Vec<String>,
     upstream: Option<Upstream>,
+    /// The blocks that have names for its servers; one that visits reached goes before others.
+    naming: Vec<Upstream>,
 }
 
 /// Finds it. `found` are those that may be backends.
@@ -80,11 +100,11 @@ pub(crate) fn choose(order: &RehearsalPlan, names: &WorldNames, found: &[Listens
             };
             let companions = companions(order, names);
             // Those that nobody asked may be backups.
-            let is_beside =
-                |it: &Listens| (visits.beside.contains(it) || companions.contains(it)) && !visits.asked.contains(it);
+            let is_asked = |it: &Listens| visits.asked.contains(it) || visits.later.contains(it);
+            let is_beside = |it: &Listens| (visits.beside.contains(it) || companions.contains(it)) && !is_asked(it);
             let mut all: Vec<Listens> = found.iter().filter(|it| !is_beside(it)).cloned().collect();
             all.sort();
-            Ok(Group::unknown(all, why))
+            Ok(Group::unknown(all, why, Vec::new()))
         }
         (several, _) if visits.together.len() > 1 => {
             Err(Problem::new(format!("several upstream blocks are behind the URL: {}", all_names(several)))
@@ -99,7 +119,7 @@ pub(crate) fn choose(order: &RehearsalPlan, names: &WorldNames, found: &[Listens
                 several.iter().flat_map(|it| &it.servers).flat_map(|it| listens(it, names)).collect();
             let mut seen = BTreeSet::new();
             all.retain(|it| seen.insert(it.clone()));
-            Ok(Group::unknown(all, why))
+            Ok(Group::unknown(all, why, several.iter().copied().cloned().collect()))
         }
     }
 }
@@ -114,16 +134,22 @@ fn candidates<'u>(
     if let Some(name) = &order.upstream {
         return upstreams.iter().copied().filter(|upstream| upstream.name == *name).collect();
     }
-    let servers = |upstream: &Upstream| -> BTreeSet<Listens> {
-        upstream.servers.iter().flat_map(|server| listens(server, names)).collect()
+    let servers = |all: &[UpstreamServer]| -> BTreeSet<Listens> {
+        all.iter().flat_map(|server| listens(server, names)).collect()
     };
-    let asked: Vec<&Upstream> =
-        upstreams.iter().copied().filter(|it| !visits.asked.is_disjoint(&servers(it))).collect();
-    // A split has what several of its groups have. Another URL may lead elsewhere.
-    match asked.iter().filter(|it| visits.asked.is_subset(&servers(it))).collect::<Vec<_>>().as_slice() {
-        [one] if order.urls.len() == 1 => vec![**one],
-        _ => asked,
+    let all: BTreeSet<Listens> = visits.asked.union(&visits.later).cloned().collect();
+    let mut asked: Vec<&Upstream> =
+        upstreams.iter().copied().filter(|it| !all.is_disjoint(&servers(&it.servers))).collect();
+    asked.sort_by_key(|it| visits.asked.is_disjoint(&servers(&it.servers)));
+    // Another URL may lead elsewhere.
+    if order.urls.len() > 1 {
+        return asked;
     }
+    // A split has what several of its groups have. Where one of them alone is asked, it is the group's own route: a part that is asked
+    // later is missed, and then known.
+    let with_all: Vec<&Upstream> = asked.iter().copied().filter(|it| all.is_subset(&servers(&it.servers))).collect();
+    let whole: Vec<&Upstream> = with_all.iter().copied().filter(|it| !lacks_a_part(it, &all, &servers)).collect();
+    [whole, with_all, asked].into_iter().find(|some| !some.is_empty()).unwrap_or_default()
 }
 
 /// Where those are that the balancer itself speaks to.
@@ -177,11 +203,12 @@ impl Group {
         all.retain(|it| seen.insert(it.clone()));
         let place = upstream.servers.first().map(|server| server.place.clone()).unwrap_or_default();
         let name = Some((upstream.name.clone(), place));
-        Group { name, listens: all, unknown: Vec::new(), upstream: Some(upstream.clone()) }
+        let naming = vec![upstream.clone()];
+        Group { name, listens: all, unknown: Vec::new(), upstream: Some(upstream.clone()), naming }
     }
 
-    fn unknown(listens: Vec<Listens>, why: String) -> Group {
-        Group { name: None, listens, unknown: vec![why], upstream: None }
+    fn unknown(listens: Vec<Listens>, why: String, naming: Vec<Upstream>) -> Group {
+        Group { name: None, listens, unknown: vec![why], upstream: None, naming }
     }
 
     /// The paths of its unix sockets.
@@ -209,7 +236,7 @@ impl Group {
             Some((name, place, count))
         };
         let mut backends = naming::name(&self.listens, &name_of);
-        for server in self.upstream.iter().flat_map(|upstream| &upstream.servers) {
+        for server in self.naming.iter().flat_map(|upstream| &upstream.servers) {
             let all = listens(server, names);
             let (Some(name), [one]) = (&server.name, all.as_slice()) else { continue };
             let is_taken = backends.iter().any(|backend| backend.name == *name);
@@ -268,5 +295,28 @@ mod tests {
         let mut visits = Visits::default();
         visits.add(BTreeSet::from([app.clone(), auth.clone()]), None, &BTreeSet::from([auth]));
         assert_eq!((visits.asked, visits.beside.len()), (BTreeSet::from([app]), 0));
+    }
+
+    #[test]
+    fn a_split_lacks_a_part_that_should_get_something_and_was_not_asked() {
+        let group = |name: &str, address: &str| {
+            let mut group = Upstream::named(name);
+            let ip = Endpoint::Tcp(address.to_owned(), 80);
+            group.servers.push(UpstreamServer::at(address, ip, "a.yaml"));
+            group
+        };
+        let listens = |all: &[UpstreamServer]| {
+            all.iter().flat_map(|it| addresses_of(&it.address, 80)).map(Listens::Port).collect::<BTreeSet<_>>()
+        };
+        let split = Upstream::split(vec![(group("blue", "10.0.0.1"), 80), (group("green", "10.0.0.2"), 20)]);
+        let is_lacking = |asked: &[&str], upstream: &Upstream| {
+            let asked = asked.iter().map(|it| Listens::Port(it.parse().unwrap())).collect();
+            lacks_a_part(upstream, &asked, &listens)
+        };
+        assert!(is_lacking(&["10.0.0.1:80"], &split) && is_lacking(&["10.0.0.2:80"], &split));
+        assert!(!is_lacking(&["10.0.0.1:80", "10.0.0.2:80"], &split));
+        assert!(!is_lacking(&["10.0.0.1:80"], &group("blue", "10.0.0.1")));
+        let idle = Upstream::split(vec![(group("blue", "10.0.0.1"), 1), (group("green", "10.0.0.2"), 0)]);
+        assert!(!is_lacking(&["10.0.0.1:80"], &idle));
     }
 }

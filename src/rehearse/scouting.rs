@@ -158,7 +158,7 @@ impl Scouted {
             }
         }
         if new.is_empty() && self.visits.asked.is_empty() {
-            self.refuse_what_is_not_spoken(order, &self.found)?;
+            self.refuse_what_is_not_spoken(order, &self.of_file(order))?;
             return Err(nobody(order, latest, &self.asked_beside()));
         }
         if self.rounds > ROUNDS || self.found.len() + new.len() > 1000 {
@@ -175,7 +175,7 @@ impl Scouted {
         }
         let go_on = !new.is_empty();
         self.found.extend(new);
-        self.visits.asked.extend(self.missed.iter().cloned());
+        self.visits.later.clone_from(&self.missed);
         Ok(go_on)
     }
 
@@ -212,6 +212,12 @@ impl Scouted {
             Endpoint::Unix(path) => all().any(|it| *it == Listens::Socket(path.clone())),
             Endpoint::Pods(_) | Endpoint::Other => true,
         }
+    }
+
+    /// Those that may be backends: an authority of certificates is asked too, and is none.
+    fn of_file(&self, order: &RehearsalPlan) -> Vec<Listens> {
+        let known = group::all_of(order, &self.names);
+        self.found.iter().filter(|it| order.read.is_none() || known.contains(it)).cloned().collect()
     }
 
     /// Those that were asked though no response of theirs came, each with what it responded.
@@ -371,6 +377,17 @@ fn server_block(order: &RehearsalPlan, url: &str) -> String {
     }
 }
 
+/// What of the file may give that status: a line that does, or health checks that our servers need not pass.
+fn line_of(order: &RehearsalPlan, status: u16) -> Option<String> {
+    let read = order.read.as_ref()?;
+    let health = read.health.first().filter(|_| status == 503);
+    if let Some(line) = health {
+        return Some(format!("a backend of a rehearsal need not pass its health checks: {line}"));
+    }
+    let lines = read.responses.statuses.get(&status)?;
+    Some(format!("give a URL that it passes on; the file itself responds {status}: {}", lines.join("; ")))
+}
+
 fn nobody(order: &RehearsalPlan, latest: Option<(String, Visited)>, beside: &[String]) -> anyhow::Error {
     let Some((url, visited)) = latest else { return Problem::new("no URL").into() };
     let location = visited.location.map(|to| format!(", which leads to {to}")).unwrap_or_default();
@@ -387,14 +404,19 @@ fn nobody(order: &RehearsalPlan, latest: Option<(String, Visited)>, beside: &[St
             "it asked {}: does that one let requests pass? --answer HOST:PORT=STATUS has it respond otherwise",
             beside.join("; ")
         ),
-        [] => match visited.status {
-            0 | 400 => "give a URL that it passes on; does it expect a client certificate (--cert) or the PROXY \
-                        protocol (--haproxy-protocol)?"
-                .to_owned(),
-            401 | 403 => "give a URL that it passes on, or what it asks for (--header), or clients that it lets in \
-                          (--client)"
-                .to_owned(),
-            _ => "give a URL that it passes on: scheme, host and path decide".to_owned(),
+        [] => match (visited.status, line_of(order, visited.status)) {
+            (_, Some(line)) => line,
+            (0 | 400, None) => {
+                "give a URL that it passes on; does it expect a client certificate (--cert) or the PROXY \
+                                protocol (--haproxy-protocol)?"
+                    .to_owned()
+            }
+            (401 | 403, None) => {
+                "give a URL that it passes on, or what it asks for (--header), or clients that it lets \
+                                  in (--client)"
+                    .to_owned()
+            }
+            (_, None) => "give a URL that it passes on: scheme, host and path decide".to_owned(),
         },
         some => format!("give a URL that it passes on; not read: {}", some.join("; ")),
     };

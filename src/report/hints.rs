@@ -26,6 +26,13 @@ fn after(topic: HintTopic, sentence: &str, product: Option<Balancer>) -> String 
     }
 }
 
+/// Responses that the configuration may give.
+pub(crate) const OF_CONFIGURED_STATUSES: &str = "a fault looks the same: give URLs that are passed on, or the line another \
+     status for a moment; --allow balancer accepts it";
+
+/// Bodies that the configuration may rewrite.
+pub(crate) const OF_CONFIGURED_BODIES: &str = "--expect intact makes this a failure, --allow altered accepts it";
+
 /// Responses of the balancer itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct OwnResponse {

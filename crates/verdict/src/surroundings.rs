@@ -59,7 +59,7 @@ pub enum Surrounding {
     Clients {
         /// The network, such as `203.0.96.0/19`.
         network: String,
-        /// Whether it is too small to vary what NGINX's `ip_hash` hashes, and the file has `ip_hash`.
+        /// Whether it is too small to vary the source, and the file selects by it.
         too_small: bool,
     },
     /// A file or folder is not what the balancer would find in production.

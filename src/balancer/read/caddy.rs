@@ -52,7 +52,19 @@ pub(crate) fn read(file: &str, json: &Value) -> Configuration {
             time::shorten(&mut configuration.patience, time::of(limit, LoneNumber::Nanoseconds));
         }
         let name = format!("reverse_proxy-{}", known.len());
+        for key in ["expect_body", "expect_status"] {
+            let expected = at(handler, &["health_checks", "active", key]).and_then(text);
+            let is_special = |it: &String| key == "expect_body" || !["2", "200"].contains(&it.as_str());
+            configuration.health.extend(expected.filter(is_special).map(|it| format!("{file}, {name}: {key} {it}")));
+        }
         configuration.upstreams.push(upstream(file, &name, handler));
+    }
+    let handles = |it: &&&Value, name: &str| get(it, "handler").and_then(text).as_deref() == Some(name);
+    for own in objects(apps).iter().filter(|it| handles(it, "static_response")) {
+        let status = get(own, "status_code").map_or(Some(200), |it| number(it).and_then(|it| u16::try_from(it).ok()));
+        if let Some(status) = status {
+            configuration.responds(status, format!("{file}: respond, redir: {status}"));
+        }
     }
     for tls in objects(apps).iter().filter_map(|it| at(it, &["transport", "tls"])) {
         let files = items(get(tls, "root_ca_pem_files")).chain(items(at(tls, &["ca", "pem_files"])));

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use verdict::rules::ConfiguredResponses;
+
 use crate::balancer::read::endpoint::Endpoint;
 use crate::topology::Policy;
 
@@ -121,6 +123,10 @@ pub(crate) struct Configuration {
     pub(crate) companions: Vec<Endpoint>,
     /// The shortest time for which it waits for a response anywhere, if it says so.
     pub(crate) patience: Option<Duration>,
+    /// What it has the balancer do to responses itself.
+    pub(crate) responses: ConfiguredResponses,
+    /// What its health checks expect of responses, where a backend of ours need not meet it.
+    pub(crate) health: Vec<String>,
     /// What should be included and could not be read, with the place that says so.
     pub(crate) not_read: Vec<String>,
 }
@@ -137,6 +143,14 @@ pub(crate) struct ServerBlock {
 }
 
 impl Configuration {
+    /// Notes a line with which the balancer itself responds.
+    pub(crate) fn responds(&mut self, status: u16, line: String) {
+        let lines = self.responses.statuses.entry(status).or_default();
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+
     /// Blocks, and groups without one.
     pub(crate) fn groups(&self) -> impl Iterator<Item = &Upstream> {
         self.upstreams.iter().chain(&self.implied)

@@ -1,6 +1,8 @@
 //! PURE. Reads clusters of Envoy: their endpoints, weights and policy (`envoy.config.cluster.v3.Cluster`). What is not understood is named,
 //! and nothing is promised for its cluster.
 
+mod splits;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -86,7 +88,7 @@ pub(crate) fn read(file: &str, bootstrap: &Value, load: NamedFiles) -> Configura
         }
     }
     let all: Vec<&Value> = documents.iter().flat_map(|(_, document)| objects(document)).collect();
-    join_splits(file, &all, &mut configuration.upstreams);
+    splits::join(file, bootstrap, &all, &mut configuration.upstreams);
     // A session goes to its own backend whatever the cluster's policy is.
     if all.iter().any(|it| get(it, "name").and_then(Value::as_str) == Some("envoy.filters.http.stateful_session")) {
         for upstream in &mut configuration.upstreams {
@@ -109,6 +111,13 @@ pub(crate) fn read(file: &str, bootstrap: &Value, load: NamedFiles) -> Configura
         for limit in limits.into_iter().flatten() {
             time::shorten(&mut configuration.patience, time::of(limit, LoneNumber::Seconds));
         }
+    }
+    for key in ["receive", "expected_statuses"] {
+        let is_expected = |it: &&&Value| at(it, &["http_health_check", key]).is_some();
+        configuration.health.extend(all.iter().find(is_expected).map(|_| format!("{file}: http_health_check: {key}")));
+    }
+    for (what, status) in all.iter().flat_map(|it| own_responses(it)) {
+        configuration.responds(status, format!("{file}: {what}"));
     }
     configuration.authorities =
         all.iter().filter_map(|it| at(it, &["trusted_ca", "filename"]).and_then(text)).collect();
@@ -154,59 +163,26 @@ fn path(source: &Value) -> Option<String> {
     text(path)
 }
 
+/// Statuses with which Envoy itself responds by a part of its configuration.
+fn own_responses(object: &Value) -> impl Iterator<Item = (&'static str, u16)> {
+    let number = |path: &[&str]| at(object, path).and_then(number).and_then(|it| u16::try_from(it).ok());
+    let redirect = get(object, "redirect").map(|it| match get(it, "response_code").and_then(text).as_deref() {
+        Some("FOUND") => 302,
+        Some("SEE_OTHER") => 303,
+        Some("TEMPORARY_REDIRECT") => 307,
+        Some("PERMANENT_REDIRECT") => 308,
+        Some(_) | None => 301,
+    });
+    let direct = number(&["direct_response", "status"]);
+    let fault = number(&["abort", "http_status"]);
+    [("direct_response", direct), ("redirect", redirect), ("fault: abort", fault)]
+        .into_iter()
+        .filter_map(|(what, status)| Some((what, status?)))
+}
+
 fn certificate(object: &Value) -> Option<(String, String)> {
     let file = |key| at(object, &[key, "filename"]).and_then(text);
     Some((file("certificate_chain")?, file("private_key")?))
-}
-
-/// Routes that divide requests between clusters: each makes one group of their servers. A cluster that no other route leads to is a
-/// group of its own no more.
-fn join_splits(file: &str, all: &[&Value], upstreams: &mut Vec<Upstream>) {
-    let mut joined: Vec<Upstream> = Vec::new();
-    let mut parts: BTreeSet<String> = BTreeSet::new();
-    for split in all.iter().filter_map(|it| get(it, "weighted_clusters")) {
-        let Some(one) = join(file, split, upstreams) else { continue };
-        parts.extend(items(get(split, "clusters")).filter_map(|it| get(it, "name").and_then(text)));
-        if !joined.contains(&one) {
-            joined.push(one);
-        }
-    }
-    // Then several routes may be behind one URL.
-    if all.iter().any(|it| get(it, "runtime_fraction").is_some()) {
-        joined.iter_mut().for_each(|it| it.method = UpstreamMethod::Unknown(format!("{file}: runtime_fraction")));
-    }
-    let direct: BTreeSet<String> = all.iter().filter_map(|it| get(it, "cluster").and_then(text)).collect();
-    upstreams.retain(|it| !parts.contains(&it.name) || direct.contains(&it.name));
-    upstreams.append(&mut joined);
-}
-
-/// The clusters of a route that are known, divided by its weights.
-fn join(file: &str, split: &Value, upstreams: &[Upstream]) -> Option<Upstream> {
-    let mut unknown: Vec<String> =
-        keys(split).into_iter().filter(|key| !["clusters", "total_weight"].contains(&key.as_str())).collect();
-    let mut parts = Vec::new();
-    for entry in items(get(split, "clusters")) {
-        let name = get(entry, "name").and_then(text).unwrap_or_else(|| "a cluster that a header names".to_owned());
-        // Metadata chooses among the endpoints of a cluster.
-        unknown.extend(get(entry, "metadata_match").map(|_| format!("metadata_match of {name}")));
-        let weight = get(entry, "weight").and_then(number).and_then(|it| u32::try_from(it).ok());
-        match (upstreams.iter().find(|it| it.name == name), weight) {
-            (Some(cluster), Some(weight)) => parts.push((cluster.clone(), weight)),
-            (Some(cluster), None) => {
-                unknown.push(format!("weight of {name}"));
-                parts.push((cluster.clone(), 0));
-            }
-            (None, _) => unknown.push(name),
-        }
-    }
-    if parts.is_empty() {
-        return None;
-    }
-    let mut joined = Upstream::split(parts);
-    if !unknown.is_empty() {
-        joined.method = UpstreamMethod::Unknown(format!("{file}: weighted_clusters: {}", unknown.join(", ")));
-    }
-    Some(joined)
 }
 
 fn upstream(file: &str, cluster: &Value, load: NamedFiles, not_read: &mut Vec<String>) -> Option<Upstream> {
@@ -519,7 +495,6 @@ mod tests {
         assert_eq!(it.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["web", "web+canary"]);
         for more in [
             json!({"header_name": "x-canary"}),
-            json!({"runtime_key_prefix": "canary"}),
             json!({"clusters": [{"name": "web", "weight": 1}, {"cluster_header": "x", "weight": 1}]}),
             json!({"clusters": [{"name": "web", "weight": 1}, {"name": "canary"}]}),
         ] {

@@ -2,6 +2,7 @@
 //! `defaults`. What is not understood is named, and nothing is promised for its section.
 
 mod frontends;
+mod own_response;
 pub(crate) mod states;
 
 use std::collections::BTreeMap;
@@ -147,6 +148,7 @@ pub(crate) fn read(sources: &[ConfigFile], environment: Environment, exists: &dy
             continue;
         }
         frontends.note(&words);
+        own_response::note(&words, &place, &mut configuration);
         match &mut open {
             Open::Defaults(_) | Open::Proxy(_)
                 if first == "timeout" && words.get(1).is_some_and(|it| it == "server") =>

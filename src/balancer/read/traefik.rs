@@ -54,7 +54,7 @@ pub(crate) fn storages(fixed: &Value) -> Vec<(String, String)> {
 /// All services of dynamic configurations, each with the name of its file.
 pub(crate) fn read(documents: &[(String, Value)]) -> Configuration {
     let mut configuration = Configuration::default();
-    for (_, document) in documents {
+    for (file, document) in documents {
         for (_, transport) in entries(at(document, &["http", "serversTransports"])) {
             // A path, or the certificate itself.
             let files = items(transport.get("rootCAs")).filter_map(text).filter(|it| !it.contains("BEGIN"));
@@ -62,6 +62,13 @@ pub(crate) fn read(documents: &[(String, Value)]) -> Configuration {
             configuration.names.extend(get(transport, "server_name").and_then(text));
             let limit = at(transport, &["forwarding_timeouts", "response_header_timeout"]);
             time::shorten(&mut configuration.patience, limit.and_then(|it| time::of(it, LoneNumber::Seconds)));
+        }
+        for (name, it) in entries(at(document, &["http", "middlewares"])) {
+            let redirect = get(it, "redirect_scheme").or_else(|| get(it, "redirect_regex"));
+            if let Some(redirect) = redirect {
+                let is_permanent = get(redirect, "permanent").and_then(text).is_some_and(|it| it == "true");
+                configuration.responds(if is_permanent { 301 } else { 302 }, format!("{file}, middleware {name}"));
+            }
         }
         for pair in items(at(document, &["tls", "certificates"])) {
             let file = |key| get(pair, key).and_then(text);

@@ -81,6 +81,7 @@ pub(super) fn from_file(
     for plan in plans {
         plan.environment.balancer.get_or_insert_with(|| balancer.title.to_owned());
         plan.environment.patience = configuration.patience;
+        plan.expectations.configured = configuration.responses.clone();
         let expected = expected.clone().under(plan.requests_at_once());
         expect(&expected, &name, plan);
         not_judged = expected.unknown;

@@ -21,6 +21,15 @@ impl Phrase {
     }
 }
 
+/// ` (nginx.conf, line 7: return 503)`: the lines of a configuration that do something; nothing where none do.
+pub(super) fn by_lines(lines: &[String]) -> String {
+    match lines {
+        [] => String::new(),
+        [only] => format!(" ({only})"),
+        [first, rest @ ..] => format!(" ({first}, and {} more)", rest.len()),
+    }
+}
+
 /// `9001`, `9001 and 9002`, `9001, 9002 and 9003`.
 pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
     match names {

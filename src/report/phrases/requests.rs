@@ -14,7 +14,7 @@ use verdict::limit::LimitKind;
 use verdict::numbers::{count_of, grouped, percent, time};
 use verdict::report::{Variation, VariedPart};
 
-use super::phrase::{Phrase, listed};
+use super::phrase::{Phrase, by_lines, listed};
 use crate::balancer::Balancer;
 use crate::report::hints::{self, OwnResponse};
 
@@ -341,6 +341,14 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
         received += &format!("; backends refused {} of them unprocessed", grouped(facts.unprocessed));
     }
     let requests = count_of(facts.requests, "request");
+    if !facts.configured.is_empty() {
+        let given = counted(&facts.statuses, of_calls);
+        return Phrase::of(format!(
+            "the balancer itself responded to {requests}: {given}; its configuration may do so{}",
+            by_lines(&facts.configured)
+        ))
+        .try_this(hints::OF_CONFIGURED_STATUSES);
+    }
     if facts.may_be_foreign() {
         return Phrase::of(format!(
             "no backend of the fleet gave the responses to {requests}: {}",

@@ -5,14 +5,16 @@ use verdict::facts::requests::Extent;
 use verdict::facts::responses::{Altered, Deviation, FieldChanges, TextWitness};
 use verdict::numbers::{count_of, grouped};
 
-use super::phrase::{Phrase, listed};
+use super::phrase::{Phrase, by_lines, listed};
 use crate::balancer::Balancer;
 use crate::report::hints;
 
 pub(super) fn altered(facts: &Altered, product: Option<Balancer>) -> Phrase {
     let flaws: Vec<String> = facts.flaws.iter().map(|(flaw, _)| flaw.clone()).collect();
     let how = if flaws.is_empty() { String::new() } else { format!(": {}", listed(&flaws)) };
-    let hint = if facts.beyond_limits == facts.requests {
+    let hint = if !facts.configured.is_empty() {
+        hints::OF_CONFIGURED_BODIES.to_owned()
+    } else if facts.beyond_limits == facts.requests {
         "HTTP sets no limits, but clients do: this one reads 128 fields and 64 KiB of a head, others less. Compare the responses with \
          and without the balancer (curl -i)"
             .to_owned()
@@ -43,7 +45,9 @@ pub(super) fn altered(facts: &Altered, product: Option<Balancer>) -> Phrase {
     } else {
         "that is not what the backend wrote"
     };
-    Phrase::of(format!("{requests} got a response {what}{how}")).because(lines).try_this(hint)
+    Phrase::of(format!("{requests} got a response {what}{how}{}", by_lines(&facts.configured)))
+        .because(lines)
+        .try_this(hint)
 }
 
 /// `Cache-Control: public instead of no-store`.

@@ -21,8 +21,8 @@ pub(crate) fn describe(what: &Surrounding) -> String {
         }
         Surrounding::Clients { network, too_small: false } => format!("clients: addresses of {network}"),
         Surrounding::Clients { network, too_small: true } => format!(
-            "clients: addresses of {network}, too few to vary the source: NGINX ip_hash hashes the first three octets, so give \
-             at least 32 networks of 256 addresses, such as --client 203.0.96.0/19"
+            "clients: addresses of {network}, too few to vary the source: give at least 32 networks of 256 addresses, such \
+             as --client 203.0.96.0/19 (some balancers hash the first three octets alone)"
         ),
         Surrounding::File { path, change } => format!("{path}: {}", describe_change(*change)),
         Surrounding::Placed { file, at } => format!("{file}: used as {at}"),

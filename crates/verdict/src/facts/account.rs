@@ -98,6 +98,9 @@ pub struct OwnResponses {
     /// Requests that backends refused before they did anything with them, and to which the balancer itself responded.
     #[serde(default)]
     pub unprocessed: u64,
+    /// Lines of the balancer's configuration that give these statuses; empty unless each has one.
+    #[serde(default)]
+    pub configured: Vec<String>,
 }
 
 impl OwnResponses {

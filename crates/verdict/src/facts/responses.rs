@@ -150,4 +150,7 @@ pub struct Altered {
     /// Whether the calls of those arrived in HTTP/1, which has no gRPC.
     #[serde(default)]
     pub calls_over_http_1: bool,
+    /// Lines of the balancer's configuration that rewrite bodies, where nothing but bodies is altered.
+    #[serde(default)]
+    pub configured: Vec<String>,
 }

@@ -256,7 +256,8 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
         Outcome::NotReached => (unless_excused, Facts::NotReached(losses)),
         Outcome::Balancer => {
             let (statuses, received) = (seen.own.clone(), seen.own_received);
-            let own = OwnResponses { requests, excused, of, statuses, received, unprocessed };
+            let configured = Vec::new();
+            let own = OwnResponses { requests, excused, of, statuses, received, unprocessed, configured };
             // A success without the mark of a backend may be that of one which is none of the fleet's.
             let level = if own.may_be_foreign() { unless_excused.min(Level::Inconclusive) } else { unless_excused };
             (level, Facts::Balancer(own))

@@ -1,5 +1,6 @@
 //! What the user requires: shares, an algorithm, backups, and what else has a name.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -42,6 +43,27 @@ pub struct Expectations {
     pub margin: f64,
     /// How long the share of a backend grows after its return, as the balancer is configured (slow start).
     pub slow_start: Option<Duration>,
+    /// What the balancer is configured to do to responses itself.
+    pub configured: ConfiguredResponses,
+}
+
+/// What a configuration says that the balancer does to responses itself, each with its place in the file.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ConfiguredResponses {
+    /// Statuses with which it responds in place of a backend.
+    pub statuses: BTreeMap<u16, Vec<String>>,
+    /// What rewrites bodies.
+    pub bodies: Vec<String>,
+}
+
+impl ConfiguredResponses {
+    /// Adds those of another file.
+    pub fn extend(&mut self, other: &ConfiguredResponses) {
+        for (status, lines) in &other.statuses {
+            self.statuses.entry(*status).or_default().extend_from_slice(lines);
+        }
+        self.bodies.extend_from_slice(&other.bodies);
+    }
 }
 
 impl Expectations {
@@ -71,6 +93,7 @@ impl Default for Expectations {
             tolerance: 0.02,
             margin: 0.0,
             slow_start: None,
+            configured: ConfiguredResponses::default(),
         }
     }
 }

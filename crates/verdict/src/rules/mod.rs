@@ -6,6 +6,7 @@ mod around;
 mod backups;
 mod case;
 mod client_address;
+mod configured;
 mod connections;
 mod copies;
 mod expectations;
@@ -39,7 +40,7 @@ use crate::finding::{Facts, Finding, Witness};
 use crate::observation::Backend;
 use crate::report::{Outage, Shares, Verdict};
 pub use case::{Case, DETECTION, Drill, Urls};
-pub use expectations::{Expectations, ExpectedGroup, ExpectedWeights, FALSE_ALARM};
+pub use expectations::{ConfiguredResponses, Expectations, ExpectedGroup, ExpectedWeights, FALSE_ALARM};
 pub use forwarding::describe as describe_forwarding;
 pub use requirement::{RequiredUnit, Requirement, TlsRequirement};
 pub use share_test::is_certain;
@@ -77,6 +78,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     findings.extend(connections::judge(case));
     findings.extend(given_up::judge(case));
     findings.extend(tls::judge(case));
+    configured::soften(case, &mut findings);
     fleets::soften(case, &mut findings);
     records::soften(case, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
@@ -101,6 +103,7 @@ fn judge_streams(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<
     if findings.iter().any(|finding| matches!(finding.facts, Facts::Upgrade(_))) {
         findings.retain(|finding| !matches!(finding.facts, Facts::Statuses(_) | Facts::Balancer(_)));
     }
+    configured::soften(case, &mut findings);
     fleets::soften(case, &mut findings);
     records::soften(case, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));

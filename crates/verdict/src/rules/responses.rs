@@ -118,6 +118,7 @@ pub(super) fn altered(case: &Case, requests: u64) -> Altered {
         fields,
         without_call_status,
         calls_over_http_1,
+        configured: Vec::new(),
     }
 }
 

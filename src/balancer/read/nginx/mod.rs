@@ -138,9 +138,35 @@ impl Configuration {
                 targets.splits.set(variable);
             }
             ("proxy_ssl_name", [name]) => self.names.push(name.clone()),
-            _ => return false,
+            _ => return self.response_line(directive, values, tokens),
         }
         true
+    }
+
+    /// A directive by which NGINX itself responds, or rewrites responses. Whether it is one.
+    fn response_line(&mut self, directive: &str, values: &[String], tokens: &Tokens) -> bool {
+        let status = match (directive, values) {
+            ("return", [status, ..]) => status.parse().ok().or(Some(302)),
+            ("rewrite", [.., flag]) if flag == "permanent" => Some(301),
+            ("rewrite", [.., flag]) if flag == "redirect" => Some(302),
+            ("try_files", [.., status]) => status.strip_prefix('=').and_then(|status| status.parse().ok()),
+            ("deny", _) => Some(403),
+            ("auth_basic", [realm]) if realm != "off" => Some(401),
+            _ => None,
+        };
+        let rewrites = match (directive, values) {
+            ("sub_filter" | "add_before_body" | "add_after_body" | "image_filter" | "xslt_stylesheet", _) => true,
+            ("ssi", [is_on]) => is_on == "on",
+            _ => false,
+        };
+        let line = || format!("{}: {directive} {}", tokens.place(), values.join(" "));
+        if let Some(status) = status {
+            self.responds(status, line());
+        }
+        if rewrites {
+            self.responses.bodies.push(line());
+        }
+        status.is_some() || rewrites
     }
 
     /// A line of the block that was opened last: these blocks are never in each other.

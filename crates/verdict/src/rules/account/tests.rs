@@ -203,6 +203,7 @@ fn a_success_that_no_backend_of_the_fleet_gave_may_be_that_of_another_backend() 
         statuses: BTreeMap::from([(status, 9)]),
         received,
         unprocessed: 0,
+        configured: Vec::new(),
     };
     assert!(own(200, 0).may_be_foreign() && !own(502, 0).may_be_foreign() && !own(200, 1).may_be_foreign());
 }

@@ -1,0 +1,107 @@
+//! What the balancer is configured to do to responses itself. A status that a line of its configuration gives may come from that line or from
+//! a fault: nothing is proven. Bodies that are all rewritten, by a configuration that rewrites bodies, are described.
+
+use std::collections::BTreeMap;
+
+use crate::finding::{Facts, Finding, Level};
+use crate::ledger::Entry;
+use crate::observation::Flaw;
+use crate::outcome::Outcome;
+use crate::rules::case::Case;
+use crate::rules::requirement::Requirement;
+
+/// Takes it off what other rules hold against the balancer.
+pub(super) fn soften(case: &Case, findings: &mut [Finding]) {
+    let configured = &case.expectations.configured;
+    for finding in findings.iter_mut().filter(|finding| finding.level > Level::Note) {
+        match &mut finding.facts {
+            // One that a backend had received is not the file's.
+            Facts::Balancer(own) if own.received == 0 && own.unprocessed == 0 => {
+                let places = own.statuses.keys().map(|status| configured.statuses.get(status));
+                let Some(places) = places.collect::<Option<Vec<_>>>() else { continue };
+                own.configured = places.into_iter().flatten().cloned().collect();
+                finding.level = finding.level.min(Level::Inconclusive);
+            }
+            Facts::Altered(altered) if !configured.bodies.is_empty() => {
+                let is_altered = |entry: &Entry| entry.outcome == Outcome::Altered;
+                let of_bodies = |entry: &Entry| entry.observation.flaw == Some(Flaw::Body);
+                let mut judged = case.ledger.entries().filter(|entry| case.judged.includes(entry));
+                let is_expected = !case.expectations.required.contains(&Requirement::Intact);
+                if is_expected && judged.all(|entry| !is_altered(&entry) || of_bodies(&entry)) {
+                    altered.configured.clone_from(&configured.bodies);
+                    let is_whole = hits_whole_urls(case, &is_altered);
+                    finding.level = finding.level.min(if is_whole { Level::Note } else { Level::Inconclusive });
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether each URL of the sample has it with all of its requests or with none.
+fn hits_whole_urls(case: &Case, is_hit: &dyn Fn(&Entry) -> bool) -> bool {
+    let mut urls: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
+    let sample = case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence));
+    for entry in sample {
+        let counts = urls.entry(case.urls.of(entry.sequence)).or_default();
+        *counts = (counts.0 + u64::from(is_hit(&entry)), counts.1 + 1);
+    }
+    urls.values().all(|(hit, all)| *hit == 0 || hit == all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::ClientOutcome;
+    use crate::rules::trial::RuleTrial;
+
+    /// The balancer responds with that status to some requests.
+    fn responding(status: u16, configured: &[u16]) -> RuleTrial {
+        let mut trial = RuleTrial::new();
+        trial.healthy(90);
+        for _ in 0..9 {
+            trial.balancer(status);
+        }
+        let line = |status: &u16| (*status, vec![format!("nginx.conf, line 7: return {status}")]);
+        trial.expectations.configured.statuses = configured.iter().map(line).collect();
+        trial
+    }
+
+    #[test]
+    fn a_status_that_the_file_gives_proves_nothing_and_any_other_fails() {
+        for status in [301, 403, 503] {
+            let trial = responding(status, &[301, 403, 503]);
+            assert_eq!((trial.level("balancer"), trial.failures()), (Some(Level::Inconclusive), vec![]), "{status}");
+            let Facts::Balancer(own) = trial.facts("balancer") else { panic!() };
+            assert_eq!(own.configured, [format!("nginx.conf, line 7: return {status}")]);
+        }
+        assert_eq!(responding(502, &[503, 403]).level("balancer"), Some(Level::Fail));
+        assert_eq!(responding(403, &[]).level("balancer"), Some(Level::Fail));
+    }
+
+    fn altered(flaw: Flaw, every: u16) -> RuleTrial {
+        let mut trial = RuleTrial::new();
+        for turn in 0..90 {
+            trial.delivered(turn % 3, 200);
+            if turn % every == 0 {
+                let last = trial.observations.last_mut().unwrap();
+                (last.outcome, last.flaw) = (ClientOutcome::Altered, Some(flaw));
+            }
+        }
+        trial.expectations.configured.bodies.push("nginx.conf, line 9: sub_filter a b".to_owned());
+        trial
+    }
+
+    #[test]
+    fn bodies_that_the_file_rewrites_are_described_unless_some_are_not_or_they_must_be_intact() {
+        assert_eq!(
+            (altered(Flaw::Body, 1).level("altered"), altered(Flaw::Body, 1).failures()),
+            (Some(Level::Note), vec![])
+        );
+        assert_eq!(altered(Flaw::Body, 5).level("altered"), Some(Level::Inconclusive));
+        assert_eq!(altered(Flaw::Identity, 1).level("altered"), Some(Level::Fail));
+        let mut intact = altered(Flaw::Body, 1);
+        intact.expectations.required.push(Requirement::Intact);
+        assert_eq!(intact.level("altered"), Some(Level::Fail));
+    }
+}

@@ -1,0 +1,61 @@
+//! PURE. Lines of a `haproxy.cfg` by which HAProxy itself responds (`http-request deny`, `redirect`, `monitor-uri`), and those that want more
+//! of a health check's response than that it is a success.
+
+use crate::balancer::read::configuration::Configuration;
+
+/// Notes such a line.
+pub(super) fn note(words: &[String], place: &str, configuration: &mut Configuration) {
+    let line = || format!("{place}: {}", words.join(" "));
+    if let Some(status) = status(words) {
+        configuration.responds(status, line());
+    }
+    if expects_of_health(words) {
+        configuration.health.push(line());
+    }
+}
+
+fn expects_of_health(words: &[String]) -> bool {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["http-check", "expect", rest @ ..] => !rest.iter().any(|it| ["200", "200-299", "200-399"].contains(it)),
+        _ => false,
+    }
+}
+
+/// The status that a line gives; None if it gives none.
+fn status(words: &[String]) -> Option<u16> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (usual, rest) = match words.as_slice() {
+        ["http-request", "deny", rest @ ..] => (403, rest),
+        ["http-request", "tarpit", rest @ ..] => (500, rest),
+        ["http-request", "return", rest @ ..] => (200, rest),
+        ["http-request", "auth", rest @ ..] => (401, rest),
+        ["http-request", "redirect", rest @ ..] | ["redirect", rest @ ..] => (302, rest),
+        ["monitor-uri", rest @ ..] => (200, rest),
+        _ => return None,
+    };
+    let written = rest.windows(2).find_map(|pair| match pair {
+        ["deny_status" | "status" | "code", status] => status.parse().ok(),
+        _ => None,
+    });
+    Some(written.unwrap_or(usual))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_line_has_its_own_status_or_the_usual_one() {
+        for (line, status) in [
+            ("http-request deny if { path /admin }", Some(403)),
+            ("http-request deny deny_status 429 if busy", Some(429)),
+            ("http-request return status 503 content-type text/plain", Some(503)),
+            ("http-request redirect scheme https code 301", Some(301)),
+            ("redirect scheme https unless { ssl_fc }", Some(302)),
+            ("monitor-uri /alive", Some(200)),
+            ("http-request set-header X-A b", None),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            assert_eq!(super::status(&words), status, "{line}");
+        }
+    }
+}
