@@ -9,7 +9,7 @@ use http::h1::server::Length;
 use verdict::life::{Life, LifeEnd, StreamEvent, StreamKind};
 use verdict::response::ContentKind;
 
-use crate::wire::{Moment, ResponseId, Time};
+use crate::wire::{MOST_EVENT_BYTES, Moment, ResponseId, Time};
 
 /// What a request asks for, by its path and query: `/events?count=10&every=100ms&bytes=200`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,7 +29,6 @@ const EVERY: Duration = Duration::from_millis(100);
 pub(super) const MAX_COUNT: u32 = 10_000_000;
 pub(crate) const MAX_EVERY: Duration = Duration::from_secs(3600);
 const LEAST_EVERY: Duration = Duration::from_millis(1);
-pub(super) const MAX_BYTES: usize = 64 * 1024;
 /// Written in a turn where nothing paces: about as much as of other long bodies.
 pub(super) const TURN_BYTES: usize = 64 * 1024;
 
@@ -64,7 +63,7 @@ impl EventPace {
             pace.every = time(text).filter(|every| every.is_zero() || *every >= LEAST_EVERY).ok_or(BadPace::Every)?;
         }
         if let Some(text) = parameter(query, "bytes") {
-            pace.bytes = text.parse().ok().filter(|bytes| *bytes <= MAX_BYTES).ok_or(BadPace::Bytes)?;
+            pace.bytes = text.parse().ok().filter(|bytes| *bytes <= MOST_EVENT_BYTES).ok_or(BadPace::Bytes)?;
         }
         if kind == StreamKind::Download {
             // The head tells the whole length: each line has the same.

@@ -9,7 +9,7 @@ use http::ws::{
 use verdict::life::{Life, LifeEnd, NO_CODE, StreamEvent, StreamKind};
 
 use crate::backend::paced::{MAX_EVERY, parameter, time};
-use crate::wire::{Moment, ResponseId};
+use crate::wire::{MOST_EVENT_BYTES, Moment, ResponseId};
 
 /// What a request asks for: `/ws?push=100ms&count=20&bytes=200&ping=5s&close=1001`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -28,7 +28,6 @@ pub(crate) struct SocketAsk {
 
 const NORMAL: u16 = 1000;
 const GOING_AWAY: u16 = 1001;
-const MAX_BYTES: usize = 64 * 1024;
 /// Larger messages are refused with 1009: they are held until they can be echoed.
 const MESSAGE_LIMIT: usize = 1 << 20;
 /// After its own close frame the backend waits that long for the other side's.
@@ -76,7 +75,7 @@ impl SocketAsk {
             ask.count = Some(count.ok_or(BadSocket::Count)?);
         }
         if let Some(text) = parameter(query, "bytes") {
-            ask.bytes = text.parse().ok().filter(|bytes| *bytes <= MAX_BYTES).ok_or(BadSocket::Bytes)?;
+            ask.bytes = text.parse().ok().filter(|bytes| *bytes <= MOST_EVENT_BYTES).ok_or(BadSocket::Bytes)?;
         }
         if let Some(text) = parameter(query, "close") {
             ask.close = Some(text.parse().ok().filter(|code| is_close_code(*code)).ok_or(BadSocket::Close)?);

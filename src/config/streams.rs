@@ -6,7 +6,7 @@ use super::nearest::nearest;
 use crate::check::load::stream_load::READABLE_CODINGS;
 use crate::check::plan::StreamPlan;
 use crate::error::Problem;
-use crate::wire::Time;
+use crate::wire::{MOST_EVENT_BYTES, Time};
 use verdict::life::StreamKind;
 
 /// Open at once, if nobody says it: enough for shares of a few backends, few enough for any.
@@ -65,6 +65,7 @@ pub(super) fn plan(url: &str, asked: &Asked) -> Result<Option<(String, StreamPla
         return Err(problem.hint("leave --stream out, or begin the URL with http://"));
     }
     let mut query = Query(query.split('&').filter(|it| !it.is_empty()).map(str::to_owned).collect());
+    query.refuse_bytes()?;
     let (every, duration) = match kind {
         StreamKind::Websocket => (query.pace_messages()?, asked.duration.unwrap_or(DURATION)),
         StreamKind::Events | StreamKind::Chunks | StreamKind::Download => query.pace_events(asked.duration)?,
@@ -113,6 +114,18 @@ impl Query {
 
     fn interval(&self, name: &str) -> Result<Option<Duration>, Problem> {
         self.value(name).map(|text| time(name, text)).transpose()
+    }
+
+    /// Backends would refuse it, and the balancer has no part in that.
+    fn refuse_bytes(&self) -> Result<(), Problem> {
+        match self.value("bytes") {
+            Some(text) if !text.parse().is_ok_and(|bytes: usize| bytes <= MOST_EVENT_BYTES) => {
+                let problem =
+                    Problem::new(format!("expected at most {MOST_EVENT_BYTES} bytes of each event or message"));
+                Err(problem.on(format!("?bytes={text}")))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// How often the client sends a message into a WebSocket.
@@ -222,6 +235,8 @@ mod tests {
         };
         assert!(refused("http://h", Some("event")).contains("did you mean events?"));
         assert!(refused("ws://h", Some("events")).contains("leave --stream out"));
+        assert!(refused("ws://h/ws?bytes=65537", None).contains("at most 65536 bytes"));
+        assert!(refused("http://h/events?bytes=many", Some("events")).contains("at most 65536 bytes"));
         assert!(refused("http://h/?every=x", Some("events")).contains("?every=x"));
         assert_eq!(plan("http://h/events", &Asked { stream: None, connections: None, duration: None }).unwrap(), None);
     }

@@ -41,6 +41,8 @@ pub(crate) use verdict::{
 pub(crate) const SESSION_HEADER: &str = "X-Session";
 /// The cookie of the same.
 pub(crate) const SESSION_COOKIE: &str = "session";
+/// What `?bytes=` of a stream may add to each event and message.
+pub(crate) const MOST_EVENT_BYTES: usize = 64 * 1024;
 /// Paths that answer for the process: 200 as long as it answers at all.
 pub(crate) const LIVENESS_PATHS: [&str; 3] = ["/livez", "/healthz", "/health"];
 /// Paths that answer for the traffic: 503 while the backend drains or was told to be unready.

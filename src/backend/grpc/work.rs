@@ -13,8 +13,8 @@ use crate::backend::grpc::facts::{CallEnd, CallFacts};
 use crate::backend::grpc::health::{self, HealthCheckRequest, ServingStatus};
 use crate::backend::grpc::method::{CallMethod, HealthMethod};
 use crate::backend::grpc::reflection::ServerReflectionRequest;
-use crate::backend::paced::{COUNT, MAX_BYTES, MAX_COUNT, MAX_EVERY, Schedule, TURN_BYTES};
-use crate::wire::{Moment, ResponseId};
+use crate::backend::paced::{COUNT, MAX_COUNT, MAX_EVERY, Schedule, TURN_BYTES};
+use crate::wire::{MOST_EVENT_BYTES, Moment, ResponseId};
 
 const MAX_DELAY_MS: u32 = 60_000;
 const MAX_PADDING: u32 = 1024 * 1024;
@@ -93,7 +93,7 @@ impl Work {
                 let EventsRequest { count, every_ms, bytes, first } = decode(content)?;
                 within("count", count, MAX_COUNT)?;
                 within("every_ms", every_ms, u32::try_from(MAX_EVERY.as_millis()).unwrap_or(u32::MAX))?;
-                within("bytes", bytes, MAX_BYTES as u32)?;
+                within("bytes", bytes, MOST_EVENT_BYTES as u32)?;
                 let every = Duration::from_millis(u64::from(every_ms));
                 let last = if count == 0 { COUNT } else { count };
                 let schedule = Schedule::new(every, first.max(1), last, facts.now);

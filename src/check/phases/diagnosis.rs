@@ -235,7 +235,7 @@ fn wants_client_certificate(body: &str) -> bool {
 pub(crate) fn proxy_header(url: &str, seen: &ProbeResult) -> Option<Problem> {
     let text = first_line(&seen.body);
     (seen.observation.status == 400 && text.contains("PROXY header")).then(|| {
-        let what = format!("the backends refuse every request with {}: {text}", seen.observation.status);
+        let what = format!("backends refuse requests with {}: {text}", seen.observation.status);
         Problem::new(what).on(url).hint(
             "the balancer sends a PROXY protocol header first: start the fleet with --proxy-protocol, or turn it off in the \
              balancer",
