@@ -21,6 +21,6 @@ pub struct AlgorithmFacts {
 
 pub(crate) const ALGORITHM: RuleDescription = RuleDescription {
     requires: "the algorithm is the one of --expect",
-    sound: "level 1e-8 an experiment: it fails if the experiments exclude the expected algorithm",
+    sound: "level 1e-8 an experiment: it fails if the experiments exclude the expected algorithm; beside a limit they exclude nothing",
     source: None,
 };
