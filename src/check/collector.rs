@@ -254,8 +254,8 @@ impl Collector {
 
     /// Whether a backend has received a request of this check until now, whatever has become of it.
     pub(crate) async fn has_attempts(&mut self) -> bool {
-        self.catch_up().await;
-        !self.arrivals.is_empty()
+        let in_flight = self.catch_up().await;
+        !in_flight.is_empty() || !self.arrivals.is_empty()
     }
 
     /// Collects records until `end` resolves.
