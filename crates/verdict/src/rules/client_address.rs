@@ -89,7 +89,8 @@ fn count_others(case: &Case, texts: &TextCounts) -> u64 {
 /// Whether all of the sample are the same requests: copies of a mirror and requests of a subrequest go other ways, with other fields, and
 /// so may the requests to another URL, or with another path.
 fn is_each_once(case: &Case) -> bool {
-    !case.urls.are_several() && !case.varied && case.ledger.entries().all(|entry| entry.attempts.len() <= 1)
+    let is_alone = !case.urls.are_several() && !case.varied && case.ledger.subrequests().is_empty();
+    is_alone && case.ledger.entries().all(|entry| entry.attempts.len() <= 1)
 }
 
 /// Whether that is none of this client's addresses.
