@@ -153,7 +153,7 @@ fn too_few(facts: &shares::ShareFacts, is_limited: bool) -> Phrase {
             _ if is_limited => "the limit refuses the others: stay below it".to_owned(),
             // A rotation shows with few, if one knows that it is one.
             Some(_) if facts.selection == Selection::NotExamined => {
-                "leave --no-experiments out: fewer show what the algorithm promises; or a larger -n".to_owned()
+                "with experiments (no --no-experiments, a larger --budget) fewer show what the algorithm promises; or a larger -n".to_owned()
             }
             Some(needed) => format!(
                 "about {} {unit} are enough: a larger -n or a longer --duration; or accept a coarser --tolerance",
