@@ -325,12 +325,12 @@ impl Lab<'_> {
         if self.affordable(needed, 0.9) < needed {
             self.evidence.missing.push(Missing::Header(self.why_not()));
         } else {
-            self.find(&names(&HEADERS, &self.setting.headers), header, Key::Header);
+            self.find(&names(&HEADERS, &self.setting.headers), header, Key::Header, Missing::Header);
         }
         if self.affordable(needed, 0.9) < needed {
             self.evidence.missing.push(Missing::Cookie(self.why_not()));
         } else {
-            self.find(&names(&COOKIES, &self.setting.cookies), cookie, Key::Cookie);
+            self.find(&names(&COOKIES, &self.setting.cookies), cookie, Key::Cookie, Missing::Cookie);
         }
     }
 
@@ -372,7 +372,12 @@ impl Lab<'_> {
             replaced: values_of(names, value),
             ..ProbeRequest::default()
         };
-        self.find(own, replaced, Key::Header);
+        self.find(own, replaced, Key::Header, Missing::Header);
+    }
+
+    /// Whether the time ended meanwhile: a trial that was cut short excludes nothing.
+    fn is_over(&self) -> bool {
+        self.affordable(1, 0.9) == 0
     }
 
     /// Varies all of these at once, and if that makes a difference finds out which of them does.
@@ -381,6 +386,7 @@ impl Lab<'_> {
         names: &[String],
         request: impl Fn(&[String], u32) -> ProbeRequest,
         key: impl Fn(String) -> Key,
+        missing: impl Fn(SkipReason) -> Missing,
     ) {
         let all = self.trial(VALUES, |value| request(names, value));
         if !all.decides() {
@@ -393,6 +399,9 @@ impl Lab<'_> {
         while left.len() > 1 {
             let (some, rest) = left.split_at(left.len() / 2);
             let trial = self.trial(VALUES, |value| request(some, value));
+            if self.is_over() {
+                return self.evidence.missing.push(missing(self.why_not()));
+            }
             if trial.decides() {
                 rows = rows.with(trial);
                 left = some;
@@ -401,6 +410,9 @@ impl Lab<'_> {
             }
         }
         let one = self.trial(VALUES, |value| request(left, value));
+        if self.is_over() {
+            return self.evidence.missing.push(missing(self.why_not()));
+        }
         self.evidence.keys.push((key(left.join(", ")), rows.with(one)));
     }
 
