@@ -8,12 +8,17 @@ use super::phrase::{Phrase, listed};
 pub(super) fn backups(facts: &BackupFacts) -> Phrase {
     let names = listed(&facts.backups);
     let verb = if facts.backups.len() == 1 { "is a backup" } else { "are backups" };
+    if facts.when == Some(BackupUse::Never) {
+        let failed = count_of(facts.failures, "request");
+        return Phrase::of(format!("{names} {verb} and got none while all others were broken, and {failed} failed"))
+            .try_this("does the balancer know the backup, and how does it find out that the others are gone?");
+    }
     if facts.requests == 0 {
         return Phrase::of(format!("{names} {verb} and got no requests while another backend was ready"));
     }
     let requests = count_of(facts.requests, "request");
     let when = match facts.when {
-        None => "",
+        None | Some(BackupUse::Never) => "",
         Some(BackupUse::Before) => " before the outage",
         Some(BackupUse::After) => " after the others had recovered",
         Some(BackupUse::Both) => " before the outage and after the others had recovered",

@@ -15,7 +15,7 @@ pub struct BackupFacts {
     /// When they got them, around the steps of an outage; null without one.
     #[serde(default)]
     pub when: Option<BackupUse>,
-    /// Requests that other backends failed, which excuse a backup.
+    /// Requests that other backends failed, which excuse a backup; or that failed while it was not used.
     pub failures: u64,
     /// No backend keeps records: these are requests whose clients saw the backup respond, and whether others had failed them first is
     /// not known.
@@ -36,10 +36,13 @@ pub enum BackupUse {
     Both,
     /// Still in the last second of a sample that ended before the traffic had to be back.
     AtTheEnd,
+    /// Not even while all others were broken, and requests failed.
+    Never,
 }
 
 pub(crate) const BACKUPS: RuleDescription = RuleDescription {
     requires: "backups get nothing while another backend is ready",
-    sound: "by construction: the backup recorded the request; where other backends failed requests, or may have, as they keep no records, it is inconclusive",
+    sound: "by construction: the backup recorded the request; where other backends failed requests, or may have, as they keep no records, it is inconclusive, \
+            and so it is where a backup got nothing while all others were broken for long",
     source: None,
 };

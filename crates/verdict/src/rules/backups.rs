@@ -27,10 +27,17 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         return None;
     }
     let (got, when, failures, level) = if case.has_records() { by_records(case)? } else { by_clients(case) };
-    let level = if got.is_empty() { Level::Pass } else { level };
     let requests = got.len() as u64;
     let facts = BackupFacts { backups, requests, when, failures, without_records: !case.has_records() };
-    let shown = &got[..got.len().min(SHOWN)];
+    let (level, facts, shown) = match never_used(case).filter(|_| got.is_empty()) {
+        Some((level, failed)) => {
+            let (when, failures) = (Some(BackupUse::Never), failed.len() as u64);
+            (level, BackupFacts { when, failures, ..facts }, failed)
+        }
+        None if got.is_empty() => (Level::Pass, facts, got),
+        None => (level, facts, got),
+    };
+    let shown = &shown[..shown.len().min(SHOWN)];
     Some(Finding::new(level, finding::Facts::Backups(facts)).shown_by(case.witnesses(shown)))
 }
 
@@ -84,6 +91,28 @@ fn by_clients(case: &Case) -> Use {
     (got, first.map(|_| BackupUse::Before), 0, Level::Inconclusive)
 }
 
+/// All others were broken at once, these requests failed, and no backup got one: it takes over late, or never.
+fn never_used(case: &Case) -> Option<(Level, Vec<u32>)> {
+    let all = || (0..case.backends).map(|place| Backend(place as u16));
+    let others = || all().filter(|backend| !is_backup(case, *backend) && !case.ledger.is_mirror(*backend));
+    let windows_of = |backend: Backend| case.outages.iter().filter(move |window| window.backend == backend);
+    let from = others().map(|it| windows_of(it).map(|window| window.broken).min()).collect::<Option<Vec<_>>>()?;
+    let from = from.into_iter().max()?;
+    let then = |backend: Backend| windows_of(backend).find(|window| window.contains(from));
+    let ends = others().map(|it| Some(then(it)?.mended.unwrap_or(case.sampled.1))).collect::<Option<Vec<_>>>()?;
+    let until = ends.into_iter().min().filter(|until| *until > from)?;
+    let is_meanwhile = |at: Moment| at >= from && at < until;
+    let of_backups = || case.outages.iter().filter(|window| is_backup(case, window.backend));
+    let is_broken_too = of_backups().any(|it| is_meanwhile(it.broken) || it.contains(from));
+    let got = case.judged_arrivals().iter().any(|it| is_backup(case, it.backend) && is_meanwhile(it.received));
+    let entries = case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence));
+    let failed = entries.filter(|entry| is_meanwhile(entry.observation.sent()) && case.done().is_error(entry));
+    let failed: Vec<u32> = failed.map(|entry| entry.sequence).collect();
+    // Health checks need their time to find out that the others are gone.
+    let level = if until.since(from) > patience(case) { Level::Inconclusive } else { Level::Note };
+    (!got && !is_broken_too && !failed.is_empty()).then_some((level, failed))
+}
+
 /// Whether that backend is to get nothing while another can.
 fn is_backup(case: &Case, backend: Backend) -> bool {
     let name = case.names.get(usize::from(backend.0));
@@ -104,20 +133,24 @@ fn find_recovery(case: &Case) -> Option<Moment> {
     let mended: Vec<Moment> = case.outages.iter().map(|window| window.mended).collect::<Option<_>>()?;
     let ended = case.steps.iter().map(|step| step.ended).max()?;
     let last = mended.into_iter().max()?.max(ended);
-    let patience = if case.health_checks == 0 {
-        PASSIVE
-    } else {
-        let run = case.sampled.1.since(case.began).as_secs_f64();
-        let interval = run * case.backends as f64 / case.health_checks as f64;
-        LEAST.max(Duration::from_secs_f64(interval * INTERVALS))
-    };
-    Some(last.after(patience))
+    Some(last.after(patience(case)))
+}
+
+/// How long a balancer may take to find that a backend is well, or gone.
+fn patience(case: &Case) -> Duration {
+    if case.health_checks == 0 {
+        return PASSIVE;
+    }
+    let run = case.sampled.1.since(case.began).as_secs_f64();
+    let interval = run * case.backends as f64 / case.health_checks as f64;
+    LEAST.max(Duration::from_secs_f64(interval * INTERVALS))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ledger::BackendRecords;
+    use crate::observation::ClientOutcome;
     use crate::rules::trial::{RuleTrial, inference};
     use crate::timeline::{OutageWindow, StepSpan};
 
@@ -152,6 +185,31 @@ mod tests {
         // Without health checks it may take fail_timeout.
         assert_eq!(outage(5000, 0, false).level("backups"), Some(Level::Inconclusive));
         assert_eq!(outage(600, 96, true).level("backups"), Some(Level::Fail));
+    }
+
+    #[test]
+    fn a_backup_that_never_takes_over_is_named() {
+        let unused = |from: usize, until: usize, takes_over: bool| {
+            let mut trial = outage(600, 0, false);
+            let at = |millisecond: usize| RuleTrial::due(millisecond);
+            trial.drill.windows = [0, 1]
+                .map(|place| OutageWindow { backend: Backend(place), broken: at(from), mended: Some(at(until)) })
+                .to_vec();
+            (trial.observations, trial.arrivals) = (Vec::new(), Vec::new());
+            for turn in 0..20_000 {
+                if !(from..until).contains(&turn) {
+                    trial.delivered((turn % 2) as u16, 200);
+                } else if takes_over {
+                    trial.delivered(2, 200);
+                } else {
+                    trial.failed(ClientOutcome::Reset, false);
+                }
+            }
+            trial.level("backups")
+        };
+        assert_eq!(unused(1000, 3000, false), Some(Level::Note));
+        assert_eq!(unused(1000, 15_000, false), Some(Level::Inconclusive));
+        assert_eq!(unused(1000, 3000, true), Some(Level::Pass));
     }
 
     #[test]
