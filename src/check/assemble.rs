@@ -90,11 +90,14 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
     let evidence = &mut session.evidence;
     evidence.complete(ledger);
     evidence.others = others_meanwhile(ledger, session.judged, session.sample.start, &known);
-    // Other URLs may lead to other backends: the experiments know the first.
-    if drill == Drill::None && !varied && targets.len() == 1 {
+    let limit = RateLimit::of(ledger, judges, session.sample.clone(), session.slow_trial);
+    // Other URLs may lead to other backends: the experiments know the first. What a limit refused may have been anybody's turn.
+    if drill == Drill::None && !varied && targets.len() == 1 && limit.is_none() {
         evidence.add_sample(ledger, session.sample.clone(), &tally.picks);
     }
     let inference = evidence.infer(names);
+    let is_open = limit.is_some_and(|limit| limit.refuses_any(ledger, session.judged..session.sample.start));
+    let inference = if is_open { inference.behind_a_limit() } else { inference };
     let streams = session.streams.take().map(|(seen, lateness)| {
         let mut joined = Streams::join(seen, std::mem::take(&mut known.lived));
         (joined.other_clocks, joined.lateness) = (known.other_clocks, lateness);
@@ -110,7 +113,7 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
         gaps: &known.gaps,
         fleets: &known.fleets,
         identity: session.identity.as_ref(),
-        limit: RateLimit::of(ledger, judges, session.sample.clone(), session.slow_trial),
+        limit,
         changes: &known.changes,
         others: &known.others,
         received: &session.received,

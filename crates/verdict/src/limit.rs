@@ -109,6 +109,11 @@ impl RateLimit {
         is_refused(entry, self.status)
     }
 
+    /// Whether it refused any of these requests.
+    pub fn refuses_any(&self, ledger: &Ledger, mut requests: Range<u32>) -> bool {
+        requests.any(|sequence| ledger.entry(sequence).is_some_and(|entry| self.refuses(&entry)))
+    }
+
     /// A rate that stays below it, in two digits.
     pub fn suggested(&self) -> Option<f64> {
         let below = self.passed? * 0.8;

@@ -13,6 +13,7 @@ pub(crate) fn selection(selection: &Selection) -> String {
         Selection::NotExamined => "not known without experiments".to_owned(),
         Selection::TooFewResponses => "too few responses to say".to_owned(),
         Selection::NoBackendReached => "no backend was reached by the experiments".to_owned(),
+        Selection::BehindALimit => "not known: a limit refused requests of the experiments".to_owned(),
         Selection::Changed => "changed between the experiments and the sample".to_owned(),
         Selection::OnlyBackend => "all to the only active backend".to_owned(),
         Selection::AllToOne => "all to one, whatever was varied".to_owned(),

@@ -104,6 +104,13 @@ impl Inference {
         (self.kind, self.selection) = (Some(algorithm), algorithm.into());
     }
 
+    /// What is left of it where a limit refused requests of the experiments: what each showed, and which unit is balanced.
+    pub fn behind_a_limit(self) -> Inference {
+        let Inference { per_connection, is_unit_known, evidence, .. } = self;
+        let open = Inference::of(None, Selection::BehindALimit);
+        Inference { per_connection, is_unit_known, evidence, ..open }
+    }
+
     /// The name, if it is certain: nothing else fits.
     pub fn certain(&self) -> Option<Algorithm> {
         self.kind.filter(|_| self.or.is_empty())

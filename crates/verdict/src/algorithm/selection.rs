@@ -28,6 +28,8 @@ pub enum Selection {
     TooFewResponses,
     /// No backend got a request of the experiments.
     NoBackendReached,
+    /// A limit refused requests of the experiments, each of which may have been anybody's turn.
+    BehindALimit,
     /// The experiments show one selection and the sample another.
     Changed,
     /// There is one backend.

@@ -27,15 +27,13 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     };
     let candidates = seen.candidates();
     let is_one_of_these = seen.kind.is_some() || seen.excludes_others;
-    // What a limit refused took no turn and avoided nobody, but experiments that met it cannot tell that from a choice.
-    let contradicted = if case.limit.is_some() { Level::Inconclusive } else { Level::Fail };
     let level = match seen.certain() {
         _ if is_one_of_these && !candidates.is_empty() && candidates.iter().copied().all(is_same) => Level::Pass,
         _ if seen.untried.contains(&expected) => Level::Inconclusive,
-        Some(_) if takers > 1 => contradicted,
+        Some(_) if takers > 1 => Level::Fail,
         Some(_) => Level::Inconclusive,
         // One of several, all of which are another.
-        None if is_one_of_these && !candidates.iter().copied().any(is_same) && takers > 1 => contradicted,
+        None if is_one_of_these && !candidates.iter().copied().any(is_same) && takers > 1 => Level::Fail,
         None => Level::Inconclusive,
     };
     let facts =
@@ -47,7 +45,6 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::algorithm::Algorithm::{LeastConnections, One, Random, RoundRobin, TwoChoices};
-    use crate::limit::RateLimit;
     use crate::rules::trial::RuleTrial;
 
     fn level(expected: Algorithm, kind: Option<Algorithm>, or: &[Algorithm]) -> Level {
@@ -80,12 +77,11 @@ mod tests {
     }
 
     #[test]
-    fn what_experiments_see_beside_a_limit_excludes_nothing() {
+    fn what_experiments_show_behind_a_limit_excludes_nothing() {
         let mut trial = RuleTrial::of(3, Some(Random));
         trial.expectations.algorithm = Some(Algorithm::Source);
         assert_eq!(trial.judge_by(|case| judge(case).unwrap().level), Level::Fail);
-        trial.limit =
-            Some(RateLimit { status: 429, refused: 100, passed: None, sent: None, at_once: None, kind: None });
+        trial.inference = trial.inference.behind_a_limit();
         assert_eq!(trial.judge_by(|case| judge(case).unwrap().level), Level::Inconclusive);
     }
 
