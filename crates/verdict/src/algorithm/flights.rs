@@ -22,8 +22,9 @@ pub(super) struct SideBySide {
 
 impl SideBySide {
     pub(super) fn of(flights: &[Flight], failing: &[Backend], weights: &[(Backend, u32)]) -> SideBySide {
-        let seen = uphill(flights, failing, weights);
-        let (expected, spread) = if_ignored(flights, failing, weights, seen);
+        let passages = Passages::of(flights, failing, weights);
+        let seen = passages.uphill();
+        let (expected, spread) = if_ignored(&passages, seen);
         SideBySide { seen, expected, spread }
     }
 
@@ -92,63 +93,89 @@ const MANY: u32 = 8;
 /// A balancer may count a request as in flight a little longer than its client does.
 const SLACK: Duration = Duration::from_millis(3);
 
-/// Counts for each request what was surely, and what was possibly in flight at each backend when the balancer selected one for it: after
-/// the client sent it, and before the backend had it. Another was surely in flight if its backend had it before, and had not yet answered
-/// after; and possibly until its client had the response. Backends that fail are left out: they look idle. A backend with a weight may have
-/// that many times as much in flight as one without.
-pub(super) fn uphill(flights: &[Flight], failing: &[Backend], weights: &[(Backend, u32)]) -> Uphill {
-    let counts = |backend: Backend| backend.is_known() && !failing.contains(&backend);
-    let mut known: Vec<Backend> = flights.iter().map(|flight| flight.pick.backend).filter(|it| counts(*it)).collect();
-    known.sort_unstable();
-    let total = known.len().max(1) as f64;
-    let shares: Vec<(Backend, f64)> =
-        known.chunk_by(|a, b| a == b).map(|chunk| (chunk[0], chunk.len() as f64 / total)).collect();
-    let place = |backend: Backend| shares.binary_search_by_key(&backend, |(known, _)| *known).ok();
-    let mut flights: Vec<(usize, &Flight)> =
-        flights.iter().filter_map(|flight| Some((place(flight.pick.backend)?, flight))).collect();
-    flights.sort_by_key(|(_, flight)| flight.sent);
-    let weight: Vec<u32> = shares
-        .iter()
-        .map(|(backend, _)| weights.iter().find(|(it, _)| it == backend).map_or(1, |(_, weight)| (*weight).max(1)))
-        .collect();
-    let mut result = Uphill::default();
-    // Those before that are possibly in flight still.
-    let mut before: Vec<(usize, &Flight)> = Vec::new();
-    let (mut surely, mut possibly) = (vec![0u32; shares.len()], vec![0u32; shares.len()]);
-    for (number, (own, flight)) in flights.iter().enumerate() {
-        before.retain(|(_, other)| other.got.after(SLACK) > flight.sent);
-        surely.fill(0);
-        possibly.fill(0);
-        let later = flights[number + 1..].iter().take_while(|(_, other)| other.sent < flight.from);
-        for (place, other) in before.iter().chain(later) {
-            possibly[*place] += 1;
-            surely[*place] += u32::from(other.from < flight.sent && other.to > flight.from);
-        }
-        before.push((*own, flight));
-        // Compared without division: a / v < b / w.
-        let less = |a: u32, of_a: usize, b: u32, of_b: usize| {
-            (u64::from(a) * u64::from(weight[of_b])).cmp(&(u64::from(b) * u64::from(weight[of_a])))
+/// A request side by side with others, as far as it counts: where it was, and when.
+#[derive(Clone, Copy)]
+struct Passage {
+    /// The place of its backend among all.
+    place: usize,
+    sent: Moment,
+    from: Moment,
+    to: Moment,
+    /// When its client had the response, and the balancer surely knew.
+    over: Moment,
+    delay: Duration,
+}
+
+/// Requests side by side in the order in which they were sent, without those of backends that fail: these look idle.
+struct Passages {
+    /// The share that each backend got.
+    shares: Vec<f64>,
+    /// A backend with a weight may have that many times as much in flight as one without.
+    weights: Vec<u32>,
+    all: Vec<Passage>,
+}
+
+impl Passages {
+    fn of(flights: &[Flight], failing: &[Backend], weights: &[(Backend, u32)]) -> Passages {
+        let counts = |flight: &&Flight| flight.pick.backend.is_known() && !failing.contains(&flight.pick.backend);
+        let mut known: Vec<Backend> = flights.iter().filter(counts).map(|flight| flight.pick.backend).collect();
+        known.sort_unstable();
+        let total = known.len().max(1) as f64;
+        let (backends, shares): (Vec<Backend>, Vec<f64>) =
+            known.chunk_by(|a, b| a == b).map(|chunk| (chunk[0], chunk.len() as f64 / total)).unzip();
+        let passage = |flight: &Flight| {
+            let &Flight { pick, sent, from, to, got, delay } = flight;
+            let place = backends.binary_search(&pick.backend).ok()?;
+            Some(Passage { place, sent, from, to, over: got.after(SLACK), delay })
         };
-        let least = (0..shares.len()).min_by(|a, b| less(possibly[*a], *a, possibly[*b], *b)).unwrap_or(0);
-        let is_above = |place: usize| less(surely[place], place, possibly[least], least).is_gt();
-        let above = || (0..shares.len()).filter(|place| is_above(*place));
-        let share: f64 = above().map(|place| shares[place].1).sum();
-        if share == 0.0 {
-            continue;
-        }
-        let (many, all) = (above().count() as f64, shares.len() as f64);
-        // Whoever has least wins wherever it is drawn; what stands between may win or lose.
-        let is_lowest = |place: usize| less(possibly[place], place, possibly[least], least).is_eq();
-        let lowest = (0..shares.len()).filter(|place| is_lowest(*place)).count() as f64;
-        let between = all - many - lowest;
-        result.chances += 1;
-        result.by_draw += share;
-        result.by_two += ((all - lowest).powi(2) - between.powi(2)) / all.powi(2);
-        result.by_two_distinct += many * (many - 1.0) / (all * (all - 1.0)).max(1.0);
-        result.taken += u64::from(is_above(*own));
-        result.busy += u64::from(possibly[least] >= MANY * weight[least]);
+        let mut all: Vec<Passage> = flights.iter().filter_map(passage).collect();
+        all.sort_by_key(|passage| passage.sent);
+        let weight =
+            |backend: &Backend| weights.iter().find(|(it, _)| it == backend).map_or(1, |(_, weight)| (*weight).max(1));
+        Passages { weights: backends.iter().map(weight).collect(), shares, all }
     }
-    result
+
+    /// Counts for each request what was surely, and what was possibly in flight at each backend when the balancer selected one for it: after
+    /// the client sent it, and before the backend had it. Another was surely in flight if its backend had it before, and had not yet answered
+    /// after; and possibly until its client had the response.
+    fn uphill(&self) -> Uphill {
+        let mut result = Uphill::default();
+        // Those before that are possibly in flight still.
+        let mut before: Vec<Passage> = Vec::new();
+        let (mut surely, mut possibly) = (vec![0u32; self.shares.len()], vec![0u32; self.shares.len()]);
+        for (number, passage) in self.all.iter().enumerate() {
+            surely.fill(0);
+            possibly.fill(0);
+            before.retain(|other| other.over > passage.sent);
+            let later = self.all[number + 1..].iter().take_while(|other| other.sent < passage.from);
+            for other in before.iter().chain(later) {
+                possibly[other.place] += 1;
+                surely[other.place] += u32::from(other.from < passage.sent && other.to > passage.from);
+            }
+            before.push(*passage);
+            result.add(passage.place, &surely, &possibly, self);
+        }
+        result
+    }
+
+    /// The same requests, had the lots of who has to wait been drawn otherwise.
+    fn redrawn(&self, mut below: impl FnMut(usize) -> usize) -> Passages {
+        let mut delays: Vec<Duration> = self.all.iter().map(|passage| passage.delay).collect();
+        for place in (1..delays.len()).rev() {
+            delays.swap(place, below(place + 1));
+        }
+        let redraw = |(passage, delay): (&Passage, Duration)| {
+            let moved = |moment: Moment| Moment(moment.after(delay).0.saturating_sub(passage.delay.as_nanos() as u64));
+            Passage { to: moved(passage.to), over: moved(passage.over), delay, ..*passage }
+        };
+        let all = self.all.iter().zip(delays).map(redraw).collect();
+        Passages { shares: self.shares.clone(), weights: self.weights.clone(), all }
+    }
+}
+
+/// How often these went to a backend that had more in flight than another.
+pub(super) fn uphill(flights: &[Flight], failing: &[Backend], weights: &[(Backend, u32)]) -> Uphill {
+    Passages::of(flights, failing, weights).uphill()
 }
 
 /// Whether requests waited for a place at a backend: where it takes a limited number at a time, the next goes to whoever is done first, whatever the
@@ -175,7 +202,7 @@ const FEW_WAITS: usize = 8;
 
 /// How often a balancer that ignores load would have gone uphill, and by how much that varies: who has to wait was drawn by lot, so all is
 /// the same as it was, but for another draw. Whatever else the order of selection depends on stays as it is.
-fn if_ignored(flights: &[Flight], failing: &[Backend], weights: &[(Backend, u32)], seen: Uphill) -> (f64, f64) {
+fn if_ignored(passages: &Passages, seen: Uphill) -> (f64, f64) {
     const DRAWS: usize = 40;
     let mut chance = 0x9e37_79b9_7f4a_7c15u64;
     let mut below = |bound: usize| {
@@ -184,20 +211,8 @@ fn if_ignored(flights: &[Flight], failing: &[Backend], weights: &[(Backend, u32)
         chance ^= chance >> 27;
         ((u128::from(chance.wrapping_mul(0x2545_f491_4f6c_dd1d)) * bound as u128) >> 64) as usize
     };
-    let mut other = flights.to_vec();
-    let mut shares: Vec<f64> = Vec::new();
-    for _ in 0..DRAWS {
-        let mut delays: Vec<Duration> = flights.iter().map(|flight| flight.delay).collect();
-        for place in (1..delays.len()).rev() {
-            delays.swap(place, below(place + 1));
-        }
-        for ((other, flight), delay) in other.iter_mut().zip(flights).zip(delays) {
-            let moved = |moment: Moment| Moment(moment.after(delay).0.saturating_sub(flight.delay.as_nanos() as u64));
-            (other.to, other.got) = (moved(flight.to), moved(flight.got));
-        }
-        let drawn = uphill(&other, failing, weights);
-        shares.push(drawn.taken as f64 / drawn.chances.max(1) as f64);
-    }
+    let share = |drawn: Uphill| drawn.taken as f64 / drawn.chances.max(1) as f64;
+    let shares: Vec<f64> = (0..DRAWS).map(|_| share(passages.redrawn(&mut below).uphill())).collect();
     let mean = shares.iter().sum::<f64>() / DRAWS as f64;
     let variance = shares.iter().map(|share| (share - mean).powi(2)).sum::<f64>() / (DRAWS - 1) as f64;
     // The spread of so few draws is not known well.
@@ -206,6 +221,32 @@ fn if_ignored(flights: &[Flight], failing: &[Backend], weights: &[(Backend, u32)
 }
 
 impl Uphill {
+    /// Adds a request that went there, with what was surely and what was possibly in flight at each backend.
+    fn add(&mut self, own: usize, surely: &[u32], possibly: &[u32], Passages { shares, weights, .. }: &Passages) {
+        // Compared without division: a / v < b / w.
+        let less = |a: u32, of_a: usize, b: u32, of_b: usize| {
+            (u64::from(a) * u64::from(weights[of_b])).cmp(&(u64::from(b) * u64::from(weights[of_a])))
+        };
+        let places = || 0..shares.len();
+        let least = places().min_by(|a, b| less(possibly[*a], *a, possibly[*b], *b)).unwrap_or(0);
+        let is_above = |place: &usize| less(surely[*place], *place, possibly[least], least).is_gt();
+        let share: f64 = places().filter(is_above).map(|place| shares[place]).sum();
+        if share == 0.0 {
+            return;
+        }
+        let (many, all) = (places().filter(is_above).count() as f64, shares.len() as f64);
+        // Whoever has least wins wherever it is drawn; what stands between may win or lose.
+        let is_lowest = |place: &usize| less(possibly[*place], *place, possibly[least], least).is_eq();
+        let lowest = places().filter(is_lowest).count() as f64;
+        let between = all - many - lowest;
+        self.chances += 1;
+        self.by_draw += share;
+        self.by_two += ((all - lowest).powi(2) - between.powi(2)) / all.powi(2);
+        self.by_two_distinct += many * (many - 1.0) / (all * (all - 1.0)).max(1.0);
+        self.taken += u64::from(is_above(&own));
+        self.busy += u64::from(possibly[least] >= MANY * weights[least]);
+    }
+
     /// It never goes uphill, where two choices would have to now and then.
     pub(super) fn avoids_all(&self) -> bool {
         let share = self.by_two_distinct / self.chances.max(1) as f64;

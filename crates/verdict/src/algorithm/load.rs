@@ -286,24 +286,30 @@ impl Evidence {
     /// What requests side by side show, in the light of the weights that requests in sequence have, and of those that they have themselves
     /// where shares are far from even: HAProxy's least connections heeds weights under load alone.
     fn weighings(&self) -> Vec<SideBySide> {
-        let of = |weights: &[(Backend, u32)]| SideBySide::of(&self.mixed, &self.failing, weights);
+        self.weightings().iter().map(|weights| SideBySide::of(&self.mixed, &self.failing, weights)).collect()
+    }
+
+    /// The weights that backends may have: backend, weight; empty for equal ones.
+    fn weightings(&self) -> Vec<Vec<(Backend, u32)>> {
         let reached = counts(&self.mixed.iter().map(|flight| flight.pick.backend).collect::<Vec<Backend>>());
         let known = || reached.iter().filter(|(backend, _)| backend.is_known());
         let rarest = known().map(|(_, count)| *count).min().unwrap_or(0);
         let is_uneven = rarest >= 5 && known().any(|(_, count)| *count > rarest + rarest / 2);
-        let own: Vec<(Backend, u32)> =
-            known().map(|(backend, count)| (*backend, (count + rarest / 2) / rarest.max(1))).collect();
-        let in_sequence = of(&self.turns_in_sequence().unwrap_or_default());
-        [in_sequence].into_iter().chain(is_uneven.then(|| of(&own))).collect()
+        let own = known().map(|(backend, count)| (*backend, (count + rarest / 2) / rarest.max(1))).collect();
+        [self.turns_in_sequence().unwrap_or_default()].into_iter().chain(is_uneven.then_some(own)).collect()
+    }
+
+    /// Whether all side by side went to one backend while others were idle, which is not by load.
+    fn piles_up_at_one(&self) -> bool {
+        let mut reached: Vec<Backend> = self.mixed.iter().map(|flight| flight.pick.backend).collect();
+        reached.retain(|backend| backend.is_known());
+        let overlaps = self.mixed.windows(2).filter(|pair| pair[0].to > pair[1].from).count();
+        counts(&reached).len() == 1 && self.backends.is_some_and(|backends| backends > 1) && overlaps >= 60
     }
 
     fn mixed_load_of(&self, weighings: &[SideBySide]) -> LoadEffect {
         let sides = least_uphill(weighings);
-        // All to one while others idle is not by load.
-        let mut reached: Vec<Backend> = self.mixed.iter().map(|flight| flight.pick.backend).collect();
-        reached.retain(|backend| backend.is_known());
-        let overlaps = self.mixed.windows(2).filter(|pair| pair[0].to > pair[1].from).count();
-        if counts(&reached).len() == 1 && self.backends.is_some_and(|backends| backends > 1) && overlaps >= 60 {
+        if self.piles_up_at_one() {
             return LoadEffect::Ignores;
         }
         let count = sides.seen.taken as f64;
@@ -367,8 +373,16 @@ impl Evidence {
         !self.mixed.is_empty() && matches!(self.mixed_load_of(&self.weighings()), LoadEffect::Follows { .. })
     }
 
-    /// Whether more requests side by side would not tell more.
+    /// Whether more requests side by side would not tell more. What a balancer that ignores load would have done is dear to find out, and
+    /// asked only where it may settle this.
     pub(super) fn is_load_settled(&self) -> bool {
+        let seems_chosen = |weights: &Vec<(Backend, u32)>| {
+            let seen = uphill(&self.mixed, &self.failing, weights);
+            seen.avoids_all() || seen.is_by_choice()
+        };
+        if !self.piles_up_at_one() && !self.keeps_pace() && !self.weightings().iter().any(seems_chosen) {
+            return false;
+        }
         let weighings = self.weighings();
         let sides = least_uphill(&weighings);
         match self.mixed_load_of(&weighings) {
