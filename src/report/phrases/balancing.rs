@@ -200,6 +200,10 @@ fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str) -> Phrase {
             "shares are not even: {widest}; of requests that were executed more than once it is not known which attempt is the copy"
         ))
         .try_this("turn off the mirror, or whatever sends requests twice, and check again"),
+        Unproven::Others => Phrase::of(format!(
+            "shares are not even: {widest}; requests of others, which came meanwhile, may have had the turns that are missing"
+        ))
+        .try_this("check while nobody else sends anything, or with more connections (-c)"),
         Unproven::Load => Phrase::of(format!(
             "shares are not even under load: {widest}; one request after the other the rotation is exact"
         ))

@@ -185,6 +185,8 @@ pub enum Unproven {
     Order,
     /// Requests that were executed more than once, and which of their attempts is the copy, may be what is missing.
     Copies,
+    /// Requests of others that reached backends meanwhile may have taken the turns that are missing.
+    Others,
     /// Backends that were not ready when the check began got requests: not every balancer looks at readiness.
     Unready,
     /// One request after the other shares are even, and under load they are not: a limit of connections does so, and a fault too.
@@ -196,6 +198,7 @@ pub(crate) const SHARES: RuleDescription = RuleDescription {
     sound: "it fails only where --expect requires the shares, or where the algorithm is round robin for certain; round robin: by \
             construction, a rotation is never more than its own period off, and 64 rotations are granted; draws: level 4e-7 (e-process, \
             exact binomial with Bonferroni's correction, Pearson's χ²); backends that failed are left out of the comparison; \
+            what requests of others may have taken is granted; \
             in a drill required shares are judged before its first step and after recovery from it",
     source: Some("Pearson 1900; NGINX smooth weighted round robin"),
 };

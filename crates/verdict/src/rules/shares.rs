@@ -230,6 +230,9 @@ impl<'a> Comparison<'a> {
         if may_be_by_copies(self.selections, self.expected) {
             return Some(Unproven::Copies);
         }
+        if may_be_by_others(self.selections, self.expected) {
+            return Some(Unproven::Others);
+        }
         (basis == Basis::Promised && is_by_load(self.selections, self.expected)).then_some(Unproven::Load)
     }
 
@@ -347,9 +350,40 @@ fn may_be_by_order(selections: &Selections, expected: &[f64]) -> bool {
         if lack(middle) > more as f64 { low = middle } else { high = middle }
     }
     let filled: Vec<u64> = (0..counts.len()).map(|place| counts[place] + lacks(place, high).round() as u64).collect();
+    is_granted(selections, &filled, expected)
+}
+
+/// Whether these counts would not fail.
+fn is_granted(selections: &Selections, filled: &[u64], expected: &[f64]) -> bool {
+    let Selections { case, unit, counts, .. } = selections;
     let sound: Vec<usize> = (0..counts.len()).filter(|place| !failing(case, counts)[*place]).collect();
-    let (seen, wanted) = among(&sound, &filled, expected);
-    test(case, &filled, expected, *unit).1 != Level::Fail || test(case, &seen, &wanted, *unit).1 != Level::Fail
+    let (seen, wanted) = among(&sound, filled, expected);
+    test(case, filled, expected, *unit).1 != Level::Fail || test(case, &seen, &wanted, *unit).1 != Level::Fail
+}
+
+/// Whether requests of others, which a rotation counts too, may have taken what is missing: at no backend more than arrived there while the
+/// sample was taken. Where one backend is slow, our requests and theirs come to the same places of the rotation again and again.
+fn may_be_by_others(selections: &Selections, expected: &[f64]) -> bool {
+    let Selections { case, unit, counts, .. } = selections;
+    if *unit == Unit::Clients {
+        return false;
+    }
+    let mut others = vec![0u64; counts.len()];
+    let (started, ended) = case.sampled;
+    let meanwhile = case.ledger.others().iter().filter(|it| it.received >= started && it.received <= ended);
+    for arrival in meanwhile {
+        if let Some(count) = others.get_mut(usize::from(arrival.backend.0)) {
+            *count += 1;
+        }
+    }
+    let places = || (0..counts.len()).filter(|place| expected[*place] > 0.0);
+    let whole = places().map(|place| counts[place] as f64 / expected[place]).fold(0.0, f64::max);
+    let filled: Vec<u64> = (0..counts.len())
+        .map(|place| {
+            counts[place] + ((expected[place] * whole - counts[place] as f64).max(0.0) as u64).min(others[place])
+        })
+        .collect();
+    filled != *counts && is_granted(selections, &filled, expected)
 }
 
 /// Whether backends get less under load alone: one request after the other, the only rotation was perfect, and those that get too few get

@@ -312,3 +312,19 @@ fn a_few_retries_in_an_unknown_order_hide_no_wrong_shares() {
     assert_eq!(trial.judge_by(|case| case.tally.unordered), 20);
     assert_eq!(level(&trial), Level::Fail);
 }
+
+#[test]
+fn turns_that_others_took_are_not_missing() {
+    let of = |is_taken: bool| {
+        let mut trial = RuleTrial::new();
+        for turn in 0..6000 {
+            if turn % 30 != 2 {
+                trial.delivered(turn % 3, 200);
+            } else if is_taken {
+                trial.other(2);
+            }
+        }
+        level(&requiring("even", trial))
+    };
+    assert_eq!((of(true), of(false)), (Level::Inconclusive, Level::Fail));
+}
