@@ -28,7 +28,7 @@ struct Part {
 /// The part that decides: the latter, unless the former fails. What was not seen in the latter stays open, whatever the former shows.
 pub(super) fn judge(case: &Case, expected: &[f64], facts: &dyn Fn(Conclusion) -> ShareFacts) -> (Level, ShareFacts) {
     let places = expected.len();
-    let begun = case.steps.iter().map(|step| step.begun).min();
+    let begun = case.first_step();
     let before = Part::of(case, SamplePart::Before, places, |it| begun.is_some_and(|begun| it.ended < begun));
     let since = |since: Option<Moment>| {
         Part::of(case, SamplePart::After, places, |it| since.is_some_and(|since| it.sent() > since))

@@ -21,21 +21,23 @@ const LAST: Duration = Duration::from_secs(1);
 const PASSIVE: Duration = Duration::from_secs(10);
 
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
-    let is_backup = |name: &&String| !case.is_mirror(name);
-    let backups: Vec<String> = case.expectations.backups.iter().filter(is_backup).cloned().collect();
+    let backups: Vec<String> = case.expectations.backups.iter().filter(|name| !case.is_mirror(name)).cloned().collect();
     if backups.is_empty() {
         return None;
     }
     let (got, when, failures, level) = if case.has_records() { by_records(case)? } else { by_clients(case) };
     let requests = got.len() as u64;
     let facts = BackupFacts { backups, requests, when, failures, without_records: !case.has_records() };
-    let (level, facts, shown) = match never_used(case).filter(|_| got.is_empty()) {
-        Some((level, failed)) => {
-            let (when, failures) = (Some(BackupUse::Never), failed.len() as u64);
-            (level, BackupFacts { when, failures, ..facts }, failed)
+    let (level, facts, shown) = if got.is_empty() {
+        match never_used(case) {
+            Some((level, failed)) => {
+                let (when, failures) = (Some(BackupUse::Never), failed.len() as u64);
+                (level, BackupFacts { when, failures, ..facts }, failed)
+            }
+            None => (Level::Pass, facts, got),
         }
-        None if got.is_empty() => (Level::Pass, facts, got),
-        None => (level, facts, got),
+    } else {
+        (level, facts, got)
     };
     let shown = &shown[..shown.len().min(SHOWN)];
     Some(Finding::new(level, finding::Facts::Backups(facts)).shown_by(case.witnesses(shown)))
@@ -61,7 +63,7 @@ fn by_records(case: &Case) -> Option<Use> {
         let level = if failures > 0 { Level::Inconclusive } else { Level::Fail };
         return Some((sequences(arrivals(), |_| true), None, failures, level));
     }
-    let first = first_step(case)?;
+    let first = case.first_step()?;
     let recovery = find_recovery(case);
     let width = |arrival: &Arrival| case.ledger.half_width(arrival.backend);
     let before = sequences(arrivals(), |it| it.received.after(width(it)) < first);
@@ -81,7 +83,7 @@ fn by_records(case: &Case) -> Option<Use> {
 
 /// Another backend may have failed a request before its backup got it, which only records would tell.
 fn by_clients(case: &Case) -> Use {
-    let first = first_step(case);
+    let first = case.first_step();
     let entries = case.ledger.entries().filter(|entry| case.judged.includes(entry));
     let used = entries.filter(|entry| {
         let is_before = first.is_none_or(|first| entry.observation.ended < first);
@@ -117,10 +119,6 @@ fn never_used(case: &Case) -> Option<(Level, Vec<u32>)> {
 fn is_backup(case: &Case, backend: Backend) -> bool {
     let name = case.names.get(usize::from(backend.0));
     name.is_some_and(|name| !case.is_mirror(name) && !case.expectations.takes_part(name))
-}
-
-fn first_step(case: &Case) -> Option<Moment> {
-    case.steps.iter().map(|step| step.begun).min()
 }
 
 /// The requests of these attempts that count.

@@ -219,6 +219,11 @@ impl Case<'_> {
         failed
     }
 
+    /// When the first thing was done to backends.
+    pub(crate) fn first_step(&self) -> Option<Moment> {
+        self.steps.iter().map(|step| step.begun).min()
+    }
+
     /// Whether that backend gets copies.
     pub(crate) fn is_mirror(&self, name: &str) -> bool {
         let place = self.names.iter().position(|known| known == name);

@@ -25,7 +25,7 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
 /// what a broken backend had received is a matter of retries.
 pub(crate) fn absorb_losses(case: &Case, findings: &mut Vec<Finding>) {
     let is_failure = |finding: &Finding| finding.level == Level::Fail && matches!(finding.facts, Facts::Resilience(_));
-    let first = case.steps.iter().map(|step| step.begun).min();
+    let first = case.first_step();
     let (true, Some(first)) = (findings.iter().any(is_failure), first) else { return };
     let mut judged = case.ledger.entries().filter(|entry| case.judged.includes(entry));
     if judged.any(|entry| case.done().is_error(&entry) && entry.observation.ended < first) {

@@ -120,7 +120,7 @@ impl ConnectionSeen {
 
 impl ConnectionsSeen {
     fn of(case: &Case) -> ConnectionsSeen {
-        let broken = case.steps.iter().map(|step| step.begun).min();
+        let broken = case.first_step();
         let failed = case.failed_somewhere();
         let has_failed = |backend: Backend| failed.get(usize::from(backend.0)).copied().unwrap_or(false);
         let number = |sequence: u32| case.connections.get(sequence as usize).copied().unwrap_or(NO_CONNECTION);
