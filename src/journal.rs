@@ -27,7 +27,7 @@ use rustix::fs::{fstat, ftruncate};
 use slab::Slab;
 
 use crate::platform::means;
-use crate::wire::{AttemptEnd, Moment, RECORD_WORDS, ReceivedAttempt, Record, Revision};
+use crate::wire::{AttemptEnd, Moment, RECORD_WORDS, RESPONDED_WORD, ReceivedAttempt, Record, Revision};
 use verdict::Call;
 use verdict::life::Life;
 
@@ -264,42 +264,55 @@ impl Writer {
     }
 }
 
+/// Records that no reader has read, and none can.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Overwritten(pub(crate) u64);
+
 /// The reading end, in the supervisor: each ended record once, in order.
 pub(crate) struct JournalReader {
     layout: Layout,
     next: u64,
+    /// Those before it had ended at the last look.
+    until: u64,
     last: u64,
 }
 
 impl JournalReader {
     /// Maps a journal, to be read from its start.
     pub(crate) fn open(file: &impl AsFd) -> Result<JournalReader> {
-        Ok(JournalReader { layout: Layout::open(file)?, next: 0, last: 0 })
+        Ok(JournalReader { layout: Layout::open(file)?, next: 0, until: 0, last: 0 })
     }
 
-    /// Hands over the records that have ended since the last call, and returns how many were overwritten before that.
-    pub(crate) fn drain(&mut self, mut take: impl FnMut(Record)) -> u64 {
-        let written = self.layout.written().load(Ordering::Acquire);
+    /// Looks how many records have ended by now: those are read next, however many follow meanwhile.
+    pub(crate) fn look(&mut self) {
+        self.until = self.layout.written().load(Ordering::Acquire);
+    }
+
+    /// When the next one ended; none if all have been read. If it is being overwritten, a time that is about right.
+    pub(crate) fn next_end(&self) -> Option<Moment> {
+        let is_there = self.next < self.until;
+        is_there.then(|| Moment(self.layout.ended(self.next)[RESPONDED_WORD].load(Ordering::Relaxed)))
+    }
+
+    /// Reads the next one, or says how many were overwritten before they could be read.
+    pub(crate) fn read(&mut self) -> Result<Record, Overwritten> {
         let ring = u64::from(self.layout.capacity.ring);
-        let mut lost = 0;
-        while self.next < written {
-            match order::read_appended(self.layout.ended(self.next), self.layout.written(), self.next, ring) {
-                Err(overtaken) => {
-                    lost += overtaken - self.next;
-                    self.next = overtaken;
-                }
-                Ok(words) => {
-                    self.next += 1;
-                    let record = Record::from_words(&words);
-                    self.last = record.number;
-                    take(record);
-                }
+        match order::read_appended(self.layout.ended(self.next), self.layout.written(), self.next, ring) {
+            Err(overtaken) => {
+                let lost = overtaken - self.next;
+                self.next = overtaken;
+                Err(Overwritten(lost))
+            }
+            Ok(words) => {
+                self.next += 1;
+                let record = Record::from_words(&words);
+                self.last = record.number;
+                Ok(record)
             }
         }
-        lost
     }
 
-    /// The attempts that have been received and have not ended. Read it after [`JournalReader::drain`]: after the death of the
+    /// The attempts that have been received and have not ended. Read it after those that have: after the death of the
     /// backend, nothing is then in both.
     pub(crate) fn in_flight(&self) -> Vec<Record> {
         (0..self.layout.capacity.table)
@@ -323,6 +336,22 @@ impl JournalReader {
     /// Attempts in flight that found the table full: they are recorded only when they have ended, and lost if the backend dies before.
     pub(crate) fn unclaimed(&self) -> u64 {
         self.layout.words[UNCLAIMED].load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+impl JournalReader {
+    /// Hands over the records that have ended since the last call, and returns how many were overwritten before that.
+    pub(crate) fn drain(&mut self, mut take: impl FnMut(Record)) -> u64 {
+        self.look();
+        let mut lost = 0;
+        while self.next_end().is_some() {
+            match self.read() {
+                Ok(record) => take(record),
+                Err(Overwritten(count)) => lost += count,
+            }
+        }
+        lost
     }
 }
 

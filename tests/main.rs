@@ -24,6 +24,7 @@ mod killed;
 mod kubernetes;
 mod ledger;
 mod live;
+mod memory;
 mod names;
 mod nginx;
 mod packaging;

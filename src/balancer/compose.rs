@@ -114,7 +114,7 @@ fn compose(topology: &Topology, options: &Options, ports: &Ports, port: u16) -> 
         .add(0, "services:")
         .add(2, format!("{FLEET}:"));
     own(&image, &fleet, &mut text);
-    text.add(4, "# Records are shared memory, which the kernel does not reclaim.")
+    text.add(4, "# Records take three quarters of the limit at most.")
         .add(4, "mem_limit: 64m")
         .add(2, "balancer:")
         .add(4, format!("image: docker.io/library/nginx:{version}"))

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::fleet::api::command::{CommandRefusal, FaultChange};
 use crate::fleet::backend::{Due, FleetBackend};
 use crate::fleet::bind::{self, Listeners};
+use crate::fleet::limits::RecordMemory;
 use crate::fleet::plan::FleetPlan;
 use crate::fleet::process::{BackendProcess, Notice, journal_name};
 use crate::io::clock;
@@ -21,8 +22,7 @@ use crate::platform::machine_name;
 use crate::topology::{Host, Topology};
 use crate::wire::{
     Action, Assignment, BackendChange, BackendCommand, BackendIdentity, BackendState, BackendStatus, Calendar,
-    FailedHandshakes, Fault, FleetEvent, FleetStatus, Handshakes, Instance, Moment, RECORD_WORDS, TlsAssignment,
-    TlsStatus,
+    FailedHandshakes, Fault, FleetEvent, FleetStatus, Handshakes, Instance, Moment, TlsAssignment, TlsStatus,
 };
 use verdict::life::StreamKind;
 
@@ -30,8 +30,7 @@ use verdict::life::StreamKind;
 const PIPELINED: u32 = 256;
 /// A process that was sent SIGSTOP shows that it is stopped after this time at the latest.
 const SIGNAL_SHOWS: Duration = Duration::from_millis(500);
-/// What all journals of a fleet may take together when they are full, and one at most.
-const JOURNALS_BYTES: usize = 512 * 1024 * 1024;
+/// Records of one journal, unless the user says how many.
 const JOURNAL_RECORDS: std::ops::RangeInclusive<usize> = 1024..=128 * 1024;
 
 /// The machine of the fleet, as a person would look for it.
@@ -54,11 +53,12 @@ impl WhereItRuns {
     }
 }
 
-/// Of a supervisor: its time, and a random number.
+/// Of a supervisor: its time, a random number, and the memory for its records.
 #[derive(Clone, Copy)]
 pub(crate) struct FleetRun {
     pub(crate) calendar: Calendar,
     pub(crate) instance: Instance,
+    pub(crate) memory: RecordMemory,
 }
 
 /// The place of a backend, which of its processes it is, and what that has to say.
@@ -77,6 +77,7 @@ pub(crate) struct FleetBackends {
     calendar: Calendar,
     /// Which run of a supervisor it is.
     instance: Instance,
+    memory: RecordMemory,
     started: Moment,
     control: String,
     notify: UnboundedSender<Notification>,
@@ -96,7 +97,7 @@ impl FleetBackends {
         control: String,
         notify: UnboundedSender<Notification>,
     ) -> FleetBackends {
-        let FleetRun { calendar, instance } = run;
+        let FleetRun { calendar, instance, memory } = run;
         let backend =
             |it: &crate::topology::BackendConfig| FleetBackend::new(it.generator, it.name.clone(), calendar.moment);
         let list = topology.backends.iter().map(backend).collect();
@@ -110,6 +111,7 @@ impl FleetBackends {
             host: WhereItRuns::find(),
             calendar,
             instance,
+            memory,
             started: calendar.moment,
             control,
             notify,
@@ -211,7 +213,7 @@ impl FleetBackends {
 
     /// Number of records that one journal holds.
     fn ring(&self) -> u32 {
-        let shared = JOURNALS_BYTES / (RECORD_WORDS * 8) / self.list.len().max(1);
+        let shared = self.memory.in_journals() / self.list.len().max(1);
         let ring = shared.clamp(*JOURNAL_RECORDS.start(), *JOURNAL_RECORDS.end());
         self.plan.journal.unwrap_or(1 << ring.ilog2())
     }

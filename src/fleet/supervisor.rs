@@ -1,7 +1,9 @@
 //! The supervisor's loop: one `select!` over what processes say, what signals and the API ask, and the tick at which journals are
 //! read. It alone holds the truth about the backends.
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
+use std::collections::{BinaryHeap, HashSet};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,6 +26,7 @@ use crate::fleet::fold::live::LiveView;
 use crate::fleet::fold::log::Log;
 use crate::fleet::fold::metrics::Metrics;
 use crate::fleet::fold::records::RecordStore;
+use crate::fleet::limits::RecordMemory;
 use crate::fleet::plan::FleetPlan;
 use crate::fleet::printer::{OutputStream, Printer};
 use crate::fleet::process::Notice;
@@ -32,7 +35,7 @@ use crate::fleet::start_error::StartError;
 use crate::fleet::stops::Stops;
 use crate::fleet::waiting::{Goal, ReplySender, Waiters};
 use crate::io::clock;
-use crate::journal::JournalReader;
+use crate::journal::{JournalReader, Overwritten};
 use crate::runfile::{Runfile, Whereabouts};
 use crate::topology::Topology;
 use crate::wire::{
@@ -40,12 +43,6 @@ use crate::wire::{
     Record, Token,
 };
 
-/// Records that are reported before the journals are read again.
-const READ_AGAIN: usize = 2048;
-/// How long at most records are reported before something else has its turn.
-const TELLING: Duration = Duration::from_millis(200);
-/// Records that were read and not yet passed on: 160 MiB.
-const MOST_WAITING: usize = 500_000;
 /// How often journals are read: soon enough for a person, and for a ring of the default size at full speed.
 const TICK: Duration = Duration::from_millis(50);
 /// What readers without the token may cost from one reading of the journals to the next.
@@ -80,8 +77,6 @@ struct RunningFleet {
     readers_took: Duration,
     waiting: Waiters,
     stopping: bool,
-    /// What was read from the journals in one go; kept for its capacity.
-    ended: Vec<Record>,
     records: Arc<Mutex<RecordStore>>,
     log: Log,
     live: LiveView,
@@ -117,7 +112,8 @@ impl RunningFleet {
         let (ask, asked) = queues();
         let (feed, hub) = feed();
         let instance = Instance(uuid::Uuid::new_v4().as_u64_pair().1);
-        let records = Arc::new(Mutex::new(RecordStore::new(calendar, instance, topology.names())));
+        let memory = RecordMemory::find();
+        let records = Arc::new(Mutex::new(RecordStore::new(calendar, instance, topology.names(), memory.kept())));
         let metrics = Arc::new(Metrics::new(topology.names()));
         let sources = Sources {
             token,
@@ -142,7 +138,7 @@ impl RunningFleet {
                 topology,
                 resolved,
                 assignment,
-                FleetRun { calendar, instance },
+                FleetRun { calendar, instance, memory },
                 api.url().to_owned(),
                 notify,
             ),
@@ -151,7 +147,6 @@ impl RunningFleet {
             readers_took: Duration::ZERO,
             waiting: Waiters::default(),
             stopping: false,
-            ended: Vec::new(),
             records,
             log,
             live,
@@ -305,8 +300,8 @@ impl RunningFleet {
         self.read_journals();
         let (departure, unanswered, unclaimed) = self.backends.list[index].ends(cause);
         self.lose(index, unclaimed);
-        self.keep(&unanswered);
         for record in unanswered {
+            self.records().push(&record);
             self.tell(&FleetEvent::Attempt(record));
         }
         let asked = departure.asked;
@@ -332,48 +327,39 @@ impl RunningFleet {
         }
     }
 
-    /// Reads all journals and tells what they hold in the order in which it happened, not backend by backend. Telling takes longer than
-    /// reading: the journals are read again meanwhile, lest a burst overwrite them, and what there is no time to tell now waits.
+    /// Reads what has ended by now from all journals, and tells it in the order in which it happened, not backend by backend: the
+    /// next one is that of the journal whose next one is the earliest. What has not been read yet waits in the journals, and nowhere else.
     fn read_journals(&mut self) {
         self.tell_of_backends();
-        let began = clock::now();
-        let mut read = std::mem::take(&mut self.ended);
-        self.drain_journals(&mut read);
-        while !read.is_empty() && clock::now().since(began) < TELLING {
-            let mut since = Vec::new();
-            for (told, record) in read.drain(..).enumerate() {
-                self.tell(&FleetEvent::Attempt(record));
-                if told % READ_AGAIN == READ_AGAIN - 1 {
-                    self.drain_journals(&mut since);
-                }
-            }
-            read.append(&mut since);
-        }
-        self.ended = read;
-    }
-
-    /// Appends what the journals hold, unless too much waits already: then they overwrite it, and it is counted as lost.
-    fn drain_journals(&mut self, read: &mut Vec<Record>) {
-        if read.len() > MOST_WAITING {
-            return;
-        }
-        let first = read.len();
-        for index in 0..self.backends.list.len() {
-            let backend = &mut self.backends.list[index];
+        let mut next = BinaryHeap::new();
+        let mut lost = vec![0; self.backends.list.len()];
+        for (index, backend) in self.backends.list.iter_mut().enumerate() {
             let Some(journal) = &mut backend.journal else { continue };
-            let before = read.len();
-            let lost = journal.drain(|record| read.push(record));
-            backend.attempts += (read.len() - before) as u64;
-            self.lose(index, lost);
+            journal.look();
+            next.extend(journal.next_end().map(|ended| Reverse((ended, index))));
         }
-        // Each journal is in this order already: the sort merges.
-        read[first..].sort_by_key(|record| record.responded);
-        self.keep(&read[first..]);
-    }
-
-    fn keep(&self, records: &[Record]) {
-        let mut kept = self.records();
-        records.iter().for_each(|record| kept.push(record));
+        while let Some(mut first) = next.peek_mut() {
+            let Reverse((_, index)) = *first;
+            let backend = &mut self.backends.list[index];
+            let Some(journal) = &mut backend.journal else {
+                PeekMut::pop(first);
+                continue;
+            };
+            let read = journal.read();
+            match journal.next_end() {
+                Some(ended) => *first = Reverse((ended, index)),
+                None => drop(PeekMut::pop(first)),
+            }
+            match read {
+                Ok(record) => {
+                    backend.attempts += 1;
+                    self.records().push(&record);
+                    self.tell(&FleetEvent::Attempt(record));
+                }
+                Err(Overwritten(count)) => lost[index] += count,
+            }
+        }
+        lost.into_iter().enumerate().for_each(|(index, count)| self.lose(index, count));
     }
 
     fn records(&self) -> std::sync::MutexGuard<'_, RecordStore> {

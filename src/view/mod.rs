@@ -77,7 +77,7 @@ impl View {
         let (feed, hub) = feed();
         let is_token_given = token.is_some();
         let token = token.unwrap_or_else(Token::random);
-        let records = Arc::new(Mutex::new(RecordStore::new(calendar, instance, names)));
+        let records = Arc::new(Mutex::new(RecordStore::new(calendar, instance, names, 0)));
         let sources = Sources {
             token,
             is_token_given,

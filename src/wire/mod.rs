@@ -29,7 +29,7 @@ pub(crate) use clipped::{Clipped, ClippedText};
 pub(crate) use event::{BackendChange, Cause, Departure, FleetEvent};
 pub(crate) use names::FleetNames;
 pub(crate) use protocols::Protocols;
-pub(crate) use record::{End, FORWARDED_BYTES, HOST_BYTES, RECORD_WORDS, Record, Refusal, Revision};
+pub(crate) use record::{End, FORWARDED_BYTES, HOST_BYTES, RECORD_WORDS, RESPONDED_WORD, Record, Refusal, Revision};
 pub(crate) use secured::{Credentials, Handshakes, Protocol, Secured, TlsAssignment, TlsVersion};
 pub(crate) use token::{NotAToken, Token};
 pub(crate) use verdict::{

@@ -158,6 +158,8 @@ pub(crate) struct Revision {
 
 /// Size of a record in words of 8 bytes.
 pub(crate) const RECORD_WORDS: usize = 40;
+/// When the response had been written is in that word.
+pub(crate) const RESPONDED_WORD: usize = 2;
 /// A record keeps this much of the method.
 pub(crate) const METHOD_BYTES: usize = 16;
 /// A record keeps this much of path and query, with the length that they had; up to five words less where Host and
@@ -242,7 +244,7 @@ impl Record {
         outcome: AttemptEnd,
     ) -> [(usize, u64); 4] {
         let (status, outcome) = (word(8) & !0xffff | u64::from(status), word(12) & !OUTCOME | outcome.word());
-        [(2, answered.0), (8, status), (9, bytes), (12, outcome)]
+        [(RESPONDED_WORD, answered.0), (8, status), (9, bytes), (12, outcome)]
     }
 
     /// The inverse of `Record::to_words`, which is next to what is written of an attempt when it is received.
@@ -264,7 +266,7 @@ impl Record {
         Record {
             number: words[0],
             received: Moment(words[1]),
-            responded: Moment(words[2]),
+            responded: Moment(words[RESPONDED_WORD]),
             response: Some(ResponseId(Uuid::from_u64_pair(words[3], words[4]))).filter(|answer| !answer.0.is_nil()),
             request: Some(RequestId { run: words[5], sequence: words[6] }).filter(|request| request.run != 0),
             connection: words[7],

@@ -72,7 +72,7 @@ fn deployment(
         .add(10, "httpGet: { path: /livez, port: control }")
         .add(10, "periodSeconds: 10")
         .add(10, "timeoutSeconds: 5");
-    text.add(8, "# Records are shared memory, which the kernel does not reclaim.");
+    text.add(8, "# Records take three quarters of the limit at most.");
     container::resources(("50m", "64Mi"), "64Mi", text);
     container::security(text);
 }

@@ -7,9 +7,6 @@ use jiff::Timestamp;
 
 use crate::wire::{BatchHead, Calendar, FleetNames, Instance, Moment, RECORD_WORDS, Record};
 
-/// 80 MiB when full.
-const KEPT: usize = 80 * 1024 * 1024 / (RECORD_WORDS * 8);
-
 /// A record as it is kept: half the size of the parsed one.
 pub(crate) type StoredRecord = [u64; RECORD_WORDS];
 
@@ -19,6 +16,7 @@ pub(crate) struct RecordStore {
     fleet: Instance,
     names: FleetNames,
     kept: VecDeque<StoredRecord>,
+    most: usize,
     /// The number of the first that is kept.
     first: u64,
     lost: u64,
@@ -55,12 +53,13 @@ pub(crate) struct RecordPage {
 }
 
 impl RecordStore {
-    pub(crate) fn new(calendar: Calendar, fleet: Instance, names: FleetNames) -> RecordStore {
-        RecordStore { calendar, fleet, names, kept: VecDeque::new(), first: 0, lost: 0 }
+    /// For at most so many. Their memory is set aside at once, and is used as they come.
+    pub(crate) fn new(calendar: Calendar, fleet: Instance, names: FleetNames, most: usize) -> RecordStore {
+        RecordStore { calendar, fleet, names, kept: VecDeque::with_capacity(most), most, first: 0, lost: 0 }
     }
 
     pub(crate) fn push(&mut self, record: &Record) {
-        if self.kept.len() == KEPT {
+        if self.kept.len() == self.most {
             self.kept.pop_front();
             self.first += 1;
         }
@@ -140,6 +139,10 @@ mod tests {
         }
     }
 
+    fn store(most: usize) -> RecordStore {
+        RecordStore::new(Calendar { moment: Moment(0), unix: 0 }, Instance(1), FleetNames::default(), most)
+    }
+
     fn connections(records: &RecordStore, window: &RecordPage, filter: &Filter) -> Vec<u64> {
         let parsed = window.words.iter().map(Record::from_words);
         parsed.filter(|record| filter.matches(record, &records.calendar())).map(|record| record.connection).collect()
@@ -147,7 +150,7 @@ mod tests {
 
     #[test]
     fn records_are_found_by_time_by_run_and_by_number() {
-        let mut records = RecordStore::new(Calendar { moment: Moment(0), unix: 0 }, Instance(1), FleetNames::default());
+        let mut records = store(10);
         for second in 0..10 {
             records.push(&record(second, second % 2));
         }
@@ -166,8 +169,8 @@ mod tests {
 
     #[test]
     fn what_is_kept_no_more_is_counted() {
-        let mut records = RecordStore::new(Calendar { moment: Moment(0), unix: 0 }, Instance(1), FleetNames::default());
-        for second in 0..KEPT as u64 + 5 {
+        let mut records = store(100);
+        for second in 0..105 {
             records.push(&record(second, 0));
         }
         let window = records.window(2, records.end(), 1);
