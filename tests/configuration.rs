@@ -140,7 +140,7 @@ fn a_mistake_in_a_flag_is_named_with_the_flag_and_what_was_expected() {
 #[test]
 fn where_a_bad_port_was_asked_for_is_said() {
     assert!(
-        refused("\nports = 0", &[], &[]).contains(&format!("0: no port, those are 1 to 65535 (from ./{FILE}, line 2)"))
+        refused("\nports = 0", &[], &[]).contains(&format!("0: no port, those are 1 to 65535 (from {FILE}, line 2)"))
     );
     assert!(
         refused("", &[("PORTS", "0")], &[]).contains("0: no port, those are 1 to 65535 (from UUID_GENERATOR_PORTS)")
@@ -360,6 +360,9 @@ fn a_file_to_start_from_is_written_once() {
     let told = run(program(&place).args(["check", "--dry-run"]));
     let told = String::from_utf8(told.stdout).unwrap();
     assert!(told.starts_with("check balanced\n  balancer     http://localhost:8080/uuid\n"), "{told}");
+    // The balancer that is started listens elsewhere.
+    let error = error_of(&run(program(&place).args(["check", "--with", "builtin"])));
+    assert!(error.contains("leave the url out") && error.contains("--listen 8080"), "{error}");
 }
 
 /// What a command that only tells something tells.

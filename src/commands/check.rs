@@ -209,11 +209,20 @@ fn plans_of_running(args: &CheckArgs) -> Result<Vec<CheckPlan>, Problem> {
 /// What is typed wrongly is reported before anything starts. The URL is not known yet.
 fn plans_before_start(args: &CheckArgs, checks: &[CheckConfig]) -> Result<Vec<CheckPlan>> {
     refuse_contradictions(args)?;
+    refuse_urls(args, checks)?;
     let url = if args.balancing.speaks_grpc() { "grpc://localhost/" } else { "http://localhost/" };
     let plans = checks.iter().map(|check| check.clone().at(url).resolve(&Backing::Any));
     let mut plans = plans.collect::<Result<Vec<_>, _>>()?;
     expect::from_file(args, KnownFleet::Nothing, &mut plans)?;
     Ok(plans)
+}
+
+/// A balancer on any free port is not where a file says that one listens.
+fn refuse_urls(args: &CheckArgs, checks: &[CheckConfig]) -> Result<(), Problem> {
+    let has_own_url = args.balancer_config.is_none() && args.listen.is_none();
+    let Some(url) = checks.iter().find_map(|check| check.url.first()).filter(|_| has_own_url) else { return Ok(()) };
+    Err(Problem::new(format!("the file has the URL {url}, and the balancer that is started has its own URL"))
+        .hint("leave the url out, or start the balancer where it points, such as with --listen 8080"))
 }
 
 /// Starts a fleet and a balancer, checks it, and stops both.

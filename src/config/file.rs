@@ -1,5 +1,6 @@
 //! A file of settings, in TOML. What is wrong in it is named with its line.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::de::{DeserializeSeed, Error, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -16,7 +17,11 @@ pub(crate) const FILE: &str = "uuid-generator.toml";
 /// Its settings, and the line of `key`, if the file has it.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(path: &Path, key: &str) -> Result<(T, Option<usize>), Problem> {
     let text = std::fs::read_to_string(path).map_err(|why| {
-        let hint = "create it, or choose another with --config";
+        let (why, hint) = match why.kind() {
+            ErrorKind::NotFound => (why.to_string(), "create it, or choose another with --config"),
+            ErrorKind::InvalidData => ("it is not text in UTF-8".to_owned(), "choose another with --config"),
+            _ => (why.to_string(), "choose another with --config"),
+        };
         Problem::new(format!("failed to read {}: {why}", path.display())).hint(hint)
     })?;
     let (settings, at) = parse(&text, key).map_err(|mistake| {
@@ -185,6 +190,14 @@ mod tests {
     fn mistake(text: &str) -> (usize, String, String) {
         let mistake = parse::<Settings>(text, "requests").unwrap_err();
         (line_of(text, mistake.at.unwrap()), mistake.what, mistake.hint.unwrap_or_default())
+    }
+
+    #[test]
+    fn of_many_keys_the_most_similar_are_named() {
+        let Mistake { hint, .. } =
+            Mistake::unknown_field("zzzqqq", &["a1", "b2", "c3", "d4", "e5", "f6", "g7", "h8", "i9"]);
+        let hint = hint.unwrap();
+        assert!(hint.starts_with("the most similar are a1, b2 and c3; keys have the names of options"), "{hint}");
     }
 
     #[test]

@@ -237,7 +237,7 @@ impl FleetConfig {
 
     /// Adds the environment and the file beneath what was typed.
     pub(crate) fn merge(self) -> Result<MergedFleet, Problem> {
-        self.merge_with(environment::variables(), Path::new("."))
+        self.merge_with(environment::variables(), Path::new(""))
     }
 
     fn merge_with(self, mut variables: BTreeMap<String, OsString>, directory: &Path) -> Result<MergedFleet, Problem> {

@@ -4,7 +4,10 @@ use std::fmt::{self, Display};
 
 use serde::de::{Error, Expected, Unexpected};
 
-use super::nearest::nearest;
+use super::nearest::{by_likeness, nearest};
+
+/// More keys than these would be a wall of text in an error.
+const FEW: usize = 8;
 
 /// A mistake, with the place in the text.
 #[derive(Debug)]
@@ -61,9 +64,17 @@ impl Error for Mistake {
     }
 
     fn unknown_field(found: &str, expected: &'static [&'static str]) -> Mistake {
-        let hint = match nearest(found, expected.iter().copied()) {
-            Some(key) => format!("did you mean {key}?"),
-            None => format!("keys here are {}", expected.join(", ")),
+        let hint = match (nearest(found, expected.iter().copied()), expected.len()) {
+            (Some(key), _) => format!("did you mean {key}?"),
+            (None, ..=FEW) => format!("keys here are {}", expected.join(", ")),
+            (None, _) => match by_likeness(found, expected.iter().copied())[..] {
+                [first, second, third, ..] => {
+                    format!(
+                        "the most similar are {first}, {second} and {third}; keys have the names of options (see --help)"
+                    )
+                }
+                _ => String::new(),
+            },
         };
         Mistake { hint: Some(hint), ..Mistake::new(format!("no such key: {found}")) }
     }
