@@ -73,11 +73,14 @@ async fn show(stack: &mut Stack) -> Result<()> {
     let names: Vec<String> = stack.topology.backends.iter().map(|backend| backend.name.clone()).collect();
     let victim = names.get(1).or(names.first()).cloned().unwrap_or_default();
     let (view, url) = (stack.remote.view(), &stack.url);
-    let expect: String = stack.expectation_words().iter().map(|word| format!(" --expect {word}")).collect();
+    let words = stack.expectation_words().join(",");
+    let expect = if words.is_empty() { words } else { format!(" --expect {words}") };
     println!(
         "Watch it, break it, take the tour: {view}\n\n\
-         Look at {url} and reload: the number changes. Light traffic goes on. From another terminal:\n\n  \
-         curl -s {url} | grep Generator\n  uuid-generator fleet kill {victim}      then reload; `fleet start {victim}` brings it back\n  \
+         Look at {url} and reload: the number changes.\n\
+         Light traffic goes on. From another terminal:\n\n  \
+         curl -s {url} | grep Generator\n  \
+         uuid-generator fleet kill {victim}      then reload; `fleet start {victim}` undoes it\n  \
          uuid-generator fault {victim} latency 200ms\n  uuid-generator check {url}{expect}\n\nCTRL+C ends all of it and removes what it made."
     );
     traffic(stack).await
