@@ -211,7 +211,7 @@ fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str) -> Phrase {
             "a limit of connections (NGINX's `max_conns`) does so; --expect even requires even shares all the same",
         ),
         Unproven::Unready => Phrase::of(format!(
-            "backends that were not ready when the check began got requests: {widest} of what is ready"
+            "backends that were not ready, or not known, when the check began got requests: {widest} of what was ready"
         ))
         .try_this(
             "a balancer without an active health check does not look at readiness, and Envoy sends to all where too few are healthy (panic): \
@@ -369,6 +369,12 @@ pub(super) fn algorithm(facts: &algorithm::AlgorithmFacts, level: Level, loses_c
     let phrase = if level > Level::Pass { phrase.because(experiments::lines(&facts.experiments)) } else { phrase };
     if level > Level::Note && loses_cookies && facts.expected == Algorithm::Sticky {
         return phrase.try_this("a cookie that was set is never sent back, so it decides nothing: see `cookies` below");
+    }
+    if level == Level::Inconclusive && !facts.candidates.is_empty() {
+        return phrase.try_this(
+            "what was not tried, or was disturbed, excludes nothing: check with experiments (no --no-experiments, a larger --budget), \
+             while the machines have time to spare",
+        );
     }
     phrase
 }

@@ -44,6 +44,8 @@ fn request(request: &RequestWitness) -> EvidenceLine {
         return EvidenceLine::of(head);
     }
     match request.attempts.as_slice() {
+        // A backend has responded: what is missing is the record.
+        [] if request.client.backend.is_some() => EvidenceLine::of(format!("{head}; no record of it")),
         [] => EvidenceLine::of(format!("{head}; reached no backend")),
         [only] => EvidenceLine::of(format!("{head}; {}", attempt(only))),
         several => EvidenceLine { line: head, parts: several.iter().map(attempt).collect() },
