@@ -33,7 +33,7 @@ pub(crate) const TRAEFIK: Product = Product {
     several: None,
     read: Some(read::files::traefik),
     recognises: |file| Likelihood::surely_if(file.has_any(&["entry_points", "providers", "http"])),
-    reports: Some(ServerReport::Api { path: "/api/http/services?per_page=1000", read: read::traefik::read_services }),
+    reports: Some(ServerReport::Api { path: "/api/rawdata", read: read::traefik::read_services }),
     renew: None,
     store: None,
 };

@@ -236,14 +236,15 @@ mod tests {
         ]}]});
         let both = Servers::from([(port("10.0.0.1:80"), 6), (Listens::Socket("/run/app.sock".to_owned()), 2)]);
         assert_eq!(difference(&of_json("envoy", &envoy).unwrap(), "web", &both), None);
-        let traefik = json!([
-            {"name": "api@internal"},
-            {"name": "web@file", "loadBalancer": {"servers": [
+        let traefik = json!({
+            "services": {"api@internal": {}, "web@file": {"loadBalancer": {"servers": [
                 {"url": "http://10.0.0.1:80", "weight": 3}, {"url": "http://10.0.0.2:80"},
                 {"url": "http://10.0.0.3:80", "weight": 0},
-            ]}},
-        ]);
+            ]}}},
+            "tcpServices": {"database@file": {"loadBalancer": {"servers": [{"address": "10.0.0.4:5432"}]}}},
+        });
         let words = of_json("traefik", &traefik).unwrap();
+        assert_eq!(difference(&words, "database", &read(&[("10.0.0.4:5432", 1)])), None);
         assert_eq!(difference(&words, "web", &read(&[("10.0.0.1:80", 3), ("10.0.0.2:80", 1)])), None);
         let caddy = of_json("caddy", &json!([{"address": "10.0.0.1:80", "num_requests": 0, "fails": 0}])).unwrap();
         assert_eq!(difference(&caddy, "", &read(&[("10.0.0.1:80", 1)])), None);

@@ -84,7 +84,8 @@ fn upstream(file: &str, name: &str, handler: &Value) -> Upstream {
         keys(handler).into_iter().filter(|key| !UNDERSTOOD.contains(&key.as_str())).collect();
     for server in items(get(handler, "upstreams")) {
         let dial = get(server, "dial").and_then(text).unwrap_or_default();
-        let mut own = UpstreamServer::at(&dial, endpoint(&dial), &place);
+        // A name with several addresses is one upstream.
+        let mut own = UpstreamServer { takes: Takes::One, ..UpstreamServer::at(&dial, endpoint(&dial), &place) };
         limit(&mut own, "max_requests", server);
         upstream.servers.push(own);
     }
@@ -104,6 +105,7 @@ fn upstream(file: &str, name: &str, handler: &Value) -> Upstream {
     let policy = match own("policy").and_then(text).as_deref() {
         None | Some("random") => Some(Policy::Random),
         Some("round_robin") => Some(Policy::RoundRobin),
+        Some("first") => first(&mut upstream),
         Some("weighted_round_robin") => weigh(&mut upstream, own("weights")),
         Some("least_conn") => Some(Policy::LeastConnections),
         Some("random_choose") if own("choose").map_or(Some(2), number) == Some(2) => Some(Policy::TwoChoices),
@@ -154,6 +156,14 @@ fn resolved(source: &Value, place: &str) -> Option<UpstreamServer> {
         _ => return None,
     };
     Some(UpstreamServer { takes: Takes::Resolved, ..UpstreamServer::at(&address, endpoint, place) })
+}
+
+/// The others get nothing while the first one can, as if they were its backups.
+fn first(upstream: &mut Upstream) -> Option<Policy> {
+    let [first, others @ ..] = upstream.servers.as_mut_slice() else { return None };
+    others.iter_mut().for_each(|server| server.backup = true);
+    // Of several addresses, too, the first one alone gets requests.
+    (first.takes != Takes::Resolved).then_some(Policy::RoundRobin)
 }
 
 /// Caddy gives the rest of its upstreams the weight 1.
@@ -256,7 +266,6 @@ mod tests {
                 json!({"policy": "header", "field": "X-User", "fallback": {"policy": "first"}}),
                 Some(Policy::Header("X-User".parse().unwrap())),
             ),
-            (json!({"policy": "first"}), None),
             (json!({"policy": "query", "key": "q"}), None),
         ] {
             let method = of(handler(selection.clone())).method;
@@ -269,6 +278,13 @@ mod tests {
         let weights: Vec<(u32, bool)> = it.servers.iter().map(|it| (it.weight, it.down)).collect();
         assert_eq!((it.method, weights), (UpstreamMethod::Known(Policy::RoundRobin), vec![(3, false), (1, true)]));
         assert!(it.turns_in_a_row);
+        let it = of(handler(json!({"policy": "first"})));
+        let backups: Vec<bool> = it.servers.iter().map(|it| it.backup).collect();
+        assert_eq!((it.method, backups), (UpstreamMethod::Known(Policy::RoundRobin), vec![false, true]));
+        let names = json!({"source": "a", "name": "app.internal", "port": "80"});
+        let it = of(json!({"handler": "reverse_proxy", "dynamic_upstreams": names,
+            "load_balancing": {"selection_policy": {"policy": "first"}}}));
+        assert!(matches!(it.method, UpstreamMethod::Unknown(_)), "{it:?}");
     }
 
     #[test]

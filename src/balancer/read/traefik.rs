@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::balancer::read::configuration::{Configuration, Upstream, UpstreamMethod, UpstreamServer};
+use crate::balancer::read::configuration::{Configuration, Takes, Upstream, UpstreamMethod, UpstreamServer};
 use crate::balancer::read::document::{at, entries, get, items, keys, number, text};
 use crate::balancer::read::endpoint::{Endpoint, endpoint_of_url};
 use crate::balancer::read::reported::ReportedServers;
@@ -13,16 +13,18 @@ use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
 
 /// Keys of a load balancer that decide nothing about who gets a request, or are read here.
-const UNDERSTOOD: [&str; 9] = [
+const UNDERSTOOD: [&str; 11] = [
     "health_check",
     "pass_host_header",
     "passive_health_check",
+    "proxy_protocol",
     "response_forwarding",
     "server_status",
     "servers",
     "servers_transport",
     "sticky",
     "strategy",
+    "termination_delay",
 ];
 
 /// Where the static configuration says that the dynamic one is.
@@ -75,13 +77,16 @@ pub(crate) fn read(documents: &[(String, Value)]) -> Configuration {
             configuration.certificates.extend(file("cert_file").zip(file("key_file")));
         }
     }
-    configuration.upstreams = Services::of(documents).groups();
+    configuration.upstreams =
+        ["http", "tcp"].into_iter().flat_map(|kind| Services::of(documents, kind).groups()).collect();
     configuration
 }
 
 /// Services by name, each with its file.
 struct Services<'d> {
     documents: &'d [(String, Value)],
+    /// `http` or `tcp`: names of one are not those of the other.
+    kind: &'static str,
     all: BTreeMap<&'d str, (&'d str, &'d Value)>,
 }
 
@@ -89,16 +94,16 @@ struct Services<'d> {
 const DEEPEST: usize = 8;
 
 impl Services<'_> {
-    fn of(documents: &[(String, Value)]) -> Services<'_> {
+    fn of<'d>(documents: &'d [(String, Value)], kind: &'static str) -> Services<'d> {
         let services = documents.iter().flat_map(|(file, document)| {
-            entries(at(document, &["http", "services"])).map(move |(name, it)| (name.as_str(), (file.as_str(), it)))
+            entries(at(document, &[kind, "services"])).map(move |(name, it)| (name.as_str(), (file.as_str(), it)))
         });
-        Services { documents, all: services.collect() }
+        Services { documents, kind, all: services.collect() }
     }
 
     /// Those to which routers lead. One that is only a part of others is no group of its own.
     fn groups(&self) -> Vec<Upstream> {
-        let routers = self.documents.iter().flat_map(|(_, document)| entries(at(document, &["http", "routers"])));
+        let routers = self.documents.iter().flat_map(|(_, document)| entries(at(document, &[self.kind, "routers"])));
         let mut direct: BTreeSet<String> =
             routers.filter_map(|(_, it)| get(it, "service").and_then(own_name)).collect();
         let mirrored = self.all.values().filter_map(|(_, it)| at(it, &["mirroring", "service"]).and_then(own_name));
@@ -193,8 +198,10 @@ fn upstream(file: &str, name: &str, balancer: &Value) -> Upstream {
     let mut unknown: Vec<String> =
         keys(balancer).into_iter().filter(|key| !UNDERSTOOD.contains(&key.as_str())).collect();
     for server in items(get(balancer, "servers")) {
-        let url = get(server, "url").and_then(text).unwrap_or_default();
-        let mut it = UpstreamServer::at(&url, endpoint_of_url(&url), &place);
+        // Of TCP an address.
+        let url = get(server, "url").or_else(|| get(server, "address")).and_then(text).unwrap_or_default();
+        // A name with several addresses is one server.
+        let mut it = UpstreamServer { takes: Takes::One, ..UpstreamServer::at(&url, endpoint_of_url(&url), &place) };
         if let Some(weight) = get(server, "weight") {
             match number(weight).and_then(|weight| u32::try_from(weight).ok()) {
                 Some(0) => it.down = true,
@@ -232,17 +239,17 @@ fn upstream(file: &str, name: &str, balancer: &Value) -> Upstream {
     upstream
 }
 
-/// Reads `/api/http/services`: those of the file provider.
+/// Reads `/api/rawdata`: services of the file provider.
 pub(crate) fn read_services(json: &Value) -> Option<ReportedServers> {
+    json.get("services")?;
     let mut groups: BTreeMap<String, Vec<(Endpoint, u64)>> = BTreeMap::new();
-    for service in json.as_array()? {
-        let name = service.get("name")?.as_str()?.strip_suffix("@file");
-        let (Some(name), Some(balancer)) = (name, service.get("loadBalancer")) else { continue };
+    for (name, service) in ["services", "tcpServices"].iter().flat_map(|kind| entries(json.get(kind))) {
+        let (Some(name), Some(balancer)) = (name.strip_suffix("@file"), service.get("loadBalancer")) else { continue };
         let servers = groups.entry(name.to_owned()).or_default();
-        for server in balancer.get("servers").and_then(Value::as_array).into_iter().flatten() {
+        for server in items(balancer.get("servers")) {
             let weight = server.get("weight").and_then(Value::as_u64).unwrap_or(1);
-            let endpoint = endpoint_of_url(server.get("url")?.as_str()?);
-            servers.extend((weight > 0).then_some((endpoint, weight)));
+            let place = server.get("url").or_else(|| server.get("address"))?.as_str()?;
+            servers.extend((weight > 0).then_some((endpoint_of_url(place), weight)));
         }
     }
     Some(ReportedServers::Groups(groups))
@@ -271,6 +278,22 @@ mod tests {
             (&all[0].method, all[0].servers[0].place.as_str()),
             (&UpstreamMethod::Known(Policy::RoundRobin), "dynamic.yml, service web")
         );
+    }
+
+    #[test]
+    fn services_of_tcp_are_groups_too() {
+        let http = json!({"services": {"web": {"loadBalancer": {"servers": [{"url": "http://10.0.0.1:80"}]}}}});
+        let servers = json!([{"address": "10.0.0.2:5432"}, {"address": "[fd00::1]:5432", "tls": true}]);
+        let weighted = json!({"services": [{"name": "web", "weight": 3}, {"name": "other"}]});
+        let one = |servers: Value| json!({"loadBalancer": {"servers": servers, "proxyProtocol": {"version": 2}}});
+        let tcp = json!({"services": {"web": one(servers), "other": one(json!([])), "both": {"weighted": weighted}}});
+        let document = json!({"http": http, "tcp": tcp});
+        let all = read(&[("dynamic.yml".to_owned(), document)]).upstreams;
+        let names: Vec<(&str, usize)> = all.iter().map(|it| (it.name.as_str(), it.servers.len())).collect();
+        assert_eq!(names, [("web", 1), ("web+other", 2)]);
+        let server = &all[1].servers[1];
+        assert_eq!((&server.endpoint, server.takes), (&Endpoint::Tcp("fd00::1".to_owned(), 5432), Takes::One));
+        assert!(matches!(&all[1].method, UpstreamMethod::Split(parts) if parts[0].weight == 3), "{all:?}");
     }
 
     #[test]
