@@ -553,8 +553,8 @@ mod tests {
 
     #[test]
     fn a_method_that_is_not_understood_promises_nothing() {
-        let it = expected("hash $host$uri consistent; server 127.0.0.1:9001; server 127.0.0.1:9002;", &[9001, 9002]);
+        let it = expected("hash $host$arg_a consistent; server 127.0.0.1:9001; server 127.0.0.1:9002;", &[9001, 9002]);
         assert_eq!((it.algorithm, shares(&it)), (None, None));
-        assert_eq!(it.unknown, ["nginx.conf, line 1: hash $host$uri consistent"]);
+        assert_eq!(it.unknown, ["nginx.conf, line 1: hash $host$arg_a consistent"]);
     }
 }

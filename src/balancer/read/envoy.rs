@@ -1,6 +1,7 @@
 //! PURE. Reads clusters of Envoy: their endpoints, weights and policy (`envoy.config.cluster.v3.Cluster`). What is not understood is named,
 //! and nothing is promised for its cluster.
 
+mod hashes;
 mod splits;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,15 +80,15 @@ pub(crate) fn read(file: &str, bootstrap: &Value, load: NamedFiles) -> Configura
         }
     }
     load_named(&mut documents, load, &mut configuration.not_read);
+    let all: Vec<&Value> = documents.iter().flat_map(|(_, document)| objects(document)).collect();
     for (name, document) in &documents {
         let clusters = items(at(document, &["static_resources", "clusters"])).chain(items(get(document, "resources")));
         for cluster in
             clusters.filter(|it| get(it, "load_assignment").is_some() || get(it, "eds_cluster_config").is_some())
         {
-            configuration.upstreams.extend(upstream(name, cluster, load, &mut configuration.not_read));
+            configuration.upstreams.extend(upstream(name, cluster, &all, load, &mut configuration.not_read));
         }
     }
-    let all: Vec<&Value> = documents.iter().flat_map(|(_, document)| objects(document)).collect();
     splits::join(file, bootstrap, &all, &mut configuration.upstreams);
     // A session goes to its own backend whatever the cluster's policy is.
     if all.iter().any(|it| get(it, "name").and_then(Value::as_str) == Some("envoy.filters.http.stateful_session")) {
@@ -185,7 +186,13 @@ fn certificate(object: &Value) -> Option<(String, String)> {
     Some((file("certificate_chain")?, file("private_key")?))
 }
 
-fn upstream(file: &str, cluster: &Value, load: NamedFiles, not_read: &mut Vec<String>) -> Option<Upstream> {
+fn upstream(
+    file: &str,
+    cluster: &Value,
+    all: &[&Value],
+    load: NamedFiles,
+    not_read: &mut Vec<String>,
+) -> Option<Upstream> {
     let name = get(cluster, "name").and_then(text)?;
     let place = format!("{file}, cluster {name}");
     let mut upstream = Upstream::named(&name);
@@ -229,7 +236,7 @@ fn upstream(file: &str, cluster: &Value, load: NamedFiles, not_read: &mut Vec<St
         unknown.push("policy of load_assignment".to_owned());
     }
     let even = upstream.servers.windows(2).all(|pair| pair[0].weight == pair[1].weight);
-    match policy(cluster, even, &mut unknown) {
+    match policy(cluster, even, all, &mut unknown) {
         Some(policy) if unknown.is_empty() => upstream.method = UpstreamMethod::Known(policy),
         _ => upstream.method = UpstreamMethod::Unknown(format!("{place}: {}", unknown.join(", "))),
     }
@@ -276,7 +283,7 @@ fn slow_start(cluster: &Value) -> Option<Duration> {
 }
 
 /// None where requests do not go by the policy's name alone.
-fn policy(cluster: &Value, even: bool, unknown: &mut Vec<String>) -> Option<Policy> {
+fn policy(cluster: &Value, even: bool, all: &[&Value], unknown: &mut Vec<String>) -> Option<Policy> {
     if let Some(config) = get(cluster, "common_lb_config") {
         for key in keys(config) {
             if !["healthy_panic_threshold", "update_merge_window", "ignore_new_hosts_until_first_hc"]
@@ -304,6 +311,9 @@ fn policy(cluster: &Value, even: bool, unknown: &mut Vec<String>) -> Option<Poli
             ("envoy.load_balancing_policies.least_request", None | Some("N_CHOICES")) => {
                 two_choices(config, even, unknown)
             }
+            ("envoy.load_balancing_policies.ring_hash" | "envoy.load_balancing_policies.maglev", _) => {
+                hashed(cluster, all, &name, unknown)
+            }
             _ => {
                 unknown.push(format!("load_balancing_policy {name}"));
                 None
@@ -314,12 +324,21 @@ fn policy(cluster: &Value, even: bool, unknown: &mut Vec<String>) -> Option<Poli
         None | Some("ROUND_ROBIN") => Some(Policy::RoundRobin),
         Some("RANDOM") if even => Some(Policy::Random),
         Some("LEAST_REQUEST") => two_choices(get(cluster, "least_request_lb_config"), even, unknown),
-        // By what the hash_policy of a route names; weights of RANDOM and others are documented as ignored, or as turns.
+        Some(ring @ ("RING_HASH" | "MAGLEV")) => hashed(cluster, all, ring, unknown),
+        // Weights of RANDOM and others are documented as ignored, or as turns.
         Some(other) => {
             unknown.push(format!("lb_policy {other}"));
             None
         }
     }
+}
+
+fn hashed(cluster: &Value, all: &[&Value], ring: &str, unknown: &mut Vec<String>) -> Option<Policy> {
+    let policy = get(cluster, "name").and_then(text).and_then(|name| hashes::policy(&name, all));
+    if policy.is_none() {
+        unknown.push(format!("{ring}: hash_policy of its routes"));
+    }
+    policy
 }
 
 fn two_choices(config: Option<&Value>, even: bool, unknown: &mut Vec<String>) -> Option<Policy> {

@@ -2,8 +2,10 @@
 //! `defaults`. What is not understood is named, and nothing is promised for its section.
 
 mod frontends;
+mod method;
 mod own_response;
 pub(crate) mod states;
+mod sticking;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +17,9 @@ use crate::balancer::read::endpoint::Endpoint;
 use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
 use frontends::Frontends;
+use method::method;
 use states::{SavedState, StateFiles};
+use sticking::Sticking;
 
 const SECTIONS: [&str; 19] = [
     "global",
@@ -45,6 +49,8 @@ struct SectionSettings {
     method: Option<UpstreamMethod>,
     /// The cookie by which sessions stick.
     cookie: Option<StickyCookie>,
+    /// The table by which clients stick.
+    sticking: Sticking,
     /// `default-server`: what each server has unless it says otherwise.
     server: Vec<String>,
     /// What decides and is not understood, each with its place.
@@ -243,8 +249,9 @@ fn setting(settings: &mut SectionSettings, words: &[String], place: &str) {
             settings.server.extend(parameters.iter().map(|word| (*word).to_owned()));
         }
         ["load-server-state-from-file" | "server-state-file-name", ..] => settings.state.note(&words, place),
+        ["stick" | "stick-table", ..] => settings.sticking.note(&words, place),
         // They choose a server before the algorithm does, or change its weight.
-        ["stick" | "use-server" | "persist" | "dispatch" | "force-persist" | "ignore-persist", ..]
+        ["use-server" | "persist" | "dispatch" | "force-persist" | "ignore-persist", ..]
         | ["option", "transparent" | "prefer-last-server", ..]
         | ["http-request", "set-dst" | "set-dst-port", ..]
         | ["tcp-request", _, "set-dst" | "set-dst-port", ..] => {
@@ -256,31 +263,6 @@ fn setting(settings: &mut SectionSettings, words: &[String], place: &str) {
         }
         _ => {}
     }
-}
-
-/// None known without a word: the default depends on the version (random from 3.3 on).
-fn method(algorithm: &[&str]) -> UpstreamMethod {
-    let policy = match algorithm {
-        ["roundrobin" | "static-rr"] => Some(Policy::RoundRobin),
-        ["leastconn"] => Some(Policy::LeastConnections),
-        ["random" | "random(2)"] => Some(Policy::TwoChoices),
-        ["random(1)"] => Some(Policy::Random),
-        ["source"] => Some(Policy::Source),
-        ["uri", "whole"] => Some(Policy::Uri),
-        [one] => {
-            let inner = |name: &str| Some(one.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')')?.to_owned());
-            inner("hdr").and_then(|name| name.parse().ok()).map(Policy::Header)
-        }
-        ["hash", expression] => {
-            let name = expression.strip_prefix("req.cook(").and_then(|rest| rest.strip_suffix(')'));
-            name.and_then(|name| name.parse().ok()).map(Policy::Cookie)
-        }
-        _ => None,
-    };
-    policy.map_or_else(
-        || UpstreamMethod::Unknown("no line `balance`: the default depends on the version".to_owned()),
-        UpstreamMethod::Known,
-    )
 }
 
 impl Section {
@@ -371,6 +353,7 @@ impl Section {
                 Ok(_) | Err(_) => UpstreamMethod::Unknown(cookie.line),
             };
         }
+        self.upstream.method = self.settings.sticking.over(self.upstream.method);
         if !self.settings.unknown.is_empty() {
             self.upstream.method = UpstreamMethod::Unknown(self.settings.unknown.join("; "));
         }
@@ -531,7 +514,7 @@ mod tests {
 
     #[test]
     fn what_chooses_before_the_algorithm_is_not_understood() {
-        for line in ["stick on src", "use-server a if x", "balance first", "balance uri", "hash-balance-factor 150"] {
+        for line in ["use-server a if x", "balance first", "balance uri depth 2", "hash-balance-factor 150"] {
             let all = of(&format!("backend a\n balance roundrobin\n {line}\n server x 10.0.0.1:80\n"));
             assert!(
                 matches!(&all[0].method, UpstreamMethod::Unknown(why) if why.contains("line 3")),

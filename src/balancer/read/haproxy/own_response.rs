@@ -17,9 +17,22 @@ pub(super) fn note(words: &[String], place: &str, configuration: &mut Configurat
 fn expects_of_health(words: &[String]) -> bool {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["http-check", "expect", rest @ ..] => !rest.iter().any(|it| ["200", "200-299", "200-399"].contains(it)),
+        // A backend of ours responds 200, and nothing that is excluded.
+        ["http-check", "expect", rest @ ..] => {
+            !rest.iter().any(|it| ["!", "rstatus"].contains(it) || it.split(',').any(has_success))
+        }
+        ["tcp-check", "expect", ..] => true,
+        ["option", kind, ..] => {
+            ["ldap-check", "mysql-check", "pgsql-check", "redis-check", "smtpchk", "spop-check"].contains(kind)
+        }
         _ => false,
     }
+}
+
+/// Whether 200 is among `200` or `200-299`.
+fn has_success(range: &str) -> bool {
+    let (from, to) = range.split_once('-').unwrap_or((range, range));
+    from.parse().ok().zip(to.parse().ok()).is_some_and(|(from, to): (u16, u16)| (from..=to).contains(&200))
 }
 
 /// The status that a line gives; None if it gives none.
@@ -43,6 +56,24 @@ fn status(words: &[String]) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_health_check_wants_more_where_a_plain_success_does_not_meet_it() {
+        for (line, wants_more) in [
+            ("http-check expect status 200", false),
+            ("http-check expect min-recv 3 status 201,200-204", false),
+            ("http-check expect rstatus ^2", false),
+            ("http-check expect ! string error", false),
+            ("http-check expect status 204", true),
+            ("http-check expect string OK", true),
+            ("tcp-check expect string +PONG", true),
+            ("option redis-check", true),
+            ("option httpchk GET /health", false),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            assert_eq!(super::expects_of_health(&words), wants_more, "{line}");
+        }
+    }
+
     #[test]
     fn a_line_has_its_own_status_or_the_usual_one() {
         for (line, status) in [

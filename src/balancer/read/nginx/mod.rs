@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::balancer::read::configuration::{
     ConfigFile, Configuration, ServerBlock, Takes, Upstream, UpstreamMethod, UpstreamServer,
 };
-use crate::balancer::read::endpoint::endpoint;
+use crate::balancer::read::endpoint::{Endpoint, endpoint};
 use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
 
@@ -298,10 +298,10 @@ impl Upstream {
                 Some(("slow_start", time)) => {
                     self.slow_start = self.slow_start.max(time::parse(time, LoneNumber::Seconds));
                 }
+                Some(("service", service)) => server.endpoint = Endpoint::Tcp(service_name(service, address), 0),
                 Some(("route", _)) => {
                     self.not_understood.push(format!("{}: {parameter} of server {address}", tokens.place()));
                 }
-                // Such as `service`: its servers are known to the resolver alone.
                 _ => {
                     self.method =
                         UpstreamMethod::Unknown(format!("{}: {parameter} of server {address}", tokens.place()));
@@ -315,6 +315,11 @@ impl Upstream {
     }
 }
 
+/// The name under which a resolver has a service (SRV): each brings its port.
+fn service_name(service: &str, host: &str) -> String {
+    if service.contains('.') { format!("{service}.{host}") } else { format!("_{service}._tcp.{host}") }
+}
+
 /// Its block is in another language, with comments and quotes of its own.
 fn is_lua(directive: &str) -> bool {
     directive.ends_with("_by_lua_block")
@@ -323,7 +328,6 @@ fn is_lua(directive: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balancer::read::endpoint::Endpoint;
 
     fn source(name: &str, text: &str) -> ConfigFile {
         ConfigFile { name: name.to_owned(), text: text.to_owned() }
@@ -341,6 +345,18 @@ mod tests {
         let endpoints: Vec<Endpoint> = upstream.servers.iter().map(|server| server.endpoint.clone()).collect();
         assert_eq!((upstream.name.as_str(), endpoints), ("uuid", vec![local(9001), local(9002), local(9003)]));
         assert_eq!((upstream.method, upstream.not_understood), (UpstreamMethod::Known(Policy::RoundRobin), vec![]));
+    }
+
+    #[test]
+    fn servers_of_a_service_are_those_that_a_resolver_has() {
+        for (service, name) in [("http", "_http._tcp.b.internal"), ("_api._tcp", "_api._tcp.b.internal")] {
+            let found = upstreams(&format!("upstream a {{ server b.internal service={service} resolve; }}")).unwrap();
+            let server = &found[0].servers[0];
+            assert_eq!(
+                (&server.endpoint, server.takes, &found[0].method),
+                (&Endpoint::Tcp(name.to_owned(), 0), Takes::Resolved, &UpstreamMethod::Known(Policy::RoundRobin))
+            );
+        }
     }
 
     #[test]
@@ -427,7 +443,7 @@ mod tests {
     fn a_method_that_is_not_known_is_none_that_is() {
         for lines in [
             "hash $arg_a;",
-            "hash $host$uri consistent;",
+            "hash $host$arg_a consistent;",
             "least_time last_bit;",
             "fair;",
             "state a;",
