@@ -191,9 +191,15 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
     }
     let order = order(&args)?;
     let mut state = RehearsalState::settle(&order)?;
+    let with_complaint = |why: anyhow::Error| {
+        if let Some(line) = rehearse::complaint().filter(|_| !why.is::<Interrupted>()) {
+            eprintln!("the log of {}: {line}", order.balancer.title);
+        }
+        why
+    };
     for _ in 0..MOST_CHECKS {
         let rehearsal = tokio::select! {
-            rehearsal = rehearse::prepare(&order, &mut state) => rehearsal?,
+            rehearsal = rehearse::prepare(&order, &mut state) => rehearsal.map_err(with_complaint)?,
             () = watch.stopped() => return Err(Interrupted::new(watch.stopped_with(), 0))?,
         };
         if args.shell {
@@ -202,7 +208,8 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
         }
         let plan = plan_of(&args, &order, &rehearsal)?;
         let is_disturbed = !plan.scenario.steps.is_empty();
-        let report = checking::drive(&[plan], checking::detail(&args.report), &watch, None).await?;
+        let report = checking::drive(&[plan], checking::detail(&args.report), &watch, None).await;
+        let report = report.map_err(with_complaint)?;
         let missed = match report.verdict {
             // An outage may cost requests and pass: a server that takes over in production is missing here all the same.
             Verdict::Pass if !is_disturbed => Vec::new(),

@@ -160,6 +160,8 @@ pub(crate) async fn prepare(order: &RehearsalPlan, state: &mut RehearsalState) -
         copy::make_way(&group.sockets())?;
     }
     let (_, fleet) = start_fleet(&options).await.context("failed to start the backends")?;
+    // That nobody was there before is no complaint of what follows.
+    logs().iter().try_for_each(|log| fs::write(log, "")).context("failed to empty the logs")?;
     let server = around.start()?;
     scouting::settle(order, &around.places, around.authority()?.as_deref())?;
     // It may have made itself one meanwhile.
@@ -348,8 +350,7 @@ impl Surroundings {
                 Ok(true) => {}
                 Ok(false) => break scouted.backends(),
                 Err(why) => {
-                    let logs: Vec<PathBuf> = written_files(&[PathBuf::from("/var/log")]).into_keys().collect();
-                    if !server::learn(&self.recipe, self.stand_in.as_ref(), &mut self.remedied, &logs)? {
+                    if !server::learn(&self.recipe, self.stand_in.as_ref(), &mut self.remedied, &logs())? {
                         return Err(why);
                     }
                 }
@@ -503,6 +504,16 @@ impl Surroundings {
 pub(crate) fn written(folders: &[PathBuf]) -> Vec<String> {
     let line = |(file, bytes): (PathBuf, u64)| format!("{} ({bytes} bytes)", file.display());
     written_files(folders).into_iter().map(line).collect()
+}
+
+/// The log files that the balancer has written.
+fn logs() -> Vec<PathBuf> {
+    written_files(&[PathBuf::from("/var/log")]).into_keys().collect()
+}
+
+/// What the balancer has complained of last in its logs, if it runs.
+pub(crate) fn complaint() -> Option<String> {
+    server::complaint(&logs())
 }
 
 fn written_files(folders: &[PathBuf]) -> BTreeMap<PathBuf, u64> {

@@ -216,21 +216,27 @@ const ERRORS: [&str; 8] = ["emerg", "ALERT", "error]", "\"error\"", "error:", "E
 const WARNINGS: [&str; 3] = ["warn", "WRN", "WARN"];
 
 fn has_errors(words: &str) -> bool {
-    words.lines().any(|line| ERRORS.iter().any(|it| line.contains(it)))
+    !of_kind(words, &ERRORS).is_empty()
 }
 
 /// Errors first, then warnings: a balancer that prints a lot says the reason last.
 fn last_lines(words: &str) -> String {
     let words = &messages::plain(words);
-    let of = |kind: &[&str]| words.lines().filter(|line| kind.iter().any(|it| line.contains(it))).collect::<Vec<_>>();
-    let kinds = [of(&ERRORS), of(&WARNINGS), words.lines().collect()];
+    let kinds = [of_kind(words, &ERRORS), of_kind(words, &WARNINGS), words.lines().collect()];
     let lines = kinds.into_iter().find(|lines| !lines.is_empty()).unwrap_or_default();
     let from = lines.len().saturating_sub(LINES);
-    let cut = |line: &&str| match line.char_indices().nth(LONGEST_LINE) {
-        Some((at, _)) => format!("  {}…", &line[..at]),
-        None => format!("  {line}"),
-    };
-    lines[from..].iter().map(cut).collect::<Vec<_>>().join("\n")
+    lines[from..].iter().map(|line| format!("  {}", cut(line))).collect::<Vec<_>>().join("\n")
+}
+
+fn of_kind<'w>(words: &'w str, kind: &[&str]) -> Vec<&'w str> {
+    words.lines().filter(|line| kind.iter().any(|it| line.contains(it))).collect()
+}
+
+fn cut(line: &str) -> String {
+    match line.char_indices().nth(LONGEST_LINE) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line.to_owned(),
+    }
 }
 
 fn apply(recipe: &RehearsalRecipe, remedy: &Remedy, stand_in: Option<&StandIn>, remedied: &mut Remedied) -> Result<()> {
@@ -295,17 +301,29 @@ pub(super) fn learn(
     remedied: &mut Remedied,
     logs: &[PathBuf],
 ) -> Result<bool> {
-    let output = Path::new(world::FOLDER).join("balancer.log");
-    let mut all = Vec::new();
-    for log in logs.iter().chain([&output]).filter(|log| fs::metadata(log).is_ok_and(|it| it.len() <= LONGEST_LOG)) {
-        let words = harmless_lines(&String::from_utf8_lossy(&fs::read(log).unwrap_or_default()));
-        all.extend(remedies(&words, &recipe.folder, &|folder| folder.is_dir()));
-    }
+    let mut all: Vec<Remedy> =
+        read(logs).flat_map(|words| remedies(&words, &recipe.folder, &|folder| folder.is_dir())).collect();
     all.retain(|it| matches!(it, Remedy::StandIn(_)) && remedied.done.insert(it.clone()));
     for remedy in &all {
         apply(recipe, remedy, stand_in, remedied)?;
     }
     Ok(!all.is_empty())
+}
+
+/// What a balancer that runs has complained of last; of one that did not start the error has its words.
+pub(super) fn complaint(logs: &[PathBuf]) -> Option<String> {
+    let all: Vec<String> = read(logs).map(|words| messages::plain(&words)).collect();
+    let of = |kind: &[&str]| all.iter().find_map(|words| of_kind(words, kind).pop());
+    let latest = of(&ERRORS).or_else(|| of(&WARNINGS)).filter(|_| !others().is_empty())?;
+    Some(cut(latest.trim()))
+}
+
+/// What it has logged: in these files, and where it prints.
+fn read(logs: &[PathBuf]) -> impl Iterator<Item = String> {
+    let output = Path::new(world::FOLDER).join("balancer.log");
+    let all = logs.iter().cloned().chain([output]);
+    all.filter(|log| fs::metadata(log).is_ok_and(|it| it.len() <= LONGEST_LOG))
+        .map(|log| harmless_lines(&String::from_utf8_lossy(&fs::read(log).unwrap_or_default())))
 }
 
 fn no_stand_in(path: &Path) -> anyhow::Error {

@@ -169,6 +169,9 @@ impl Unmet<'_> {
                     None => why,
                 }
             }
+            status if let Some(lines) = self.plan.expectations.configured.statuses.get(&status) => {
+                format!("the configuration may be the reason: {}", lines.join("; "))
+            }
             401 => "it wants credentials: --header 'Authorization: …', or --cert".to_owned(),
             403 => self.with_directives(
                 "it refuses access: allow this client, or give credentials, --header 'Authorization: …' or --cert",

@@ -78,7 +78,10 @@ mod tests {
             (&[KEPT, "stick on src"], session()),
             (&[KEPT, "stick on src"], UpstreamMethod::Unknown("first".to_owned())),
         ] {
-            assert!(matches!(over(lines, method), UpstreamMethod::Unknown(why) if why.contains("a: stick")), "{lines:?}");
+            assert!(
+                matches!(over(lines, method), UpstreamMethod::Unknown(why) if why.contains("a: stick")),
+                "{lines:?}"
+            );
         }
     }
 }
