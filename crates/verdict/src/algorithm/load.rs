@@ -10,7 +10,7 @@ use super::order::{OrderPattern, counts};
 use super::result::{BY_LOAD, ExperimentFacts, REGARDLESS_OF_LOAD, name};
 use super::selection::{LoadSelection, Selection};
 use crate::observation::Backend;
-use crate::statistics::{binomial_at_least, binomial_at_most, lower_bound};
+use crate::statistics::{binomial_at_least, binomial_at_most, lower_bound, multinomial};
 
 /// A false conclusion from chance alone is less likely than that.
 const LEVEL: f64 = 1e-8;
@@ -433,8 +433,7 @@ impl Evidence {
         inference.set(LeastConnections);
         if !seen.avoids_all() {
             // Among idle backends two choices are chance; workers that see their own load alone are even.
-            let is_even = !self.is_uneven_in_sequence();
-            let is_chance = !self.kept.is_empty() && is_even && matches!(fresh, OrderPattern::Chance);
+            let is_chance = !self.kept.is_empty() && self.draws_alike() && matches!(fresh, OrderPattern::Chance);
             if is_chance && seen.is_by_choice() && self.forgets() {
                 return inference.set(TwoChoices);
             }
@@ -446,6 +445,12 @@ impl Evidence {
         if !inference.or.is_empty() {
             inference.selection = Selection::ByLoad { how: LoadSelection::LeastConnectionsOrOther };
         }
+    }
+
+    /// Whether new connections in sequence are draws in which each backend is as likely as another.
+    fn draws_alike(&self) -> bool {
+        let times: Vec<u64> = counts(&backends(&self.fresh)).into_iter().map(|(_, count)| u64::from(count)).collect();
+        multinomial(&times, &vec![1.0 / times.len() as f64; times.len()], 0.0).p > LIKELY
     }
 
     /// Names what avoids backends where a request is held.
@@ -465,12 +470,11 @@ impl Evidence {
             inference.selection = Selection::ByLoad { how: LoadSelection::LeavesOutIdle };
             return;
         }
-        // Both choices are distinct at best: then they are busy that often at the least. What least connections send to a busy backend, because
-        // the idle one seemed busy a moment longer, is less.
-        // Draws that may be the same backend send some to one that is busy alone, and then as many more to many that are.
+        // Of two choices, the same one twice or not, and of however many workers that count apart, the share of the busy grows by (all - 2) / all
+        // from one that is busy to all but one. What least connections send there, because the idle one seemed busy a moment longer or another
+        // worker held it, grows by less.
         let alone = self.beside_holds(&self.holds());
-        let may_repeat = binomial_at_least(alone.there, alone.others, 0.02) < 1e-4;
-        let least = if may_repeat { by_choice } else { (all - 2.0) / all };
+        let least = (all - 2.0) / all + alone.there as f64 / alone.others.max(1) as f64;
         let falls_short = binomial_at_most(there as u64, others as u64, least) < LIKELY;
         if !avoided && !spread.is_empty() && (falls_short || !self.is_by_two()) {
             inference.or = vec![LeastConnections, TwoChoices, LeastTime];
@@ -506,7 +510,11 @@ impl Evidence {
                 inference.or = vec![LeastConnections, TwoChoices, LeastTime];
                 (None, by_load(LoadSelection::InPart))
             }
-            (true, _) if partly => (Some(TwoChoices), TwoChoices.into()),
+            // The least connections of two workers, each blind for the other, give one of two as much.
+            (true, _) if partly => {
+                inference.or.push(LeastConnections);
+                (Some(TwoChoices), by_load(LoadSelection::LeastConnectionsOrTwoChoices))
+            }
             (true, _) => {
                 inference.or.push(TwoChoices);
                 (Some(LeastConnections), by_load(LoadSelection::LeastConnectionsOrTwoChoices))
@@ -518,7 +526,7 @@ impl Evidence {
     fn is_by_two(&self) -> bool {
         let BesideHolds { there, others, .. } = self.beside_holds(&self.holds());
         let all = counts(&backends(&self.fresh)).len().max(1) as f64;
-        binomial_at_least(there, others, (1.0 / all).powi(2)) > 1e-6
+        binomial_at_least(there, others, (1.0 / all).powi(2)) > LIKELY
     }
 
     /// Names what avoids a backend that was slow once.
