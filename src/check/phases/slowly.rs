@@ -19,9 +19,12 @@ const REST: Duration = Duration::from_millis(1100);
 const REQUESTS: u32 = 8;
 const GAP: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(2);
-/// As fast as the sample again, which a limit refuses again: at least, and at most.
+/// As fast as the sample again, which a limit refuses again: so many at a time, at least and at most, until one is refused or time is over.
 const AGAIN: usize = 64;
 const MOST_AGAIN: usize = 256;
+const LONGEST_AGAIN: Duration = Duration::from_secs(2);
+/// A quick balancer may have few in flight here where it had many in the sample: that many times what chance would not let pass.
+const ROUNDS: usize = 64;
 const LONGEST: Duration = Duration::from_secs(6);
 /// With many in flight, and without: no more requests, and no longer.
 const MOST: usize = 64;
@@ -63,10 +66,7 @@ pub(crate) async fn probe(
         };
         let slow = prober.observations().len();
         if passed {
-            let mut live = LiveSubject::new(&mut prober, &mut backends, &path, false, connections);
-            let pace = Pace { width: connections, gap: Duration::ZERO, until: Duration::MAX };
-            live.send_all(&vec![ProbeRequest::default(); AGAIN.max(2 * connections).min(MOST_AGAIN)], &pace);
-            live.end()?;
+            send_again(&mut prober, &mut backends, &path, connections, needed as usize, status)?;
         }
         let observations = prober.into_observations().0;
         // What is refused with another status meets another limit, and that of the sample may be either.
@@ -97,6 +97,31 @@ fn all_pass_slowly(
         std::thread::sleep(if request < REQUESTS { GAP } else { gap });
     }
     Ok(true)
+}
+
+/// Sends as fast as the sample again, until the balancer refuses one.
+fn send_again(
+    prober: &mut Prober,
+    backends: &mut BackendNames,
+    path: &str,
+    connections: usize,
+    needed: usize,
+    status: u16,
+) -> std::result::Result<(), DriveError> {
+    let deadline = Instant::now() + LONGEST_AGAIN;
+    let before = prober.observations().len();
+    let batch = vec![ProbeRequest::default(); AGAIN.max(2 * connections).min(MOST_AGAIN)];
+    let pace = Pace { width: connections, gap: Duration::ZERO, until: Duration::MAX };
+    loop {
+        let mut live = LiveSubject::new(prober, backends, path, false, connections);
+        live.send_all(&batch, &pace);
+        live.end()?;
+        let sent = &prober.observations()[before..];
+        let is_enough = sent.len() >= needed * ROUNDS || Instant::now() > deadline;
+        if is_enough || own(sent).any(|own| own == status) {
+            return Ok(());
+        }
+    }
 }
 
 /// The statuses that the balancer itself gave.
