@@ -184,7 +184,7 @@ impl FromStr for Scenario {
 
 fn step(text: &str) -> Result<ScenarioStep, String> {
     let (what, at) = text.rsplit_once('@').ok_or("expected what and when, such as kill:9002@2s")?;
-    let Time(at) = at.parse().map_err(|_| "expected a time after @, such as @2s or @500ms".to_owned())?;
+    let at = Time::from_start(at).ok_or("expected a time after @, such as @2s or @500ms")?;
     let whole = action(what);
     if let Ok(action) = whole {
         return Ok(ScenarioStep { at, action, backend: None });

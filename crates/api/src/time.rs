@@ -15,11 +15,16 @@ impl FromStr for Time {
 
     fn from_str(text: &str) -> Result<Time, &'static str> {
         const EXPECTED: &str = "expected a time above 0 with its unit, such as 10s, 250ms or 1m";
-        let time: jiff::SignedDuration = text.parse().map_err(|_| EXPECTED)?;
-        match Duration::try_from(time) {
-            Ok(time) if time > Duration::ZERO && time <= Duration::from_secs(366 * 24 * 3600) => Ok(Time(time)),
-            Ok(_) | Err(_) => Err(EXPECTED),
-        }
+        Time::from_start(text).filter(|time| *time > Duration::ZERO).map(Time).ok_or(EXPECTED)
+    }
+}
+
+impl Time {
+    /// The time of something after the start of something else, which may be 0.
+    pub fn from_start(text: &str) -> Option<Duration> {
+        const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+        let time: jiff::SignedDuration = text.parse().ok()?;
+        Duration::try_from(time).ok().filter(|time| *time <= YEAR)
     }
 }
 

@@ -36,7 +36,8 @@ pub(crate) async fn run(mut session: CheckSession<'_>, streams: &StreamPlan) -> 
     let start = tokio::time::Instant::now();
     let held = load.clone();
     let holding = spawn_blocking(move || client.with(|_, backends| hold(&held, backends, &progress)));
-    let both = async { tokio::join!(holding, scenario::run::run(steps, fleets, hosts, start)) };
+    let (holding, end) = scenario::run::ending(holding);
+    let both = async { tokio::join!(holding, scenario::run::run(steps, fleets, hosts, (start, end))) };
     let (traffic, steps) = session.collecting(both).await;
     let StreamTraffic { observations, streams: seen, samples, started, ended, lateness } = traffic??;
     let received = session.client.with(|prober, _| samples.received(prober.samples()));

@@ -4,8 +4,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
+use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::check::scenario::{HostControl, ScenarioStep, StepAction, StepResult};
 use crate::fleets::Fleets;
@@ -13,6 +14,30 @@ use crate::io::clock;
 
 /// A drain takes as long as the fleet's grace; a command as long as it likes, but no check waits for it without end.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What a command does later than that after the sample is seen by no request.
+const AFTER_SAMPLE: Duration = Duration::from_secs(10);
+
+/// Notices the end of the sample.
+#[derive(Clone)]
+pub(crate) struct SampleEnd(watch::Receiver<()>);
+
+/// The sample, and its end for those who wait for it.
+pub(crate) fn ending<T>(sample: impl Future<Output = T>) -> (impl Future<Output = T>, SampleEnd) {
+    let (end, ended) = watch::channel(());
+    let sample = async move {
+        let result = sample.await;
+        drop(end);
+        result
+    };
+    (sample, SampleEnd(ended))
+}
+
+impl SampleEnd {
+    async fn passed(mut self, time: Duration) {
+        while self.0.changed().await.is_ok() {}
+        sleep(time).await;
+    }
+}
 
 /// Does all steps, whether the one before has ended or not. Returns when all have ended, in the order of their times. Dropped, no
 /// further step is begun.
@@ -20,18 +45,27 @@ pub(crate) async fn run(
     steps: Vec<ScenarioStep>,
     fleets: Option<Fleets>,
     hosts: Option<HostControl>,
-    start: Instant,
+    (start, end): (Instant, SampleEnd),
 ) -> Vec<StepResult> {
     let mut tasks = JoinSet::new();
     for (place, step) in steps.into_iter().enumerate() {
-        let (fleets, hosts) = (fleets.clone(), hosts.clone());
+        let (fleets, hosts, end) = (fleets.clone(), hosts.clone(), end.clone());
         tasks.spawn_local(async move {
             sleep_until(start + step.at).await;
             let at = clock::now();
-            let (is_done, remark) = match timeout(PATIENCE, carry_out(&step, fleets.as_ref(), hosts)).await {
-                Ok(Ok(remark)) => (true, remark),
-                Ok(Err(why)) => (false, Some(why)),
-                Err(_) => (false, Some(format!("not done within {} s", PATIENCE.as_secs()))),
+            let is_command = matches!(step.action, StepAction::Command(_));
+            let outcome = tokio::select! {
+                outcome = timeout(PATIENCE, carry_out(&step, fleets.as_ref(), hosts)) => {
+                    outcome.unwrap_or_else(|_| Err(format!("not done within {} s", PATIENCE.as_secs())))
+                }
+                () = end.passed(AFTER_SAMPLE), if is_command => Err(format!(
+                    "still running {} s after the sample, which a longer --duration would cover",
+                    AFTER_SAMPLE.as_secs()
+                )),
+            };
+            let (is_done, remark) = match outcome {
+                Ok(remark) => (true, remark),
+                Err(why) => (false, Some(why)),
             };
             (place, StepResult { step, at, ended: clock::now(), is_done, result: remark })
         });

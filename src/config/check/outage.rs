@@ -28,9 +28,9 @@ pub(super) fn scenario(outage: Option<&str>, during: Option<&str>) -> Result<Sce
 
 /// `nginx -s reload@2s`: what, and when.
 fn timed(text: &str) -> (String, Duration) {
-    let at = text.rsplit_once('@').and_then(|(command, at)| Some((command, at.parse::<Time>().ok()?)));
+    let at = text.rsplit_once('@').and_then(|(command, at)| Some((command, Time::from_start(at)?)));
     match at {
-        Some((command, Time(at))) => (command.to_owned(), at),
+        Some((command, at)) => (command.to_owned(), at),
         None => (text.to_owned(), Duration::from_secs(1)),
     }
 }
@@ -50,6 +50,7 @@ mod tests {
     fn a_command_runs_after_a_second_or_at_its_time() {
         assert_eq!(timed("nginx -s reload"), ("nginx -s reload".to_owned(), Duration::from_secs(1)));
         assert_eq!(timed("nginx -s reload@250ms"), ("nginx -s reload".to_owned(), Duration::from_millis(250)));
+        assert_eq!(timed("nginx -s reload@0s"), ("nginx -s reload".to_owned(), Duration::ZERO));
         assert_eq!(timed("ssh me@host"), ("ssh me@host".to_owned(), Duration::from_secs(1)));
     }
 }
