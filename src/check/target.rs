@@ -31,13 +31,14 @@ pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let tls = secure.then(|| tls(host, &plan.target)).transpose().with_context(|| url.to_owned())?;
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let path = if plan.request.grpc { grpc::path_of(path) } else { path };
+    // Written out, an empty path is `/` before a query too (RFC 9112 §3.2.1).
+    let path = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
+    let path = if plan.request.grpc { grpc::path_of(&path).to_owned() } else { path };
     let address = reachable(url, host, &addresses(url, host, port, &plan.target.routes)?, plan.load.timeout)?;
     Ok(LoadTarget {
         address,
         host: authority.as_str().to_owned(),
-        path: path.to_owned(),
+        path,
         tls: if http2 { tls.map(Tls::with_http2) } else { tls },
         haproxy_protocol: plan.target.haproxy_protocol,
         clients: plan.target.clients,
