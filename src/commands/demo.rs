@@ -1,7 +1,7 @@
 //! `demo`: a fleet, a balancer in front of it, a first check, and light traffic until CTRL+C.
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +16,7 @@ use crate::check::{self, CheckWatch, CookieUse, Visitor};
 use crate::remote::LiveEvent;
 use crate::report::{ReportFormat, Style, render};
 use crate::stack::{Front, Setup, Stack};
-use crate::wire::ClientTimes;
+use crate::wire::{CheckNews, ClientTimes};
 
 const PORT: u16 = 8080;
 /// Requests of the sample of the first check.
@@ -24,6 +24,8 @@ const REQUESTS: u64 = 3000;
 /// From one request of the light traffic to the next.
 const EVERY: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A check tells five times a second how it goes: one that was silent for that time has ended without a word.
+const SILENT: Duration = Duration::from_secs(3);
 
 /// Runs the demo until a signal stops it.
 pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode> {
@@ -78,7 +80,7 @@ async fn show(stack: &mut Stack) -> Result<()> {
     println!(
         "Watch it, break it, take the tour: {view}\n\n\
          Look at {url} and reload: the number changes.\n\
-         Light traffic goes on. From another terminal:\n\n  \
+         Light traffic goes on, and pauses while a check runs. From another terminal:\n\n  \
          curl -s {url} | grep Generator\n  \
          uuid-generator fleet kill {victim}      then reload; `fleet start {victim}` undoes it\n  \
          uuid-generator fault {victim} latency 200ms\n  uuid-generator check {url}{expect}\n\nCTRL+C ends all of it and removes what it made."
@@ -86,15 +88,20 @@ async fn show(stack: &mut Stack) -> Result<()> {
     traffic(stack).await
 }
 
-/// Light traffic without end, each request a visitor of its own. Who looks at the live view may change how the balancer balances.
+/// Light traffic without end, each request a visitor of its own. It pauses while a check of this fleet runs: it would take turns of the
+/// balancer that the check then misses. Who looks at the live view may change how the balancer balances.
 async fn traffic(stack: &mut Stack) -> Result<()> {
     let mut events = stack.remote.watch().await?;
     let mut every = tokio::time::interval(EVERY);
     let mut report = tokio::time::interval(Duration::from_secs(1));
     let (sender, mut times) = unbounded_channel();
+    let mut checking: Option<Instant> = None;
     loop {
         tokio::select! {
             _ = every.tick() => {
+                if checking.is_some_and(|heard| heard.elapsed() < SILENT) {
+                    continue;
+                }
                 let (url, sender) = (stack.url.clone(), sender.clone());
                 // Whatever comes: somebody may break something just now. One that waits does not hold up the next.
                 spawn_blocking(move || {
@@ -112,9 +119,15 @@ async fn traffic(stack: &mut Stack) -> Result<()> {
             }
             event = events.next() => match event? {
                 Some(LiveEvent::Balance(wanted)) => stack.apply(&wanted).await?,
-                Some(LiveEvent::Snapshot(_) | LiveEvent::Frame(_)) => {}
+                Some(LiveEvent::Snapshot(snapshot)) => checking = hear(snapshot.check, checking),
+                Some(LiveEvent::Frame(frame)) => checking = hear(frame.check, checking),
                 None => events = stack.remote.watch().await?,
             },
         }
     }
+}
+
+/// When a check that still runs was heard last.
+fn hear(news: Option<CheckNews>, before: Option<Instant>) -> Option<Instant> {
+    news.map_or(before, |news| (!news.is_over()).then(Instant::now))
 }

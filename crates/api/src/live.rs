@@ -340,6 +340,13 @@ pub struct CheckNews {
     pub error: Option<String>,
 }
 
+impl CheckNews {
+    /// Whether the check has ended.
+    pub fn is_over(&self) -> bool {
+        self.result.is_some() || self.error.is_some()
+    }
+}
+
 /// What a check found.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

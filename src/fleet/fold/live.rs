@@ -156,7 +156,7 @@ impl LiveView {
     }
 
     pub(crate) fn set_check(&mut self, news: CheckNews, now: Moment) {
-        if !self.is_checking() && !is_over(&news) {
+        if !self.is_checking() && !news.is_over() {
             self.mark(now, MarkKind::Check, None, 1, || format!("a check of {} begins", redact::target(&news.url)));
         }
         if let Some(result) = &news.result {
@@ -257,7 +257,7 @@ impl LiveView {
     }
 
     fn is_checking(&self) -> bool {
-        self.check.as_ref().is_some_and(|check| !is_over(check))
+        self.check.as_ref().is_some_and(|check| !check.is_over())
     }
 
     fn attempt(&mut self, record: &Record) {
@@ -376,10 +376,6 @@ impl LiveView {
     fn milliseconds(&self, moment: Moment) -> u64 {
         self.calendar.unix(moment) / 1_000_000
     }
-}
-
-fn is_over(check: &CheckNews) -> bool {
-    check.result.is_some() || check.error.is_some()
 }
 
 /// What happened in the last ten seconds, frame by frame, and its sums: each with one count a backend.
