@@ -77,9 +77,9 @@ pub(crate) struct KnownBackend {
     /// The latest of its processes.
     instances: Vec<Instance>,
     pub(crate) is_ready: bool,
-    /// Whether it has been ready since then, in one process, as far as was seen.
+    /// Whether it was well when it was found, and has been ready since then, in one process, as far as was seen.
     pub(crate) is_steady: bool,
-    /// Since it was started again; none for one that never was.
+    /// Since it was put right; none for one that never was.
     pub(crate) age: Option<Duration>,
 }
 
@@ -93,7 +93,7 @@ impl KnownBackend {
             host,
             instances: Vec::new(),
             is_ready: matches!(backend.state, BackendState::Ready | BackendState::Starting),
-            is_steady: true,
+            is_steady: is_well(backend),
             age: age(backend),
         }
     }
@@ -422,8 +422,15 @@ fn pod(status: &FleetStatus) -> Option<(String, Option<String>)> {
     Some((status.pod.clone()?, status.namespace.clone()))
 }
 
+/// Whether no balancer has had a reason to avoid it lately: what fails now, or did until a moment ago, may be avoided before the first
+/// request of a check.
+fn is_well(backend: &BackendStatus) -> bool {
+    /// NGINX avoids what failed for 10 s (fail_timeout), Envoy for 30 s (base_ejection_time).
+    const AVOIDED: Duration = Duration::from_secs(60);
+    !backend.faults.iter().any(Fault::fails_requests) && age(backend).is_none_or(|age| age > AVOIDED)
+}
+
 fn age(backend: &BackendStatus) -> Option<Duration> {
-    let since: jiff::Timestamp = backend.since.parse().ok()?;
-    // All of a fleet that was started for this run are young.
-    (backend.restarts > 0).then(|| Duration::try_from(jiff::Timestamp::now().duration_since(since)).ok())?
+    let mended: jiff::Timestamp = backend.mended.as_ref()?.parse().ok()?;
+    Duration::try_from(jiff::Timestamp::now().duration_since(mended)).ok()
 }

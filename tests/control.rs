@@ -75,6 +75,7 @@ fn status_is_json_with_a_version_for_programs() {
             "in_flight",
             "lost",
             "last_end",
+            "mended",
             "faults",
             "actions",
             "tls",

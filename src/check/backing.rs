@@ -32,7 +32,7 @@ pub(crate) struct FoundBackends {
 pub(crate) struct FoundFleet {
     pub(crate) fleets: Fleets,
     pub(crate) ready: usize,
-    /// Those that have been ready for less than [`YOUNG`], and for how long.
+    /// Those that were put right less than [`YOUNG`], and for how long.
     pub(crate) young: Vec<(String, Duration)>,
 }
 

@@ -101,16 +101,16 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
 
 async fn warm_up(session: &mut CheckSession<'_>, met: Met, backends: Option<usize>) -> Result<()> {
     session.watch.enter("warming up until the same backends answer");
-    let is_young = !session.young.is_empty();
+    let mended = session.young.iter().map(|(_, ago)| *ago).min();
     for (backend, age) in &session.young {
         session.watch.announce(&format!(
-            "{backend} was started again {:.1} s ago: a balancer may still avoid it (NGINX for fail_timeout, 10 s)",
+            "{backend} was put right {:.1} s ago: a balancer may still avoid it (NGINX for fail_timeout, 10 s)",
             age.as_secs_f64()
         ));
     }
     if met == Met::Backend {
         let most = session.warm_up_budget();
-        session.on_client(move |live| warm_up::warm_up(live, backends, is_young, most)).await?;
+        session.on_client(move |live| warm_up::warm_up(live, backends, mended, most)).await?;
     }
     Ok(())
 }
@@ -210,7 +210,8 @@ async fn take_sample(session: &mut CheckSession<'_>, load: Load) -> Result<(Traf
     let client = session.client.clone();
     let start = tokio::time::Instant::now();
     let driving = spawn_blocking(move || client.with(|_, backends| drive(&load, backends, &progress)));
-    let both = async { tokio::join!(driving, scenario::run::run(steps, fleets, hosts, start)) };
+    let (driving, end) = scenario::run::ending(driving);
+    let both = async { tokio::join!(driving, scenario::run::run(steps, fleets, hosts, (start, end))) };
     let (traffic, steps) = session.collecting(both).await;
     Ok((traffic??, steps))
 }

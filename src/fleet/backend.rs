@@ -34,6 +34,8 @@ pub(crate) struct FleetBackend {
     /// What it does when it is not paused.
     pub(crate) before_pause: BackendState,
     pub(crate) since: Moment,
+    /// When it was last put right.
+    pub(crate) mended: Option<Moment>,
     pub(crate) process: Option<BackendProcess>,
     /// Of its unix sockets. They stay when its process is killed, and connections are then refused.
     pub(crate) sockets: Vec<SocketFile>,
@@ -78,6 +80,7 @@ impl FleetBackend {
             state: BackendState::Gone,
             before_pause: BackendState::Gone,
             since: now,
+            mended: None,
             process: None,
             sockets: Vec::new(),
             incarnation: 0,
@@ -142,6 +145,15 @@ impl FleetBackend {
     /// It goes on after a pause.
     pub(crate) fn resumes(&mut self) {
         (self.state, self.since) = (self.before_pause, clock::now());
+        self.mended = Some(self.since);
+    }
+
+    /// Whether it says that it takes traffic.
+    pub(crate) fn sets_ready(&mut self, ready: bool) {
+        if ready && !self.ready {
+            self.mended = Some(clock::now());
+        }
+        self.ready = ready;
     }
 
     /// Attempts that have been received and have not ended.
@@ -160,6 +172,7 @@ impl FleetBackend {
         }
         self.instances.push_back(instance);
         self.becomes(BackendState::Starting);
+        self.mended = (self.incarnation > 1).then_some(self.since).or(self.mended);
         (self.process, self.journal) = (Some(process), Some(journal));
         self.handshakes = Handshakes::default();
         (self.asked, self.ready, self.due, self.failure) = (false, true, None, None);
@@ -188,6 +201,10 @@ impl FleetBackend {
     pub(crate) fn misbehaves(&mut self, faults: Vec<Fault>) {
         if let Some(process) = &self.process {
             process.order(BackendCommand::Faults(faults.clone()));
+            let fails = |faults: &[Fault]| faults.iter().any(Fault::fails_requests);
+            if fails(&self.faults) && !fails(&faults) {
+                self.mended = Some(clock::now());
+            }
             self.faults = faults;
             self.faults_ordered += 1;
         }

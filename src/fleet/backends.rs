@@ -370,7 +370,7 @@ impl FleetBackends {
             Action::Ready | Action::Unready => {
                 let ready = action == Action::Ready;
                 process.order(BackendCommand::Ready(ready));
-                backend.ready = ready;
+                backend.sets_ready(ready);
                 self.event(index, BackendChange::Readiness(ready));
             }
             Action::Start => {}
@@ -418,6 +418,7 @@ impl FleetBackends {
             websockets: kinds().filter(|kind| *kind == StreamKind::Websocket).count(),
             lost: backend.lost,
             last_end: backend.last_end.map(|cause| cause.to_string()),
+            mended: backend.mended.map(|moment| self.time(moment)),
             faults: backend.faults.clone(),
             actions: Action::all_for(backend.current()),
             tls: self.tls.as_ref().map(|tls| TlsStatus {

@@ -21,6 +21,7 @@ pub(crate) fn backend(port: u16) -> BackendStatus {
         websockets: 0,
         lost: 0,
         last_end: None,
+        mended: None,
         faults: Vec::new(),
         actions: Vec::new(),
         tls: None,

@@ -99,6 +99,11 @@ impl Fault {
         }
     }
 
+    /// Whether requests or connections fail by it, so that a balancer may avoid the backend: all but those that wait.
+    pub fn fails_requests(&self) -> bool {
+        !matches!(self, Fault::Latency { .. })
+    }
+
     /// The word with which its text begins. A backend has one fault of each kind at most.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -80,6 +80,10 @@ pub struct BackendStatus {
     pub lost: u64,
     /// How its last process ended; null if none has.
     pub last_end: Option<String>,
+    /// When it was last put right, in RFC 3339: started again, resumed, ready again, or without faults that fail requests; null if it
+    /// never was. A balancer may avoid it for some time after that.
+    #[serde(default)]
+    pub mended: Option<String>,
     /// The faults that are switched on in its process.
     #[serde(default)]
     pub faults: Vec<Fault>,

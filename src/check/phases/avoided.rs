@@ -32,7 +32,7 @@ pub(super) async fn wait(session: &mut CheckSession<'_>, backends: Option<usize>
         // It tries each with one request, and refuses all others until that has its response.
         let first = session.client.next_sequence() as u32;
         let most = session.warm_up_budget();
-        session.on_client(move |live| warm_up::warm_up(live, backends, false, most)).await?;
+        session.on_client(move |live| warm_up::warm_up(live, backends, None, most)).await?;
         refused.extend(first..session.client.next_sequence() as u32);
     }
     Ok(refused)

@@ -16,13 +16,15 @@ const FAILURES: usize = 100;
 
 const SIDE_BY_SIDE: usize = 12;
 
-/// With backends that have just started: a balancer may avoid one that failed for some time, NGINX for 10 s.
-const LONGEST_AFTER_START: Duration = Duration::from_secs(12);
+/// After a backend was put right: a balancer may avoid one that failed for some time, NGINX for 10 s.
+const AVOIDED: Duration = Duration::from_secs(12);
 
-/// `backends`: backends that are expected to take part, if that is known. `is_young`: whether one of them has just started. `most`: the
-/// most requests.
-pub(crate) fn warm_up(live: &mut LiveSubject, backends: Option<usize>, is_young: bool, most: usize) {
-    let deadline = Instant::now() + if is_young { LONGEST_AFTER_START } else { LONGEST };
+/// `backends`: backends that are expected to take part, if that is known. `mended`: how long ago one of them was put right, if that is
+/// not long ago. `most`: the most requests.
+pub(crate) fn warm_up(live: &mut LiveSubject, backends: Option<usize>, mended: Option<Duration>, most: usize) {
+    let avoided = mended.map_or(Duration::ZERO, |ago| AVOIDED.saturating_sub(ago));
+    let began = Instant::now();
+    let deadline = began + avoided.max(LONGEST);
     let round = 12 * backends.unwrap_or(4).clamp(2, 200);
     let mut before: Vec<Backend> = Vec::new();
     let (mut failures, mut all) = (0, 0);
@@ -56,7 +58,7 @@ pub(crate) fn warm_up(live: &mut LiveSubject, backends: Option<usize>, is_young:
         }
         let set: Vec<Backend> = counts(&seen).into_iter().map(|(backend, _)| backend).collect();
         let is_complete = backends.is_some_and(|backends| set.len() >= backends);
-        let is_settled = failures == failed_before && (is_complete || (set == before && !is_young));
+        let is_settled = failures == failed_before && (is_complete || (set == before && began.elapsed() >= avoided));
         if is_settled {
             return;
         }
