@@ -7,10 +7,13 @@ use crate::ledger::Arrival;
 use crate::observation::Backend;
 use crate::request::{Differences, MASKED_FIELDS, RequestPart};
 use crate::rules::case::Case;
+use crate::rules::requirement::Requirement;
 
 /// Fields that proxies append to: what becomes of them is no change of the user's own.
-const FORWARDING: [&str; 7] =
-    ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip", "forwarded", "via"];
+const APPENDED: [&str; 3] = ["x-forwarded-for", "forwarded", "via"];
+
+/// Fields that a proxy replaces with what it knows itself: another value for all is as it should be.
+const REPLACED: [&str; 4] = ["x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip"];
 
 /// What becomes of fields.
 const FIELD_MARKS: u16 =
@@ -137,16 +140,28 @@ pub(super) fn is_read(attempt: &Arrival) -> bool {
     !attempt.is_refusal()
 }
 
-/// Whether the field at that place is one, or one of those that the last place stands for.
-pub(super) fn is_forwarding(names: &[&str], place: usize) -> bool {
+/// Whether the field at that place is one that proxies append to, or one of those that the last place stands for: unless the user
+/// requires that one.
+pub(super) fn is_forwarding(case: &Case, names: &[&str], place: usize) -> bool {
     let end = if place + 1 == MASKED_FIELDS { names.len() } else { place + 1 };
-    names[place..end].iter().any(|name| FORWARDING.iter().any(|it| name.eq_ignore_ascii_case(it)))
+    let is_required = |name: &str| {
+        case.expectations.required.iter().any(|it| match it {
+            Requirement::HeaderPreserved(required) => required.eq_ignore_ascii_case(name),
+            _ => false,
+        })
+    };
+    names[place..end].iter().any(|name| APPENDED.iter().any(|it| name.eq_ignore_ascii_case(it)) && !is_required(name))
+}
+
+/// Whether proxies replace that field.
+pub(super) fn is_replaced(name: &str) -> bool {
+    REPLACED.iter().any(|it| name.eq_ignore_ascii_case(it))
 }
 
 /// What tells one change of the user's own fields from another; none if all arrived as they were sent.
 pub(super) fn way_of_fields<'c>(case: &'c Case, names: &[&str]) -> impl Fn(&Arrival) -> Option<u64> + 'c {
     let forwarding: Vec<usize> =
-        (0..names.len().min(MASKED_FIELDS)).filter(|place| is_forwarding(names, *place)).collect();
+        (0..names.len().min(MASKED_FIELDS)).filter(|place| is_forwarding(case, names, *place)).collect();
     move |attempt| {
         let way = case.changes.way(attempt.way)?;
         let own: Vec<usize> = way.fields.iter().filter(|place| !forwarding.contains(place)).collect();

@@ -6,7 +6,7 @@ use crate::id::REQUEST_HEADER;
 use crate::ledger::{Arrival, BackendRecords};
 use crate::request::{Differences, MASKED_FIELDS, RequestPart};
 use crate::rules::case::Case;
-use crate::rules::extent::{extent, is_forwarding, is_read, way_of, way_of_fields, way_of_part};
+use crate::rules::extent::{extent, is_forwarding, is_read, is_replaced, way_of, way_of_fields, way_of_part};
 use crate::rules::requirement::Requirement;
 use crate::{AttemptEnd, arrived::PartChange};
 
@@ -265,7 +265,7 @@ fn fields(case: &Case) -> Option<Finding> {
         .iter()
         .zip(case.changes.fields)
         .zip(0..)
-        .filter(|((_, count), place)| *count > 0 && !is_forwarding(&names, *place))
+        .filter(|((_, count), place)| *count > 0 && !is_forwarding(case, &names, *place))
         .map(|((_, count), place)| (named_at(&names, place), count))
         .collect();
     if fields.is_empty() {
@@ -282,14 +282,17 @@ fn fields(case: &Case) -> Option<Finding> {
     } else {
         extent(case, way_of_fields(case, &names)).map_or(Extent::Clients, |hits| hits.extent)
     };
-    let expected = forbidden(case, |it| match it {
+    let are_replaced = fields.iter().all(|(name, _)| is_replaced(name));
+    let forbids = |it: &&Requirement| match it {
+        Requirement::Intact => !are_replaced,
         Requirement::HeaderPreserved(name) => fields.iter().any(|(changed, _)| changed.eq_ignore_ascii_case(name)),
         _ => false,
-    });
+    };
+    let expected = case.expectations.required.iter().find(forbids).map(ToString::to_string);
     let doubled = case.changes.part(RequestPart::FieldDoubled).map_or(0, |change| change.count);
     let lost = case.changes.part(RequestPart::FieldLost).map_or(0, |change| change.count);
     let changed = case.changes.part(RequestPart::FieldChanged).map_or(0, |change| change.count);
-    let only_own = !(0..names.len()).any(|place| is_forwarding(&names, place));
+    let only_own = !(0..names.len()).any(|place| is_forwarding(case, &names, place));
     let level = if doubled > 0 && only_own { Level::Fail } else { level(extent, expected.as_ref()) };
     let ways = [("lost", lost), ("changed", changed), ("doubled", doubled)];
     let facts = RequestChange {
@@ -303,7 +306,7 @@ fn fields(case: &Case) -> Option<Finding> {
         fields,
         expected,
     };
-    Some(witnessed(case, level, Facts::FieldChanged(facts), differs))
+    (level > Level::Note || !are_replaced).then(|| witnessed(case, level, Facts::FieldChanged(facts), differs))
 }
 
 /// What loses the check's own field loses those of others too. Where it hits all requests alike, the records say so; where it hits all of
@@ -566,6 +569,20 @@ mod tests {
         assert_eq!(field(&[RequestPart::FieldDoubled], 1).level("field-changed"), Some(Level::Fail));
         let required = [Requirement::HeaderPreserved("x_a".to_owned())];
         assert_eq!(requiring(field(&[RequestPart::FieldLost], 1), &required).failures(), ["field-changed"]);
+    }
+
+    #[test]
+    fn what_proxies_write_themselves_may_change_for_all_and_not_for_some_or_where_it_is_required() {
+        for (name, of_some) in [("X-Real-IP", Some(Level::Fail)), ("X-Forwarded-For", None), ("Via", None)] {
+            let preserved = [Requirement::HeaderPreserved(name.to_owned())];
+            for (every, level) in [(1, None), (100, of_some)] {
+                let mut trial = RuleTrial::new();
+                trial.sent.fields = vec![(name.to_owned(), "1".to_owned())];
+                add(&mut trial, 300, every, &As { parts: &[RequestPart::FieldChanged], fields: 1, ..As::default() });
+                assert_eq!(trial.level("field-changed"), level, "{name}");
+                assert_eq!(requiring(trial, &preserved).failures(), ["field-changed"], "{name}");
+            }
+        }
     }
 
     #[test]
