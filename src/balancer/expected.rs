@@ -35,6 +35,8 @@ pub(crate) struct Expected {
     pub(crate) unknown: Vec<String>,
     /// What else was not understood; shares and algorithm do not depend on it.
     pub(crate) remarks: Vec<String>,
+    /// All backends that it has, backups too, by name; empty where they are not known.
+    pub(crate) listed: Vec<String>,
     /// Servers that take no more than a number of requests at once, each with its place.
     pub(crate) limits: Vec<ServerLimit>,
 }
@@ -96,6 +98,7 @@ impl Expected {
         self.backups.retain(|backup| next.backups.contains(backup));
         self.unknown.push("shares: two configurations follow each other".to_owned());
         self.limits.extend(next.limits);
+        self.listed = next.listed;
         self
     }
 
@@ -118,6 +121,7 @@ impl Expected {
             keeps_away: upstream.keeps_away,
             slow_start: upstream.slow_start,
             limits: limits(&upstream.servers),
+            listed: listed(&upstream.servers, weights),
             ..Expected::default()
         };
         let policy = match &upstream.method {
@@ -191,6 +195,13 @@ impl Expected {
         self.backups = weights.iter().filter(|(_, weight)| *weight == 0).map(|(name, _)| name.clone()).collect();
         self.shares = Some(ExpectedWeights::ByName(weights));
     }
+}
+
+/// Who those are that a resolver has is not known beforehand.
+fn listed(servers: &[UpstreamServer], weights: WeightsOf) -> Vec<String> {
+    let are_known = servers.iter().all(|server| server.takes != Takes::Resolved);
+    let all = if are_known { weights(servers).unwrap_or_default() } else { Vec::new() };
+    all.into_iter().map(|(name, _)| name).collect()
 }
 
 fn limits(servers: &[UpstreamServer]) -> Vec<ServerLimit> {

@@ -251,6 +251,7 @@ pub(crate) fn failing() -> Check {
         disruption: None,
         no_session: false,
         is_backend_away: false,
+        of_several_urls: false,
         needed: 228,
         detects: 0.02,
         bound: None,

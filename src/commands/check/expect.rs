@@ -121,6 +121,7 @@ pub(crate) fn expect(expected: &Expected, file: &str, plan: &mut CheckPlan) {
         expectations.groups = expected.groups.clone();
         expectations.shares_by = SharesSource::File { name: file.to_owned() };
         expectations.not_understood.extend(expected.unknown.iter().cloned());
+        expectations.listed.clone_from(&expected.listed);
     }
     expectations.backups.extend(expected.backups.iter().cloned());
     plan.environment.detection = plan.environment.detection.or(expected.keeps_away.map(|time| time + NOTICES));

@@ -1,10 +1,10 @@
-//! The phrases of how the balancer selects: shares, reach, algorithm, affinity.
+//! The phrases of how the balancer selects: shares, reach, algorithm, unit.
 
 use verdict::algorithm::{Algorithm, Selection};
 use verdict::facts::shares::{Conclusion, SamplePart, Unproven};
 use verdict::facts::split::{GroupShare, SplitConclusion, SplitFacts};
 use verdict::facts::unit::{BalancingUnit, UnitFacts, UnknownUnit};
-use verdict::facts::{algorithm, identity, reach, rotation, shares, stickiness};
+use verdict::facts::{algorithm, identity, reach, rotation, shares};
 use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, percent};
 use verdict::report::{ShareTest, SharesSource, Test};
@@ -12,8 +12,6 @@ use verdict::report::{ShareTest, SharesSource, Test};
 use super::experiments;
 use super::phrase::{Phrase, listed};
 use super::selection::selection;
-use crate::balancer::Balancer;
-use crate::report::hints;
 
 pub(super) fn identity(facts: &identity::IdentityFacts) -> Phrase {
     let place = &facts.place;
@@ -87,6 +85,16 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level, is_limited: bool)
                 .because(lines.clone())
         }
         Conclusion::Misfit(why) => Phrase::of(why.clone()),
+        Conclusion::LeftOut(names) => left_out(facts, names),
+        Conclusion::Unlisted(names) => Phrase::of(format!(
+            "{} got requests, and the configuration {}",
+            listed(names),
+            if names.len() == 1 { "has no such server" } else { "has no such servers" }
+        ))
+        .try_this(
+            "the balancer may run another file than --from names (was it reloaded?), or the URL may lead to another \
+             group of its servers (--upstream)",
+        ),
     };
     let phrase = match facts.part {
         None => phrase,
@@ -142,6 +150,21 @@ fn deviating(facts: &shares::ShareFacts, widest: &str) -> Phrase {
              nobody did that, the balancer forgot it",
         ),
     }
+}
+
+fn left_out(facts: &shares::ShareFacts, names: &[String]) -> Phrase {
+    let had = facts.widest.as_ref().map_or_else(String::new, |row| percent(row.share));
+    let since = facts.stopped.unwrap_or_default();
+    let who = listed(names);
+    Phrase::of(format!(
+        "{who} got {had} of the {} before the first step, and nothing after {since:.1} s, though nothing was done to {}",
+        facts.unit.name(),
+        if names.len() == 1 { "it" } else { "them" }
+    ))
+    .try_this(
+        "if the command was meant to take it out, give the balancer's new configuration with --from, which then lacks \
+         it; if not, that configuration or the balancer forgot it",
+    )
 }
 
 /// Where a limit refuses the rest, more of them would not help.
@@ -326,8 +349,9 @@ pub(super) fn reach(facts: &reach::ReachFacts) -> Phrase {
     }
     let verb = if facts.missed.len() == 1 { "is" } else { "are" };
     if facts.failed == facts.missed {
-        return Phrase::of(format!("{} failed requests before, and got none afterwards", listed(&facts.missed)))
-            .try_this("the balancer avoids a backend that failed: repeat the check with healthy backends");
+        return Phrase::of(format!("{} failed before, and got no request that counts", listed(&facts.missed))).try_this(
+            "a balancer avoids a backend that failed, for 10 s (NGINX fail_timeout) or longer: clear its faults, wait, and check again",
+        );
     }
     let chance = probability(facts.chance, "");
     let (draws, unit) = (grouped(facts.draws), facts.unit.name());
@@ -414,88 +438,6 @@ pub(super) fn rotation(facts: &rotation::RotationFacts, level: Level) -> Phrase 
         (_, true) => phrase.try_this("weights that hardly differ (34:33:33) look like this: say them with --expect"),
         (_, false) => phrase.try_this("--expect round-robin makes this a failure"),
     }
-}
-
-/// Who left, and whether their backend was there.
-fn left(facts: &stickiness::StickinessFacts, later: &str, product: Option<Balancer>) -> Phrase {
-    let share = facts.left as f64 / facts.later.max(1) as f64;
-    let when = match (facts.clients_alive, facts.clients_gone) {
-        (0, _) if facts.left_gone == facts.left => ", each only when it was gone".to_owned(),
-        (0, _) => String::new(),
-        (_, 0) => ", each while it was up and got other requests".to_owned(),
-        (alive, gone) => format!(", {} while it was up, {} only when it was gone", grouped(alive), grouped(gone)),
-    };
-    let phrase = Phrase::of(format!(
-        "{} of {} left their backend{when} ({} of {later}, {})",
-        grouped(facts.clients_alive + facts.clients_gone),
-        count_of(facts.clients, "client"),
-        grouped(facts.left),
-        percent(share)
-    ));
-    if let Some((strayed, sent)) = facts.bound {
-        return phrase
-            .because(vec![format!("{strayed} of {sent} requests of the same key at once went elsewhere, one by one none")])
-            .try_this(
-                "a bound on the load of a backend does so (HAProxy hash-balance-factor, Envoy hash_balance_factor), or a limit of requests at a \
-                 time: -c 1 shows whether clients stay without load",
-            );
-    }
-    match &facts.disruption {
-        Some(disruption) => {
-            let phrase = Phrase { summary: format!("{}; {}", phrase.summary, of_disruption(disruption)), ..phrase };
-            if disruption.is_of_all() { phrase.try_this(hints::of_hashes(product)) } else { phrase }
-        }
-        None if facts.is_backend_away && facts.clients_alive == 0 => phrase,
-        None => phrase.try_this(hints::of_lost_sessions(product)),
-    }
-}
-
-/// How many clients moved when a backend left, compared with the fewest that must.
-fn of_disruption(disruption: &stickiness::Disruption) -> String {
-    let of_all =
-        (disruption.moved + disruption.of_removed) as f64 / (disruption.clients + disruption.of_removed) as f64;
-    let ideal = disruption.removed.len() as f64 / disruption.backends as f64;
-    let like = if disruption.is_of_all() {
-        ", as a hash modulo the number of backends does"
-    } else if disruption.moved * 20 <= disruption.clients {
-        ", as a consistent hash does"
-    } else {
-        ""
-    };
-    format!(
-        "without {}, {} of all clients moved, ideally {}: {} of {} whose backend stayed did{like}",
-        listed(&disruption.removed),
-        percent(of_all),
-        percent(ideal),
-        grouped(disruption.moved),
-        grouped(disruption.clients)
-    )
-}
-
-pub(super) fn stickiness(facts: &stickiness::StickinessFacts, level: Level, product: Option<Balancer>) -> Phrase {
-    let later = count_of(facts.later, "later request");
-    if facts.no_session {
-        return Phrase::of("no response opens a session where --session says, so nothing ties a client to a backend")
-            .try_this("look at a response: does it have the header, the cookie or the JSON field?");
-    }
-    if facts.left > 0 {
-        return left(facts, &later, product);
-    }
-    let before = match facts.stayed_before {
-        0 => String::new(),
-        stayed => format!(", as in {} of the experiments", count_of(stayed, "request")),
-    };
-    let clients = count_of(facts.clients, "client");
-    let phrase = Phrase::of(format!("{clients} stayed with their backends in {later}{before}"));
-    if level < Level::Inconclusive {
-        return phrase;
-    }
-    phrase.try_this(format!(
-        "too few: {} later requests detect one move in {:.0} with a probability of 99 %: a larger -n, a longer --duration, or a \
-         coarser --tolerance",
-        grouped(facts.needed),
-        1.0 / facts.detects
-    ))
 }
 
 pub(super) fn unit(facts: &UnitFacts, level: Level) -> Phrase {

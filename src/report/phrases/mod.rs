@@ -1,5 +1,6 @@
 //! The prose of findings: a sentence, the evidence, a hint; and that of what surrounds them. Nothing else in the program words a finding.
 
+mod affinity;
 mod arrivals;
 mod backups;
 mod balancing;
@@ -142,7 +143,7 @@ fn phrase_of(facts: &Facts, level: Level, context: &ProseContext) -> Phrase {
         Facts::Algorithm(facts) => balancing::algorithm(facts, level, loses_cookies),
         Facts::Rotation(facts) => balancing::rotation(facts, level),
         Facts::Unit(facts) => balancing::unit(facts, level),
-        Facts::Stickiness(facts) => balancing::stickiness(facts, level, product),
+        Facts::Stickiness(facts) => affinity::stickiness(facts, level, product),
         Facts::Resilience(facts) => outages::resilience(facts, level, product),
         Facts::Recovery(facts) => outages::recovery(facts, product),
         Facts::Streams(facts) => streams::summary(facts),

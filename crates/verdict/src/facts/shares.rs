@@ -162,6 +162,10 @@ pub enum Conclusion {
     NotPromised,
     /// What decides about them is not understood: these lines of the configuration.
     NotUnderstood(Vec<String>),
+    /// These backends had their shares until the last step, and got nothing since, though nothing was done to them.
+    LeftOut(Vec<String>),
+    /// These backends got requests, and are not among those that the configuration lists.
+    Unlisted(Vec<String>),
     /// The expected weights do not fit the fleet.
     Misfit(String),
 }

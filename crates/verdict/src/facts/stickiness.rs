@@ -41,6 +41,9 @@ pub struct StickinessFacts {
     /// Whether a backend was taken away meanwhile, on purpose.
     #[serde(default)]
     pub is_backend_away: bool,
+    /// Whether clients left between several URLs, and affinity is known of the first alone.
+    #[serde(default)]
+    pub of_several_urls: bool,
     /// Later requests that are needed for a verdict, those of the experiments included.
     #[serde(default)]
     pub needed: u64,

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::Moment;
 use crate::facts::shares::{Conclusion, SamplePart, Share, ShareFacts, Unit};
-use crate::finding::Level;
-use crate::observation::Observation;
+use crate::finding::{self, Finding, Level};
+use crate::observation::{Backend, Observation};
+use crate::promise::Promise;
 use crate::rules::case::Case;
 use crate::rules::share_test::{among, needed, test};
 use crate::tally::directed;
@@ -45,6 +46,52 @@ pub(super) fn judge(case: &Case, expected: &[f64], facts: &dyn Fn(Conclusion) ->
         Some((level, facts)) if level != Level::Fail => (level, facts),
         _ => (Level::Inconclusive, facts(Conclusion::OutageThroughout)),
     }
+}
+
+/// Whom a step that was done to the balancer, not to a backend, leaves without requests. It may be meant to, so it fails nobody.
+pub(super) fn find_left_out(case: &Case, facts: &dyn Fn(Conclusion) -> ShareFacts) -> Option<Finding> {
+    /// Requests that it would have got since; chance gives none of them with a probability of e to minus this number.
+    const MISSED: f64 = 40.0;
+    /// From so many on a share is one.
+    const SEEN: u64 = 10;
+    let is_promised = case.inference.certain().is_some_and(|kind| Promise::of(kind) != Promise::Nothing);
+    if !is_promised || case.steps.iter().all(|step| step.backend.is_some()) {
+        return None;
+    }
+    let (begun, settled) = (case.first_step()?, find_settling(case)?);
+    let of = |part, is_part: &dyn Fn(&Observation) -> bool| Part::of(case, part, case.backends, is_part);
+    let before = of(SamplePart::Before, &|it| it.ended < begun)?;
+    let after = of(SamplePart::After, &|it| it.sent() > settled)?;
+    let (whole, later): (u64, u64) = (before.counts.iter().sum(), after.counts.iter().sum());
+    let share = |place: usize| before.counts[place] as f64 / whole as f64;
+    let failed = case.failed_somewhere();
+    let is_left = |place: &usize| {
+        let backend = Backend(*place as u16);
+        let is_touched = case.steps.iter().any(|step| step.backend == Some(backend))
+            || case.outages.iter().any(|window| window.backend == backend)
+            || failed[*place]
+            || case.ledger.is_mirror(backend);
+        let is_due = before.counts[*place] >= SEEN && share(*place) * later as f64 >= MISSED;
+        is_due && after.counts[*place] == 0 && !is_touched
+    };
+    // What is listed in the end is to have its share; who is not was taken out on purpose.
+    let listed = &case.expectations.listed;
+    let is_meant = |place: &usize| !listed.is_empty() && !listed.contains(&case.names[*place]);
+    let left: Vec<usize> = (0..case.backends).filter(|place| is_left(place) && !is_meant(place)).collect();
+    let first = *left.first()?;
+    let widest = Share {
+        backend: case.names[first].clone(),
+        count: before.counts[first],
+        share: share(first),
+        expected: None,
+        interval: None,
+    };
+    let sample = case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence));
+    let last = sample.filter(|entry| directed(entry) == Some(Backend(first as u16))).last()?;
+    let stopped = Some(case.seconds(last.observation.sent()));
+    let names = left.iter().map(|place| case.names[*place].clone()).collect();
+    let facts = ShareFacts { widest: Some(widest), stopped, total: later, ..facts(Conclusion::LeftOut(names)) };
+    Some(Finding::new(Level::Inconclusive, finding::Facts::Shares(facts)))
 }
 
 /// From when on all that was broken is mended, and the balancer has had the time to notice and to give it its whole share; None if
@@ -178,6 +225,38 @@ mod tests {
         assert_eq!(found(&throughout), (Level::Inconclusive, Conclusion::OutageThroughout));
         throughout.drill.steps[0].begun = Moment(0);
         assert_eq!(found(&throughout), (Level::Inconclusive, Conclusion::OutageThroughout));
+    }
+
+    /// Two seconds of requests, a reload at one second; none require shares.
+    fn reloaded(later: fn(u16) -> u16) -> RuleTrial {
+        let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin));
+        for turn in 0..4_000u16 {
+            trial.send(0, if turn < 1_000 { turn % 3 } else { later(turn) }, u64::from(turn) * 1_000);
+        }
+        trial.drill = failing_throughout(|turn| turn % 3).drill;
+        trial
+    }
+
+    #[test]
+    fn a_backend_that_a_reload_leaves_out_is_told_and_fails_nobody() {
+        let without_the_last = || reloaded(|turn| turn % 2);
+        assert_eq!(found(&without_the_last()), (Level::Inconclusive, Conclusion::LeftOut(vec!["9003".to_owned()])));
+        assert_eq!(reloaded(|turn| turn % 3).level("shares"), None);
+        let mut meant = without_the_last();
+        meant.expectations.listed = vec!["9001".to_owned(), "9002".to_owned()];
+        assert_eq!(meant.level("shares"), None);
+        meant.expectations.listed.push("9003".to_owned());
+        assert_eq!(meant.level("shares"), Some(Level::Inconclusive));
+        // What somebody did to it himself, or what failed, may be avoided; and some promise nobody anything.
+        let mut drained = without_the_last();
+        drained.drill.steps.push(StepSpan { backend: Some(Backend(2)), ..drained.drill.steps[0] });
+        assert_eq!(drained.level("shares"), None);
+        let mut by_load = without_the_last();
+        by_load.inference = crate::rules::trial::inference(Some(Algorithm::LeastConnections));
+        assert_eq!(by_load.level("shares"), None);
+        let mut ended = without_the_last();
+        ended.fleet.fleets.unsteady = vec!["9003".to_owned()];
+        assert_eq!(ended.level("shares"), None);
     }
 
     /// A minute of requests; 9003 is out for a second, and its share grows until half a minute is over.

@@ -27,6 +27,8 @@ pub struct Expectations {
     /// What decides about the shares and is not understood, such as a line of a configuration: then nothing is required of
     /// them, not even what the algorithm that is seen would promise.
     pub not_understood: Vec<String>,
+    /// All backends that the configuration has, backups too: of a drill those that it has in the end; empty where that is not known.
+    pub listed: Vec<String>,
     /// Backends that get nothing while any other can: backups, and what is marked as down.
     pub backups: Vec<String>,
     /// No client may see an error, whatever happens meanwhile; None leaves it to what happens.
@@ -85,6 +87,7 @@ impl Default for Expectations {
             shares_by: SharesSource::Default,
             algorithm: None,
             not_understood: Vec::new(),
+            listed: Vec::new(),
             backups: Vec::new(),
             lossless: None,
             sessions: false,
@@ -111,6 +114,11 @@ impl Expectations {
     /// Whether the user requires shares: by number, or by an algorithm that promises even ones.
     pub fn requires_shares(&self) -> bool {
         self.shares.is_some() || self.algorithm == Some(Algorithm::RoundRobin)
+    }
+
+    /// Whether a configuration says what is expected: it does so of one group of servers, and another URL may lead to another.
+    pub fn are_by_file(&self) -> bool {
+        matches!(self.shares_by, SharesSource::File { .. })
     }
 
     /// Whether a backend is to be reached while all is well.

@@ -16,6 +16,8 @@ use crate::rules::share_test::{ROTATIONS, among, needed, rotates, test};
 use crate::statistics::confidence_sequence;
 use crate::tally::directed;
 
+mod unlisted;
+
 /// The error probability of the confidence intervals of shares.
 const INTERVAL: f64 = 1e-3;
 
@@ -54,7 +56,7 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
                 [] => Conclusion::NotPromised,
                 unknown => Conclusion::NotUnderstood(unknown.to_vec()),
             };
-            Some(selections.find(Level::Note, conclusion))
+            Some(unlisted::judge(&selections).unwrap_or_else(|| selections.find(Level::Note, conclusion)))
         }
         Ok(expected) => Comparison::of(&selections, &expected).judge(basis, &mut shares),
     };
@@ -140,7 +142,10 @@ impl<'a> Selections<'a> {
     fn judge_around_steps(&self, expected: &[f64]) -> Option<Finding> {
         let expectations = &self.case.expectations;
         if expectations.shares.is_none() || expectations.shares_by != SharesSource::User {
-            return None;
+            return match self.unit {
+                Unit::Clients => None,
+                Unit::Requests => around::find_left_out(self.case, &|conclusion| self.facts(conclusion)),
+            };
         }
         let (level, facts) = match self.unit {
             // Each client counts once, whenever it came.
@@ -221,7 +226,7 @@ impl<'a> Comparison<'a> {
             return Some(Unproven::Unit);
         }
         // The algorithm was found with the first URL: others may lead to other backends.
-        if case.urls.are_several() && !case.expectations.requires_shares() {
+        if case.urls.are_several() && (!case.expectations.requires_shares() || case.expectations.are_by_file()) {
             return Some(Unproven::Urls);
         }
         if may_be_by_order(self.selections, self.expected) {

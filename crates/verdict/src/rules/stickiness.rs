@@ -19,12 +19,15 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     // A reload takes no backend away, so it excuses no move.
     let is_backend_away = outage.is_some_and(|outage| !outage.backends.is_empty()) || case.drill == Drill::Rough;
     let bound = case.inference.bound.filter(|_| !is_required);
+    // Affinity was found with the first URL: others may have backends of their own, unless the user says that sessions last.
+    let is_own = is_required || pins(case.expectations.algorithm) && !case.expectations.are_by_file();
+    let of_several_urls = case.urls.are_several() && pinned.left > 0 && !is_own;
     let (detects, needed) = needed(case.expectations.tolerance);
     // Experiments are made before a drill: of what comes after it they show nothing.
     let stayed_before = if case.drill == Drill::None { case.inference.stayed() } else { 0 };
     let level = match (pinned.left, case.drill) {
         // Nothing that clients were given ties them to a backend.
-        _ if no_session => Level::Inconclusive,
+        _ if no_session || of_several_urls => Level::Inconclusive,
         (0, _) if pinned.later > 0 && pinned.later + stayed_before >= needed => Level::Pass,
         (0, Drill::None) => Level::Inconclusive,
         (_, Drill::None) if pinned.left_alive == 0 && pinned.left_gone > 0 => Level::Inconclusive,
@@ -51,6 +54,7 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         no_session,
         bound,
         is_backend_away,
+        of_several_urls,
         needed,
         detects,
     };
@@ -101,6 +105,7 @@ mod tests {
     use super::*;
     use crate::Moment;
     use crate::algorithm::{ExperimentFacts, ExperimentResult, Key, KeySpread};
+    use crate::facts::shares::SharesSource;
     use crate::rules::trial::RuleTrial;
     use crate::timeline::OutageWindow;
 
@@ -129,6 +134,27 @@ mod tests {
         assert_eq!(finding(&trial(|own| own)).0, Level::Pass);
         let (level, facts) = finding(&trial(|own| (own + 1) % 3));
         assert!(level == Level::Fail && facts.left_gone == 0 && facts.left_alive > facts.left / 2, "{facts:?}");
+    }
+
+    #[test]
+    fn clients_that_meet_another_backend_at_another_url_left_nobody_until_sessions_must_last() {
+        let mut pages = RuleTrial::of(3, Some(Algorithm::Source));
+        pages.varied = true;
+        pages.sent.urls = vec!["/hashed".to_owned(), "/other".to_owned()];
+        for round in 0..40u16 {
+            for client in 0..60u16 {
+                let url = round % 2;
+                let backend = if url == 0 { client % 3 } else { (client + round) % 3 };
+                pages.send(u32::from(client), backend, u64::from(round) * 10_000 + u64::from(client) * 10);
+                pages.sent.url_of.push(url as u8);
+            }
+        }
+        assert!(finding(&pages).0 == Level::Inconclusive && finding(&pages).1.of_several_urls);
+        let mut required = pages.clone();
+        required.expectations.algorithm = Some(Algorithm::Source);
+        assert_eq!(finding(&required).0, Level::Fail);
+        required.expectations.shares_by = SharesSource::File { name: "nginx.conf".to_owned() };
+        assert_eq!(finding(&required).0, Level::Inconclusive);
     }
 
     #[test]

@@ -328,3 +328,36 @@ fn turns_that_others_took_are_not_missing() {
     };
     assert_eq!((of(true), of(false)), (Level::Inconclusive, Level::Fail));
 }
+
+/// A configuration whose method promises nothing has 9001 and 9002.
+fn listing(listed: &[&str], sends: impl Iterator<Item = u16>) -> RuleTrial {
+    let mut trial = RuleTrial::of(3, Some(Algorithm::LeastConnections)).sends(sends);
+    trial.expectations.algorithm = Some(Algorithm::LeastConnections);
+    trial.expectations.listed = listed.iter().map(|name| (*name).to_owned()).collect();
+    trial
+}
+
+#[test]
+fn a_backend_that_the_configuration_does_not_list_may_get_nothing_whatever_the_method() {
+    assert_eq!(level(&listing(&["9001", "9002"], turns(300))), Level::Fail);
+    // Its own backends may share requests as they like.
+    assert_eq!(level(&listing(&["9001", "9002"], turns(300).map(|turn| turn % 2))), Level::Note);
+    assert_eq!(level(&listing(&["9001", "9002", "9003"], turns(300))), Level::Note);
+    assert_eq!(level(&listing(&[], turns(300))), Level::Note);
+    // Places that are no backends of ours stand for servers that something else chooses.
+    assert_eq!(level(&listing(&["80"], turns(300))), Level::Note);
+}
+
+#[test]
+fn where_the_list_may_not_be_all_an_unlisted_backend_proves_nothing() {
+    let mut by_a_module = listing(&["9001", "9002"], turns(300));
+    by_a_module.expectations.not_understood = vec!["a line".to_owned()];
+    assert_eq!(level(&by_a_module), Level::Inconclusive);
+    // Where the listed ones fail, another place may take over.
+    let mut falls_back = listing(&["9001", "9002"], turns(2));
+    falls_back.after_failure_at(1);
+    assert_eq!(level(&falls_back.sends(turns(300))), Level::Inconclusive);
+    let mut mirrored = listing(&["9001", "9002"], turns(300));
+    mirrored.expectations.backups = vec!["9003".to_owned()];
+    assert_eq!(level(&mirrored), Level::Note);
+}

@@ -1,0 +1,100 @@
+//! The phrases of affinity: who stayed with a backend, who left it, and what a hash does to the others.
+
+use verdict::facts::stickiness;
+use verdict::finding::Level;
+use verdict::numbers::{count_of, grouped, percent};
+
+use super::phrase::{Phrase, listed};
+use crate::balancer::Balancer;
+use crate::report::hints;
+
+pub(super) fn stickiness(facts: &stickiness::StickinessFacts, level: Level, product: Option<Balancer>) -> Phrase {
+    let later = count_of(facts.later, "later request");
+    if facts.no_session {
+        return Phrase::of("no response opens a session where --session says, so nothing ties a client to a backend")
+            .try_this("look at a response: does it have the header, the cookie or the JSON field?");
+    }
+    if facts.left > 0 {
+        return left(facts, &later, product);
+    }
+    let before = match facts.stayed_before {
+        0 => String::new(),
+        stayed => format!(", as in {} of the experiments", count_of(stayed, "request")),
+    };
+    let clients = count_of(facts.clients, "client");
+    let phrase = Phrase::of(format!("{clients} stayed with their backends in {later}{before}"));
+    if level < Level::Inconclusive {
+        return phrase;
+    }
+    phrase.try_this(format!(
+        "too few: {} later requests detect one move in {:.0} with a probability of 99 %: a larger -n, a longer --duration, or a \
+         coarser --tolerance",
+        grouped(facts.needed),
+        1.0 / facts.detects
+    ))
+}
+
+/// Who left, and whether their backend was there.
+fn left(facts: &stickiness::StickinessFacts, later: &str, product: Option<Balancer>) -> Phrase {
+    let share = facts.left as f64 / facts.later.max(1) as f64;
+    let gone =
+        if facts.is_backend_away { "only when it was gone" } else { "when no later request shows that it was up" };
+    let when = match (facts.clients_alive, facts.clients_gone) {
+        (0, _) if facts.left_gone == facts.left => format!(", each {gone}"),
+        (0, _) => String::new(),
+        (_, 0) => ", each while it was up and got other requests".to_owned(),
+        (alive, left) => format!(", {} while it was up, {} {gone}", grouped(alive), grouped(left)),
+    };
+    let phrase = Phrase::of(format!(
+        "{} of {} left their backend{when} ({} of {later}, {})",
+        grouped(facts.clients_alive + facts.clients_gone),
+        count_of(facts.clients, "client"),
+        grouped(facts.left),
+        percent(share)
+    ));
+    if facts.of_several_urls {
+        return phrase
+            .because(vec!["affinity was found with the first URL; others may be balanced in another way".to_owned()])
+            .try_this(
+                "check the URLs one by one, or --expect the algorithm by name where it is meant for all of them",
+            );
+    }
+    if let Some((strayed, sent)) = facts.bound {
+        return phrase
+            .because(vec![format!("{strayed} of {sent} requests of the same key at once went elsewhere, one by one none")])
+            .try_this(
+                "a bound on the load of a backend does so (HAProxy hash-balance-factor, Envoy hash_balance_factor), or a limit of requests at a \
+                 time: -c 1 shows whether clients stay without load",
+            );
+    }
+    match &facts.disruption {
+        Some(disruption) => {
+            let phrase = Phrase { summary: format!("{}; {}", phrase.summary, of_disruption(disruption)), ..phrase };
+            if disruption.is_of_all() { phrase.try_this(hints::of_hashes(product)) } else { phrase }
+        }
+        None if facts.is_backend_away && facts.clients_alive == 0 => phrase,
+        None => phrase.try_this(hints::of_lost_sessions(product)),
+    }
+}
+
+/// How many clients moved when a backend left, compared with the fewest that must.
+fn of_disruption(disruption: &stickiness::Disruption) -> String {
+    let of_all =
+        (disruption.moved + disruption.of_removed) as f64 / (disruption.clients + disruption.of_removed) as f64;
+    let ideal = disruption.removed.len() as f64 / disruption.backends as f64;
+    let like = if disruption.is_of_all() {
+        ", as a hash modulo the number of backends does"
+    } else if disruption.moved * 20 <= disruption.clients {
+        ", as a consistent hash does"
+    } else {
+        ""
+    };
+    format!(
+        "without {}, {} of all clients moved, ideally {}: {} of {} whose backend stayed did{like}",
+        listed(&disruption.removed),
+        percent(of_all),
+        percent(ideal),
+        grouped(disruption.moved),
+        grouped(disruption.clients)
+    )
+}
