@@ -284,6 +284,7 @@ pub(crate) fn broken() -> Check {
     check.traffic.rate = Some(500.0);
     let facts = resilience::ResilienceFacts {
         client_errors: 12,
+        nobody: 0,
         lossless: false,
         graceful: false,
         backends: check.outage.iter().flat_map(|outage| outage.backends.clone()).collect(),

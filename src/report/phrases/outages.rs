@@ -28,6 +28,7 @@ pub(super) fn resilience(facts: &resilience::ResilienceFacts, level: Level, prod
                 .try_this("break a backend that the balancer uses")
         }
         0 => Phrase::of("no client saw an error"),
+        errors if errors == facts.nobody => Phrase::of(format!("{summary}, while no backend was in service")),
         // Commands touch no backend of the fleet: a reload, most likely.
         _ if facts.graceful && facts.backends.is_empty() => {
             Phrase::of(summary).try_this(hints::of_reload(product))

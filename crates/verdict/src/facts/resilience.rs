@@ -26,6 +26,9 @@ pub struct DrillStep {
 pub struct ResilienceFacts {
     /// Requests that a client would call failed, from the first step on.
     pub client_errors: u64,
+    /// Of those, requests that came when the steps had left no backend in service.
+    #[serde(default)]
+    pub nobody: u64,
     /// Whether no client may see an error.
     pub lossless: bool,
     /// Whether only things were done that a good balancer hides.

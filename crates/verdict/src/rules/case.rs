@@ -155,7 +155,27 @@ impl Case<'_> {
     /// Whether an outage explains that this request failed: it was under way while the backend was broken, or shortly after,
     /// and it is not known to have failed anywhere else.
     pub(crate) fn is_excused(&self, entry: &Entry) -> bool {
-        !self.lossless() && self.is_explained(entry)
+        (!self.lossless() && self.is_explained(entry)) || self.met_nobody(entry)
+    }
+
+    /// Whether a request reached no backend because steps had taken all of them out of service: nobody can serve it then, however gently
+    /// each was taken out.
+    pub(crate) fn met_nobody(&self, entry: &Entry) -> bool {
+        if self.expectations.lossless == Some(true) || !entry.is_client_error() || !entry.attempts.is_empty() {
+            return false;
+        }
+        let observation = entry.observation;
+        self.outages.iter().map(|window| window.broken).any(|all_out| {
+            let window_of = |place: usize| {
+                self.outages.iter().find(|it| it.backend == Backend(place as u16) && it.contains(all_out))
+            };
+            let ends = (0..self.backends).map(|place| Some(window_of(place)?.mended)).collect::<Option<Vec<_>>>();
+            ends.is_some_and(|ends| {
+                let first_back = ends.into_iter().flatten().min();
+                let is_later = first_back.is_some_and(|back| observation.sent() > back.after(self.detection));
+                observation.ended >= all_out && !is_later
+            })
+        })
     }
 
     /// What is done to backends.

@@ -9,7 +9,9 @@ use crate::rules::case::{Case, Drill};
 pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     let outage = outage?;
     let facts = facts_of(case, outage);
-    let level = match (outage.client_errors, case.lossless()) {
+    // What is held against the balancer; the rest nobody could have served.
+    let level = match (outage.client_errors.saturating_sub(facts.nobody), case.lossless()) {
+        (0, _) if facts.nobody > 0 => Level::Note,
         (0, true) if !facts.idle().is_empty() => Level::Inconclusive,
         (0, false) if !facts.idle().is_empty() => Level::Note,
         (0, _) => Level::Pass,
@@ -64,8 +66,10 @@ fn was_carried_out(outage: &Outage) -> bool {
 }
 
 fn facts_of(case: &Case, outage: &Outage) -> ResilienceFacts {
+    let entries = || case.ledger.entries().filter(|entry| case.judged.includes(entry));
     ResilienceFacts {
         client_errors: outage.client_errors,
+        nobody: entries().filter(|entry| case.met_nobody(entry)).count() as u64,
         lossless: case.lossless(),
         graceful: case.drill == Drill::Graceful,
         backends: outage.backends.clone(),
@@ -98,6 +102,42 @@ mod tests {
         trial.drill.outage =
             Some(Outage { steps: Vec::new(), client_errors, retries: 0, double_executions: 0, backends: Vec::new() });
         trial
+    }
+
+    /// All three are taken out for 50 requests, one after the other, from the hundredth request on; those get 503, and some later ones.
+    fn unready(also_failed: u16) -> RuleTrial {
+        let mut trial = RuleTrial::new();
+        trial.drill.kind = Drill::Graceful;
+        trial.drill.windows = (0..3)
+            .map(|place| OutageWindow {
+                backend: Backend(place),
+                broken: RuleTrial::due(80 + 10 * usize::from(place)),
+                mended: Some(RuleTrial::due(150)),
+            })
+            .collect();
+        for turn in 0..300 {
+            if (100..150).contains(&turn) || turn == also_failed {
+                trial.balancer(503);
+            } else {
+                trial.delivered(turn % 3, 200);
+            }
+        }
+        let client_errors = 50 + u64::from(also_failed < 300);
+        trial.drill.outage =
+            Some(Outage { steps: Vec::new(), client_errors, retries: 0, double_executions: 0, backends: Vec::new() });
+        trial
+    }
+
+    #[test]
+    fn nobody_serves_what_comes_while_all_backends_are_out_and_every_other_request_is_served() {
+        let trial = unready(u16::MAX);
+        assert_eq!((trial.level("resilience"), trial.failures()), (Some(Level::Note), vec![]));
+        // One that came when others were up.
+        let lost_one = unready(85);
+        assert_eq!((lost_one.level("resilience"), lost_one.level("balancer")), (Some(Level::Fail), Some(Level::Fail)));
+        let mut required = unready(u16::MAX);
+        required.expectations.lossless = Some(true);
+        assert_eq!(required.level("resilience"), Some(Level::Fail));
     }
 
     #[test]
