@@ -16,8 +16,6 @@ use crate::rules::share_test::{ROTATIONS, among, needed, rotates, test};
 use crate::statistics::confidence_sequence;
 use crate::tally::directed;
 
-mod unlisted;
-
 /// The error probability of the confidence intervals of shares.
 const INTERVAL: f64 = 1e-3;
 
@@ -56,7 +54,7 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
                 [] => Conclusion::NotPromised,
                 unknown => Conclusion::NotUnderstood(unknown.to_vec()),
             };
-            Some(unlisted::judge(&selections).unwrap_or_else(|| selections.find(Level::Note, conclusion)))
+            Some(selections.find_unlisted().unwrap_or_else(|| selections.find(Level::Note, conclusion)))
         }
         Ok(expected) => Comparison::of(&selections, &expected).judge(basis, &mut shares),
     };
@@ -136,6 +134,32 @@ impl<'a> Selections<'a> {
 
     fn find(&self, level: Level, conclusion: Conclusion) -> Finding {
         Finding::new(level, finding::Facts::Shares(self.facts(conclusion)))
+    }
+
+    /// Where the configuration promises no shares it lists its servers all the same: others that get requests. None where it is not known
+    /// who is listed.
+    fn find_unlisted(&self) -> Option<Finding> {
+        let Selections { case, counts, .. } = self;
+        let (listed, is_split) = (&case.expectations.listed, !case.expectations.groups.is_empty());
+        // A list without any backend of ours names others, or places of which something else makes servers.
+        if is_split || !case.names.iter().any(|name| listed.contains(name)) {
+            return None;
+        }
+        let got = case.names.iter().zip(counts).filter(|(_, count)| **count > 0).map(|(name, _)| name);
+        let others = got.filter(|name| !listed.contains(name) && case.expectations.takes_part(name));
+        let unlisted: Vec<String> = others.cloned().collect();
+        if unlisted.is_empty() {
+            return None;
+        }
+        // A method that is not understood may have servers of its own; what fails may be sent to a place outside of the list; of
+        // copies it is not known which was first; and what the file says may be about the first URL alone.
+        let is_open = !case.expectations.not_understood.is_empty()
+            || failing(case, counts).contains(&true)
+            || [Outcome::Duplicated, Outcome::Balancer].iter().any(|it| case.tally.of_outcome(*it) > 0)
+            || case.tally.unordered > 0
+            || case.urls.are_several();
+        let level = if is_open { Level::Inconclusive } else { Level::Fail };
+        Some(self.find(level, Conclusion::Unlisted(unlisted)).shown_by(case.order()))
     }
 
     /// Where something was done to backends: what a file or the topology says may be changed by it, so only what the user requires is judged.
