@@ -375,11 +375,18 @@ impl Ledger {
         if others.peek().is_none() {
             return Outcome::Delivered;
         }
-        let mut executed = others.filter(|attempt| attempt.executed()).peekable();
+        let mut executed = others.filter(|attempt| attempt.executed() && !self.is_passed_on(attempt, own)).peekable();
         if executed.peek().is_none() {
             return Outcome::Retried;
         }
         if executed.all(|attempt| self.is_mirror(attempt.backend)) { Outcome::Mirrored } else { Outcome::Duplicated }
+    }
+
+    /// Whether a backend would not do what was asked (404, 429), and another did after it: a balancer may be configured to ask on then (NGINX
+    /// `proxy_next_upstream http_404`, HAProxy `retry-on 404`, Envoy `retriable-4xx`).
+    fn is_passed_on(&self, attempt: &Arrival, own: &Arrival) -> bool {
+        let is_try = attempt.received <= own.received && !self.is_mirror(attempt.backend);
+        is_try && attempt.status >= 400 && own.status < 400
     }
 
     /// The response is none of this request's attempts'.

@@ -236,7 +236,7 @@ pub(crate) const RETRIED: RuleDescription = RuleDescription {
 
 pub(crate) const DUPLICATED: RuleDescription = RuleDescription {
     requires: "no request is executed by more than one attempt",
-    sound: "by construction: two backends recorded that they completed the same request with a status below 500",
+    sound: "by construction: two backends recorded that they completed the same request with a status below 500, and no error of the first was mended by the second",
     source: Some("RFC 9110 §9.2.2"),
 };
 

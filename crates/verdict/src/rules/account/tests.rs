@@ -350,3 +350,23 @@ fn what_a_limit_refuses_is_said_by_its_own_rule() {
     assert_eq!(with(|it| it.required.push(Requirement::Status { low: 200, high: 299 })).failures(), ["statuses"]);
     assert_eq!(with(|it| it.allowed.push(Outcome::Balancer)).level("rate-limit"), Some(Level::Note));
 }
+
+#[test]
+fn what_a_backend_would_not_do_may_be_asked_of_another_and_was_not_executed() {
+    let run = |first: u16, second: u16, delivered: usize| {
+        let mut trial = RuleTrial::new();
+        trial.healthy(100);
+        trial.failed(ClientOutcome::Response, false);
+        let answers = [trial.attempt(1, first, AttemptEnd::Completed), trial.attempt(2, second, AttemptEnd::Completed)];
+        trial.answered(answers[delivered], 1 + delivered as u16, [first, second][delivered]);
+        trial
+    };
+    for status in [404, 429] {
+        let asked_on = run(status, 200, 1);
+        assert_eq!((asked_on.level("retried"), asked_on.failures()), (Some(Level::Note), vec![]), "{status}");
+    }
+    // Done twice; and once more though it had been done.
+    for (first, second, delivered) in [(200, 200, 1), (404, 404, 1), (200, 404, 0)] {
+        assert!(run(first, second, delivered).failures().contains(&"duplicated"), "{first} {second}");
+    }
+}
