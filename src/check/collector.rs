@@ -13,7 +13,7 @@ use crate::check::load::BackendNames;
 use crate::fleets::{Fleets, Heirs};
 use crate::io::clock;
 use crate::remote::{PageConnection, Remote, TimedPage};
-use crate::wire::{Clipped, End, FORWARDED_BYTES, HOST_BYTES, Instance, Moment, Record, TlsVersion};
+use crate::wire::{Clipped, End, FORWARDED_BYTES, HOST_BYTES, Instance, Moment, Record, Refusal, TlsVersion};
 use verdict::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
 use verdict::clocks::{Clock, HostClock};
 use verdict::facts::records::RecordGap;
@@ -116,11 +116,6 @@ fn rewrite(text: &mut String, what: &impl fmt::Display) {
 fn status_of(record: &Record) -> u16 {
     let call = record.call.and_then(|call| call.status).filter(|_| record.status == 200);
     call.map_or(record.status, status_of_call)
-}
-
-/// With which a backend responds to what it cannot read.
-fn is_refusal(status: u16) -> bool {
-    matches!(status, 400 | 431 | 501 | 505)
 }
 
 /// How a request of ours looks in the records.
@@ -243,7 +238,7 @@ impl Collector {
             return Some(Recorded::WithId);
         }
         let unnumbered = self.unnumbered.iter().find(|arrival| arrival.response == answer)?;
-        Some(if is_refusal(unnumbered.status) { Recorded::Refused } else { Recorded::WithoutId })
+        Some(if unnumbered.is_refusal() { Recorded::Refused } else { Recorded::WithoutId })
     }
 
     /// Whether health checks are all that the fleet has received until now.
@@ -414,9 +409,16 @@ impl Collector {
             body: record.arrived.body,
         };
         match &record.refusal {
-            Some(refusal) if is_numbered(sequence) => self.changes.see_refused(&refusal.to_string()),
-            // Whose it was is known when its response has been joined, if ever.
-            Some(_) => {}
+            Some(refusal) => {
+                // Whose another was is known when its response has been joined, if ever.
+                if is_numbered(sequence) {
+                    self.changes.see_refused(&refusal.to_string());
+                }
+                // What did not come in time was not read because of what is done to a backend, too.
+                if *refusal != Refusal::TooSlow {
+                    return WayNumber::UNREAD;
+                }
+            }
             None if is_numbered(sequence) => return self.changes.see(&request),
             None => self.others.see(&request),
         }

@@ -143,6 +143,10 @@ pub(crate) fn of_refusal(statuses: &BTreeMap<u16, u64>) -> &'static str {
 pub(crate) fn of_backend_status(statuses: &BTreeMap<u16, u64>) -> &'static str {
     let most = statuses.iter().max_by_key(|(_, count)| **count).map_or(0, |(status, _)| *status);
     match most {
+        400 => {
+            "backends could read the request, and have no such response: the body of the response says why (curl); --expect status:… if that \
+             is meant"
+        }
         401 | 403 => "backends want credentials: --header 'Authorization: …'",
         404 | 405 => "backends do not have this path or method: check the URL; --expect status:… if that is meant",
         429 => "backends limit the rate: use --rate",

@@ -76,9 +76,9 @@ impl Arrival {
         self.end == AttemptEnd::Refused
     }
 
-    /// Whether the backend could not or would not read the request.
+    /// Whether the backend could not or would not read the request: its status alone may be the one that was asked for.
     pub fn is_refusal(&self) -> bool {
-        matches!(self.status, 400 | 431 | 501 | 505)
+        self.way == WayNumber::UNREAD
     }
 
     /// When the response had been written, as far as that is known.
@@ -94,6 +94,8 @@ const _: () = assert!(size_of::<Arrival>() == 40);
 pub struct WayNumber(pub(crate) u8);
 
 impl WayNumber {
+    /// Of an attempt whose backend refused to read the request.
+    pub const UNREAD: WayNumber = WayNumber(u8::MAX);
     /// More ways than these are not distinguished.
-    pub(crate) const MOST: usize = u8::MAX as usize;
+    pub(crate) const MOST: usize = u8::MAX as usize - 1;
 }

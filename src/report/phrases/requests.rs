@@ -384,18 +384,12 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
 
 pub(super) fn refused(facts: &BackendStatuses, of_calls: bool) -> Phrase {
     let backends: Vec<&str> = facts.backends.keys().map(String::as_str).collect();
-    let what = if facts.reasons.is_empty() { "refused" } else { "refused to read" };
     let summary = format!(
-        "backends {what} {}: {} by {}",
+        "backends refused to read {}: {} by {}",
         count_of(facts.requests, "request"),
         counted(&facts.statuses, of_calls),
         listed(&backends)
     );
-    if facts.reasons.is_empty() {
-        return Phrase::of(summary).try_this(
-            "they could read the request, and have no such response: the body of the response says why (curl)",
-        );
-    }
     let reasons = facts.reasons.iter().map(|(why, count)| format!("their reason: {why} ({}×)", grouped(*count)));
     Phrase::of(summary).because(reasons.collect()).try_this(hints::of_refusal(&facts.statuses))
 }

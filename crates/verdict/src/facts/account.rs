@@ -131,7 +131,7 @@ pub struct BackendStatuses {
     pub by_balancer: u64,
     /// How many each backend refused; excused ones are left out.
     pub backends: BTreeMap<String, u64>,
-    /// Why backends refused to read requests, in their own words; empty for statuses that they chose.
+    /// Why backends refused to read requests, in their own words.
     pub reasons: Vec<(String, u64)>,
     /// The expectation, as it is typed; null for the default, below 400.
     pub expected: Option<String>,
@@ -301,7 +301,7 @@ pub(crate) const STATUSES: RuleDescription = RuleDescription {
 
 pub(crate) const REFUSED: RuleDescription = RuleDescription {
     requires: "backends can read the requests that arrive",
-    sound: "by construction: the backend refused the request with 400, 431, 501 or 505 and that response came back",
+    sound: "by construction: the backend recorded why it could not read the request, and its response came back",
     source: Some("RFC 9112 §3.2"),
 };
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::Moment;
+use crate::attempt::WayNumber;
 use crate::limit::RateLimit;
 use crate::observation::{Backend, ClientOutcome};
 use crate::rules::expectations::Expectations;
@@ -179,6 +180,8 @@ fn a_third_of_the_clients_with_503_is_no_silent_pass() {
 fn what_backends_refuse_to_read_is_said_to_be_so() {
     let mut trial = RuleTrial::new();
     (0..30).for_each(|turn| trial.delivered(turn % 3, if turn % 10 == 0 { 400 } else { 200 }));
+    assert_eq!(trial.failures(), ["statuses"], "a status that was asked for");
+    trial.arrivals.iter_mut().filter(|it| it.status == 400).for_each(|it| it.way = WayNumber::UNREAD);
     assert_eq!(trial.failures(), ["refused"]);
 }
 
