@@ -19,8 +19,8 @@ use crate::backend::session::Session;
 use crate::backend::state::ProcessState;
 use crate::journal::Claim;
 use crate::wire::{
-    ArrivedHead, AttemptConnection, ClippedText, End, Generator, Moment, ReceivedAttempt, Refusal, RequestId,
-    ResponseId, Revision, Secured,
+    ArrivedHead, AttemptConnection, AttemptEnd, ClippedText, End, Generator, Moment, ReceivedAttempt, Refusal,
+    RequestId, ResponseId, Revision, Secured,
 };
 
 /// Where a request came: the connection, and its place on it.
@@ -72,11 +72,7 @@ const SHORT_BODY: usize = 256;
 impl Exchange {
     /// Decides what a request gets, and claims its record.
     pub(super) fn begin(head: &RequestHead, at: &Arriving, now: Moment, state: &mut ProcessState) -> Exchange {
-        let mut arrival = CheckHeaders::of(head);
-        // A header may name nobody: health checks of the balancer's own.
-        if at.via.is_some_and(|via| via != at.peer) {
-            arrival.notes.add(Note::Proxied);
-        }
+        let arrival = arrived(head, at);
         let (mut response, treatment, call) = match GrpcCall::of(head, now, || ResponseId(Uuid::new_v4())) {
             Some(call) => respond_to_call(call, head, &arrival, at, now, state),
             None => {
@@ -86,12 +82,9 @@ impl Exchange {
         };
         response.request = arrival.request;
         let claim = state.journal.claim(&ReceivedAttempt {
-            method: ClippedText::new(head.method.as_bytes()),
-            path: ClippedText::new(head.target.as_bytes()),
-            arrived: &arrival.arrived(),
             life: response.life().as_ref(),
             call: call.as_ref().map(|call| &call.record),
-            ..received(&response, at, now, state.generator)
+            ..read(head, &arrival.arrived(), &response, at, now, state.generator)
         });
         let body = (head.framing != Framing::None).then(|| {
             Box::new(IncomingBody {
@@ -103,6 +96,15 @@ impl Exchange {
             })
         });
         Exchange { claim, response, treatment, call, body }
+    }
+
+    /// A request on a stream beyond those that may be open at once: nothing is done with it but its record.
+    pub(super) fn refuse_stream(head: &RequestHead, at: &Arriving, now: Moment, state: &mut ProcessState) {
+        let arrival = arrived(head, at);
+        let mut response = Response::of(503, ContentKind::Line, ResponseBody::Bytes(Vec::new()));
+        (response.answer, response.request) = (Some(ResponseId(Uuid::new_v4())), arrival.request);
+        let claim = state.journal.claim(&read(head, &arrival.arrived(), &response, at, now, state.generator));
+        state.journal.complete(claim, now, 0, AttemptEnd::Refused);
     }
 
     /// A request that cannot be read.
@@ -176,6 +178,32 @@ impl IncomingBody {
             Sum::Pieces(pieces) => pieces.finish(),
         };
         SentBody { length: self.length, digest }
+    }
+}
+
+fn arrived<'h>(head: &'h RequestHead, at: &Arriving) -> CheckHeaders<'h> {
+    let mut arrival = CheckHeaders::of(head);
+    // A header may name nobody: health checks of the balancer's own.
+    if at.via.is_some_and(|via| via != at.peer) {
+        arrival.notes.add(Note::Proxied);
+    }
+    arrival
+}
+
+/// Of an attempt whose head was read.
+fn read<'a>(
+    head: &RequestHead<'_, 'a>,
+    arrived: &'a ArrivedHead<'a>,
+    response: &Response,
+    at: &Arriving<'a>,
+    now: Moment,
+    generator: Generator,
+) -> ReceivedAttempt<'a> {
+    ReceivedAttempt {
+        method: ClippedText::new(head.method.as_bytes()),
+        path: ClippedText::new(head.target.as_bytes()),
+        arrived,
+        ..received(response, at, now, generator)
     }
 }
 

@@ -200,6 +200,9 @@ impl StreamConnection {
                         self.take_up(stream, exchange, rest_of_it, turn);
                     }
                 }
+                ServerEvent::Refused(request) => {
+                    Exchange::refuse_stream(&request.head(&request.lines()), &self.arriving(), turn.now, turn.state);
+                }
                 ServerEvent::Data(data) => match self.place(stream).map(|place| (place, &mut self.active[place].phase))
                 {
                     Some((_, StreamPhase::Reading(exchange))) => exchange.see(data),
@@ -210,21 +213,7 @@ impl StreamConnection {
                     _ => {}
                 },
                 ServerEvent::Trailers(_) => {}
-                ServerEvent::End => match self.place(stream) {
-                    Some(place) if matches!(self.active[place].phase, StreamPhase::Reading(_)) => {
-                        if let StreamPhase::Reading(mut exchange) = self.active.swap_remove(place).phase {
-                            exchange.whole(turn.state);
-                            self.hold_back(stream, *exchange, turn);
-                        }
-                    }
-                    Some(place) => {
-                        if let StreamPhase::Calling(calling) = &mut self.active[place].phase {
-                            calling.finish(turn);
-                            self.drive_call(place, turn);
-                        }
-                    }
-                    None => {}
-                },
+                ServerEvent::End => self.end_request(stream, turn),
                 ServerEvent::Malformed(why) => {
                     let request = find_id(&block);
                     self.refuse(stream, why, request, turn);
@@ -245,6 +234,20 @@ impl StreamConnection {
         }
         turn.state.block = block;
         rest
+    }
+
+    /// The request is whole.
+    fn end_request(&mut self, stream: StreamId, turn: &mut ConnectionTurn) {
+        let Some(place) = self.place(stream) else { return };
+        if let StreamPhase::Calling(calling) = &mut self.active[place].phase {
+            calling.finish(turn);
+            self.drive_call(place, turn);
+        } else if let StreamPhase::Reading(_) = self.active[place].phase
+            && let StreamPhase::Reading(mut exchange) = self.active.swap_remove(place).phase
+        {
+            exchange.whole(turn.state);
+            self.hold_back(stream, *exchange, turn);
+        }
     }
 
     /// A request has come, at least its head.

@@ -302,6 +302,19 @@ fn faults_of_streams_have_their_records() {
     }
 }
 
+#[test]
+fn a_stream_beyond_those_that_may_be_open_has_its_record() {
+    let mut conversation = Http2Conversation::begin(&["max-streams:1", "hang"]);
+    (0..3).for_each(|_| _ = conversation.ask("GET", "/second?third", b""));
+    conversation.settle();
+    assert_eq!(conversation.resets, [ErrorCode::REFUSED_STREAM; 2]);
+    let mut records = conversation.end();
+    records.sort_by_key(|it| it.request.unwrap().sequence);
+    let ends: Vec<AttemptEnd> = records.iter().map(|it| it.outcome).collect();
+    assert_eq!(ends, [AttemptEnd::CutOff, AttemptEnd::Refused, AttemptEnd::Refused]);
+    assert_eq!(records[2].path.to_string(), "/second?third");
+}
+
 /// A message of a check, with padding of that length.
 fn padded(length: usize) -> Vec<u8> {
     NumberedMessage { number: 1, sent_ns: 1, padding: vec![b'x'; length] }.encode_to_vec()

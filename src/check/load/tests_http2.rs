@@ -53,7 +53,7 @@ impl TestServer {
                     }
                 }
                 ServerEvent::End => self.asked.push(stream),
-                ServerEvent::Data(_) | ServerEvent::GoAway(_) | ServerEvent::Reset(_) => {}
+                ServerEvent::Refused(_) | ServerEvent::Data(_) | ServerEvent::GoAway(_) | ServerEvent::Reset(_) => {}
                 ServerEvent::Trailers(_) | ServerEvent::Malformed(_) | ServerEvent::Broken(_) => panic!("{event:?}"),
             }
         }

@@ -182,6 +182,8 @@ impl Client {
                 Ok(response) => ClientEvent::Head(response),
                 Err(why) => ClientEvent::Malformed(why),
             },
+            // No server opens streams.
+            Happened::Refused(_) => return None,
             Happened::Trailers => match Trailers::of(block) {
                 Ok(trailers) => ClientEvent::Trailers(trailers),
                 Err(why) => {

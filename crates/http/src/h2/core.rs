@@ -18,6 +18,8 @@ use crate::h2::streams::{OpenStream, Past, StreamTable};
 pub(super) enum Happened<'b> {
     /// A head: it is in the block.
     Head(Follows),
+    /// A head that would open more streams than were announced: it is in the block, and its stream has been reset as refused.
+    Refused(Follows),
     /// Trailers: they are in the block. The end follows.
     Trailers,
     Data(&'b [u8]),
@@ -526,7 +528,7 @@ impl Core {
         if self.streams.len() >= self.own.max_streams as usize {
             frame::write_reset(out, id, ErrorCode::REFUSED_STREAM);
             self.streams.remember(id, Past::ResetHere);
-            return Ok(None);
+            return Ok(Some((id, Happened::Refused(Follows::after(ends)))));
         }
         self.streams.open(OpenStream {
             id,

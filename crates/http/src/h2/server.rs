@@ -17,6 +17,8 @@ use crate::{Framing, Malformed};
 pub enum ServerEvent<'s, 'b> {
     /// The head of a request. [`ServerEvent::End`] follows unless its framing is [`Framing::None`].
     Head(Request<'s>),
+    /// The head of a request beyond the streams that may be open at once: nothing follows, and its client knows (REFUSED_STREAM).
+    Refused(Request<'s>),
     /// The next piece of content.
     Data(&'b [u8]),
     /// The trailer section.
@@ -87,6 +89,10 @@ impl Server {
                         ServerEvent::Malformed(why)
                     }
                 }
+            }
+            Happened::Refused(follows) => {
+                self.requests = self.requests.saturating_add(1);
+                heads::request(block, follows).map_or_else(ServerEvent::Malformed, ServerEvent::Refused)
             }
             Happened::Trailers => match Trailers::of(block) {
                 Ok(trailers) => ServerEvent::Trailers(trailers),
