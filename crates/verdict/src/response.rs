@@ -17,6 +17,9 @@ use http::{digest, encode, grpc};
 /// Header of every response: digests of its head and its body.
 pub const DIGEST_HEADER: &str = "Response-Digest";
 
+/// Trailer of a call that failed: its `grpc-message`, as the backend wrote it.
+pub const MESSAGE_HEADER: &str = "response-message";
+
 /// The end-to-end fields that a digest covers, in its order. Balancers have no reason to change them, apart from
 /// Vary when they compress.
 pub const COVERED: [&str; 6] = ["Content-Type", "Cache-Control", "Vary", "Location", "WWW-Authenticate", "Allow"];

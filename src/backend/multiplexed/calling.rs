@@ -5,7 +5,7 @@ use http::h2::server::Server;
 use http::h2::{self, EncodedName, ErrorCode, Follows};
 use http::{Digest, StreamId, encode};
 use verdict::Call;
-use verdict::response::of_body;
+use verdict::response::{MESSAGE_HEADER, of_body};
 
 use crate::backend::exchange::Exchange;
 use crate::backend::fault::Effect;
@@ -282,6 +282,8 @@ fn write_end(end: &CallEnd, out: &mut Vec<u8>) {
     static STATUS: EncodedName = EncodedName::new();
     STATUS.literal(out, grpc::STATUS_FIELD, encode::Decimal::new().of(u64::from(end.status.0)));
     if !end.message.is_empty() {
-        h2::literal(out, grpc::MESSAGE_FIELD, grpc::encode_message(&end.message).as_bytes());
+        let message = grpc::encode_message(&end.message);
+        h2::literal(out, grpc::MESSAGE_FIELD, message.as_bytes());
+        h2::literal(out, MESSAGE_HEADER, message.as_bytes());
     }
 }

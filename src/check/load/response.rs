@@ -21,7 +21,7 @@ use uuid::Uuid;
 use verdict::Instance;
 use verdict::grpc::status_of_call;
 use verdict::observation::{Backend, ClientOutcome, Flaw, Observation};
-use verdict::response::{COVERED, DIGEST_HEADER, HeadChange};
+use verdict::response::{COVERED, DIGEST_HEADER, HeadChange, MESSAGE_HEADER};
 
 /// Bytes of a status line and its headers, and of interim responses before them.
 pub(super) const HEAD_LIMIT: usize = 64 * 1024;
@@ -121,25 +121,23 @@ struct CallResponse {
     status: Option<GrpcStatus>,
     /// It has come twice.
     is_status_doubled: bool,
-    /// What explains the status.
-    explanation: Option<String>,
+    /// What explains the status, as often as it came; and as our backend wrote it.
+    explanations: Vec<String>,
+    written: Option<String>,
     messages: MessageReader,
     /// What is no message has come.
     is_broken: bool,
 }
 
 impl CallResponse {
-    fn new(messages: MessageReader) -> CallResponse {
-        CallResponse { status: None, is_status_doubled: false, explanation: None, messages, is_broken: false }
-    }
-
     fn see_end(&mut self, name: &str, value: &[u8]) {
         match name {
             grpc::STATUS_FIELD => {
                 self.is_status_doubled |= self.status.is_some();
                 self.status = GrpcStatus::of_field(value);
             }
-            grpc::MESSAGE_FIELD => self.explanation = Some(String::from_utf8_lossy(value).into_owned()),
+            grpc::MESSAGE_FIELD => self.explanations.push(grpc::decode_message(value)),
+            MESSAGE_HEADER => self.written = Some(grpc::decode_message(value)),
             _ => {}
         }
     }
@@ -385,7 +383,10 @@ impl CurrentResponse {
 
     fn begin_call(&mut self, head: &ResponseHead, rules: &Rules) {
         let messages = MessageReader::new(u32::try_from(rules.body_limit).unwrap_or(u32::MAX));
-        let call = self.call.insert(Box::new(CallResponse::new(messages)));
+        let (explanations, written) = (Vec::new(), None);
+        let unknown =
+            CallResponse { status: None, is_status_doubled: false, explanations, written, messages, is_broken: false };
+        let call = self.call.insert(Box::new(unknown));
         head.fields.iter().for_each(|field| call.see_end(field.name, field.value));
     }
 
@@ -527,18 +528,19 @@ impl CurrentResponse {
             Some(GrpcStatus::OK) if call.is_broken || !call.messages.is_between_messages() => {
                 self.flaw = Some(Flaw::CutMessage);
             }
-            // Our backends explain failures alone.
-            Some(GrpcStatus::OK) => {
-                if let Some(added) = call.explanation.as_deref().filter(|_| self.who.is_ours()) {
-                    notes.samples.deviate(grpc::MESSAGE_FIELD, None, &[added], self.question.sequence);
-                    self.flaw = self.flaw.or(Some(Flaw::Field));
-                }
-            }
+            Some(GrpcStatus::OK) => {}
             // A call that failed need not have the message in which a backend names itself.
             Some(status) => {
                 self.status = status_of_call(status);
                 self.flaw = self.flaw.filter(|flaw| *flaw != Flaw::Body);
             }
+        }
+        // Our backends explain failures alone, and write that twice. What has no copy may be the balancer's own end of the call.
+        let is_judged = self.who.is_ours() && (call.written.is_some() || call.status == Some(GrpcStatus::OK));
+        if is_judged && !call.explanations.iter().eq(&call.written) {
+            let received: Vec<&str> = call.explanations.iter().map(String::as_str).collect();
+            notes.samples.deviate(grpc::MESSAGE_FIELD, call.written.as_deref(), &received, self.question.sequence);
+            self.flaw = self.flaw.or(Some(Flaw::Field));
         }
     }
 

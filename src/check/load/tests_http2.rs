@@ -262,6 +262,19 @@ fn respond_to_call(peer: &mut TestServer, stream: StreamId) {
             });
         }
     };
+    // Its explanation as it was written, and then each that arrives.
+    let failed = |texts: &'static [&'static str]| {
+        move |server: &mut Server, out: &mut Vec<u8>| {
+            server.respond(stream, 200, Follows::More, out, |out| {
+                literal(out, "response-id", b"550e8400-e29b-41d4-a716-446655440000");
+            });
+            server.trailers(stream, out, |out| {
+                literal(out, "grpc-status", b"8");
+                literal(out, "response-message", texts[0].as_bytes());
+                texts[1..].iter().for_each(|text| literal(out, "grpc-message", text.as_bytes()));
+            });
+        }
+    };
     match stream.0 {
         19 => ours(&[])(server, out),
         21 => ours(&[("grpc-status", b"0")])(server, out),
@@ -293,8 +306,13 @@ fn respond_to_call(peer: &mut TestServer, stream: StreamId) {
             server.respond(stream, 200, Follows::More, out, status(b"0"));
             server.data(stream, &content, Follows::Nothing, out);
         }
+        // A failure as our backend explains it, and as it must not arrive.
+        25 => failed(&["no%20room", "no room"])(server, out),
+        27 => failed(&["no room"])(server, out),
+        29 => failed(&["no room", "busy"])(server, out),
+        31 => failed(&["no room", "no room", "no room"])(server, out),
         // Half a message that is said to be all.
-        25 => {
+        33 => {
             server.respond(stream, 200, Follows::More, out, kind);
             server.data(stream, &content[..8], Follows::More, out);
             server.trailers(stream, out, status(b"0"));
@@ -326,7 +344,7 @@ fn a_call_ends_as_its_status_says_and_one_without_has_not_ended_well() {
     let fields = crate::check::grpc::with_fields(Some(Duration::from_secs(2)), Vec::new());
     let request = RequestSpec::new("POST", &fields, &crate::check::grpc::messages(&[]), BodyTransfer::default());
     assert!(request.is_call());
-    let traffic = run(&Load { request: Arc::new(request), ..load(address, 1, 1, 13) });
+    let traffic = run(&Load { request: Arc::new(request), ..load(address, 1, 1, 17) });
     let seen: Vec<_> = traffic.observations.iter().map(|it| (it.outcome, it.status, it.flaw)).collect();
     let (whole, altered) = (ClientOutcome::Response, ClientOutcome::Altered);
     assert_eq!(
@@ -344,6 +362,10 @@ fn a_call_ends_as_its_status_says_and_one_without_has_not_ended_well() {
             (whole, 200, None),
             (altered, 200, Some(Flaw::TwoCallStatuses)),
             (whole, 200, Some(Flaw::Field)),
+            (whole, 429, None),
+            (whole, 429, Some(Flaw::Field)),
+            (whole, 429, Some(Flaw::Field)),
+            (whole, 429, Some(Flaw::Field)),
             (ClientOutcome::Truncated, 200, Some(Flaw::CutMessage)),
         ]
     );
