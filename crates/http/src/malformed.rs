@@ -55,6 +55,7 @@ crate::named_enum! {
         BodyAfterHead => "a body in the response to HEAD (RFC 9110 section 9.3.2)",
         BodyNotAllowed => "a body after a status that has none (RFC 9112 section 6.3)",
         UpgradeUnasked => "101 without a request to upgrade (RFC 9110 section 15.2.2)",
+        UpgradeWithBody => "a Content-Length or Transfer-Encoding in a response of status 101 (RFC 9110 section 8.6)",
         LengthOfHead => "Content-Length: 0 to HEAD, where GET has content (RFC 9110 section 8.6)",
         NotModifiedUnasked => "304 to a request without a condition (RFC 9110 section 15.4.5)",
         Http2Preface => "no connection preface of HTTP/2 (RFC 9113 section 3.4)",

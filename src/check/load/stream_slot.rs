@@ -394,6 +394,10 @@ impl StreamSlot {
             self.flaw = is_broken.then_some(Flaw::Field);
             return Some(if is_broken { ClientOutcome::Altered } else { ClientOutcome::Response });
         }
+        if ws::announces_content(&parsed) {
+            self.flaw = Some(Flaw::Malformed(Malformed::UpgradeWithBody));
+            return Some(ClientOutcome::Malformed);
+        }
         (self.opened, self.stage) = (Some(learned.now), StreamSlotState::Open);
         self.next_message = learned.now;
         self.feed_frames(&received[parsed.length..], learned.now)

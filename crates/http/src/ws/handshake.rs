@@ -69,6 +69,12 @@ pub fn is_accepted(head: &ResponseHead, key: &[u8], offered: &[u8]) -> bool {
         && head.fields.all("sec-websocket-protocol").all(|chosen| crate::list(offered).any(|it| it == chosen))
 }
 
+/// Whether a response of status 101 announces content, which it cannot have (RFC 9110 section 8.6, RFC 9112 section 6.1): who believes it
+/// takes frames for a body.
+pub fn announces_content(head: &ResponseHead) -> bool {
+    ["content-length", "transfer-encoding"].iter().any(|name| head.fields.first(name).is_some())
+}
+
 /// The proof that a server has read a key.
 pub fn accept_key(key: &[u8]) -> AcceptKey {
     base64(&sha1(&[key, GUID].concat()))
@@ -166,6 +172,18 @@ mod tests {
                 .unwrap()
                 .unwrap();
             assert_eq!(is_accepted(&head, &key, b"chat.v1, chat.v2"), accepted, "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_response_that_switches_protocols_has_no_content() {
+        for (field, announces) in
+            [("Upgrade: websocket", false), ("Content-Length: 0", true), ("Transfer-Encoding: chunked", true)]
+        {
+            let head = format!("HTTP/1.1 101 Switching Protocols\r\n{field}\r\n\r\n");
+            let mut room = Room::<20>::new();
+            let head = ResponseHead::parse(head.as_bytes(), &mut room, 999, RequestContext::Other, Strictness::Lenient);
+            assert_eq!(announces_content(&head.unwrap().unwrap()), announces, "{field}");
         }
     }
 }
