@@ -56,6 +56,10 @@ pub(crate) fn of_own_response(own: OwnResponse, product: Option<Balancer>) -> St
         return of_unprocessed(product);
     }
     match own.status {
+        0 => {
+            "what came cannot be read: does that port speak the protocol of the URL? The balancer's error log says more"
+                .to_owned()
+        }
         100..=299 if own.is_received => after(HintTopic::Responses, "the balancer hides what backends responded"),
         100..=299 => after(HintTopic::Route, "the balancer responds by itself: is it the path that it passes on"),
         301 | 302 | 303 | 307 | 308 => after(

@@ -40,6 +40,13 @@ const OF_ANOTHER_PROTOCOL: [Malformed; 9] = [
     Malformed::FrameSize,
 ];
 
+/// The same URL over TLS.
+fn over_tls(url: &str) -> String {
+    let schemes = [("grpc://", "grpcs://"), ("ws://", "wss://"), ("h2c://", "https://"), ("http://", "https://")];
+    let of = |(plain, secure): &(&str, &str)| Some(format!("{secure}{}", url.strip_prefix(plain)?));
+    schemes.iter().find_map(of).unwrap_or_else(|| format!("https://{url}"))
+}
+
 impl Unmet<'_> {
     pub(crate) fn problem(&self) -> Problem {
         let url = &self.plan.target.url;
@@ -47,8 +54,7 @@ impl Unmet<'_> {
             return Problem::new(failure.to_string()).on(url).hint(failure.hint());
         }
         if self.speaks_tls {
-            let rest = url.strip_prefix("http://").unwrap_or(url);
-            return Problem::new("that port speaks TLS").on(url).hint(format!("write https://{rest}"));
+            return Problem::new("that port speaks TLS").on(url).hint(format!("write {}", over_tls(url)));
         }
         let (what, hint) = match self.seen.observation.outcome {
             ClientOutcome::TimedOut => (
@@ -62,6 +68,10 @@ impl Unmet<'_> {
                 format!("its response is larger than {} MiB", BODY_LIMIT / 1024 / 1024),
                 "is it the right path? The check wants small responses".to_owned(),
             ),
+            // Whoever takes the header for the beginning of a request, or for a frame, says so in HTTP/1.1 or ends the connection.
+            ClientOutcome::Malformed if self.plan.target.haproxy_protocol => {
+                (self.malformed().0, "does it expect a PROXY header? If not, leave out --haproxy-protocol".to_owned())
+            }
             ClientOutcome::Malformed => self.malformed(),
             ClientOutcome::StreamReset => (
                 "it resets the stream without a response".to_owned(),
@@ -70,10 +80,12 @@ impl Unmet<'_> {
             ClientOutcome::Closed | ClientOutcome::Reset => (
                 "it takes the connection and ends it without a response".to_owned(),
                 if self.plan.target.haproxy_protocol {
-                    "does that port speak HTTP/1.1, and expect a PROXY header?".to_owned()
+                    "does it expect a PROXY header? If not, leave out --haproxy-protocol".to_owned()
                 } else {
-                    "does that port speak HTTP/1.1? One that expects a PROXY header ends others: --haproxy-protocol"
-                        .to_owned()
+                    let version = if self.plan.target.is_over_http2() == Some(true) { "HTTP/2" } else { "HTTP/1.1" };
+                    format!(
+                        "does that port speak {version}? One that expects a PROXY header ends others: --haproxy-protocol"
+                    )
                 },
             ),
             ClientOutcome::Refused | ClientOutcome::Unreachable => {
@@ -83,7 +95,21 @@ impl Unmet<'_> {
             ClientOutcome::Truncated => self.broken_off(),
             ClientOutcome::Response | ClientOutcome::Altered => self.by_status(),
         };
+        // Where HTTP/2 has no response to give.
+        let hint = match self.seen.observation.outcome {
+            ClientOutcome::StreamReset | ClientOutcome::Closed | ClientOutcome::Reset
+                if self.own_fields() > HUGE_HEAD =>
+            {
+                self.with_directives_of(431, "the head of the request is large, beyond a limit most likely")
+            }
+            _ => hint,
+        };
         Problem::new(what).on(url).hint(hint)
+    }
+
+    /// Bytes of the user's own fields in the head.
+    fn own_fields(&self) -> usize {
+        self.plan.request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum()
     }
 
     /// What came is no response: of another protocol, or one with a flaw.
@@ -156,9 +182,7 @@ impl Unmet<'_> {
                 );
             }
             400 => {
-                let own: usize =
-                    self.plan.request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-                let is_large = own > LARGE_HEAD || text.to_ascii_lowercase().contains("too large");
+                let is_large = self.own_fields() > LARGE_HEAD || text.to_ascii_lowercase().contains("too large");
                 let mut why =
                     format!("the balancer refuses the request: {}", or(&text, "is the Host that which it serves?"));
                 if self.plan.target.haproxy_protocol {
@@ -226,6 +250,9 @@ const QUICKLY: Duration = Duration::from_millis(500);
 
 /// A head with more of the user's own than that may be beyond a limit: NGINX's first buffer has 1 KiB, and HAProxy's 16.
 const LARGE_HEAD: usize = 900;
+
+/// Many balancers take no more in one field, or in all.
+const HUGE_HEAD: usize = 8_000;
 
 /// As NGINX (No required SSL certificate was sent), Apache and others say it.
 fn wants_client_certificate(body: &str) -> bool {

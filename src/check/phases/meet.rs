@@ -422,11 +422,13 @@ async fn explain_no_identity(
 /// Whether what came of a request without TLS comes of that: asks the port, where that is likely.
 async fn should_have_tls(session: &CheckSession<'_>, seen: &ProbeResult, tries: usize) -> Result<bool> {
     let odd = match seen.observation.outcome {
-        ClientOutcome::Malformed => true,
+        ClientOutcome::Malformed => !session.plan.target.haproxy_protocol,
         // A backend that breaks off looks the same, and others do not.
         ClientOutcome::Closed | ClientOutcome::Reset => tries >= SAME_END,
-        // As nginx and others say it.
-        ClientOutcome::Response | ClientOutcome::Altered => seen.observation.status == 400,
+        // As nginx and others say it. Some ports speak both, and a PROXY header is no request of either.
+        ClientOutcome::Response | ClientOutcome::Altered => {
+            seen.observation.status == 400 && !session.plan.target.haproxy_protocol
+        }
         ClientOutcome::Truncated | ClientOutcome::TooLarge | ClientOutcome::TimedOut => false,
         ClientOutcome::StreamReset => false,
         ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => false,

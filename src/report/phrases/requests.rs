@@ -35,6 +35,8 @@ fn were(count: u64) -> &'static str {
 fn counted(statuses: &BTreeMap<u16, u64>, of_calls: bool) -> String {
     let name = |status: u16| match call_of_status(status).filter(|_| of_calls) {
         Some(call) => format!("{call} (counted as {status})"),
+        // What could not be read has none.
+        None if status == 0 => "malformed".to_owned(),
         None => status.to_string(),
     };
     let counts: Vec<String> =
