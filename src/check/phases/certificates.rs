@@ -94,9 +94,12 @@ async fn connections_of(session: &CheckSession<'_>, fleets: &Fleets) -> ArrivedC
         let Ok(status) = fleets.status_of(&backend.name).await else { continue };
         let Some(tls) = &status.tls else { continue };
         known.asks_clients = Some(known.asks_clients.unwrap_or(true) && tls.asks_clients);
-        let failed = session.handshakes_before.since(&status).into_iter();
-        known.clients_refused +=
-            failed.filter(|(reason, _)| reason.is_of_client_certificate()).map(|(_, count)| count).sum::<u64>();
+        let failed = session.handshakes_before.since(&status);
+        let of_clients = failed.iter().filter(|(reason, _)| reason.is_of_client_certificate());
+        known.clients_refused += of_clients.map(|(_, count)| count).sum::<u64>();
+        let refusals = failed.iter().filter(|(reason, _)| reason.refuses_certificate());
+        let most = refusals.max_by_key(|(_, count)| **count);
+        known.not_accepted.extend(most.map(|(reason, _)| (backend.name.clone(), *reason)));
     }
     known
 }

@@ -348,6 +348,16 @@ pub(super) fn reach(facts: &reach::ReachFacts) -> Phrase {
         });
     }
     let verb = if facts.missed.len() == 1 { "is" } else { "are" };
+    if let Some(why) = facts.not_accepted.values().next()
+        && facts.failed == facts.missed
+    {
+        let names: Vec<&String> = facts.not_accepted.keys().collect();
+        return Phrase::of(format!("{} {verb} ready and never got a request", listed(&facts.missed)))
+            .because(vec![format!("TLS handshakes with {} fail: {}", listed(&names), why.name())])
+            .try_this(
+                "the balancer does not accept the certificate: renew it, or have the balancer trust its authority and expect its name",
+            );
+    }
     if facts.failed == facts.missed {
         return Phrase::of(format!("{} failed before, and got no request that counts", listed(&facts.missed))).try_this(
             "a balancer avoids a backend that failed, for 10 s (NGINX fail_timeout) or longer: clear its faults, wait, and check again",

@@ -1,7 +1,10 @@
 //! The rule of reach: every backend that is ready gets something.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::HandshakeFailure;
 use crate::facts::RuleDescription;
 use crate::facts::shares::Unit;
 
@@ -18,6 +21,10 @@ pub struct ReachFacts {
     /// Backends that got nothing and had failed earlier in the run: the balancer may avoid them.
     #[serde(default)]
     pub failed: Vec<String>,
+    /// Why TLS handshakes with backends that got nothing failed, where their certificates are not accepted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>"))]
+    pub not_accepted: BTreeMap<String, HandshakeFailure>,
     /// What was counted: requests or clients.
     pub unit: Unit,
     /// How many of those.

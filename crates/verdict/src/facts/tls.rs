@@ -1,5 +1,7 @@
 //! The rules of TLS between balancer and backends: whether the balancer verifies certificates, and what it shows of itself.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::facts::RuleDescription;
@@ -132,6 +134,10 @@ pub struct ArrivedConnections {
     pub asks_clients: Option<bool>,
     /// Handshakes that failed because the client showed no certificate, or one that is not accepted.
     pub clients_refused: u64,
+    /// Why clients ended handshakes with each backend whose certificate they do not accept: most of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>"))]
+    pub not_accepted: BTreeMap<String, HandshakeFailure>,
     /// Requests on those connections.
     #[serde(flatten)]
     pub arrived: ArrivedByTls,

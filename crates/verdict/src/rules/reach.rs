@@ -44,6 +44,11 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         excluded,
         missed: missed.iter().map(|place| names[*place].clone()).collect(),
         failed: missed.iter().filter(has_failed).map(|place| names[*place].clone()).collect(),
+        not_accepted: {
+            let is_missed = |(name, _): &(&String, _)| missed.iter().any(|place| names[*place] == **name);
+            let known = case.tls.connections.not_accepted.iter().filter(is_missed);
+            known.map(|(name, why)| (name.clone(), *why)).collect()
+        },
         unit: if pins { Unit::Clients } else { Unit::Requests },
         draws,
         chance: chance.min(1.0),
@@ -96,7 +101,10 @@ fn is_certain(case: &Case, draws: u64, chance: f64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::HandshakeFailure;
     use crate::finding::Witness;
     use crate::rules::trial::{RuleTrial, draws};
 
@@ -127,6 +135,29 @@ mod tests {
         let shares =
             |trial: &RuleTrial| trial.judge_by(|case| crate::rules::shares::judge(case).1.map(|finding| finding.level));
         assert_eq!((shares(&trial(false)), shares(&trial(true))), (None, Some(Level::Inconclusive)));
+    }
+
+    #[test]
+    fn a_backend_whose_certificate_is_not_accepted_may_get_nothing() {
+        let trial = |refused: &str, reached: bool| {
+            let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % 2));
+            let expired = HandshakeFailure::AlertCertificateExpired;
+            trial.tls.connections.not_accepted = BTreeMap::from([(refused.to_owned(), expired)]);
+            if reached {
+                trial.delivered(2, 200);
+            }
+            trial.judge_by(|case| (judge(case).unwrap(), case.failed_somewhere()))
+        };
+        let names = RuleTrial::of(3, None).judge_by(|case| case.names.to_vec());
+        let (finding, failed) = trial(&names[2], false);
+        let finding::Facts::Reach(facts) = &finding.facts else { panic!("{finding:?}") };
+        assert_eq!(
+            (finding.level, facts.not_accepted.len(), failed),
+            (Level::Inconclusive, 1, vec![false, false, true])
+        );
+        let (other, _) = trial(&names[0], false);
+        assert_eq!(other.level, Level::Fail, "the one that gets nothing is well");
+        assert_eq!(trial(&names[2], true).1, [false; 3], "requests reach it: that was another client");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::attempt::WayNumber;
 use crate::facts::fleets::FleetFacts;
 use crate::facts::records::RecordGap;
 use crate::facts::responses::ReceivedResponses;
+use crate::facts::tls::KnownTls;
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::{Arrival, BackendRecords, Ledger, OF_ANOTHER_CHECK, RecordClock, UNNUMBERED, is_numbered};
 use crate::limit::RateLimit;
@@ -41,6 +42,7 @@ pub(crate) struct RuleTrial {
     pub(crate) expectations: Expectations,
     pub(crate) inference: Inference,
     pub(crate) limit: Option<RateLimit>,
+    pub(crate) tls: KnownTls,
     /// Whether experiments varied keys.
     pub(crate) varied: bool,
     next_id: u128,
@@ -148,6 +150,7 @@ impl RuleTrial {
             expectations: Expectations::default(),
             inference: Inference { rotations: Some(1), ..inference(Some(Algorithm::RoundRobin)) },
             limit: None,
+            tls: KnownTls::default(),
             varied: false,
             next_id: 0,
         }
@@ -392,7 +395,7 @@ impl RuleTrial {
             health_checks: self.fleet.health_checks,
             own_fleet: self.fleet.is_own,
             drill: self.drill.kind,
-            tls: &Default::default(),
+            tls: &self.tls,
             over_loopback: self.fleet.over_loopback,
             varied: self.varied,
             run: 7,
