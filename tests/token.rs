@@ -52,6 +52,16 @@ fn a_token_that_was_given_opens_the_fleet_from_elsewhere_and_is_never_printed() 
 }
 
 #[test]
+fn a_view_does_not_begin_where_a_fleet_gives_it_no_records() {
+    // Its API is on loopback, as at the end of a tunnel: anybody may see who is there.
+    let (fleet, place) = (Fleet::of(1, &[]).0, TemporaryDirectory::new());
+    let mut command = program(&place);
+    command.args(["view", "--control", "127.0.0.1:0", "--fleet", &fleet.control]);
+    let error = error_of(&run(command.env("UUID_GENERATOR_TOKEN", "fedcba9876543210")));
+    assert!(error.contains("rejects the token that was given"), "{error}");
+}
+
+#[test]
 fn a_token_that_is_none_is_refused_and_not_repeated() {
     let place = TemporaryDirectory::new();
     for token in ["short", "with spaces in it, and long", ""] {

@@ -94,6 +94,10 @@ impl View {
         let places = hosts.flat_map(|(host, known)| known.places.iter().map(move |(id, place)| ((host, *id), *place)));
         let places = places.collect();
         let backends = statuses(&fleets, &places).await?;
+        // Anybody may see who is there, and records need the token: without it a fleet that lives would look as if it were gone.
+        for host in &fleets.hosts {
+            host.remote.records(u64::MAX, |_, _| {}).await?;
+        }
         for (host, known) in fleets.hosts.iter().enumerate() {
             spawn_local(Source::new(known.remote.clone(), known.has_our_clock).run(host, tell.clone()));
         }
