@@ -259,8 +259,9 @@ impl CheckConfig {
     fn plan(self, backing: &Backing) -> Result<CheckPlan, Problem> {
         let mut urls = self.url.iter().cloned();
         let url = urls.next().ok_or_else(|| {
-            Problem::new("a check has no URL")
-                .hint("give each [[check]] one, such as url = \"http://localhost:8080/uuid\"")
+            Problem::new("it has no URL")
+                .on("[[check]]")
+                .hint("give each check one, such as url = \"http://localhost:8080/uuid\"")
         })?;
         if self.url.len() > MAX_URLS {
             return Err(Problem::new(format!("{} URLs: one check has {MAX_URLS} at most", self.url.len())));

@@ -144,8 +144,8 @@ layer! {
         #[arg(long, value_name = "TIME", help_heading = "Limits of each backend")]
         pub(crate) stall_timeout: Option<Time>,
 
-        /// Records that a backend's journal holds until they are read: a power of two, 320 bytes each [default: 32768, fewer for large
-        /// fleets]
+        /// Records that a backend's journal holds until they are read: a power of two, 320 bytes each [default: 131072, fewer in large
+        /// fleets or with little memory]
         #[arg(long, value_name = "COUNT", help_heading = "Limits of each backend")]
         pub(crate) journal_records: Option<PowerOfTwo>,
 
