@@ -203,6 +203,11 @@ layer! {
 
 const MAX_URLS: usize = 256;
 
+fn no_url() -> Problem {
+    let hint = "give each check one, such as url = \"http://localhost:8080/uuid\"";
+    Problem::new("it has no URL").on("[[check]]").hint(hint)
+}
+
 impl CheckConfig {
     /// At this URL, unless it names one.
     pub(crate) fn at(self, url: &str) -> CheckConfig {
@@ -258,11 +263,7 @@ impl CheckConfig {
 
     fn plan(self, backing: &Backing) -> Result<CheckPlan, Problem> {
         let mut urls = self.url.iter().cloned();
-        let url = urls.next().ok_or_else(|| {
-            Problem::new("it has no URL")
-                .on("[[check]]")
-                .hint("give each check one, such as url = \"http://localhost:8080/uuid\"")
-        })?;
+        let url = urls.next().ok_or_else(no_url)?;
         if self.url.len() > MAX_URLS {
             return Err(Problem::new(format!("{} URLs: one check has {MAX_URLS} at most", self.url.len())));
         }
