@@ -39,7 +39,8 @@ soak: ## Load, breakage and API clients for ten minutes (FOR=1h for an hour), an
 	SOAK=$(or $(FOR),10m) cargo test --locked --test tests -- soak:: --nocapture
 	KILLS=100 cargo test --locked --test tests -- killed::
 
-hosts: ## One check over five hosts with 60 backends each, and over one with 300: network namespaces (needs root and nginx)
+hosts: ## What records of many hosts cost (writes docs/results/HOSTS.md); a check over five hosts, and over one: namespaces (needs root and nginx)
+	cargo bench --profile release --bench hosts
 	cargo build --release
 	for fleet in "5 60" "1 300"; do set -- $$fleet; PROGRAM=$$PWD/target/release/uuid-generator \
 	    examples/several-hosts/run --hosts $$1 --backends $$2 -n 100000 -c 64 --no-experiments || [ $$? -eq 3 ] || exit 1; done

@@ -51,7 +51,14 @@ pub mod testing {
     use anyhow::{Result, ensure};
     use verdict::observation::ClientOutcome;
 
+    use crate::check::collecting::{self, RecordLoad};
     use crate::check::load::{BackendNames, Load, LoadProgress, LoadTarget, drive};
+
+    /// The processor's time that the collector of a check takes for a record, of so many hosts with so many backends each that give that
+    /// many records a second together. An error unless each arrives exactly once.
+    pub fn cost_of_a_record(hosts: u64, backends: u16, rate: u64, seconds: u64) -> Result<Duration> {
+        collecting::cost_of_a_record(RecordLoad { hosts, backends, rate, seconds })
+    }
 
     /// Drives requests to a backend for that time, over HTTP/2 with a number of streams on each connection, or else over HTTP/1; how many there
     /// were. An error if one of them was not answered well.

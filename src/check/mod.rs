@@ -4,6 +4,7 @@ mod announce;
 mod assemble;
 mod backing;
 mod client;
+pub(crate) mod collecting;
 mod collector;
 mod counters;
 mod figures;
