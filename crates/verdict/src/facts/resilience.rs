@@ -51,6 +51,6 @@ impl ResilienceFacts {
 
 pub(crate) const RESILIENCE: RuleDescription = RuleDescription {
     requires: "no client sees an error during an outage that a balancer can hide, or with --expect lossless",
-    sound: "by construction: the client got an error",
+    sound: "by construction: the client got an error, and some backend was in service",
     source: None,
 };

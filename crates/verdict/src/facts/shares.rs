@@ -199,7 +199,8 @@ pub enum Unproven {
 
 pub(crate) const SHARES: RuleDescription = RuleDescription {
     requires: "each backend gets the share that its weight says",
-    sound: "it fails only where --expect requires the shares, or where the algorithm is round robin for certain; round robin: by \
+    sound: "it fails only where --expect requires the shares, where the algorithm is round robin for certain, or where the \
+            configuration that is understood lists the servers, none failed, and another one got requests; round robin: by \
             construction, a rotation is never more than its own period off, and 64 rotations are granted; draws: level 4e-7 (e-process, \
             exact binomial with Bonferroni's correction, Pearson's χ²); backends that failed are left out of the comparison; \
             what requests of others may have taken is granted; \
