@@ -20,6 +20,16 @@ pub(crate) fn harmless_lines(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// Of a log whose writer colours it whoever reads: without the sequences of terminals that do (SGR).
+pub(crate) fn without_colours(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| {
+        let rest = part.trim_start_matches(|it: char| it.is_ascii_digit() || it == ';');
+        plain + rest.strip_prefix('m').unwrap_or(part)
+    })
+}
+
 /// Controls, and what Unicode has to steer (bidirectional formatting, tags) or to show nothing (zero width, fillers).
 fn is_hidden(character: char) -> bool {
     character.is_control()
@@ -73,6 +83,7 @@ mod tests {
     #[test]
     fn controls_are_shown_and_not_obeyed() {
         assert_eq!(harmless("a\x1b[31mb\nc\u{202e}"), "a\\u{1b}[31mb c\\u{202e}");
+        assert_eq!(without_colours("\x1b[90m12:00\x1b[0m \x1b[1;31mERR\x1b[0m no\nsuch"), "12:00 ERR no\nsuch");
         assert_eq!(harmless("\u{2066}\u{200f}\u{9b}é語"), "\\u{2066}\\u{200f}\\u{9b}é語");
     }
 

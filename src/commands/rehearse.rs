@@ -192,8 +192,8 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
     let order = order(&args)?;
     let mut state = RehearsalState::settle(&order)?;
     let with_complaint = |why: anyhow::Error| {
-        if let Some(line) = rehearse::complaint().filter(|_| !why.is::<Interrupted>()) {
-            eprintln!("the log of {}: {line}", order.balancer.title);
+        if let Some(lines) = rehearse::complaint().filter(|_| !why.is::<Interrupted>()) {
+            eprintln!("the log of {}:{lines}", order.balancer.title);
         }
         why
     };

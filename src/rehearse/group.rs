@@ -183,7 +183,7 @@ fn addresses(endpoint: &Endpoint, names: &WorldNames) -> Vec<SocketAddr> {
     }
 }
 
-fn listens(server: &UpstreamServer, names: &WorldNames) -> Vec<Listens> {
+pub(super) fn listens(server: &UpstreamServer, names: &WorldNames) -> Vec<Listens> {
     listens_at(&server.endpoint, names)
 }
 

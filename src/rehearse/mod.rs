@@ -29,7 +29,7 @@ use world::names::WorldNames;
 use world::scout::Scout;
 
 use crate::balancer::expected::Expected;
-use crate::balancer::read::{Configuration, Endpoint, Upstream, UpstreamMethod};
+use crate::balancer::read::{Configuration, Endpoint, Upstream, UpstreamMethod, UpstreamServer};
 use crate::check::{Started, start_fleet};
 use crate::error::Problem;
 use crate::topology::Policy;
@@ -168,7 +168,10 @@ pub(crate) async fn prepare(order: &RehearsalPlan, state: &mut RehearsalState) -
     let authority = around.authority()?;
     let notes = around.notes(&groups, &backends, &others, &listening);
     let contradiction = match group.understood(&around.names) {
-        Some((name, servers)) => own_words::contradiction(order, name, &servers, &server::listening()).await,
+        Some((name, servers)) => {
+            let places = |server: &UpstreamServer| group::listens(server, &around.names);
+            own_words::contradiction(order, name, &servers, &server::listening(), &places).await
+        }
         None => None,
     };
     let expected = expected(&group, after.as_ref(), &around.names).filter(|_| contradiction.is_none());

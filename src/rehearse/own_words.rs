@@ -25,6 +25,9 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// The longest response that is read, in bytes.
 const LONGEST: u64 = 16 << 20;
 
+/// Where a server listens, by the names of the world.
+pub(super) type PlacesOf<'p> = &'p dyn Fn(&UpstreamServer) -> Vec<Listens>;
+
 /// Servers and their weights.
 pub(super) type Servers = BTreeMap<Listens, u64>;
 
@@ -54,10 +57,11 @@ pub(super) async fn contradiction(
     group: &str,
     read: &Servers,
     listening: &[SocketAddr],
+    places: PlacesOf<'_>,
 ) -> Option<String> {
     let begun = Instant::now();
     loop {
-        let difference = difference(&ask(order, listening).await?, group, read);
+        let difference = difference(&ask(order, listening, places).await?, group, read);
         // Names are not resolved at once.
         if difference.is_none() || begun.elapsed() > SETTLED {
             return difference.map(|it| format!("{} itself says otherwise: {it}", order.balancer.title));
@@ -66,9 +70,9 @@ pub(super) async fn contradiction(
     }
 }
 
-async fn ask(order: &RehearsalPlan, listening: &[SocketAddr]) -> Option<OwnWords> {
+async fn ask(order: &RehearsalPlan, listening: &[SocketAddr], places: PlacesOf<'_>) -> Option<OwnWords> {
     match order.balancer.reports? {
-        ServerReport::Printed(print) => Some(printed(&print(&order.file)?)),
+        ServerReport::Printed(print) => Some(printed(&print(&order.file)?, places)),
         ServerReport::Socket { command, read } => {
             sockets().iter().find_map(|socket| read(&send(socket, command)?)).map(OwnWords::of)
         }
@@ -111,9 +115,8 @@ fn send(socket: &Path, command: &str) -> Option<String> {
 }
 
 /// The groups of a configuration that the balancer printed.
-fn printed(configuration: &Configuration) -> OwnWords {
-    let servers = |it: &Upstream| servers(it, &|server| addresses(&server.endpoint));
-    OwnWords::Groups(configuration.groups().map(|it| (it.name.clone(), servers(it))).collect())
+fn printed(configuration: &Configuration, places: PlacesOf) -> OwnWords {
+    OwnWords::Groups(configuration.groups().map(|it| (it.name.clone(), servers(it, places))).collect())
 }
 
 fn resolved(servers: &[(Endpoint, u64)]) -> Servers {
@@ -127,7 +130,7 @@ fn resolved(servers: &[(Endpoint, u64)]) -> Servers {
 }
 
 /// Of an upstream that was read: those that get requests.
-pub(super) fn servers(upstream: &Upstream, places: &dyn Fn(&UpstreamServer) -> Vec<Listens>) -> Servers {
+pub(super) fn servers(upstream: &Upstream, places: PlacesOf) -> Servers {
     let mut all = Servers::new();
     for server in upstream.servers.iter().filter(|it| !it.down) {
         for place in places(server) {

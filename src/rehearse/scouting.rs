@@ -310,10 +310,10 @@ impl Scouted {
     }
 }
 
-/// With a balancer that responds itself, with this status.
+/// With a balancer that responds itself, with this status, or ends connections (0): one that listens may still read its files.
 fn patience(status: u16) -> Duration {
     match status {
-        404 => READ,
+        0 | 404 => READ,
         500.. => PATIENCE,
         _ => Duration::ZERO,
     }

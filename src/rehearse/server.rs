@@ -14,7 +14,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, se
 
 use crate::balancer::read::messages;
 use crate::error::Problem;
-use crate::escape::harmless_lines;
+use crate::escape::{harmless_lines, without_colours};
 use crate::rehearse::certificate::{self, StandIn, data};
 use crate::rehearse::listening::{choose, listeners};
 use crate::rehearse::remedy::{Remedy, remedies};
@@ -81,13 +81,13 @@ pub(super) fn start(
     stand_in: Option<&StandIn>,
     remedied: &mut Remedied,
 ) -> Result<RunningBalancer> {
-    let output = Path::new(world::FOLDER).join("balancer.log");
+    let output = printed();
     for _ in 0..MOST_REMEDIES {
         // Such as the API of the fleet.
         let before = listening();
         let mut child = spawn(recipe, &output)?;
         let found = until_it_listens(&mut child, recipe, &before);
-        let words = harmless_lines(&String::from_utf8_lossy(&fs::read(&output).unwrap_or_default()));
+        let words = words(&output);
         let lacks = match found {
             StartOutcome::Listening => return Ok(RunningBalancer { _child: child }),
             // One that goes on without a listener that it cannot have says so too.
@@ -177,7 +177,7 @@ fn failure(recipe: &RehearsalRecipe, found: &StartOutcome, elsewhere: &[SocketAd
     let ports: Vec<String> = recipe.ports.iter().map(u16::to_string).collect();
     let problem = match found {
         StartOutcome::Elsewhere => {
-            let is_complaint = |line: &str| ERRORS.iter().chain(&WARNINGS).any(|it| line.contains(it));
+            let is_complaint = |line: &str| is_of(line, &ERRORS) || is_of(line, &WARNINGS);
             let said = if words.lines().any(is_complaint) {
                 format!("; it says:\n{}", last_lines(words))
             } else {
@@ -229,7 +229,11 @@ fn last_lines(words: &str) -> String {
 }
 
 fn of_kind<'w>(words: &'w str, kind: &[&str]) -> Vec<&'w str> {
-    words.lines().filter(|line| kind.iter().any(|it| line.contains(it))).collect()
+    words.lines().filter(|line| is_of(line, kind)).collect()
+}
+
+fn is_of(line: &str, kind: &[&str]) -> bool {
+    kind.iter().any(|it| line.contains(it))
 }
 
 fn cut(line: &str) -> String {
@@ -310,20 +314,32 @@ pub(super) fn learn(
     Ok(!all.is_empty())
 }
 
-/// What a balancer that runs has complained of last; of one that did not start the error has its words.
+/// The error of which a balancer that runs has complained last, and the warning right before it; of one that did not start the error has its
+/// words.
 pub(super) fn complaint(logs: &[PathBuf]) -> Option<String> {
-    let all: Vec<String> = read(logs).map(|words| messages::plain(&words)).collect();
-    let of = |kind: &[&str]| all.iter().find_map(|words| of_kind(words, kind).pop());
-    let latest = of(&ERRORS).or_else(|| of(&WARNINGS)).filter(|_| !others().is_empty())?;
-    Some(cut(latest.trim()))
+    let of_log = |words: String| {
+        let words = messages::plain(&words);
+        let lines: Vec<&str> = words.lines().collect();
+        let last = lines.iter().rposition(|line| is_of(line, &ERRORS))?;
+        let first = last.checked_sub(1).filter(|before| is_of(lines[*before], &WARNINGS)).unwrap_or(last);
+        Some(lines[first..=last].iter().map(|line| format!("\n  {}", cut(line.trim()))).collect())
+    };
+    read(logs).find_map(of_log).filter(|_| !others().is_empty())
 }
 
 /// What it has logged: in these files, and where it prints.
 fn read(logs: &[PathBuf]) -> impl Iterator<Item = String> {
-    let output = Path::new(world::FOLDER).join("balancer.log");
-    let all = logs.iter().cloned().chain([output]);
-    all.filter(|log| fs::metadata(log).is_ok_and(|it| it.len() <= LONGEST_LOG))
-        .map(|log| harmless_lines(&String::from_utf8_lossy(&fs::read(log).unwrap_or_default())))
+    let all = logs.iter().cloned().chain([printed()]);
+    all.filter(|log| fs::metadata(log).is_ok_and(|it| it.len() <= LONGEST_LOG)).map(|log| words(&log))
+}
+
+/// Where it prints.
+fn printed() -> PathBuf {
+    Path::new(world::FOLDER).join("balancer.log")
+}
+
+fn words(log: &Path) -> String {
+    harmless_lines(&without_colours(&String::from_utf8_lossy(&fs::read(log).unwrap_or_default())))
 }
 
 fn no_stand_in(path: &Path) -> anyhow::Error {
