@@ -321,6 +321,7 @@ pub(crate) fn test_result(test: &Test, total: u64, unit: &str) -> String {
             grouped(total),
             test.bound.unwrap_or_default()
         ),
+        ShareTest::Multinomial if total == 0 => format!("no {unit} to test"),
         ShareTest::Multinomial => format!(
             "χ² = {:.1}, p {} (limit: {:.0e})",
             test.chi_square.unwrap_or_default(),
