@@ -16,6 +16,7 @@ use crate::check::session::CheckSession;
 use crate::fleets::Fleets;
 use crate::remote::Remote;
 use crate::wire::{BackendStatus, BadCertificate, Fault};
+use verdict::HandshakeFailure;
 use verdict::facts::tls::{ArrivedConnections, CertificateTrial, KnownTls, Refused, Trial, Untried, Verification};
 use verdict::observation::Observation;
 use verdict::rules::{Requirement, TlsRequirement};
@@ -97,7 +98,11 @@ async fn connections_of(session: &CheckSession<'_>, fleets: &Fleets) -> ArrivedC
         let failed = session.handshakes_before.since(&status);
         let of_clients = failed.iter().filter(|(reason, _)| reason.is_of_client_certificate());
         known.clients_refused += of_clients.map(|(_, count)| count).sum::<u64>();
-        let refusals = failed.iter().filter(|(reason, _)| reason.refuses_certificate());
+        // NGINX verifies after the handshake and closes, as a health check may: then it must be known that the certificate is bad.
+        let is_bad = status.faults.iter().any(|fault| matches!(fault, Fault::Certificate(Some(_))));
+        let is_refusal =
+            |why: HandshakeFailure| why.refuses_certificate() || is_bad && why == HandshakeFailure::ClosedAfter;
+        let refusals = failed.iter().filter(|(reason, _)| is_refusal(**reason));
         let most = refusals.max_by_key(|(_, count)| **count);
         known.not_accepted.extend(most.map(|(reason, _)| (backend.name.clone(), *reason)));
     }
@@ -201,7 +206,7 @@ impl<'a> Examiner<'a> {
         let result = self.send_and_look(&mut open).await;
         // Whatever came of it, the backends are as they were.
         for it in &open {
-            let earlier = it.before.faults.iter().copied().find(|fault| matches!(fault, Fault::Certificate(_)));
+            let earlier = it.before.faults.iter().copied().find(|fault| matches!(fault, Fault::Certificate(Some(_))));
             self.fleets.fault(earlier.unwrap_or(Fault::Certificate(None)), Some(&it.trial.backend)).await?;
         }
         sleep(SETTLE).await;
