@@ -72,6 +72,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::RetriesOfPost => "lb_retry_match method GET",
         HintTopic::Repeats => "lb_retries, lb_try_duration, lb_retry_match",
         HintTopic::Unprocessed => "lb_retries, lb_try_duration, lb_retry_match",
+        HintTopic::Connections => "",
         HintTopic::IdleTimeout => "timeouts idle",
         HintTopic::Loss => "response_header_timeout, grace_period",
         HintTopic::Cache => "the cache handler",

@@ -65,6 +65,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Unprocessed => "retry_policy with retry_on refused-stream",
         HintTopic::OtherHost => "retry_host_predicate previous_hosts",
         HintTopic::Mirror => "request_mirror_policies",
+        HintTopic::Connections => "the connection_limit filter, max_active_downstream_connections",
         HintTopic::IdleTimeout => "idle_timeout of common_http_protocol_options",
         HintTopic::Loss => "timeout of the route, stream_idle_timeout, drain time",
         HintTopic::Cache => "the cache filter",

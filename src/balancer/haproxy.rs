@@ -67,6 +67,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Unprocessed => "retry-on all-retryable-errors, option redispatch 1",
         HintTopic::OtherHost => "option redispatch 1",
         HintTopic::Mirror => "filter spoe",
+        HintTopic::Connections => "maxconn, tcp-request connection reject",
         HintTopic::IdleTimeout => "timeout http-keep-alive",
         HintTopic::Loss => "timeout server, timeout client, hard-stop-after",
         HintTopic::Cache => "http-request cache-use",

@@ -78,6 +78,7 @@ fn directive_of_calls(topic: HintTopic) -> &'static str {
         | HintTopic::Methods
         | HintTopic::OtherHost
         | HintTopic::Mirror
+        | HintTopic::Connections
         | HintTopic::IdleTimeout
         | HintTopic::Cache
         | HintTopic::Escapes
@@ -125,6 +126,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Unprocessed => "proxy_next_upstream with error, non_idempotent",
         HintTopic::OtherHost => "",
         HintTopic::Mirror => "mirror",
+        HintTopic::Connections => "worker_connections, worker_rlimit_nofile",
         HintTopic::IdleTimeout => "keepalive_timeout, keepalive_requests",
         HintTopic::Loss => "proxy_read_timeout, worker_shutdown_timeout, proxy_ignore_client_abort",
         HintTopic::Cache => "proxy_cache off, proxy_ignore_headers without Cache-Control",

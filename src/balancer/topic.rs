@@ -49,6 +49,8 @@ pub(crate) enum HintTopic {
     OtherHost,
     /// Copies of requests to other backends (mirroring).
     Mirror,
+    /// How many connections clients may have.
+    Connections,
     /// How long an idle connection of a client is kept.
     IdleTimeout,
     /// What ends a request before its response.

@@ -62,6 +62,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Repeats => "retry, mirroring",
         HintTopic::Unprocessed => "retry",
         HintTopic::Mirror => "mirroring",
+        HintTopic::Connections => "inFlightConn of TCP",
         HintTopic::IdleTimeout => "respondingTimeouts idleTimeout",
         HintTopic::Loss => "respondingTimeouts, responseHeaderTimeout, lifeCycle graceTimeOut",
         HintTopic::Cache => "a cache plugin",

@@ -222,6 +222,16 @@ pub(crate) fn of_loss(product: Option<Balancer>) -> String {
     )
 }
 
+/// Requests get no response, and reach no backend. `timed_out`: the client waited for each of them until its own timeout.
+pub(crate) fn of_not_reached(timed_out: bool, product: Option<Balancer>) -> String {
+    let seen = if timed_out {
+        "the balancer took no connection, or did not respond in time"
+    } else {
+        "the balancer refused the connection, closed it or did not respond"
+    };
+    after(HintTopic::Connections, &format!("{seen}; where it limits connections, stay below with -c"), product)
+}
+
 /// The client's own timeout was over first.
 pub(crate) fn of_own_timeout(product: Option<Balancer>) -> String {
     after(

@@ -110,7 +110,7 @@ fn phrase_of(facts: &Facts, level: Level, context: &ProseContext) -> Phrase {
         Facts::Repeated(facts) => requests::repeated(facts, product),
         Facts::Mirrored(facts) => requests::mirrored(facts, level, product),
         Facts::Lost(facts) => requests::lost(facts, product),
-        Facts::NotReached(facts) => requests::not_reached(facts),
+        Facts::NotReached(facts) => requests::not_reached(facts, product),
         Facts::IdleClose(facts) => requests::idle_close(facts, level, product),
         Facts::Balancer(facts) => requests::balancer(facts, product, limit, of_calls),
         Facts::Refused(facts) => requests::refused(facts, of_calls),

@@ -305,14 +305,14 @@ pub(super) fn lost(facts: &Losses, product: Option<Balancer>) -> Phrase {
     })
 }
 
-pub(super) fn not_reached(facts: &Losses) -> Phrase {
-    let Losses { requests, excused: by_outage, .. } = *facts;
+pub(super) fn not_reached(facts: &Losses, product: Option<Balancer>) -> Phrase {
+    let Losses { requests, excused: by_outage, timed_out, .. } = *facts;
     let summary = format!(
         "{} got no response and reached no backend{}",
         count_of(requests, "request"),
         excused(by_outage, requests)
     );
-    Phrase::of(summary).try_this("the balancer refused the connection, closed it or did not respond")
+    Phrase::of(summary).try_this(hints::of_not_reached(timed_out == requests, product))
 }
 
 pub(super) fn idle_close(facts: &IdleCloses, level: Level, product: Option<Balancer>) -> Phrase {
