@@ -22,6 +22,14 @@ pub(crate) struct SendArgs {
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) requests: u32,
 
+    /// Request method
+    #[arg(short = 'X', long, value_name = "METHOD", default_value = "GET")]
+    pub(crate) method: String,
+
+    /// Request header, `Name: value`; repeatable
+    #[arg(short = 'H', long, value_name = "HEADER")]
+    pub(crate) header: Vec<String>,
+
     /// Act as one client that keeps cookies as browsers do [default: each request is a new client]
     #[arg(long)]
     pub(crate) keep_cookies: bool,

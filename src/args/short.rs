@@ -52,6 +52,7 @@ const SHOWN: &[(&str, &[Shown])] = &[
         &[
             ("url", "URL of the balancer"),
             ("requests", "Number of requests"),
+            ("header", "Request header, `Name: value`"),
             ("keep_cookies", "Act as one client that keeps cookies"),
             ("timeout", "Response timeout"),
             ("insecure", "With https://: trust any certificate"),

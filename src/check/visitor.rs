@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::check::load::cookies::{CookieOrigin, Jar};
 use crate::check::load::{BackendNames, Identity, Probe, ProbeConnection, Prober};
-use crate::check::plan::{Backing, CheckPlan, Trust};
+use crate::check::plan::{Backing, CheckPlan};
 use crate::check::{run_number, target};
 use crate::runfile::Runfile;
 use verdict::finding::ClientWitness;
@@ -46,10 +46,9 @@ pub(crate) enum CookieUse {
 }
 
 impl Visitor {
-    /// To that URL. Each request has `timeout`.
-    pub(crate) fn new(url: &str, trust: &Trust, timeout: Duration, cookies: CookieUse) -> Result<Visitor> {
+    /// To that URL, with plain requests. Each has `timeout`.
+    pub(crate) fn new(url: &str, timeout: Duration, cookies: CookieUse) -> Result<Visitor> {
         let mut plan = CheckPlan::new(url.to_owned(), Backing::Any);
-        plan.target.trust = trust.clone();
         plan.load.timeout = timeout;
         Visitor::of(&plan, cookies)
     }

@@ -11,7 +11,6 @@ use tokio::task::spawn_blocking;
 use crate::args::demo::DemoArgs;
 use crate::balancer::Balancer;
 use crate::balancer::run::installed;
-use crate::check::plan::Trust;
 use crate::check::{self, CheckWatch, CookieUse, Visitor};
 use crate::remote::LiveEvent;
 use crate::report::{ReportFormat, Style, render};
@@ -105,7 +104,7 @@ async fn traffic(stack: &mut Stack) -> Result<()> {
                 let (url, sender) = (stack.url.clone(), sender.clone());
                 // Whatever comes: somebody may break something just now. One that waits does not hold up the next.
                 spawn_blocking(move || {
-                    let visited = Visitor::new(&url, &Trust::Machine, PATIENCE, CookieUse::Ignored)?.visit()?;
+                    let visited = Visitor::new(&url, PATIENCE, CookieUse::Ignored)?.visit()?;
                     if visited.status > 0 {
                         let _ = sender.send((visited.client.seconds * 1e6) as u32);
                     }

@@ -10,8 +10,9 @@ use super::choice::choice;
 use super::print::{in_locale, print};
 use crate::args::OutputFormat;
 use crate::args::send::SendArgs;
-use crate::check::plan::Trust;
+use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::{CookieUse, Visited, Visitor};
+use crate::config::request;
 use crate::error::Problem;
 use crate::remote::Remote;
 use crate::report::phrases::what_came;
@@ -31,7 +32,11 @@ pub(super) async fn run(args: SendArgs) -> Result<ExitCode> {
         (false, None) => Trust::Machine,
     };
     let cookies = if args.keep_cookies { CookieUse::Kept } else { CookieUse::Ignored };
-    let mut visitor = Visitor::new(&url, &trust, args.timeout.0, cookies)?;
+    let mut plan = CheckPlan::new(url, Backing::Any);
+    plan.target.trust = trust;
+    plan.load.timeout = args.timeout.0;
+    plan.request = request::without_body(&args.method, &args.header)?;
+    let mut visitor = Visitor::of(&plan, cookies)?;
     let visits: Vec<Visited> = (0..args.requests).map(|_| visitor.visit()).collect::<Result<_>>()?;
     let text = match args.format {
         OutputFormat::Json => format!("{}\n", object(&visits)),

@@ -140,11 +140,11 @@ layer! {
         experiments_for: Option<String>,
 
         /// Request method [default: GET; POST with --body]
-        #[arg(long, value_name = "METHOD", help_heading = "Request")]
+        #[arg(short = 'X', long, value_name = "METHOD", help_heading = "Request")]
         method: Option<String>,
 
         /// Request header, `Name: value`; repeatable
-        #[arg(long, value_name = "HEADER", help_heading = "Request")]
+        #[arg(short = 'H', long, value_name = "HEADER", help_heading = "Request")]
         #[serde(deserialize_with = "one_or_more")]
         header: Vec<String>,
 
@@ -434,12 +434,7 @@ impl CheckConfig {
 
     fn method(&self) -> Result<String, Problem> {
         let usual = if self.body.is_empty() && !self.is_call() { "GET" } else { "POST" };
-        let method = self.method.clone().unwrap_or_else(|| usual.to_owned());
-        if !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
-            Ok(method)
-        } else {
-            Err(Problem::new("expected capital letters, such as GET or POST").on(format!("--method {method}")))
-        }
+        request::method(self.method.as_deref().unwrap_or(usual))
     }
 
     fn rate(&self) -> Result<Option<f64>, Problem> {

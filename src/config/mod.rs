@@ -11,7 +11,7 @@ mod mistake;
 pub(crate) mod nearest;
 pub(crate) mod output;
 pub(crate) mod rehearse;
-mod request;
+pub(crate) mod request;
 mod streams;
 pub(crate) mod suggest;
 pub(crate) mod text;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use regex_lite::Regex;
 
 use crate::check::load::{BodyTransfer, Identity};
-use crate::check::plan::{Route, RouteTo};
+use crate::check::plan::{RequestPlan, Route, RouteTo};
 use crate::error::Problem;
 
 /// Bytes of a body at most: all bodies are held in memory.
@@ -18,6 +18,24 @@ pub(super) const MAX_BODY: usize = 64 * 1024 * 1024;
 pub(super) struct Headers {
     pub(super) kept: Vec<(String, String)>,
     pub(super) transfer: BodyTransfer,
+}
+
+/// A request without a body: that method, and headers as they were typed.
+pub(crate) fn without_body(method: &str, headers: &[String]) -> Result<RequestPlan, Problem> {
+    let Headers { kept, transfer } = self::headers(headers)?;
+    if transfer != BodyTransfer::default() {
+        return Err(Problem::new("there is no body to send").on("Transfer-Encoding or Expect"));
+    }
+    Ok(RequestPlan { method: self::method(method)?, headers: kept, ..RequestPlan::default() })
+}
+
+/// In capital letters, as methods are: `get` is another method.
+pub(super) fn method(text: &str) -> Result<String, Problem> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+        Ok(text.to_owned())
+    } else {
+        Err(Problem::new("expected capital letters, such as GET or POST").on(format!("--method {text}")))
+    }
 }
 
 /// Reads `Name: value`. Framing is the check's own: `Transfer-Encoding: chunked` means `--chunked`, and a length is never the user's.
@@ -175,6 +193,14 @@ pub(super) fn identity(text: &str) -> Result<Identity, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_without_a_body_has_its_method_and_headers() {
+        let plan = without_body("HEAD", &["Host: shop".to_owned()]).unwrap();
+        assert_eq!((plan.method.as_str(), plan.headers), ("HEAD", vec![("Host".to_owned(), "shop".to_owned())]));
+        assert!(without_body("get", &[]).is_err());
+        assert!(without_body("POST", &["Transfer-Encoding: chunked".to_owned()]).is_err());
+    }
 
     #[test]
     fn framing_is_never_a_header_of_the_user() {
