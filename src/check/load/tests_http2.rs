@@ -239,6 +239,35 @@ fn where_nobody_listens_each_request_is_refused() {
     assert_eq!(of_outcome(&traffic, ClientOutcome::Refused), 12);
 }
 
+/// As our backends write it: they say of each response which it is.
+fn begin_as_ours(server: &mut Server, stream: StreamId, out: &mut Vec<u8>) {
+    server.respond(stream, 200, Follows::More, out, |out| {
+        literal(out, "response-id", b"550e8400-e29b-41d4-a716-446655440000");
+    });
+}
+
+/// A call that goes well, and what its trailers have beside.
+fn respond_as_ours(server: &mut Server, stream: StreamId, out: &mut Vec<u8>, more: &[(&str, &[u8])]) {
+    let mut content = Vec::new();
+    http::grpc::write_message(&mut content, |out| out.extend_from_slice(b"message"));
+    begin_as_ours(server, stream, out);
+    server.data(stream, &content, Follows::More, out);
+    server.trailers(stream, out, |out| {
+        literal(out, "grpc-status", b"0");
+        more.iter().for_each(|(name, value)| literal(out, name, value));
+    });
+}
+
+/// A call that fails: its explanation as it was written, and then each that arrives.
+fn fail_as_ours(server: &mut Server, stream: StreamId, out: &mut Vec<u8>, texts: &[&str]) {
+    begin_as_ours(server, stream, out);
+    server.trailers(stream, out, |out| {
+        literal(out, "grpc-status", b"8");
+        literal(out, "response-message", texts[0].as_bytes());
+        texts[1..].iter().for_each(|text| literal(out, "grpc-message", text.as_bytes()));
+    });
+}
+
 /// Ends the calls of a connection in as many ways as there are.
 fn respond_to_call(peer: &mut TestServer, stream: StreamId) {
     let message = |out: &mut Vec<u8>| http::grpc::write_message(out, |out| out.extend_from_slice(b"message"));
@@ -247,38 +276,10 @@ fn respond_to_call(peer: &mut TestServer, stream: StreamId) {
     message(&mut content);
     let kind = |out: &mut Vec<u8>| literal(out, "content-type", b"application/grpc");
     let status = |value: &'static [u8]| move |out: &mut Vec<u8>| literal(out, "grpc-status", value);
-    // As our backends write it; they say of each response which it is.
-    let ours = |more: &'static [(&'static str, &'static [u8])]| {
-        move |server: &mut Server, out: &mut Vec<u8>| {
-            let mut content = Vec::new();
-            http::grpc::write_message(&mut content, |out| out.extend_from_slice(b"message"));
-            server.respond(stream, 200, Follows::More, out, |out| {
-                literal(out, "response-id", b"550e8400-e29b-41d4-a716-446655440000");
-            });
-            server.data(stream, &content, Follows::More, out);
-            server.trailers(stream, out, |out| {
-                literal(out, "grpc-status", b"0");
-                more.iter().for_each(|(name, value)| literal(out, name, value));
-            });
-        }
-    };
-    // Its explanation as it was written, and then each that arrives.
-    let failed = |texts: &'static [&'static str]| {
-        move |server: &mut Server, out: &mut Vec<u8>| {
-            server.respond(stream, 200, Follows::More, out, |out| {
-                literal(out, "response-id", b"550e8400-e29b-41d4-a716-446655440000");
-            });
-            server.trailers(stream, out, |out| {
-                literal(out, "grpc-status", b"8");
-                literal(out, "response-message", texts[0].as_bytes());
-                texts[1..].iter().for_each(|text| literal(out, "grpc-message", text.as_bytes()));
-            });
-        }
-    };
     match stream.0 {
-        19 => ours(&[])(server, out),
-        21 => ours(&[("grpc-status", b"0")])(server, out),
-        23 => ours(&[("grpc-message", b"made up")])(server, out),
+        19 => respond_as_ours(server, stream, out, &[]),
+        21 => respond_as_ours(server, stream, out, &[("grpc-status", b"0")]),
+        23 => respond_as_ours(server, stream, out, &[("grpc-message", b"made up")]),
         // All well.
         1 => {
             server.respond(stream, 200, Follows::More, out, kind);
@@ -307,10 +308,10 @@ fn respond_to_call(peer: &mut TestServer, stream: StreamId) {
             server.data(stream, &content, Follows::Nothing, out);
         }
         // A failure as our backend explains it, and as it must not arrive.
-        25 => failed(&["no%20room", "no room"])(server, out),
-        27 => failed(&["no room"])(server, out),
-        29 => failed(&["no room", "busy"])(server, out),
-        31 => failed(&["no room", "no room", "no room"])(server, out),
+        25 => fail_as_ours(server, stream, out, &["no%20room", "no room"]),
+        27 => fail_as_ours(server, stream, out, &["no room"]),
+        29 => fail_as_ours(server, stream, out, &["no room", "busy"]),
+        31 => fail_as_ours(server, stream, out, &["no room", "no room", "no room"]),
         // Half a message that is said to be all.
         33 => {
             server.respond(stream, 200, Follows::More, out, kind);
