@@ -54,8 +54,8 @@ pub mod testing {
     use crate::check::collecting::{self, RecordLoad};
     use crate::check::load::{BackendNames, Load, LoadProgress, LoadTarget, drive};
 
-    /// The processor's time that the collector of a check takes for a record, of so many hosts with so many backends each that give that
-    /// many records a second together. An error unless each arrives exactly once.
+    /// The processor's time that the collector of a check takes for a record: of that number of hosts, with as many backends each as
+    /// said, which give records at that rate together, per second. An error unless each arrives exactly once.
     pub fn cost_of_a_record(hosts: u64, backends: u16, rate: u64, seconds: u64) -> Result<Duration> {
         collecting::cost_of_a_record(RecordLoad { hosts, backends, rate, seconds })
     }

@@ -14,14 +14,13 @@ use crate::fleets::Fleets;
 use crate::io::clock;
 use crate::remote::{FleetChoice, Which};
 use crate::wire::{
-    AttemptEnd, BatchHead, Calendar, Clipped, Generator, Instance, Moment, Record, RequestId, ResponseId, write_batch,
+    AttemptEnd, BatchHead, Calendar, Clipped, Generator, Instance, MOST_IN_BATCH, Moment, Record, RequestId,
+    ResponseId, write_batch,
 };
 
 const RUN: u64 = 7;
 /// From the start of the hosts to the first record: the collector has asked all of them by then, also on a busy machine.
 const LEAD: Duration = Duration::from_secs(2);
-/// Records of a page, as a supervisor's: `fleet::api` has the same.
-const MOST_IN_BATCH: u64 = 16 * 1024;
 
 /// Records that hosts give, together.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +60,7 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// A host of which every so many-th record is.
+/// A host that gives its part of the records: one of each round over all hosts.
 #[derive(Clone, Copy)]
 struct RecordHost {
     load: RecordLoad,
@@ -123,7 +122,7 @@ impl RecordHost {
         let elapsed = now.0.saturating_sub(self.first.0).min(seconds * 1_000_000_000);
         let end = elapsed * (rate / hosts) / 1_000_000_000;
         let from = from.min(end);
-        let next = end.min(from + MOST_IN_BATCH);
+        let next = end.min(from + MOST_IN_BATCH as u64);
         let records: Vec<_> = (from..next).map(|number| self.record(number).to_words().0).collect();
         let calendar = Calendar { moment: Moment(0), unix: 0 };
         let head = BatchHead { next, missed: 0, lost: 0, calendar, now, fleet: self.instance() };

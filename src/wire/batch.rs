@@ -16,6 +16,8 @@ use crate::wire::{Calendar, Instance, Moment, RECORD_WORDS, Record};
 
 const VERSION: u64 = u64::from_le_bytes(*b"uuid-rb4");
 const HEAD_WORDS: usize = 10;
+/// Records of one batch: 5 MiB. There may be more to ask for.
+pub(crate) const MOST_IN_BATCH: usize = 16 * 1024;
 
 /// The head of a batch of records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -23,7 +23,7 @@ pub(crate) use api::{
     TimelineMark, TlsStatus, TlsView,
 };
 pub(crate) use attempt::{ArrivedHead, AttemptConnection, ReceivedAttempt};
-pub(crate) use batch::{BatchHead, read_batch, write_batch};
+pub(crate) use batch::{BatchHead, MOST_IN_BATCH, read_batch, write_batch};
 pub(crate) use channel::{Assignment, BackendCommand, BackendIdentity, BackendReport, ConnectionLimits, Starvation};
 pub(crate) use clipped::{Clipped, ClippedText};
 pub(crate) use event::{BackendChange, Cause, Departure, FleetEvent};

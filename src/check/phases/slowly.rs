@@ -19,7 +19,7 @@ const REST: Duration = Duration::from_millis(1100);
 const REQUESTS: u32 = 8;
 const GAP: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(2);
-/// As fast as the sample again, which a limit refuses again: so many at a time, at least and at most, until one is refused or time is over.
+/// As fast as the sample again, which a limit refuses again: the size of a batch, at least and at most; batches follow until one request is refused or time is over.
 const AGAIN: usize = 64;
 const MOST_AGAIN: usize = 256;
 const LONGEST_AGAIN: Duration = Duration::from_secs(2);

@@ -16,7 +16,7 @@ use crate::fleet::api::state::{Access, ApiState};
 use crate::fleet::fold::records::{Filter, RecordStore};
 use crate::fleet::fold::redact;
 use crate::io::clock;
-use crate::wire::{Record, RecordView, run_from_text, write_batch};
+use crate::wire::{MOST_IN_BATCH, Record, RecordView, run_from_text, write_batch};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,8 +34,6 @@ const JOINT: &str = "this is a view of several fleets, which keep their records:
 const DEFAULT_LIMIT: usize = 10_000;
 /// Records that are looked at in one go.
 const PIECE: usize = 512;
-/// Records of one batch: 5 MiB. There may be more to ask for.
-const MOST_IN_BATCH: usize = 16 * 1024;
 
 pub(super) async fn records(
     State(state): State<ApiState>,

@@ -53,7 +53,7 @@ pub(crate) struct RecordPage {
 }
 
 impl RecordStore {
-    /// For at most so many. Their memory is set aside at once, and is used as they come.
+    /// For that number of records at most. Their memory is set aside at once, and is used as they come.
     pub(crate) fn new(calendar: Calendar, fleet: Instance, names: FleetNames, most: usize) -> RecordStore {
         RecordStore { calendar, fleet, names, kept: VecDeque::with_capacity(most), most, first: 0, lost: 0 }
     }

@@ -52,7 +52,7 @@ pub(super) fn judge(case: &Case, expected: &[f64], facts: &dyn Fn(Conclusion) ->
 pub(super) fn find_left_out(case: &Case, facts: &dyn Fn(Conclusion) -> ShareFacts) -> Option<Finding> {
     /// Requests that it would have got since; chance gives none of them with a probability of e to minus this number.
     const MISSED: f64 = 40.0;
-    /// From so many on a share is one.
+    /// Fewer requests before the step show no share.
     const SEEN: u64 = 10;
     let is_promised = case.inference.certain().is_some_and(|kind| Promise::of(kind) != Promise::Nothing);
     if !is_promised || case.steps.iter().all(|step| step.backend.is_some()) {
