@@ -162,7 +162,9 @@ impl Expected {
         let alike = active.iter().all(|server| server.weight == active[0].weight && is_plain(server.weight));
         // One server alone is picked whatever the method.
         let kind = policy.algorithm(!alike);
-        let several = active.len() > 1 || weights.iter().filter(|(_, weight)| *weight > 0).count() > 1;
+        let count =
+            if weights.is_empty() { active.len() } else { weights.iter().filter(|(_, weight)| *weight > 0).count() };
+        let several = count > 1;
         expected.algorithm = several.then_some(kind);
         if !expected.unknown.is_empty() {
             return expected;
@@ -332,8 +334,9 @@ fn weights(servers: &[UpstreamServer], fleet: Option<&[u16]>) -> Result<Vec<(Str
             None => weights.push((port, weight)),
         }
     }
-    // NGINX makes a server of each address that a name has.
+    // A server of each address that a name has, as NGINX makes it, counts more than once.
     let is_name = |server: &&UpstreamServer| match &server.endpoint {
+        _ if server.takes == Takes::One => false,
         Endpoint::Tcp(host, _) => host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_err(),
         Endpoint::Unix(_) | Endpoint::Pods(_) | Endpoint::Other => false,
     };
@@ -402,6 +405,12 @@ mod tests {
             let read = nginx::read(&source, &|_| Ok(Vec::new())).unwrap();
             assert_eq!(is_elsewhere(choose(&read, "nginx.conf", None).unwrap(), &[9001, 9002]), elsewhere, "{lines}");
         }
+    }
+
+    #[test]
+    fn a_server_that_is_listed_twice_is_one_to_pick() {
+        let it = expected("server 127.0.0.1:9001; server 127.0.0.1:9001;", &[9001]);
+        assert_eq!((it.algorithm, shares(&it).as_deref()), (None, Some("9001=2")));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::balancer::expected::Expected;
 use crate::balancer::read::{Configuration, Endpoint, SplitPart, Takes, Upstream, UpstreamMethod, UpstreamServer};
 use crate::error::Problem;
 use crate::rehearse::naming::{self, Listens, RehearsedBackend};
-use crate::rehearse::order::{RehearsalPlan, addresses_of};
+use crate::rehearse::order::{RehearsalPlan, addresses_of, is_here};
 use crate::rehearse::own_words::{self, Servers};
 
 /// Requests of visits, as servers saw them.
@@ -163,6 +163,21 @@ pub(super) fn all_of(order: &RehearsalPlan, names: &WorldNames) -> BTreeSet<List
     read.flat_map(Configuration::groups).flat_map(|it| &it.servers).flat_map(|it| listens(it, names)).collect()
 }
 
+/// Which of these places a server does not use, if it is not known that it uses all.
+fn left_out(takes: Takes, places: &[Listens]) -> Option<String> {
+    let count = places.len();
+    let only = |most| (count > most).then(|| format!("uses {most} of {count} addresses"));
+    match takes {
+        Takes::All | Takes::Resolved => None,
+        Takes::OneFamily => {
+            let families: BTreeSet<bool> = places.iter().filter_map(Listens::address).map(|it| it.is_ipv4()).collect();
+            (families.len() > 1).then(|| "uses its IPv4 or its IPv6 addresses".to_owned())
+        }
+        Takes::One => only(1),
+        Takes::AtMost(most) => only(most),
+    }
+}
+
 /// Whether it is the same to expect one or the other: of the same servers.
 fn alike(one: &Upstream, other: &Upstream, names: &WorldNames) -> bool {
     let [one, other] = [one, other].map(|upstream| Group::of(upstream, names));
@@ -185,6 +200,42 @@ fn addresses(endpoint: &Endpoint, names: &WorldNames) -> Vec<SocketAddr> {
 
 pub(super) fn listens(server: &UpstreamServer, names: &WorldNames) -> Vec<Listens> {
     listens_at(&server.endpoint, names)
+}
+
+/// Which address stands for each of the others: those that a name has on the balancer's own host, as `localhost` has them, are of one
+/// server, unless each of them counts as one.
+#[derive(Default)]
+struct Homes(BTreeMap<Listens, Listens>);
+
+impl Homes {
+    fn of(servers: &[UpstreamServer], names: &WorldNames) -> Homes {
+        let mut homes = Homes::default();
+        for server in servers.iter().filter(|it| matches!(it.takes, Takes::One | Takes::OneFamily)) {
+            let all = listens(server, names);
+            let families: BTreeSet<bool> = all.iter().filter_map(Listens::address).map(|it| it.is_ipv4()).collect();
+            let is_one = server.takes == Takes::One || families.len() == all.len();
+            if is_one && all.iter().all(|it| it.address().is_some_and(|at| is_here(at.ip()))) {
+                homes.unite(&all);
+            }
+        }
+        homes
+    }
+
+    fn unite(&mut self, all: &[Listens]) {
+        let all = self.each(all);
+        let Some((first, others)) = all.split_first() else { return };
+        self.0.extend(others.iter().map(|other| (other.clone(), first.clone())));
+    }
+
+    fn get<'l>(&'l self, it: &'l Listens) -> &'l Listens {
+        self.0.get(it).map_or(it, |home| self.get(home))
+    }
+
+    /// Each once, in this order.
+    fn each(&self, all: &[Listens]) -> Vec<Listens> {
+        let mut seen = BTreeSet::new();
+        all.iter().map(|it| self.get(it)).filter(|it| seen.insert(*it)).cloned().collect()
+    }
 }
 
 fn listens_at(endpoint: &Endpoint, names: &WorldNames) -> Vec<Listens> {
@@ -220,10 +271,21 @@ impl Group {
         self.listens.iter().filter_map(path).collect()
     }
 
+    fn homes(&self, names: &WorldNames) -> Homes {
+        let servers: Vec<UpstreamServer> = self.naming.iter().flat_map(|it| it.servers.clone()).collect();
+        Homes::of(&servers, names)
+    }
+
+    /// Where a server is: by one address for all that are the same backend.
+    pub(super) fn places<'n>(&self, names: &'n WorldNames) -> impl Fn(&Endpoint) -> Vec<Listens> + use<'n> {
+        let homes = self.homes(names);
+        move |endpoint| homes.each(&listens_at(endpoint, names))
+    }
+
     /// What was read of them, if it is understood: the block, and its servers with their weights.
     pub(super) fn understood(&self, names: &WorldNames) -> Option<(&str, Servers)> {
         let upstream = self.upstream.as_ref().filter(|it| matches!(it.method, UpstreamMethod::Known(_)))?;
-        Some((&upstream.name, own_words::servers(upstream, &|server| listens(server, names))))
+        Some((&upstream.name, own_words::servers(upstream, &self.places(names))))
     }
 
     /// With the names by which the file knows them.
@@ -235,12 +297,20 @@ impl Group {
             let count = counts.get(&name).copied().unwrap_or(1);
             Some((name, place, count))
         };
-        let mut backends = naming::name(&self.listens, &name_of);
+        let homes = self.homes(names);
+        let mut backends = naming::name(&homes.each(&self.listens), &name_of);
+        for backend in &mut backends {
+            let is_further = |it: &&Listens| **it != backend.listens && *homes.get(it) == backend.listens;
+            backend.further = self.listens.iter().filter(is_further).cloned().collect();
+        }
+        // By the first that has a name for it.
+        let mut unnamed: BTreeSet<Listens> = backends.iter().map(|backend| backend.listens.clone()).collect();
         for server in self.naming.iter().flat_map(|upstream| &upstream.servers) {
-            let all = listens(server, names);
+            let all = homes.each(&listens(server, names));
             let (Some(name), [one]) = (&server.name, all.as_slice()) else { continue };
             let is_taken = backends.iter().any(|backend| backend.name == *name);
-            if let Some(backend) = backends.iter_mut().find(|backend| backend.listens == *one && !is_taken) {
+            let own = backends.iter_mut().find(|backend| backend.listens == *one && !is_taken);
+            if let Some(backend) = own.filter(|_| unnamed.remove(one)) {
                 backend.name.clone_from(name);
             }
         }
@@ -251,21 +321,16 @@ impl Group {
     pub(crate) fn expected(&self, names: &WorldNames) -> Option<Expected> {
         let backends = self.backends(names);
         let mut upstream = self.upstream.clone()?;
-        for server in &upstream.servers {
-            let count = listens(server, names).len();
-            let most = match server.takes {
-                Takes::All | Takes::Resolved => usize::MAX,
-                Takes::One => 1,
-                Takes::AtMost(most) => most,
-            };
-            if count > most {
-                let why = format!("{}: server {} uses {most} of {count} addresses", server.place, server.address);
-                upstream.method = UpstreamMethod::Unknown(why);
-                break;
-            }
+        let places = self.places(names);
+        let left_out = |server: &UpstreamServer| {
+            let why = left_out(server.takes, &places(&server.endpoint))?;
+            Some(format!("{}: server {} {why}", server.place, server.address))
+        };
+        if let Some(why) = upstream.servers.iter().find_map(left_out) {
+            upstream.method = UpstreamMethod::Unknown(why);
         }
         let named = |server: &UpstreamServer| {
-            let all = listens(server, names);
+            let all = places(&server.endpoint);
             let of = |place: &Listens| backends.iter().find(|it| it.listens == *place).map(|it| it.name.clone());
             all.iter().filter_map(of).collect()
         };
@@ -295,6 +360,35 @@ mod tests {
         let mut visits = Visits::default();
         visits.add(BTreeSet::from([app.clone(), auth.clone()]), None, &BTreeSet::from([auth]));
         assert_eq!((visits.asked, visits.beside.len()), (BTreeSet::from([app]), 0));
+    }
+
+    #[test]
+    fn addresses_of_this_host_are_one_server_unless_each_counts() {
+        let names = WorldNames::new(Vec::new());
+        let [four, six, other] =
+            ["127.0.0.1:80", "[::1]:80", "127.0.0.2:80"].map(|it| Listens::Port(it.parse().unwrap()));
+        let mut homes = Homes::default();
+        homes.unite(&[other.clone(), six.clone()]);
+        homes.unite(&[four.clone(), six.clone()]);
+        assert_eq!(homes.each(&[four.clone(), six.clone(), other]), [four.clone()]);
+        // A single address of its own, and another host's.
+        let server = |host: &str, takes| {
+            let endpoint = Endpoint::Tcp(host.to_owned(), 80);
+            UpstreamServer { takes, ..UpstreamServer::at(host, endpoint, "f") }
+        };
+        let servers = [server("127.0.0.1", Takes::One), server("10.0.0.1", Takes::One)];
+        assert!(Homes::of(&servers, &names).0.is_empty());
+        let both = [four, six];
+        for (takes, expected) in [
+            (Takes::All, None),
+            (Takes::OneFamily, Some("uses its IPv4 or its IPv6 addresses")),
+            (Takes::One, Some("uses 1 of 2 addresses")),
+            (Takes::AtMost(1), Some("uses 1 of 2 addresses")),
+            (Takes::AtMost(2), None),
+        ] {
+            assert_eq!(left_out(takes, &both).as_deref(), expected);
+            assert_eq!(left_out(takes, &both[..1]), None);
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ use world::names::WorldNames;
 use world::scout::Scout;
 
 use crate::balancer::expected::Expected;
-use crate::balancer::read::{Configuration, Endpoint, Upstream, UpstreamMethod, UpstreamServer};
+use crate::balancer::read::{Configuration, Endpoint, Upstream, UpstreamMethod};
 use crate::check::{Started, start_fleet};
 use crate::error::Problem;
 use crate::topology::Policy;
@@ -152,7 +152,7 @@ pub(crate) async fn prepare(order: &RehearsalPlan, state: &mut RehearsalState) -
         let what = "none of the servers that it connected to is a backend";
         return Err(Problem::new(what).on(order.balancer.title).hint("leave one of --answer out").into());
     }
-    backends.iter_mut().for_each(|it| it.health = scouted.health_of(&it.listens, &all, secure));
+    backends.iter_mut().for_each(|it| it.health = scouted.health_of(it, &all, secure));
     let places: Vec<Listens> = all.iter().chain(backends.iter().flat_map(|backend| &backend.health)).cloned().collect();
     let options = options(&backends, scouted.is_proxied(), secured.as_ref());
     let others = scouted.keep_but(&places);
@@ -169,7 +169,7 @@ pub(crate) async fn prepare(order: &RehearsalPlan, state: &mut RehearsalState) -
     let notes = around.notes(&groups, &backends, &others, &listening);
     let contradiction = match group.understood(&around.names) {
         Some((name, servers)) => {
-            let places = |server: &UpstreamServer| group::listens(server, &around.names);
+            let places = group.places(&around.names);
             own_words::contradiction(order, name, &servers, &server::listening(), &places).await
         }
         None => None,

@@ -9,11 +9,18 @@ use std::net::{IpAddr, SocketAddr};
 pub(crate) struct RehearsedBackend {
     pub(crate) name: String,
     pub(crate) listens: Listens,
+    /// Its other addresses, where one name of it has several.
+    pub(crate) further: Vec<Listens>,
     /// Where else it listens, since its health is checked there.
     pub(crate) health: Vec<Listens>,
 }
 
 impl RehearsedBackend {
+    /// Where it gets requests.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &Listens> {
+        [&self.listens].into_iter().chain(&self.further)
+    }
+
     /// Of its own; None: it listens on the balancer's.
     pub(crate) fn host(&self) -> Option<IpAddr> {
         match &self.listens {
@@ -68,7 +75,7 @@ pub(crate) fn name(all: &[Listens], name_of: NameOf) -> Vec<RehearsedBackend> {
                 format!("{name}{number}{port}")
             }
         };
-        RehearsedBackend { name, listens: listens.clone(), health: Vec::new() }
+        RehearsedBackend { name, listens: listens.clone(), further: Vec::new(), health: Vec::new() }
     };
     all.iter().map(one).collect()
 }
@@ -77,7 +84,10 @@ pub(crate) fn name(all: &[Listens], name_of: NameOf) -> Vec<RehearsedBackend> {
 pub(crate) fn merge(groups: impl Iterator<Item = Vec<RehearsedBackend>>) -> Vec<RehearsedBackend> {
     let mut all: Vec<RehearsedBackend> = Vec::new();
     for mut backend in groups.flatten() {
-        if all.iter().any(|known| known.listens == backend.listens) {
+        let same = |it: &Listens| all.iter().position(|known| known.addresses().any(|at| at == it));
+        if let Some(known) = backend.addresses().find_map(same) {
+            let new: Vec<Listens> = backend.addresses().filter(|it| same(it).is_none()).cloned().collect();
+            all[known].further.extend(new);
             continue;
         }
         if all.iter().any(|known| known.name == backend.name) {
@@ -102,7 +112,7 @@ pub(crate) fn option(backends: &[RehearsedBackend]) -> String {
             own if own == *name => own,
             other => format!("{name}={other}"),
         };
-        [&backend.listens].into_iter().chain(&backend.health).map(one).collect()
+        backend.addresses().chain(&backend.health).map(one).collect()
     };
     backends.iter().flat_map(typed).collect::<Vec<_>>().join(",")
 }
@@ -116,8 +126,13 @@ mod tests {
         let at = |name: &str, address: &str| RehearsedBackend {
             name: name.to_owned(),
             listens: Listens::Port(address.parse().unwrap()),
+            further: Vec::new(),
             health: Vec::new(),
         };
+        let both =
+            RehearsedBackend { further: vec![Listens::Port("[::1]:80".parse().unwrap())], ..at("a", "127.0.0.1:80") };
+        let merged = merge([vec![at("[::1]:80", "[::1]:80")], vec![both]].into_iter());
+        assert_eq!(option(&merged), "[::1]:80,[::1]:80=127.0.0.1:80");
         let groups = [
             vec![at("app1", "10.0.0.1:80"), at("app2", "10.0.0.2:80")],
             vec![at("first", "10.0.0.1:80"), at("app2", "10.0.0.3:80")],
@@ -132,6 +147,7 @@ mod tests {
         let backend = |name: &str, address: &str, health: &str| RehearsedBackend {
             name: name.to_owned(),
             listens: at(address),
+            further: Vec::new(),
             health: vec![at(health)],
         };
         let all =

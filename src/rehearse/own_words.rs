@@ -12,9 +12,9 @@ use hyper::Uri;
 use serde_json::Value;
 
 use crate::balancer::read::reported::{ReportedServers, ServerReport};
-use crate::balancer::read::{Configuration, Endpoint, Upstream, UpstreamServer};
+use crate::balancer::read::{Configuration, Endpoint, Upstream};
 use crate::rehearse::naming::Listens;
-use crate::rehearse::order::{RehearsalPlan, addresses_of};
+use crate::rehearse::order::RehearsalPlan;
 use crate::remote;
 
 /// The longest time that a response may take.
@@ -25,8 +25,8 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// The longest response that is read, in bytes.
 const LONGEST: u64 = 16 << 20;
 
-/// Where a server listens, by the names of the world.
-pub(super) type PlacesOf<'p> = &'p dyn Fn(&UpstreamServer) -> Vec<Listens>;
+/// Where a server listens, by the names of the world; one that has several addresses for the same is at one place.
+pub(super) type PlacesOf<'p> = &'p dyn Fn(&Endpoint) -> Vec<Listens>;
 
 /// Servers and their weights.
 pub(super) type Servers = BTreeMap<Listens, u64>;
@@ -41,12 +41,12 @@ enum OwnWords {
 }
 
 impl OwnWords {
-    fn of(reported: ReportedServers) -> OwnWords {
+    fn of(reported: ReportedServers, places: PlacesOf) -> OwnWords {
         match reported {
             ReportedServers::Groups(groups) => {
-                OwnWords::Groups(groups.into_iter().map(|(name, servers)| (name, resolved(&servers))).collect())
+                OwnWords::Groups(groups.into_iter().map(|(name, servers)| (name, resolved(&servers, places))).collect())
             }
-            ReportedServers::All(all) => OwnWords::All(all.iter().flat_map(addresses).collect()),
+            ReportedServers::All(all) => OwnWords::All(all.iter().flat_map(places).collect()),
         }
     }
 }
@@ -71,12 +71,13 @@ pub(super) async fn contradiction(
 }
 
 async fn ask(order: &RehearsalPlan, listening: &[SocketAddr], places: PlacesOf<'_>) -> Option<OwnWords> {
+    let of = |reported| OwnWords::of(reported, places);
     match order.balancer.reports? {
         ServerReport::Printed(print) => Some(printed(&print(&order.file)?, places)),
         ServerReport::Socket { command, read } => {
-            sockets().iter().find_map(|socket| read(&send(socket, command)?)).map(OwnWords::of)
+            sockets().iter().find_map(|socket| read(&send(socket, command)?)).map(of)
         }
-        ServerReport::Api { path, read } => of_apis(listening, path, read).await.map(OwnWords::of),
+        ServerReport::Api { path, read } => of_apis(listening, path, read).await.map(of),
     }
 }
 
@@ -119,10 +120,10 @@ fn printed(configuration: &Configuration, places: PlacesOf) -> OwnWords {
     OwnWords::Groups(configuration.groups().map(|it| (it.name.clone(), servers(it, places))).collect())
 }
 
-fn resolved(servers: &[(Endpoint, u64)]) -> Servers {
+fn resolved(servers: &[(Endpoint, u64)], places: PlacesOf) -> Servers {
     let mut all = Servers::new();
     for (endpoint, weight) in servers {
-        for place in addresses(endpoint) {
+        for place in places(endpoint) {
             *all.entry(place).or_default() += weight;
         }
     }
@@ -133,19 +134,11 @@ fn resolved(servers: &[(Endpoint, u64)]) -> Servers {
 pub(super) fn servers(upstream: &Upstream, places: PlacesOf) -> Servers {
     let mut all = Servers::new();
     for server in upstream.servers.iter().filter(|it| !it.down) {
-        for place in places(server) {
+        for place in places(&server.endpoint) {
             *all.entry(place).or_default() += u64::from(server.weight);
         }
     }
     all
-}
-
-fn addresses(endpoint: &Endpoint) -> Vec<Listens> {
-    match endpoint {
-        Endpoint::Tcp(host, port) => addresses_of(host, *port).into_iter().map(Listens::Port).collect(),
-        Endpoint::Unix(path) => vec![Listens::Socket(path.clone())],
-        Endpoint::Pods(_) | Endpoint::Other => Vec::new(),
-    }
 }
 
 /// PURE. Where the two differ: in who is there, or in how the weights relate.
@@ -193,16 +186,24 @@ mod tests {
         weights.iter().map(|(address, weight)| (port(address), *weight)).collect()
     }
 
+    fn addresses(endpoint: &Endpoint) -> Vec<Listens> {
+        match endpoint {
+            Endpoint::Tcp(host, at) => vec![port(&format!("{host}:{at}"))],
+            Endpoint::Unix(path) => vec![Listens::Socket(path.clone())],
+            Endpoint::Pods(_) | Endpoint::Other => Vec::new(),
+        }
+    }
+
     fn of_text(balancer: &str, text: &str) -> Option<OwnWords> {
         match Balancer::of_text(balancer).and_then(|it| it.reports) {
-            Some(ServerReport::Socket { read, .. }) => read(text).map(OwnWords::of),
+            Some(ServerReport::Socket { read, .. }) => read(text).map(|it| OwnWords::of(it, &addresses)),
             Some(ServerReport::Api { .. } | ServerReport::Printed(_)) | None => panic!("no socket of {balancer}"),
         }
     }
 
     fn of_json(balancer: &str, json: &Value) -> Option<OwnWords> {
         match Balancer::of_text(balancer).and_then(|it| it.reports) {
-            Some(ServerReport::Api { read, .. }) => read(json).map(OwnWords::of),
+            Some(ServerReport::Api { read, .. }) => read(json).map(|it| OwnWords::of(it, &addresses)),
             Some(ServerReport::Socket { .. } | ServerReport::Printed(_)) | None => panic!("no API of {balancer}"),
         }
     }

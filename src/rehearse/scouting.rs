@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::sleep;
@@ -21,7 +21,7 @@ use crate::check::{CookieUse, Visited, Visitor};
 use crate::error::Problem;
 use crate::rehearse::copy;
 use crate::rehearse::group::{self, Visits};
-use crate::rehearse::naming::Listens;
+use crate::rehearse::naming::{Listens, RehearsedBackend};
 use crate::rehearse::order::{RehearsalPlan, UrlTarget, addresses_of, is_here};
 use crate::rehearse::responder::{RESPONDER, Responder};
 use crate::report::phrases::what_came;
@@ -83,7 +83,7 @@ impl Scouted {
         };
         for (host, port, status) in &order.answers {
             let named = names.addresses(host).into_iter().map(|ip| SocketAddr::new(ip, *port)).collect();
-            let all = if host.parse::<std::net::IpAddr>().is_ok() { addresses_of(host, *port) } else { named };
+            let all = if host.parse::<IpAddr>().is_ok() { addresses_of(host, *port) } else { named };
             for address in all {
                 scouted.answered.insert(Listens::Port(address));
                 scouted.put(Listens::Port(address), *status)?;
@@ -287,14 +287,13 @@ impl Scouted {
 
     /// Where the health of one of these backends is checked, on a port of its own: an address of its host that no request came to, and
     /// that is asked as backends are.
-    pub(super) fn health_of(&self, backend: &Listens, all: &[Listens], secure: bool) -> Vec<Listens> {
+    pub(super) fn health_of(&self, backend: &RehearsedBackend, all: &[Listens], secure: bool) -> Vec<Listens> {
         let of = |listens: &Listens| listens.address().map(|it| it.ip());
-        let Some(host) = of(backend).filter(|host| all.iter().filter(|it| of(it) == Some(*host)).count() == 1) else {
-            return Vec::new();
-        };
+        let is_alone = |host: &IpAddr| all.iter().filter(|it| of(it) == Some(*host)).count() == 1;
+        let hosts: BTreeSet<IpAddr> = backend.addresses().filter_map(of).filter(is_alone).collect();
         let is_health = |it: &&Responder| {
-            of(&it.listens) == Some(host)
-                && it.listens != *backend
+            of(&it.listens).is_some_and(|host| hosts.contains(&host))
+                && backend.addresses().all(|own| *own != it.listens)
                 && !self.answered.contains(&it.listens)
                 && it.requests() == 0
                 && it.foreign().is_none()

@@ -93,6 +93,8 @@ pub(crate) struct AtOnce {
 pub(crate) enum Takes {
     /// Each, as a server of its own.
     All,
+    /// Those of IPv4 or those of IPv6, each as a server of its own.
+    OneFamily,
     One,
     /// Some of them, at most this many.
     AtMost(usize),

@@ -222,7 +222,12 @@ fn upstream(
             get(cluster, "load_assignment").cloned()
         }
     }?;
-    let takes = if kind == "LOGICAL_DNS" { Takes::One } else { Takes::All };
+    let takes = match (kind.as_str(), get(cluster, "dns_lookup_family").and_then(text).as_deref()) {
+        ("LOGICAL_DNS", _) => Takes::One,
+        ("STRICT_DNS", Some("ALL")) => Takes::All,
+        ("STRICT_DNS", _) => Takes::OneFamily,
+        _ => Takes::All,
+    };
     for locality in items(get(&assignment, "endpoints")) {
         if get(locality, "priority").and_then(number).is_some_and(|priority| priority > 0) {
             // Some requests go there as soon as some of the first priority are ill.

@@ -282,9 +282,16 @@ impl Section {
                 // `1-5` or `5`: as many servers.
                 let (first, last) = count.split_once('-').unwrap_or(("1", count));
                 let number = |text: &str| text.parse::<usize>().ok();
-                let count = number(last).zip(number(first)).map_or(0, |(last, first)| (last + 1).saturating_sub(first));
-                let name = (count == 1).then(|| format!("{prefix}{first}"));
-                self.server(name, address, Takes::AtMost(count), parameters, place);
+                let numbers = number(first).unwrap_or(1)..=number(last).unwrap_or(0);
+                let is_resolved = self.settings.server.iter().chain(parameters).any(|word| word == "resolvers");
+                if is_resolved && numbers.clone().count() != 1 {
+                    self.server(None, address, Takes::AtMost(numbers.count()), parameters, place);
+                } else {
+                    // Nobody tells them apart: each has the first address.
+                    for number in numbers {
+                        self.server(Some(format!("{prefix}{number}")), address, Takes::One, parameters, place);
+                    }
+                }
             }
             Some(_) => setting(&mut self.settings, words, place),
             None => {}
@@ -484,7 +491,7 @@ mod tests {
     fn servers_have_names_weights_and_places() {
         let all = of(
             "backend a\n balance roundrobin\n server app1 app1.internal:8080 check weight 20\n server off 10.0.0.2:80 disabled\n \
-            server spare [fd00::1]:80 backup\n server sock unix@/run/a.sock weight 0\n server-template t 2-4 _http._tcp.a.internal check\n",
+            server spare [fd00::1]:80 backup\n server sock unix@/run/a.sock weight 0\n server-template t 2-4 _http._tcp.a.internal check resolvers dns\n",
         );
         let servers: Vec<(String, u32, bool, bool)> =
             all[0].servers.iter().map(|it| (it.address.clone(), it.weight, it.backup, it.down)).collect();
@@ -500,6 +507,9 @@ mod tests {
         assert_eq!(all[0].servers[4].endpoint, Endpoint::Tcp("_http._tcp.a.internal".to_owned(), 0));
         assert_eq!(all[0].servers[3].endpoint, Endpoint::Unix("/run/a.sock".to_owned()));
         assert_eq!(all[0].servers[0].place, "haproxy.cfg, line 3");
+        let same = of("backend a\n balance roundrobin\n server-template t 2-4 app.internal:80\n").remove(0).servers;
+        let servers: Vec<_> = same.iter().map(|it| (it.name.as_deref(), it.takes)).collect();
+        assert_eq!(servers, ["t2", "t3", "t4"].map(|name| (Some(name), Takes::One)));
     }
 
     #[test]
