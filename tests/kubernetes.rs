@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::yaml::documents;
 use crate::support::{Fleet, PROGRAM, TemporaryDirectory, complaints, eventually, http, ports, program, run};
@@ -229,6 +229,76 @@ fn the_example_is_what_the_program_writes() {
             assert_eq!(written, reviewed, "{name:?}: see the differences, then UPDATE_SNAPSHOTS=1");
         }
     }
+}
+
+/// What Helm makes of the chart with these values, or why it makes nothing.
+fn chart(values: &Value) -> Result<Vec<Value>, String> {
+    let python = Path::new(ROOT).join("tests/.balancers/bin/python");
+    assert!(python.exists(), "{} is missing: run tests/prepare, or `make test`, which does", python.display());
+    let script = Path::new(ROOT).join("tests/kubernetes/chart.py");
+    let chart = Path::new(ROOT).join("examples/helm");
+    let output = run(Command::new(python).arg(script).arg(chart).arg(values.to_string()));
+    if !output.status.success() {
+        return Err(complaints(&output));
+    }
+    Ok(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// The library has no wheel for other machines.
+const HAS_HELM: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+
+#[test]
+fn the_chart_is_what_the_program_writes() {
+    if !HAS_HELM {
+        return eprintln!("not run: no library of Helm for this machine");
+    }
+    let named = |documents: Vec<Value>| -> BTreeMap<(String, String), Value> {
+        let name = |it: &Value, key: &str| it.pointer(key).and_then(Value::as_str).unwrap().to_owned();
+        documents.into_iter().map(|it| ((name(&it, "/kind"), name(&it, "/metadata/name")), it)).collect()
+    };
+    let values = json!({ "token": "a-token-that-everybody-knows", "route": { "gateway": "gateway" } });
+    let mut chart = named(chart(&values).unwrap());
+    // A chart's check is a test of its release, and has its name.
+    let mut check = chart.remove(&("Job".to_owned(), "uuid-check".to_owned())).unwrap();
+    let metadata = check["metadata"].as_object_mut().unwrap();
+    assert_eq!(metadata.remove("annotations").unwrap()["helm.sh/hook"], "test");
+    metadata.insert("name".to_owned(), "check".into());
+    chart.insert(("Job".to_owned(), "check".to_owned()), check);
+    let fleet = chart.get_mut(&("Deployment".to_owned(), "uuid".to_owned())).unwrap();
+    fleet["spec"]["template"]["metadata"]["annotations"]["checksum/token"] = "00000000".into();
+    let example = Path::new(ROOT).join("examples/kubernetes");
+    let files = ["fleet.yaml", "token.yaml", "check.yaml", "route.yaml"];
+    let written = files.iter().flat_map(|file| documents(&fs::read_to_string(example.join(file)).unwrap())).collect();
+    assert_eq!(chart, named(written));
+}
+
+#[test]
+fn what_the_charts_values_say_is_in_its_documents_and_the_published_schemas_take_them() {
+    if !HAS_HELM {
+        return eprintln!("not run: no library of Helm for this machine");
+    }
+    let values = json!({
+        "image": "registry.example:5000/uuid-generator:0.2.0", "replicas": 5, "memory": "128Mi", "tokenSecret": "own",
+        "check": { "url": "https://shop.example/", "arguments": ["--expect=even", "--header=X: \"y\""] },
+    });
+    let documents = chart(&values).unwrap();
+    let schemas = schemas();
+    for document in &documents {
+        let kind = document["kind"].as_str().unwrap();
+        assert_eq!(refusal(&schemas, kind, document), None, "{document}");
+    }
+    let kinds: Vec<&str> = documents.iter().map(|it| it["kind"].as_str().unwrap()).collect();
+    assert!(!kinds.contains(&"Secret") && !kinds.contains(&"HTTPRoute"), "{kinds:?}");
+    let of = |kind: &str| documents.iter().find(|it| it["kind"] == kind).unwrap();
+    assert_eq!(of("Deployment")["spec"]["replicas"], 5);
+    assert_eq!(pod(of("Deployment")).unwrap()["containers"][0]["resources"]["limits"]["memory"], "128Mi");
+    let check = pod(of("Job")).unwrap()["containers"][0].clone();
+    assert_eq!(check["env"][0]["valueFrom"]["secretKeyRef"]["name"], "own");
+    let arguments = ["check", "https://shop.example/", "--fleet=http://uuid-headless:9000", "--ready=5", "--wait=3m"];
+    let arguments: Vec<&str> = arguments.into_iter().chain(["--expect=even", "--header=X: \"y\""]).collect();
+    assert_eq!(check["args"], json!(arguments));
+    // Nobody gets a fleet that anybody may break.
+    assert!(chart(&json!({})).unwrap_err().contains("token: set one of at least 16 characters"));
 }
 
 /// The random token in what was written, replaced by that of the example, which everybody knows.
