@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use crate::support::{
-    DefaultPorts, Fleet, TemporaryDirectory, error_of, eventually, http, list, ports, program, run, send,
+    DefaultPorts, Fleet, TemporaryDirectory, complaints, error_of, eventually, http, list, ports, program, run, send,
 };
 use rustix::process::Signal;
 
@@ -352,11 +352,16 @@ fn a_file_to_start_from_is_written_once() {
     // Nothing of it is set yet.
     let error = error_of(&run(program(&place).args(["check", "--dry-run"])));
     assert!(error.contains("has no table [[check]]"), "{error}");
-    fs::write(
-        place.path().join(FILE),
-        written.replace("\n#[[check]]\n#name = \"balanced\"\n#url", "\n[[check]]\nname = \"balanced\"\nurl"),
-    )
-    .unwrap();
+    // All of it set is what the command that `init` prints takes.
+    let is_setting = |line: &str| line.starts_with(|it: char| it == '[' || it.is_ascii_lowercase());
+    let setting = |line: &str| line.strip_prefix('#').filter(|rest| is_setting(rest)).unwrap_or(line).to_owned();
+    let all: Vec<String> = written.lines().map(setting).collect();
+    fs::write(place.path().join(FILE), all.join("\n")).unwrap();
+    let told = run(program(&place).args(["check", "--with", "nginx", "--dry-run"]));
+    assert!(told.status.success(), "{}", complaints(&told));
+    assert!(String::from_utf8(told.stdout).unwrap().starts_with("check balanced\n  balancer     nginx, started with"));
+    let url = "[[check]]\nname = \"balanced\"\nurl = \"http://localhost:8080/uuid\"\n";
+    fs::write(place.path().join(FILE), url).unwrap();
     let told = run(program(&place).args(["check", "--dry-run"]));
     let told = String::from_utf8(told.stdout).unwrap();
     assert!(told.starts_with("check balanced\n  balancer     http://localhost:8080/uuid\n"), "{told}");
