@@ -32,7 +32,7 @@ fn status_is_a_table_for_a_person() {
     let text = String::from_utf8(output.stdout).unwrap();
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(text.lines().next(), Some(&*format!("fleet {} · API {}", fleet.pid(), fleet.control)));
-    assert_eq!(rows[2], ["BACKEND", "STATE", "PID", "ATTEMPTS", "IN", "FLIGHT", "RESTARTS"]);
+    assert_eq!(rows[2], ["BACKEND", "STATE", "PID", "ATTEMPTS", "IN", "FLIGHT", "RESTARTS", "NOTES"]);
     let [one, two, three] = &ports.iter().map(u16::to_string).collect::<Vec<_>>()[..] else { unreachable!() };
     let [first, third] = [0, 2].map(|index| fleet.backend_pid(ports[index]).to_string());
     assert_eq!(rows[3], [one, "ready", &first, "1", "0", "0"]);
