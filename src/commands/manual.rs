@@ -47,16 +47,24 @@ fn script(shell: Shell) -> String {
     }
 }
 
+/// The command as help shows it, and those below it: what is hidden there is completed nowhere.
+fn visible(command: &Command) -> Command {
+    let arguments = command.get_arguments().filter(|it| !it.is_hide_set()).cloned();
+    let below = command.get_subcommands().filter(|it| !it.is_hide_set()).map(visible);
+    // A name of a command lives as long as the program, which ends when the script is written.
+    let name: &'static str = command.get_name().to_owned().leak();
+    let shown = Command::new(name).args(arguments).subcommands(below);
+    let shown = command.get_about().into_iter().fold(shown, |shown, about| shown.about(about.clone()));
+    if command.get_version().is_some() { shown.version(env!("CARGO_PKG_VERSION")) } else { shown }
+}
+
 /// The command line, and with it the commands that have a manual page.
 fn completed() -> Command {
-    let all = Args::command();
+    let all = visible(&Args::command());
     let names = |command: &Command| -> Vec<&'static str> {
-        let shown = command.get_subcommands().filter(|below| !below.is_hide_set());
-        // Values of an argument live as long as the program, which ends when the script is written.
-        shown.map(|below| &*below.get_name().to_owned().leak()).collect()
+        command.get_subcommands().map(|below| &*below.get_name().to_owned().leak()).collect()
     };
-    let pages: Vec<&'static str> =
-        names(&all).into_iter().chain(all.get_subcommands().filter(|it| !it.is_hide_set()).flat_map(names)).collect();
+    let pages: Vec<&'static str> = names(&all).into_iter().chain(all.get_subcommands().flat_map(names)).collect();
     all.mut_subcommand("man", |man| {
         man.mut_arg("command", |argument| argument.value_parser(PossibleValuesParser::new(pages)))
     })
@@ -157,6 +165,21 @@ mod tests {
             ".SH \"EXIT STATUS\"\n0 pass",
         ] {
             assert!(page.contains(part), "{part} is missing in\n{page}");
+        }
+    }
+
+    #[test]
+    fn scripts_offer_what_help_shows_and_nothing_that_it_hides() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let script = script(shell);
+            for hidden in ["end-with-parent", "within", "errors", "guard"] {
+                let forms =
+                    [format!("--{hidden}"), format!("-l {hidden} "), format!("-a \"{hidden}\""), format!("'{hidden}:")];
+                assert!(!forms.iter().any(|form| script.contains(form)), "{shell} offers {hidden}");
+            }
+            for shown in ["balancer-config", "healthcheck", "version"] {
+                assert!(script.contains(shown), "{shell} does not offer {shown}");
+            }
         }
     }
 
