@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::check::plan::{CheckPlan, Experiments};
+use crate::escape::harmless;
 use verdict::numbers::{grouped, time};
 use verdict::outcome::Outcome;
 
@@ -11,7 +12,7 @@ use verdict::outcome::Outcome;
 pub(super) fn describe(plans: &[CheckPlan], with: Option<&str>) -> String {
     let mut out = String::new();
     for plan in plans {
-        let name = plan.name.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
+        let name = plan.name.as_deref().map(|name| format!(" {}", harmless(name))).unwrap_or_default();
         let _ = writeln!(out, "check{name}");
         let mut line = |label: &str, text: &str| {
             let _ = writeln!(out, "  {label:<13}{text}");
