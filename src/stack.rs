@@ -59,6 +59,8 @@ impl Front {
 pub(crate) struct Setup {
     /// Where the backends are.
     pub(crate) location: LocationArgs,
+    /// Whether backends that cannot have their usual ports keep the names of these.
+    pub(crate) keeps_names: bool,
     /// How the balancer is configured.
     pub(crate) balancing: BalancingConfig,
     /// Where it listens; None: on any free port.
@@ -130,11 +132,11 @@ impl Stack {
         let mut tries = 0;
         loop {
             let mut setup = setup.clone();
-            let mut is_ours = false;
+            let mut ports = None;
             // A file of the user's own names the ports.
             if front.own.is_none() {
-                let choice = ports::choose(setup.location)?;
-                (setup.location, is_ours) = (choice.location, choice.is_ours);
+                let choice = ports::choose(setup.location, setup.keeps_names)?;
+                (setup.location, ports) = (choice.location, choice.ours);
                 choice.note.iter().for_each(|note| eprintln!("{note}"));
             }
             let (topology, workers) = setup.topology(front)?;
@@ -154,7 +156,7 @@ impl Stack {
             match start_fleet(&options).await {
                 Ok(started) => return Stack::in_front_of(started, front, &recipe, topology, instance).await,
                 // Somebody took a port after it was seen to be free, such as another check that starts just now.
-                Err(_) if is_ours && tries < MOST_RACES && ports::are_taken(&topology) => tries += 1,
+                Err(_) if tries < MOST_RACES && ports.is_some_and(|ports| ports.are_taken()) => tries += 1,
                 Err(error) => return Err(error),
             }
         }

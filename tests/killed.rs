@@ -276,7 +276,9 @@ fn a_demo_finds_other_ports_where_nobody_named_any_and_says_so() {
     let output = run(program(&place).args(words).env("TMPDIR", place.path()));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("port 9002 is taken by another program: using 90"), "{said}");
-    assert!(output.status.success(), "{said}");
+    // A busy machine may leave the algorithm open.
+    let has_verdict = |output: &std::process::Output| matches!(output.status.code(), Some(0 | 3));
+    assert!(has_verdict(&output), "{said}");
     // Ports that somebody named are those or none.
     let words = ["check", "--with", "builtin", "-n", "500", "--ports", "9001-9003"];
     let error = crate::support::error_of(&run(program(&place).args(words).env("TMPDIR", place.path())));
@@ -290,7 +292,14 @@ fn a_demo_finds_other_ports_where_nobody_named_any_and_says_so() {
     let output = run(program(&place).args(words).env("TMPDIR", place.path()));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let expected = format!("ports 9001,9002,9003 belong to your fleet {}: using 9011,9012,9013", first.id());
-    assert!(output.status.success() && said.contains(&expected), "{expected}: {said}");
+    assert!(has_verdict(&output) && said.contains(&expected), "{expected}: {said}");
+    // What names backends names those of the check, wherever they listen. Ports of a file are usual ones too.
+    std::fs::write(place.path().join("uuid-generator.toml"), "ports = \"9001-9003\"\n").unwrap();
+    let words = "check --with builtin -n 2000 --fault latency:1ms:9001 --outage kill:9002@100ms,start:9002@200ms";
+    let words = words.split(' ').chain(["--expect", "9001=1,9002=1,9003=1"]);
+    let output = run(program(&place).args(words).env("TMPDIR", place.path()).current_dir(place.path()));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("9013; backends keep their names") && said.contains("kill 9002\n"), "{said}");
     kill_process(Pid::from_child(&first), Signal::TERM).unwrap();
     assert!(first.wait().unwrap().success());
 }

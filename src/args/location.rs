@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::config::fleet::FleetConfig;
 use crate::config::text::Flag;
-use crate::topology::{Host, NamedBackends, Ports, Sockets, StartFaults};
+use crate::topology::{Host, NamedBackend, NamedBackends, Ports, Sockets, StartFaults};
 
 /// Each option overrides the fleet's own settings.
 #[derive(Args, Clone, PartialEq, Default, Debug)]
@@ -49,6 +49,16 @@ impl LocationArgs {
     /// The same location with other ports.
     pub(crate) fn with_ports(self, ports: Ports) -> LocationArgs {
         LocationArgs { ports: Some(ports), ..self }
+    }
+
+    /// The same location with backends of these names and addresses.
+    pub(crate) fn with_backends(self, backends: Vec<NamedBackend>) -> LocationArgs {
+        LocationArgs { ports: None, host: None, backends: Some(NamedBackends(backends)), ..self }
+    }
+
+    /// Whether ports were typed.
+    pub(crate) fn names_ports(&self) -> bool {
+        self.ports.is_some()
     }
 
     /// The file that was named.

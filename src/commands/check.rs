@@ -233,6 +233,7 @@ async fn with_balancer(args: &CheckArgs, with: &str, watch: &Arc<CheckWatch>) ->
     let balancing = args.balancing.clone();
     let setup = Setup {
         location: args.location.clone(),
+        keeps_names: true,
         balancing: if checks.iter().any(CheckConfig::speaks_http2) { balancing.for_http2() } else { balancing },
         port: args.listen,
         control: Some(ANY_PORT),

@@ -42,7 +42,9 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode> {
         }
     };
     let port = args.listen.or_else(|| std::net::TcpListener::bind(("127.0.0.1", PORT)).is_ok().then_some(PORT));
-    let setup = Setup { location: args.location, balancing: args.balancing, port, control: args.control };
+    // Commands find the demo's fleet by its backends, beside another one.
+    let (location, balancing, control) = (args.location, args.balancing, args.control);
+    let setup = Setup { location, keeps_names: false, balancing, port, control };
     let mut stack = tokio::select! {
         stack = Stack::start(&front, &setup) => stack?,
         _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),

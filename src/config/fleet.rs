@@ -314,9 +314,9 @@ impl MergedFleet {
             .map_err(|why| Problem::new(why).on("name"))
     }
 
-    /// Whether any layer says which backends there are.
+    /// Whether its backends have names of their own, and not those of their ports.
     pub(crate) fn names_backends(&self) -> bool {
-        self.config.ports.is_some() || self.config.backends.is_some()
+        self.config.backends.is_some() || self.config.name.is_some()
     }
 
     /// The table `[balancer]` of the file.

@@ -1,4 +1,4 @@
-//! The backends' ports: those of the settings; where nobody names any and the usual ones are taken, free ones near them.
+//! The backends' ports: those of the settings; where nobody typed any and these are taken, free ones near them.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use crate::args::location::LocationArgs;
 use crate::error::Problem;
 use crate::remote;
-use crate::topology::{Host, Ports, Topology};
+use crate::topology::{Address, Host, NamedBackend, Ports};
 use crate::wire::Generator;
 
 /// From the usual ports to the ones that are tried next: 9011, 9021 and so on.
@@ -19,38 +19,57 @@ pub(super) struct Choice {
     pub(super) location: LocationArgs,
     /// What a person should know of that.
     pub(super) note: Option<String>,
-    /// Whether others can be chosen, should somebody take these before the fleet has them.
-    pub(super) is_ours: bool,
+    /// Those that are ours to choose: others can be chosen, should somebody take these before the fleet has them.
+    pub(super) ours: Option<OwnPorts>,
 }
 
-/// Ports for a fleet that will be started.
-pub(super) fn choose(location: LocationArgs) -> Result<Choice, Problem> {
+/// Ports that nobody typed.
+pub(super) struct OwnPorts {
+    host: Host,
+    ports: Vec<Generator>,
+}
+
+/// Ports for a fleet that will be started. On others than their usual ones, backends are called by their ports, or keep the names by which
+/// outages, expectations and the balancer's configuration know them.
+pub(super) fn choose(location: LocationArgs, keeps_names: bool) -> Result<Choice, Problem> {
     let settings = location.config().merge()?;
-    if settings.names_backends() {
-        return Ok(Choice { location, note: None, is_ours: false });
+    if location.names_ports() || settings.names_backends() {
+        return Ok(Choice { location, note: None, ours: None });
     }
     let topology = settings.topology()?;
-    let usual: Vec<Generator> = topology.backends.iter().map(|backend| backend.generator).collect();
-    let taken: Vec<Generator> = usual.iter().copied().filter(|port| !is_free(&topology.host, *port)).collect();
+    let host = topology.host.clone();
+    let usual: Vec<Generator> = topology.generators().collect();
+    let taken: Vec<Generator> = usual.iter().copied().filter(|port| !is_free(&host, *port)).collect();
     if taken.is_empty() {
-        return Ok(Choice { location, note: None, is_ours: true });
+        return Ok(Choice { location, note: None, ours: Some(OwnPorts { host, ports: usual }) });
     }
-    let moved = |step: u16| usual.iter().map(|port| Generator(port.0 + step * STEP)).collect::<Vec<_>>();
-    let found = (1..=TRIES).map(moved).find(|ports| ports.iter().all(|port| is_free(&topology.host, *port)));
+    let moved = |step: u16| usual.iter().map(|port| port.0.checked_add(step * STEP).map(Generator)).collect();
+    let found = (1..=TRIES).filter_map(moved).find(|ports: &Vec<_>| ports.iter().all(|port| is_free(&host, *port)));
     // Without any, the start names each port and what to do.
-    let Some(free) = found else { return Ok(Choice { location, note: None, is_ours: false }) };
+    let Some(free) = found else { return Ok(Choice { location, note: None, ours: None }) };
     let (ports, belong, are) = if taken.len() == 1 { ("port", "belongs", "is") } else { ("ports", "belong", "are") };
     let holder = match remote::holder(&taken.iter().map(Generator::to_string).collect::<Vec<_>>()) {
         Some(supervisor) => format!("{belong} to your fleet {supervisor}"),
         None => format!("{are} taken by another program"),
     };
-    let note = format!("{ports} {} {holder}: using {}", list(&taken), list(&free));
-    Ok(Choice { location: location.with_ports(Ports::of(&free)), note: Some(note), is_ours: true })
+    let mut note = format!("{ports} {} {holder}: using {}", list(&taken), list(&free));
+    // Files of sockets are called as their ports are.
+    let location = if keeps_names && topology.sockets.is_none() {
+        note += "; backends keep their names";
+        let listens = |port: &Generator| vec![Address::Tcp(host.clone(), port.0)];
+        let named = topology.backends.iter().zip(&free).map(|(backend, port)| (backend.name.clone(), listens(port)));
+        location.with_backends(named.map(|(name, addresses)| NamedBackend { name, addresses }).collect())
+    } else {
+        location.with_ports(Ports::of(&free))
+    };
+    Ok(Choice { location, note: Some(note), ours: Some(OwnPorts { host, ports: free }) })
 }
 
-/// Whether one of them cannot be had.
-pub(super) fn are_taken(topology: &Topology) -> bool {
-    topology.backends.iter().any(|backend| !is_free(&topology.host, backend.generator))
+impl OwnPorts {
+    /// Whether one of them cannot be had.
+    pub(super) fn are_taken(&self) -> bool {
+        self.ports.iter().any(|port| !is_free(&self.host, *port))
+    }
 }
 
 fn is_free(host: &Host, port: Generator) -> bool {
