@@ -295,7 +295,7 @@ fn where_namespaces_are_forbidden_a_rewritten_copy_is_checked() {
 #[test]
 fn a_dry_run_says_what_is_read_and_starts_nothing() {
     let place = tree(SITE);
-    let output = rehearse(&place, false, &["https://shop.example/", "--dry-run"]);
+    let output = rehearse(&place, false, &["--dry-run"]);
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     for part in
         ["upstream shop: weighted-round-robin", "10.20.0.99:8080, backup", "cannot be read here: /etc/letsencrypt"]

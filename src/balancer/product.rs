@@ -68,8 +68,8 @@ pub(crate) struct Product {
 pub(crate) struct SeveralFiles {
     /// The files of a folder that it reads, in its order.
     pub(crate) of_folder: fn(&Path) -> anyhow::Result<Vec<PathBuf>>,
-    /// What they say together.
-    pub(crate) read: fn(&[PathBuf]) -> anyhow::Result<Configuration>,
+    /// What they say together to its program of that version, if it is known.
+    pub(crate) read: fn(&[PathBuf], Option<BalancerVersion>) -> anyhow::Result<Configuration>,
 }
 
 /// Certificates that a balancer gets by itself, below its data folder (`XDG_DATA_HOME`).

@@ -15,6 +15,7 @@ use crate::args::rehearse::{CertificateChoice, RehearseArgs};
 use crate::balancer::expected::Expected;
 use crate::balancer::path::quoted;
 use crate::balancer::read::{Configuration, Upstream};
+use crate::balancer::run::installed;
 use crate::balancer::{Balancer, Program};
 use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::scenario::{HostControl, Reach, Scenario};
@@ -106,7 +107,7 @@ fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
     if !args.dry_run && args.balancer.program != Program::BuiltIn && !is_installed(args.balancer.name) {
         return Err(Problem::new("it is not installed").on(args.balancer.title).hint(args.balancer.install));
     }
-    if args.check.url.is_empty() {
+    if args.check.url.is_empty() && !args.dry_run {
         return Err(
             Problem::new("no URL").hint("give what a client of production asks for, such as https://shop.example/cart")
         );
@@ -160,7 +161,7 @@ fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
 /// What our reader makes of files, or why it makes nothing of them.
 fn read(balancer: Balancer, file: &Path, further: &[PathBuf]) -> (Option<Configuration>, Option<String>) {
     let read = match balancer.several {
-        Some(several) => Some((several.read)(&[&[file.to_owned()], further].concat())),
+        Some(several) => Some((several.read)(&[&[file.to_owned()], further].concat(), installed::version(&balancer))),
         None => balancer.read.map(|read| read(file)),
     };
     match read {
@@ -176,7 +177,12 @@ fn is_installed(program: &str) -> bool {
 }
 
 fn plan(args: &RehearseArgs, backing: &Backing) -> Result<CheckPlan, Problem> {
-    args.check.clone().resolve(backing)
+    let mut check = args.check.clone();
+    // Nothing is sent there.
+    if args.dry_run && check.url.is_empty() {
+        check.url.push("http://localhost/".to_owned());
+    }
+    check.resolve(backing)
 }
 
 /// The work itself, in the world that this process is in.
@@ -342,7 +348,11 @@ fn certificates(read: &Configuration, file: &Path) -> Vec<PathBuf> {
 
 fn describe_upstream(upstream: &Upstream) -> String {
     let expected = Expected::of_named(upstream, &|server| vec![server.address.clone()]);
-    let algorithm = expected.algorithm.map_or_else(|| "algorithm not judged".to_owned(), |it| it.to_string());
+    let algorithm = match (expected.algorithm, expected.shares.is_some()) {
+        (Some(algorithm), _) => algorithm.to_string(),
+        (None, true) => "all to the only active server".to_owned(),
+        (None, false) => "algorithm not judged".to_owned(),
+    };
     let mut text = format!("upstream {}: {algorithm}\n", upstream.name);
     for server in &upstream.servers {
         let state = match (server.backup, server.down) {

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::balancer::options::BalancerVersion;
 use crate::balancer::path::on_path;
 use crate::balancer::read::configuration::{ConfigFile, Configuration};
 use crate::balancer::read::traefik::DynamicSource;
@@ -14,17 +15,18 @@ use crate::escape::harmless_lines;
 
 /// A file, or those of a folder.
 pub(crate) fn haproxy(file: &Path) -> Result<Configuration> {
-    if file.is_dir() { haproxy_files(&haproxy_folder(file)?) } else { haproxy_files(&[file.to_owned()]) }
+    let files = if file.is_dir() { haproxy_folder(file)? } else { vec![file.to_owned()] };
+    haproxy_files(&files, None)
 }
 
 /// Files that HAProxy reads as one. Comments may hold bytes that are not UTF-8.
-pub(crate) fn haproxy_files(files: &[PathBuf]) -> Result<Configuration> {
+pub(crate) fn haproxy_files(files: &[PathBuf], version: Option<BalancerVersion>) -> Result<Configuration> {
     let source = |file: &PathBuf| -> Result<ConfigFile> {
         let text = std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
         Ok(ConfigFile { name: file.display().to_string(), text: String::from_utf8_lossy(&text).into_owned() })
     };
     let sources: Vec<ConfigFile> = files.iter().map(source).collect::<Result<_>>()?;
-    Ok(haproxy::read(&sources, &|name| std::env::var(name).ok(), &Path::exists))
+    Ok(haproxy::read(&sources, version, &|name| std::env::var(name).ok(), &Path::exists))
 }
 
 /// What HAProxy reads of a folder: its visible files `*.cfg`, in the order of the bytes of their names.

@@ -10,6 +10,7 @@ mod sticking;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::balancer::options::BalancerVersion;
 use crate::balancer::read::configuration::{
     ConfigFile, Configuration, Takes, Upstream, UpstreamMethod, UpstreamServer,
 };
@@ -118,13 +119,19 @@ impl Variables<'_> {
     }
 }
 
-/// All sections with servers, in the order of the files; `exists` says whether a file is there. It cannot fail: what HAProxy refuses it says
-/// best. Defaults go on from file to file, and no section does.
-pub(crate) fn read(sources: &[ConfigFile], environment: Environment, exists: &dyn Fn(&Path) -> bool) -> Configuration {
+/// All sections with servers, in the order of the files, as a HAProxy of that version understands them; `exists` says whether a file is
+/// there. It cannot fail: what HAProxy refuses it says best. Defaults go on from file to file, and no section does.
+pub(crate) fn read(
+    sources: &[ConfigFile],
+    version: Option<BalancerVersion>,
+    environment: Environment,
+    exists: &dyn Fn(&Path) -> bool,
+) -> Configuration {
     let mut variables = Variables { set: BTreeMap::new(), environment };
     let mut configuration = Configuration::default();
     let mut defaults: BTreeMap<String, SectionSettings> = BTreeMap::new();
-    let mut latest = SectionSettings::default();
+    let unsaid = || SectionSettings { method: version.map(method::of_version), ..SectionSettings::default() };
+    let mut latest = unsaid();
     let mut open = Open::Other;
     let (mut conditional, mut ca_base) = (None, None::<String>);
     let mut states = StateFiles::new(exists);
@@ -144,10 +151,10 @@ pub(crate) fn read(sources: &[ConfigFile], environment: Environment, exists: &dy
             frontends.open();
             open = match first {
                 "defaults" => {
-                    latest = from.and_then(|from| defaults.get(from).cloned()).unwrap_or_default();
+                    latest = from.and_then(|from| defaults.get(from).cloned()).unwrap_or_else(unsaid);
                     Open::Defaults(name)
                 }
-                "backend" | "listen" => Open::Proxy(Section::new(name, inherited().unwrap_or_default())),
+                "backend" | "listen" => Open::Proxy(Section::new(name, inherited().unwrap_or_else(unsaid))),
                 "peers" | "mailers" | "ring" => Open::Companions,
                 _ => Open::Other,
             };
@@ -451,7 +458,7 @@ mod tests {
 
     fn of(text: &str) -> Vec<Upstream> {
         let environment = |name: &str| (name == "ZONE").then(|| "b.internal".to_owned());
-        read(&[ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }], &environment, &|file| {
+        read(&[ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }], None, &environment, &|file| {
             file == Path::new("/var/lib/state")
         })
         .upstreams
@@ -461,7 +468,8 @@ mod tests {
     fn peers_mailers_and_rings_are_no_backends() {
         let text = "peers lb\n bind :10000\n peer a 10.9.0.1:10000\n server b 10.9.0.2:10000\nmailers m\n mailer one 10.9.0.3:25\n\
                     ring logs\n format rfc5424\n server s 10.9.0.4:6514\nbackend app\n server x 10.0.0.1:80\n";
-        let it = read(&[ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }], &|_| None, &|_| false);
+        let it =
+            read(&[ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }], None, &|_| None, &|_| false);
         let tcp = |host: &str, port| Endpoint::Tcp(host.to_owned(), port);
         let expected = [tcp("10.9.0.1", 10000), tcp("10.9.0.2", 10000), tcp("10.9.0.3", 25), tcp("10.9.0.4", 6514)];
         assert_eq!((it.companions.as_slice(), it.upstreams.len()), (&expected[..], 1));
@@ -485,6 +493,25 @@ mod tests {
         assert_eq!((&all[0].method, all[0].servers[0].weight), (&UpstreamMethod::Known(Policy::LeastConnections), 3));
         assert!(matches!(all[1].method, UpstreamMethod::Unknown(_)), "the default depends on the version");
         assert_eq!((all[1].servers[0].name.as_deref(), all[1].servers[0].weight), (Some("y"), 1));
+    }
+
+    #[test]
+    fn without_a_line_the_version_says_how_servers_are_picked() {
+        let method = |text: &str, version| {
+            let source = ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() };
+            read(&[source], version, &|_| None, &|_| false).upstreams.remove(0).method
+        };
+        let plain = "defaults\n mode http\nbackend a\n server x 10.0.0.1:80\n server y 10.0.0.2:80\n";
+        for (version, policy) in [
+            (BalancerVersion(2, 6, 12), Policy::RoundRobin),
+            (BalancerVersion(3, 2, 0), Policy::RoundRobin),
+            (BalancerVersion(3, 3, 0), Policy::TwoChoices),
+        ] {
+            assert_eq!(method(plain, Some(version)), UpstreamMethod::Known(policy));
+        }
+        assert!(matches!(method(plain, None), UpstreamMethod::Unknown(_)));
+        let text = format!("{plain} balance first\n");
+        assert!(matches!(method(&text, Some(BalancerVersion(2, 6, 12))), UpstreamMethod::Unknown(_)));
     }
 
     #[test]

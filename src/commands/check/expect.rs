@@ -7,6 +7,7 @@ use crate::balancer::Balancer;
 use crate::balancer::expected::{self, Expected};
 use crate::balancer::read::{Endpoint, Upstream};
 use crate::balancer::recognise::recognise;
+use crate::balancer::run::installed;
 use crate::check::plan::CheckPlan;
 use crate::error::Problem;
 use crate::fleets::Fleets;
@@ -63,7 +64,10 @@ pub(super) fn from_file(
     let Some(read) = balancer.read else {
         return Err(Problem::new(format!("files of {} are not read", balancer.title)).on(name).into());
     };
-    let configuration = read(file)?;
+    let configuration = match balancer.several.filter(|_| started.is_some() && file.is_file()) {
+        Some(several) => (several.read)(std::slice::from_ref(file), installed::version(&balancer))?,
+        None => read(file)?,
+    };
     let upstream = expected::choose(&configuration, &name, args.upstream.as_deref())
         .map_err(|(what, hint)| Problem::new(what).hint(hint))?;
     // The servers of a production file are on other hosts: the fleet of this command is not what it balances over.

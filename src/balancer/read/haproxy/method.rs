@@ -1,9 +1,18 @@
 //! PURE. What a line `balance` of a `haproxy.cfg` says.
 
+use crate::balancer::options::BalancerVersion;
 use crate::balancer::read::configuration::UpstreamMethod;
 use crate::topology::Policy;
 
-/// None known without a word: the default depends on the version (random from 3.3 on).
+/// The first version that draws servers where no line says how to pick them.
+const DRAWS: BalancerVersion = BalancerVersion(3, 3, 0);
+
+/// Without a line `balance`.
+pub(super) fn of_version(version: BalancerVersion) -> UpstreamMethod {
+    UpstreamMethod::Known(if version < DRAWS { Policy::RoundRobin } else { Policy::TwoChoices })
+}
+
+/// None known without a word: the default depends on the version.
 pub(super) fn method(algorithm: &[&str]) -> UpstreamMethod {
     let policy = match algorithm {
         ["roundrobin" | "static-rr"] => Some(Policy::RoundRobin),
