@@ -262,6 +262,11 @@ impl Group {
         Group { name: None, listens, unknown: vec![why], upstream: None, naming }
     }
 
+    /// A line by which its health checks want more of a backend than ours need give.
+    pub(super) fn health(&self) -> Option<&String> {
+        self.naming.iter().flat_map(|upstream| &upstream.health).next()
+    }
+
     /// The paths of its unix sockets.
     pub(crate) fn sockets(&self) -> Vec<String> {
         let path = |it: &Listens| match it {
@@ -326,7 +331,8 @@ impl Group {
             let why = left_out(server.takes, &places(&server.endpoint))?;
             Some(format!("{}: server {} {why}", server.place, server.address))
         };
-        if let Some(why) = upstream.servers.iter().find_map(left_out) {
+        let in_doubt = self.health().map(|line| format!("{line}: a backend of a rehearsal need not meet it"));
+        if let Some(why) = upstream.servers.iter().find_map(left_out).or(in_doubt) {
             upstream.method = UpstreamMethod::Unknown(why);
         }
         let named = |server: &UpstreamServer| {

@@ -163,7 +163,7 @@ pub(crate) async fn prepare(order: &RehearsalPlan, state: &mut RehearsalState) -
     // That nobody was there before is no complaint of what follows.
     logs().iter().try_for_each(|log| fs::write(log, "")).context("failed to empty the logs")?;
     let server = around.start()?;
-    scouting::settle(order, &around.places, around.authority()?.as_deref())?;
+    scouting::settle(order, &around.places, around.authority()?.as_deref(), group.health())?;
     // It may have made itself one meanwhile.
     let authority = around.authority()?;
     let notes = around.notes(&groups, &backends, &others, &listening);

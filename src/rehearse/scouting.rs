@@ -319,8 +319,13 @@ fn patience(status: u16) -> Duration {
 }
 
 /// Waits until a balancer that was restarted has read all of its files: those with its certificates too, where they are of that
-/// authority.
-pub(super) fn settle(order: &RehearsalPlan, places: &[UrlTarget], authority: Option<&Path>) -> Result<()> {
+/// authority; and until it has looked after the health of its backends, if it wants more of them than they need give.
+pub(super) fn settle(
+    order: &RehearsalPlan,
+    places: &[UrlTarget],
+    authority: Option<&Path>,
+    health: Option<&String>,
+) -> Result<()> {
     let begun = Instant::now();
     for (url, place) in order.urls.iter().zip(places) {
         let trust = match authority {
@@ -329,6 +334,14 @@ pub(super) fn settle(order: &RehearsalPlan, places: &[UrlTarget], authority: Opt
         };
         while begun.elapsed() < READ && matches!(visit(order, url, trust.clone())?.status, 0 | 404) {
             sleep(Duration::from_millis(20));
+        }
+        // One after the other is taken for ill, which is no choice of the balancer's.
+        while let Some(line) = health.filter(|_| begun.elapsed() < PATIENCE) {
+            if visit(order, url, trust.clone())?.status == 503 {
+                let what = format!("{} takes all backends for ill and responds 503", order.balancer.title);
+                return Err(Problem::new(what).on(url).hint(unhealthy(line)).into());
+            }
+            sleep(Duration::from_millis(100));
         }
     }
     Ok(())
@@ -379,12 +392,16 @@ fn server_block(order: &RehearsalPlan, url: &str) -> String {
 /// What of the file may give that status: a line that does, or health checks that our servers need not pass.
 fn line_of(order: &RehearsalPlan, status: u16) -> Option<String> {
     let read = order.read.as_ref()?;
-    let health = read.health.first().filter(|_| status == 503);
+    let health = read.health().next().filter(|_| status == 503);
     if let Some(line) = health {
-        return Some(format!("a backend of a rehearsal need not pass its health checks: {line}"));
+        return Some(unhealthy(line));
     }
     let lines = read.responses.statuses.get(&status)?;
     Some(format!("give a URL that it passes on; the file itself responds {status}: {}", lines.join("; ")))
+}
+
+fn unhealthy(line: &str) -> String {
+    format!("a backend of a rehearsal need not pass its health checks: {line}; rehearse a copy without this line")
 }
 
 fn nobody(order: &RehearsalPlan, latest: Option<(String, Visited)>, beside: &[String]) -> anyhow::Error {
@@ -413,6 +430,11 @@ fn nobody(order: &RehearsalPlan, latest: Option<(String, Visited)>, beside: &[St
             (401 | 403, None) => {
                 "give a URL that it passes on, or what it asks for (--header), or clients that it lets \
                                   in (--client)"
+                    .to_owned()
+            }
+            (502 | 504, None) => "it passes this URL on and gets no response: see what it logs".to_owned(),
+            (404, None) => {
+                "give a URL that it passes on: scheme, host and path decide, and files that it looks for (try_files)"
                     .to_owned()
             }
             (_, None) => "give a URL that it passes on: scheme, host and path decide".to_owned(),

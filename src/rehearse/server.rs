@@ -196,7 +196,7 @@ fn failure(recipe: &RehearsalRecipe, found: &StartOutcome, elsewhere: &[SocketAd
             } else if said.contains("Permission denied") || said.contains("permission denied") {
                 "this user cannot read everything that the file includes and loads: use sudo"
             } else {
-                "the file runs unchanged on this machine: what it includes and loads must exist here"
+                "correct the file where it says so; what the file includes and loads must exist on this machine"
             })
         }
         StartOutcome::Listening | StartOutcome::Nowhere => {

@@ -52,11 +52,6 @@ pub(crate) fn read(file: &str, json: &Value) -> Configuration {
             time::shorten(&mut configuration.patience, time::of(limit, LoneNumber::Nanoseconds));
         }
         let name = format!("reverse_proxy-{}", known.len());
-        for key in ["expect_body", "expect_status"] {
-            let expected = at(handler, &["health_checks", "active", key]).and_then(text);
-            let is_special = |it: &String| key == "expect_body" || !["2", "200"].contains(&it.as_str());
-            configuration.health.extend(expected.filter(is_special).map(|it| format!("{file}, {name}: {key} {it}")));
-        }
         configuration.upstreams.push(upstream(file, &name, handler));
     }
     let handles = |it: &&&Value, name: &str| get(it, "handler").and_then(text).as_deref() == Some(name);
@@ -94,6 +89,11 @@ fn upstream(file: &str, name: &str, handler: &Value) -> Upstream {
             Some(server) => upstream.servers = vec![server],
             None => unknown.push("dynamic_upstreams".to_owned()),
         }
+    }
+    for key in ["expect_body", "expect_status"] {
+        let expected = at(handler, &["health_checks", "active", key]).and_then(text);
+        let is_special = |it: &String| key == "expect_body" || !["2", "200"].contains(&it.as_str());
+        upstream.health.extend(expected.filter(is_special).map(|it| format!("{place}: {key} {it}")));
     }
     if let Some(passive) = at(handler, &["health_checks", "passive"]) {
         upstream.servers.iter_mut().for_each(|server| limit(server, "unhealthy_request_count", passive));

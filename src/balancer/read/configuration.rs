@@ -30,6 +30,8 @@ pub(crate) struct Upstream {
     pub(crate) method: UpstreamMethod,
     /// Whether a server has all the turns of its weight in a row, so that equal weights are no plain rotation.
     pub(crate) turns_in_a_row: bool,
+    /// What its health checks expect of responses, where a backend of ours need not meet it.
+    pub(crate) health: Vec<String>,
     /// What was not understood but decides nothing about who gets what, each with its place.
     pub(crate) not_understood: Vec<String>,
 }
@@ -127,8 +129,6 @@ pub(crate) struct Configuration {
     pub(crate) patience: Option<Duration>,
     /// What it has the balancer do to responses itself.
     pub(crate) responses: ConfiguredResponses,
-    /// What its health checks expect of responses, where a backend of ours need not meet it.
-    pub(crate) health: Vec<String>,
     /// What should be included and could not be read, with the place that says so.
     pub(crate) not_read: Vec<String>,
 }
@@ -153,6 +153,11 @@ impl Configuration {
         }
     }
 
+    /// What health checks of any group expect.
+    pub(crate) fn health(&self) -> impl Iterator<Item = &String> {
+        self.groups().flat_map(|upstream| &upstream.health)
+    }
+
     /// Blocks, and groups without one.
     pub(crate) fn groups(&self) -> impl Iterator<Item = &Upstream> {
         self.upstreams.iter().chain(&self.implied)
@@ -169,6 +174,7 @@ impl Upstream {
             slow_start: None,
             method: UpstreamMethod::Known(Policy::RoundRobin),
             turns_in_a_row: false,
+            health: Vec::new(),
             not_understood: Vec::new(),
         }
     }
@@ -183,6 +189,7 @@ impl Upstream {
             methods.push(SplitPart { name: part.name, weight, servers, method: part.method });
             split.servers.extend(part.servers);
             split.not_understood.extend(part.not_understood);
+            split.health.extend(part.health);
             split.keeps_away = split.keeps_away.max(part.keeps_away);
             split.slow_start = split.slow_start.max(part.slow_start);
         }

@@ -113,10 +113,6 @@ pub(crate) fn read(file: &str, bootstrap: &Value, load: NamedFiles) -> Configura
             time::shorten(&mut configuration.patience, time::of(limit, LoneNumber::Seconds));
         }
     }
-    for key in ["receive", "expected_statuses"] {
-        let is_expected = |it: &&&Value| at(it, &["http_health_check", key]).is_some();
-        configuration.health.extend(all.iter().find(is_expected).map(|_| format!("{file}: http_health_check: {key}")));
-    }
     for (what, status) in all.iter().flat_map(|it| own_responses(it)) {
         configuration.responds(status, format!("{file}: {what}"));
     }
@@ -246,6 +242,10 @@ fn upstream(
         _ => upstream.method = UpstreamMethod::Unknown(format!("{place}: {}", unknown.join(", "))),
     }
     upstream.slow_start = slow_start(cluster);
+    upstream.health = items(get(cluster, "health_checks"))
+        .filter_map(expected_of_health)
+        .map(|key| format!("{place}: http_health_check: {key}"))
+        .collect();
     Some(upstream)
 }
 
@@ -277,6 +277,19 @@ fn server(endpoint: &Value, takes: Takes, place: &str, unknown: &mut Vec<String>
         Some(other) => unknown.push(format!("health_status {other} of {name}")),
     }
     server
+}
+
+/// Where a health check wants another response than 200.
+fn expected_of_health(check: &Value) -> Option<&'static str> {
+    let check = get(check, "http_health_check")?;
+    let bound = |range: &Value, key| get(range, key).and_then(number);
+    let is_success = |range: &&Value| {
+        bound(range, "start").is_some_and(|it| it <= 200) && bound(range, "end").is_some_and(|it| it > 200)
+    };
+    match get(check, "expected_statuses") {
+        Some(ranges) if items(Some(ranges)).find(is_success).is_none() => Some("expected_statuses"),
+        Some(_) | None => get(check, "receive").map(|_| "receive"),
+    }
 }
 
 fn slow_start(cluster: &Value) -> Option<Duration> {
@@ -398,6 +411,18 @@ mod tests {
             "load_assignment": {"cluster_name": "web", "endpoints": [{"lb_endpoints": endpoints}]}});
         it.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         it
+    }
+
+    #[test]
+    fn a_health_check_may_want_more_than_a_success() {
+        for (check, expected) in [
+            (json!({"path": "/h"}), None),
+            (json!({"expected_statuses": [{"start": 100, "end": 101}, {"start": 200, "end": 300}]}), None),
+            (json!({"expected_statuses": [{"start": 204, "end": 205}]}), Some("expected_statuses")),
+            (json!({"expected_statuses": [{"start": 200, "end": 201}], "receive": [{"text": "00"}]}), Some("receive")),
+        ] {
+            assert_eq!(expected_of_health(&json!({"http_health_check": check})), expected, "{check}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod method;
 mod own_response;
 pub(crate) mod states;
 mod sticking;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,6 +22,7 @@ use frontends::Frontends;
 use method::method;
 use states::{SavedState, StateFiles};
 use sticking::Sticking;
+use variables::{Environment, Variables};
 
 const SECTIONS: [&str; 19] = [
     "global",
@@ -57,6 +59,8 @@ struct SectionSettings {
     /// What decides and is not understood, each with its place.
     unknown: Vec<String>,
     state: SavedState,
+    /// What health checks expect beyond a success, each with its place.
+    health: Vec<String>,
 }
 
 /// A line `cookie`.
@@ -90,35 +94,6 @@ enum Open {
     Proxy(Section),
 }
 
-/// A variable of the environment, by its name.
-type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
-
-/// Variables as the file sets and unsets them, over those of the environment.
-struct Variables<'e> {
-    set: BTreeMap<String, Option<String>>,
-    environment: Environment<'e>,
-}
-
-impl Variables<'_> {
-    fn get(&self, name: &str) -> Option<String> {
-        self.set.get(name).cloned().unwrap_or_else(|| (self.environment)(name))
-    }
-
-    /// What a line of `global` says of them.
-    fn note(&mut self, words: &[String]) {
-        match words {
-            [set, name, value] if set == "setenv" => drop(self.set.insert(name.clone(), Some(value.clone()))),
-            [set, name, value] if set == "presetenv" && self.get(name).is_none() => {
-                self.set.insert(name.clone(), Some(value.clone()));
-            }
-            [unset, names @ ..] if unset == "unsetenv" => {
-                self.set.extend(names.iter().map(|name| (name.clone(), None)));
-            }
-            _ => {}
-        }
-    }
-}
-
 /// All sections with servers, in the order of the files, as a HAProxy of that version understands them; `exists` says whether a file is
 /// there. It cannot fail: what HAProxy refuses it says best. Defaults go on from file to file, and no section does.
 pub(crate) fn read(
@@ -127,7 +102,7 @@ pub(crate) fn read(
     environment: Environment,
     exists: &dyn Fn(&Path) -> bool,
 ) -> Configuration {
-    let mut variables = Variables { set: BTreeMap::new(), environment };
+    let mut variables = Variables::new(environment);
     let mut configuration = Configuration::default();
     let mut defaults: BTreeMap<String, SectionSettings> = BTreeMap::new();
     let unsaid = || SectionSettings { method: version.map(method::of_version), ..SectionSettings::default() };
@@ -235,6 +210,9 @@ fn companion(words: &[String]) -> Option<Endpoint> {
 }
 
 fn setting(settings: &mut SectionSettings, words: &[String], place: &str) {
+    if own_response::expects_of_health(words) {
+        settings.health.push(format!("{place}: {}", words.join(" ")));
+    }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["balance", algorithm @ ..] => {
@@ -367,6 +345,7 @@ impl Section {
                 Ok(_) | Err(_) => UpstreamMethod::Unknown(cookie.line),
             };
         }
+        self.upstream.health = self.settings.health;
         self.upstream.method = self.settings.sticking.over(self.upstream.method);
         if !self.settings.unknown.is_empty() {
             self.upstream.method = UpstreamMethod::Unknown(self.settings.unknown.join("; "));

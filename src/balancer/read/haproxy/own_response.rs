@@ -9,12 +9,10 @@ pub(super) fn note(words: &[String], place: &str, configuration: &mut Configurat
     if let Some(status) = status(words) {
         configuration.responds(status, line());
     }
-    if expects_of_health(words) {
-        configuration.health.push(line());
-    }
 }
 
-fn expects_of_health(words: &[String]) -> bool {
+/// Whether a health check wants more of a response than a backend of ours need give.
+pub(super) fn expects_of_health(words: &[String]) -> bool {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         // A backend of ours responds 200, and nothing that is excluded.
