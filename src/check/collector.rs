@@ -313,9 +313,18 @@ impl Collector {
         self.refreshed = Instant::now();
     }
 
+    /// A balancer whose health check gets an error avoids that backend, rightly.
+    fn see_health(&mut self, host: usize, record: &Record) {
+        let place = self.fleets.hosts[host].places.get(&record.generator);
+        if let Some(backend) = place.and_then(|place| self.fleets.backends.get_mut(usize::from(*place))) {
+            backend.is_steady &= record.status < 400;
+        }
+    }
+
     fn take(&mut self, host: usize, record: &Record) {
         let Some(answer) = record.response else {
             self.not_counted.health_checks += 1;
+            self.see_health(host, record);
             return;
         };
         let sequence = match record.request {

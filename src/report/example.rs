@@ -242,6 +242,8 @@ pub(crate) fn failing() -> Check {
     let few = Facts::Stickiness(stickiness::StickinessFacts {
         clients: 7,
         later: 30,
+        longest: 5,
+        lasted: 0.1,
         stayed_before: 0,
         left: 0,
         left_alive: 0,

@@ -42,6 +42,8 @@ pub(crate) struct OwnResponse {
     pub(crate) is_received: bool,
     /// Whether backends had refused most of them unprocessed.
     pub(crate) is_unprocessed: bool,
+    /// Whether backends were too slow for the balancer, before or meanwhile.
+    pub(crate) is_slow: bool,
     /// Whether it is said for a rate limit.
     pub(crate) is_limit: bool,
 }
@@ -90,7 +92,13 @@ pub(crate) fn of_own_response(own: OwnResponse, product: Option<Balancer>) -> St
             HintTopic::NoBackend,
             "backends received these requests and broke off: see their logs, and what is tried then",
         ),
-        502 => after(HintTopic::NoBackend, "a backend refused, or broke off, and no other was tried"),
+        502 | 503 if own.is_slow => {
+            after(HintTopic::Timeout, "backends take longer than the balancer waits, so that it takes them for failed")
+        }
+        502 => after(
+            HintTopic::NoBackend,
+            "the balancer could pass it to no backend: they refuse, it takes them for failed, or all have as much as they may",
+        ),
         503 => {
             let none = "the balancer knows no backend that is available, or its queue is full";
             let hint = after(HintTopic::NoBackend, none);

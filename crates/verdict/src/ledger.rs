@@ -280,25 +280,24 @@ impl Ledger {
     }
 
     fn find_mirrors(&self) -> Vec<bool> {
-        let mut delivered = Vec::new();
-        let mut spare = Vec::new();
+        let mut backends: Vec<Spare> = Vec::new();
         for (_, observation, attempts) in self.pairs() {
             // Answers that reached nobody say something only where another one did.
-            let delivers = own(observation, attempts).is_some();
+            let Some(own) = own(observation, attempts) else { continue };
             for attempt in attempts {
-                let is_own = attempt.response == observation.response;
-                let counts = if is_own { &mut delivered } else { &mut spare };
                 let place = usize::from(attempt.backend.0);
-                if counts.len() <= place {
-                    counts.resize(place + 1, 0u32);
+                if backends.len() <= place {
+                    backends.resize(place + 1, Spare::default());
                 }
-                counts[place] += u32::from(is_own || (delivers && attempt.executed()));
+                let seen = &mut backends[place];
+                seen.delivers |= attempt.response == own.response;
+                if attempt.executed() && attempt.response != own.response {
+                    seen.copies += u32::from(!is_asked_first(attempt, own));
+                    seen.tries += u32::from(is_asked_first(attempt, own));
+                }
             }
         }
-        let spares = spare.iter().enumerate();
-        spares
-            .map(|(place, spare)| *spare >= MIRROR_ATTEMPTS && delivered.get(place).is_none_or(|it| *it == 0))
-            .collect()
+        backends.iter().map(Spare::is_mirror).collect()
     }
 
     /// Whether it executed many requests and no client ever got its response: it gets copies.
@@ -382,11 +381,11 @@ impl Ledger {
         if executed.all(|attempt| self.is_mirror(attempt.backend)) { Outcome::Mirrored } else { Outcome::Duplicated }
     }
 
-    /// Whether a backend would not do what was asked (404, 429), and another did after it: a balancer may be configured to ask on then (NGINX
-    /// `proxy_next_upstream http_404`, HAProxy `retry-on 404`, Envoy `retriable-4xx`).
+    /// Whether a backend would not do what was asked (404, 429), and another was asked after it: a balancer may be configured to ask on then
+    /// (NGINX `proxy_next_upstream http_404`, HAProxy `retry-on 404`, Envoy `retriable-4xx`).
     fn is_passed_on(&self, attempt: &Arrival, own: &Arrival) -> bool {
         let is_try = attempt.received <= own.received && !self.is_mirror(attempt.backend);
-        is_try && attempt.status >= 400 && own.status < 400
+        is_try && attempt.status >= 400 && (own.status < 400 || is_asked_first(attempt, own))
     }
 
     /// The response is none of this request's attempts'.
@@ -409,6 +408,30 @@ impl Ledger {
             None => Outcome::Unrecorded,
         }
     }
+}
+
+/// What a backend did with requests whose response came from another.
+#[derive(Clone, Copy, Default)]
+struct Spare {
+    /// Whether some client got a response of this one.
+    delivers: bool,
+    /// Executed while, or after, the other was asked.
+    copies: u32,
+    /// Refused before the other was asked.
+    tries: u32,
+}
+
+impl Spare {
+    /// One that lacks what is asked for (404) delivers nothing either where the balancer asks on: its refusals are over before. On a busy machine
+    /// it notes the end of some too late.
+    fn is_mirror(&self) -> bool {
+        !self.delivers && self.copies + self.tries >= MIRROR_ATTEMPTS && self.copies * 5 >= self.tries
+    }
+}
+
+/// Whether that backend had refused the request before the other was asked.
+fn is_asked_first(attempt: &Arrival, own: &Arrival) -> bool {
+    attempt.status >= 400 && attempt.responded() <= own.received
 }
 
 fn outcome_without_records(observation: &Observation) -> Outcome {

@@ -88,6 +88,10 @@ pub struct Pins {
     pub by_backend: Vec<u64>,
     /// Requests that were sent after their client had got its first response.
     pub later: u64,
+    /// The most later requests of one client.
+    pub longest: u64,
+    /// The longest time from a client's first response to a later request of its.
+    pub lasted: Duration,
     /// Later requests that went to another backend than the one that gave the client its first response.
     pub left: u64,
     /// Requests that left a backend which went on getting requests at that time: it was there, and was left all the same.
@@ -143,6 +147,7 @@ struct Pinned {
     backend: Backend,
     since: Moment,
     sequence: u32,
+    later: u64,
 }
 
 /// Requests of an outcome that are shown.
@@ -307,17 +312,21 @@ impl Pins {
         if clients.len() <= place {
             clients.resize(place + 1, None);
         }
-        match clients[place] {
+        match &mut clients[place] {
             None => {
                 self.clients += 1;
                 add(&mut self.by_backend, observation.backend);
                 let (backend, since) = (observation.backend, observation.ended);
-                clients[place] = Some(Pinned { backend, since, sequence: entry.sequence });
+                clients[place] = Some(Pinned { backend, since, sequence: entry.sequence, later: 0 });
             }
             // One that was under way when the first response came could not know of it.
-            Some(Pinned { since, .. }) if observation.sent() < since => {}
-            Some(Pinned { backend: pinned, sequence: first, .. }) => {
+            Some(Pinned { since, .. }) if observation.sent() < *since => {}
+            Some(Pinned { backend, since, sequence: first, later }) => {
+                let (pinned, first) = (*backend, *first);
                 self.later += 1;
+                *later += 1;
+                self.longest = self.longest.max(*later);
+                self.lasted = self.lasted.max(observation.sent().since(*since));
                 // One that its backend failed was selected for it all the same.
                 let tried = if entry.is_ordered {
                     entry.attempts.first().is_some_and(|first| first.backend == pinned)

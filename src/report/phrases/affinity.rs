@@ -2,7 +2,7 @@
 
 use verdict::facts::stickiness;
 use verdict::finding::Level;
-use verdict::numbers::{count_of, grouped, percent};
+use verdict::numbers::{count_of, grouped, percent, time};
 
 use super::phrase::{Phrase, listed};
 use crate::balancer::Balancer;
@@ -22,7 +22,12 @@ pub(super) fn stickiness(facts: &stickiness::StickinessFacts, level: Level, prod
         stayed => format!(", as in {} of the experiments", count_of(stayed, "request")),
     };
     let clients = count_of(facts.clients, "client");
-    let phrase = Phrase::of(format!("{clients} stayed with their backends in {later}{before}"));
+    // A session that ends after more uses, or later, ends unseen.
+    let each = match facts.longest {
+        0 => String::new(),
+        longest => format!(", at most {} each within {}", grouped(longest), time(facts.lasted)),
+    };
+    let phrase = Phrase::of(format!("{clients} stayed with their backends in {later}{each}{before}"));
     if level < Level::Inconclusive {
         return phrase;
     }

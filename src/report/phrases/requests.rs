@@ -371,6 +371,7 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
         status,
         is_received: facts.received == facts.requests,
         is_unprocessed: facts.unprocessed > 0 && 2 * facts.unprocessed >= facts.requests,
+        is_slow: facts.given_up > 0,
         is_limit: limit == Some(status),
     };
     let hint = hints::of_own_response(own, product);
@@ -381,7 +382,12 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
             "other requests reach the fleet: does the balancer's list have a server that is none of its backends?";
         return Phrase::of(summary).try_this(format!("{others} If not: {hint}"));
     }
-    Phrase::of(summary).try_this(hint)
+    let phrase = Phrase::of(summary).try_this(hint);
+    if facts.given_up == 0 || status == 504 {
+        return phrase;
+    }
+    let given_up = count_of(facts.given_up, "request");
+    phrase.because(vec![format!("it gave up waiting for a backend in {given_up}, the warm-up included (504)")])
 }
 
 pub(super) fn refused(facts: &BackendStatuses, of_calls: bool) -> Phrase {

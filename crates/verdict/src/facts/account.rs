@@ -98,6 +98,10 @@ pub struct OwnResponses {
     /// Requests that backends refused before they did anything with them, and to which the balancer itself responded.
     #[serde(default)]
     pub unprocessed: u64,
+    /// Requests of the whole run, the warm-up included, of which the balancer said that a backend took too long (504). It may hold that backend
+    /// for failed afterwards.
+    #[serde(default)]
+    pub given_up: u64,
     /// Lines of the balancer's configuration that give these statuses; empty unless each has one.
     #[serde(default)]
     pub configured: Vec<String>,

@@ -18,8 +18,8 @@ pub struct FleetFacts {
     /// Requests with attempts at several hosts that are closer than their clocks agree: which came first is not known.
     #[serde(default)]
     pub unordered: u64,
-    /// Backends that ended, were started again or were not ready at some time while the check ran, that had faults when it began, or until
-    /// a minute before: a balancer may avoid them.
+    /// Backends that ended, were started again, were not ready or failed a health check at some time while the check ran, that had faults
+    /// when it began, or until a minute before: a balancer may avoid them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsteady: Vec<String>,
     /// Fleets that joined or left while the check ran, in order.

@@ -46,6 +46,7 @@ pub struct ReachFacts {
 pub(crate) const REACH: RuleDescription = RuleDescription {
     requires: "every backend that is ready gets requests",
     sound: "it fails only where --expect requires shares, or where the algorithm for certain gives something to each; level 4e-8 for draws, \
-            of which half the expected share is granted to hash rings; for rotations by construction; a backend that failed before is left out",
+            of which half the expected share is granted to hash rings; for rotations by construction; a backend that failed before is left out; \
+            in a drill, so is one to which something was done",
     source: None,
 };

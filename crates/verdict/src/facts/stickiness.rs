@@ -12,6 +12,12 @@ pub struct StickinessFacts {
     pub clients: u64,
     /// Requests that were sent after their client had got its first response.
     pub later: u64,
+    /// The most later requests of one client: what ends a session after more is not seen.
+    #[serde(default)]
+    pub longest: u64,
+    /// The longest time in seconds from the first response of a client to a later request of its.
+    #[serde(default)]
+    pub lasted: f64,
     /// Requests of the experiments besides, whose client, address or value had a backend before and kept it; 0 in a drill.
     #[serde(default)]
     pub stayed_before: u64,

@@ -232,6 +232,14 @@ fn allowed(case: &Case, outcome: Outcome, level: Level) -> Level {
     if case.expectations.allowed.contains(&outcome) { level.min(Level::Note) } else { level }
 }
 
+/// Requests for which a backend was too slow for the balancer. Those that the check itself had answered late say nothing.
+fn given_up(case: &Case) -> u64 {
+    let is_given_up = |entry: &Entry| entry.observation.status == 504 && !entry.attempts.is_empty();
+    let is_own = |entry: &Entry| case.judged.invented.binary_search(&entry.sequence).is_err();
+    let given_up = case.ledger.entries().filter(|it| it.outcome == Outcome::Balancer && is_given_up(it) && is_own(it));
+    given_up.count() as u64
+}
+
 fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Finding> {
     let (requests, excused) = seen.excused.get(&outcome).copied().unwrap_or_default();
     if requests == 0 {
@@ -256,8 +264,8 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
         Outcome::NotReached => (unless_excused, Facts::NotReached(losses)),
         Outcome::Balancer => {
             let (statuses, received) = (seen.own.clone(), seen.own_received);
-            let configured = Vec::new();
-            let own = OwnResponses { requests, excused, of, statuses, received, unprocessed, configured };
+            let (given_up, configured) = (given_up(case), Vec::new());
+            let own = OwnResponses { requests, excused, of, statuses, received, unprocessed, given_up, configured };
             // A success without the mark of a backend may be that of one which is none of the fleet's.
             let level = if own.may_be_foreign() { unless_excused.min(Level::Inconclusive) } else { unless_excused };
             (level, Facts::Balancer(own))

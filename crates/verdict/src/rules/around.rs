@@ -67,10 +67,7 @@ pub(super) fn find_left_out(case: &Case, facts: &dyn Fn(Conclusion) -> ShareFact
     let failed = case.failed_somewhere();
     let is_left = |place: &usize| {
         let backend = Backend(*place as u16);
-        let is_touched = case.steps.iter().any(|step| step.backend == Some(backend))
-            || case.outages.iter().any(|window| window.backend == backend)
-            || failed[*place]
-            || case.ledger.is_mirror(backend);
+        let is_touched = case.is_changed(*place) || failed[*place] || case.ledger.is_mirror(backend);
         let is_due = before.counts[*place] >= SEEN && share(*place) * later as f64 >= MISSED;
         is_due && after.counts[*place] == 0 && !is_touched
     };

@@ -244,6 +244,13 @@ impl Case<'_> {
         failed
     }
 
+    /// Whether something was done to that backend.
+    pub(crate) fn is_changed(&self, place: usize) -> bool {
+        let backend = Backend(place as u16);
+        self.steps.iter().any(|step| step.backend == Some(backend))
+            || self.outages.iter().any(|window| window.backend == backend)
+    }
+
     /// When the first thing was done to backends.
     pub(crate) fn first_step(&self) -> Option<Moment> {
         self.steps.iter().map(|step| step.begun).min()

@@ -14,14 +14,15 @@ const ROTATIONS: u64 = 64;
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let expected_one = case.expectations.algorithm == Some(Algorithm::One);
     let unknown = case.expectations.shares.is_none() && !case.expectations.not_understood.is_empty();
-    if case.drill != Drill::None || expected_one || unknown || !case.has_records() || case.backends < 2 {
+    if expected_one || unknown || !case.has_records() || case.backends < 2 {
         return None;
     }
     let names = &case.names[..case.backends];
     // What does not fit the fleet is reported by the rule of the shares.
     let shares = case.expectations.shares(names).ok()?;
     let got = |place: usize| case.tally.by_backend.get(place).copied().unwrap_or(0);
-    let missed: Vec<usize> = (0..names.len()).filter(|place| shares[*place] > 0.0 && got(*place) == 0).collect();
+    let is_missed = |place: &usize| shares[*place] > 0.0 && got(*place) == 0 && !case.is_changed(*place);
+    let missed: Vec<usize> = (0..names.len()).filter(is_missed).collect();
     // How likely chance alone misses one that has an even share, or the one it should have.
     let pins = case.inference.kind.is_some_and(Algorithm::pins);
     let draws = if pins { case.tally.pins.clients } else { case.tally.attempts };
@@ -59,7 +60,8 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     };
     // With nothing that was sent to a backend there is no order.
     let is_sent = case.tally.by_backend.iter().any(|count| *count > 0);
-    if !is_sent && level != Level::Fail {
+    // In a drill, who gets nothing where nothing is certain may have nothing to do with what was done.
+    if (!is_sent || case.drill != Drill::None) && level != Level::Fail {
         return None;
     }
     let order = if missed.is_empty() { Vec::new() } else { case.order() };
@@ -104,9 +106,11 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::HandshakeFailure;
     use crate::finding::Witness;
+    use crate::observation::Backend;
     use crate::rules::trial::{RuleTrial, draws};
+    use crate::timeline::OutageWindow;
+    use crate::{HandshakeFailure, Moment};
 
     fn level(trial: &RuleTrial) -> Level {
         trial.judge_by(|case| judge(case).expect("it is judged").level)
@@ -158,6 +162,23 @@ mod tests {
         let (other, _) = trial(&names[0], false);
         assert_eq!(other.level, Level::Fail, "the one that gets nothing is well");
         assert_eq!(trial(&names[2], true).1, [false; 3], "requests reach it: that was another client");
+    }
+
+    #[test]
+    fn a_drill_excuses_only_what_it_was_done_to() {
+        let judged = |backends: &'static [u16], kind: Algorithm, broken: u16| {
+            let turns = (0..3_000usize).map(|turn| backends[turn % backends.len()]);
+            let mut trial = RuleTrial::of(3, Some(kind)).sends(turns);
+            trial.drill.kind = Drill::Rough;
+            let at = Moment(1_000_000);
+            let backend = Backend(broken);
+            trial.drill.windows = vec![OutageWindow { backend, broken: at, mended: None }];
+            trial.judge_by(|case| judge(case).map(|finding| finding.level))
+        };
+        assert_eq!(judged(&[0, 1], Algorithm::RoundRobin, 0), Some(Level::Fail));
+        assert_eq!(judged(&[0, 1], Algorithm::RoundRobin, 2), None, "it was taken away");
+        assert_eq!(judged(&[0, 1, 2], Algorithm::RoundRobin, 2), None);
+        assert_eq!(judged(&[0], Algorithm::LeastConnections, 0), None, "it promises nothing");
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     let facts = StickinessFacts {
         clients: pinned.clients,
         later: pinned.later,
+        longest: pinned.longest,
+        lasted: pinned.lasted.as_secs_f64(),
         stayed_before,
         left: pinned.left,
         left_alive: pinned.left_alive,
@@ -131,7 +133,8 @@ mod tests {
 
     #[test]
     fn who_stays_passes_and_who_leaves_a_backend_that_is_there_fails() {
-        assert_eq!(finding(&trial(|own| own)).0, Level::Pass);
+        let (level, facts) = finding(&trial(|own| own));
+        assert_eq!((level, facts.longest, facts.lasted.round()), (Level::Pass, 399, 4.0));
         let (level, facts) = finding(&trial(|own| (own + 1) % 3));
         assert!(level == Level::Fail && facts.left_gone == 0 && facts.left_alive > facts.left / 2, "{facts:?}");
     }

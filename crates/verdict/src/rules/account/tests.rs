@@ -1,5 +1,6 @@
 use super::*;
 use crate::Moment;
+use crate::algorithm::Algorithm;
 use crate::attempt::WayNumber;
 use crate::limit::RateLimit;
 use crate::observation::{Backend, ClientOutcome};
@@ -206,6 +207,7 @@ fn a_success_that_no_backend_of_the_fleet_gave_may_be_that_of_another_backend() 
         statuses: BTreeMap::from([(status, 9)]),
         received,
         unprocessed: 0,
+        given_up: 0,
         configured: Vec::new(),
     };
     assert!(own(200, 0).may_be_foreign() && !own(502, 0).may_be_foreign() && !own(200, 1).may_be_foreign());
@@ -372,4 +374,52 @@ fn what_a_backend_would_not_do_may_be_asked_of_another_and_was_not_executed() {
     for (first, second, delivered) in [(200, 200, 1), (404, 404, 1), (200, 404, 0)] {
         assert!(run(first, second, delivered).failures().contains(&"duplicated"), "{first} {second}");
     }
+}
+
+/// Of a hundred requests every third is asked of 9001 first, which has not what is asked for: `over` says whether it says so before the other
+/// is asked.
+fn lacks(status: u16, over: bool) -> RuleTrial {
+    let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin));
+    for turn in 0..100u16 {
+        trial.failed(ClientOutcome::Response, false);
+        if turn % 3 == 0 {
+            trial.attempt(0, 404, AttemptEnd::Completed);
+            let first = trial.arrivals.last_mut().expect("it was made");
+            first.took = if over { 0 } else { 10_000 };
+        }
+        let backend = 1 + turn % 2;
+        let answer = trial.attempt(backend, status, AttemptEnd::Completed);
+        trial.answered(answer, backend, status);
+    }
+    trial
+}
+
+#[test]
+fn a_backend_that_lacks_what_others_have_is_no_mirror_where_the_balancer_asks_on() {
+    for status in [200, 404] {
+        let asked_on = lacks(status, true);
+        assert_eq!((asked_on.level("mirrored"), asked_on.level("retried")), (None, Some(Level::Note)), "{status}");
+        assert!(!asked_on.failures().contains(&"duplicated"), "{status}");
+        // A copy is made meanwhile.
+        let copied = lacks(status, false);
+        assert_eq!((copied.level("mirrored"), copied.level("retried")), (Some(Level::Note), None), "{status}");
+    }
+}
+
+#[test]
+fn what_the_balancer_refuses_after_it_gave_up_on_slow_backends_is_explained_by_that() {
+    let mut trial = RuleTrial::new();
+    trial.balancer(504);
+    trial.attempt(1, 200, AttemptEnd::Completed);
+    trial.span.warm_up = 1;
+    for _ in 0..9 {
+        trial.balancer(502);
+    }
+    let given_up = |trial: &RuleTrial| {
+        let Facts::Balancer(facts) = trial.facts("balancer") else { panic!() };
+        (facts.requests, facts.given_up)
+    };
+    assert_eq!(given_up(&trial), (9, 1));
+    trial.span.invented = vec![0];
+    assert_eq!(given_up(&trial), (9, 0), "the check itself had it answered late");
 }
