@@ -80,7 +80,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::ResponseFields => "http-response set-header, del-header",
         HintTopic::Responses => "http-response return, http-error, a Lua filter",
         HintTopic::ForwardedFor => "http-request set-header X-Forwarded-For %[src]",
-        HintTopic::Sessions => "peers for the stick table, cookie … insert",
+        HintTopic::Sessions => "peers and expire of the stick table, cookie … insert, maxidle, maxlife",
         HintTopic::Hashes => "hash-type consistent",
         HintTopic::Reload => "-W and USR2",
         HintTopic::Upgrade => "no http-request del-header Upgrade",

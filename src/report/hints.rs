@@ -320,8 +320,8 @@ pub(crate) fn of_forwarded_for(product: Option<Balancer>) -> String {
 
 /// Clients leave their backends.
 pub(crate) fn of_lost_sessions(product: Option<Balancer>) -> String {
-    let sentence = "look for a table that a reload empties, a second cookie, several balancers without a shared secret, and health checks \
-                    that flap";
+    let sentence = "look for sessions that end after a time, a table that a reload empties, a second cookie, several balancers without a \
+                    shared secret, and health checks that flap";
     after(HintTopic::Sessions, sentence, product)
 }
 

@@ -71,7 +71,8 @@ const MIRROR_ATTEMPTS: u32 = 20;
 /// The close of an idle connection crosses the request on its way: it comes within a round trip, on a busy machine too.
 const ROUND_TRIP: Duration = Duration::from_millis(50);
 
-/// Two attempts that are nearer than that were not made one after the other has had its time.
+/// Two attempts that are nearer than that were not made one after the other has had its time. On a busy machine a backend notes that much later
+/// that it has responded.
 const AT_ONCE: Duration = Duration::from_millis(50);
 
 /// One request: what the client saw, what the backends recorded, and what that means.
@@ -280,24 +281,25 @@ impl Ledger {
     }
 
     fn find_mirrors(&self) -> Vec<bool> {
-        let mut backends: Vec<Spare> = Vec::new();
+        let mut delivered = Vec::new();
+        let mut spare = Vec::new();
         for (_, observation, attempts) in self.pairs() {
             // Answers that reached nobody say something only where another one did.
-            let Some(own) = own(observation, attempts) else { continue };
+            let delivers = own(observation, attempts).is_some();
             for attempt in attempts {
+                let is_own = attempt.response == observation.response;
+                let counts = if is_own { &mut delivered } else { &mut spare };
                 let place = usize::from(attempt.backend.0);
-                if backends.len() <= place {
-                    backends.resize(place + 1, Spare::default());
+                if counts.len() <= place {
+                    counts.resize(place + 1, 0u32);
                 }
-                let seen = &mut backends[place];
-                seen.delivers |= attempt.response == own.response;
-                if attempt.executed() && attempt.response != own.response {
-                    seen.copies += u32::from(!is_asked_first(attempt, own));
-                    seen.tries += u32::from(is_asked_first(attempt, own));
-                }
+                counts[place] += u32::from(is_own || (delivers && attempt.executed()));
             }
         }
-        backends.iter().map(Spare::is_mirror).collect()
+        let spares = spare.iter().enumerate();
+        spares
+            .map(|(place, spare)| *spare >= MIRROR_ATTEMPTS && delivered.get(place).is_none_or(|it| *it == 0))
+            .collect()
     }
 
     /// Whether it executed many requests and no client ever got its response: it gets copies.
@@ -385,7 +387,8 @@ impl Ledger {
     /// (NGINX `proxy_next_upstream http_404`, HAProxy `retry-on 404`, Envoy `retriable-4xx`).
     fn is_passed_on(&self, attempt: &Arrival, own: &Arrival) -> bool {
         let is_try = attempt.received <= own.received && !self.is_mirror(attempt.backend);
-        is_try && attempt.status >= 400 && (own.status < 400 || is_asked_first(attempt, own))
+        // Where nobody has it, all say so, one after the other.
+        is_try && attempt.status >= 400 && (own.status < 400 || attempt.responded() <= own.received.after(AT_ONCE))
     }
 
     /// The response is none of this request's attempts'.
@@ -408,30 +411,6 @@ impl Ledger {
             None => Outcome::Unrecorded,
         }
     }
-}
-
-/// What a backend did with requests whose response came from another.
-#[derive(Clone, Copy, Default)]
-struct Spare {
-    /// Whether some client got a response of this one.
-    delivers: bool,
-    /// Executed while, or after, the other was asked.
-    copies: u32,
-    /// Refused before the other was asked.
-    tries: u32,
-}
-
-impl Spare {
-    /// One that lacks what is asked for (404) delivers nothing either where the balancer asks on: its refusals are over before. On a busy machine
-    /// it notes the end of some too late.
-    fn is_mirror(&self) -> bool {
-        !self.delivers && self.copies + self.tries >= MIRROR_ATTEMPTS && self.copies * 5 >= self.tries
-    }
-}
-
-/// Whether that backend had refused the request before the other was asked.
-fn is_asked_first(attempt: &Arrival, own: &Arrival) -> bool {
-    attempt.status >= 400 && attempt.responded() <= own.received
 }
 
 fn outcome_without_records(observation: &Observation) -> Outcome {

@@ -20,6 +20,8 @@ pub struct Judged<'a> {
     pub invented: &'a [u32],
     /// When backends were broken on purpose.
     pub outages: &'a [OutageWindow],
+    /// Numbers of requests, in order, whose client had lost a cookie since its last one, for the cookie's time was over: it comes as somebody new.
+    pub lapsed: &'a [u32],
 }
 
 impl Judged<'_> {
@@ -94,6 +96,10 @@ pub struct Pins {
     pub lasted: Duration,
     /// Later requests that went to another backend than the one that gave the client its first response.
     pub left: u64,
+    /// Requests of clients whose cookie had expired.
+    pub lapsed: u64,
+    /// Those of them that went to another backend than their client's.
+    pub lapsed_left: u64,
     /// Requests that left a backend which went on getting requests at that time: it was there, and was left all the same.
     pub left_alive: u64,
     /// Requests that left a backend which got nothing any more: it was gone. What was left at the very end is in neither.
@@ -179,7 +185,7 @@ impl Tally {
                 tally.unordered += u64::from(!entry.is_ordered);
                 // It counts all the same for whether its client stays.
                 if !entry.is_ordered {
-                    tally.pins.count(&entry, &mut clients);
+                    tally.pins.count(&entry, &mut clients, judged.lapsed);
                 }
                 continue;
             };
@@ -187,7 +193,7 @@ impl Tally {
             if tally.picks.len() < PICKS {
                 tally.picks.push(backend);
             }
-            tally.pins.count(&entry, &mut clients);
+            tally.pins.count(&entry, &mut clients, judged.lapsed);
         }
         tally.pins.tell_apart(ledger, judged.outages);
         tally
@@ -303,7 +309,7 @@ impl Pins {
         self.examples = firsts.iter().take(MOVES_SHOWN).map(example).collect();
     }
 
-    fn count(&mut self, entry: &Entry, clients: &mut Vec<Option<Pinned>>) {
+    fn count(&mut self, entry: &Entry, clients: &mut Vec<Option<Pinned>>, lapsed: &[u32]) {
         let observation = entry.observation;
         if !observation.backend.is_known() || matches!(entry.outcome, Outcome::Stale | Outcome::Swapped) {
             return;
@@ -312,12 +318,18 @@ impl Pins {
         if clients.len() <= place {
             clients.resize(place + 1, None);
         }
+        let (backend, since) = (observation.backend, observation.ended);
+        let pinned = Pinned { backend, since, sequence: entry.sequence, later: 0 };
         match &mut clients[place] {
             None => {
                 self.clients += 1;
                 add(&mut self.by_backend, observation.backend);
-                let (backend, since) = (observation.backend, observation.ended);
-                clients[place] = Some(Pinned { backend, since, sequence: entry.sequence, later: 0 });
+                clients[place] = Some(pinned);
+            }
+            Some(known) if lapsed.binary_search(&entry.sequence).is_ok() => {
+                self.lapsed += 1;
+                self.lapsed_left += u64::from(known.backend != backend);
+                *known = pinned;
             }
             // One that was under way when the first response came could not know of it.
             Some(Pinned { since, .. }) if observation.sent() < *since => {}

@@ -168,15 +168,27 @@ impl<'a> Clients<'a> {
         }
     }
 
+    /// Forgets a client's cookies whose time is over: with the next request it comes as somebody new. The name of one.
+    pub(super) fn forget_cookies(&mut self, client: u32) -> Option<String> {
+        let jar = self.jars.get_mut(client as usize).filter(|jar| jar.may_expire())?;
+        let name = jar.forget(SystemTime::now())?;
+        self.first[client as usize] = First::InFlight;
+        self.renew(client);
+        Some(name)
+    }
+
+    /// What a client sends has changed.
+    fn renew(&mut self, client: u32) {
+        let each = self.load.targets.len() * self.load.request.payloads.len().max(1);
+        self.templates[client as usize * each..][..each].fill(None);
+    }
+
     /// The request of a client to that target, with the body of that number.
     pub(super) fn template(&mut self, client: u32, target: usize, body: usize) -> &mut Template {
         let bodies = self.load.request.payloads.len().max(1);
         let own = if self.load.vary.is_of_the_connection() { 0 } else { client as usize };
         let place = (own * self.load.targets.len() + target) * bodies + body % bodies;
         let jar = self.jars.get(client as usize);
-        if jar.is_some_and(Jar::may_expire) && jar.is_some_and(|jar| jar.has_expired(SystemTime::now())) {
-            self.templates[place] = None;
-        }
         self.templates[place].get_or_insert_with(|| {
             let cookies = jar.and_then(|jar| jar.header(&self.origins[target], SystemTime::now()));
             let session = self.sessions.get(client as usize).and_then(Option::as_deref);
@@ -193,8 +205,7 @@ impl<'a> Clients<'a> {
         }
         samples.sessions += u64::from(session.is_none());
         *session = Some(id.to_owned());
-        let each = self.load.targets.len() * self.load.request.payloads.len().max(1);
-        self.templates[client as usize * each..][..each].fill(None);
+        self.renew(client);
     }
 
     /// Obeys the cookies of a response; what is not kept is noted with the reason.
@@ -215,8 +226,7 @@ impl<'a> Clients<'a> {
             }
         }
         if changed {
-            let each = self.load.targets.len() * self.load.request.payloads.len().max(1);
-            self.templates[client as usize * each..][..each].fill(None);
+            self.renew(client);
         }
     }
 }

@@ -134,9 +134,12 @@ impl Jar {
         self.0.iter().any(|it| it.expires.is_some())
     }
 
-    /// Whether a cookie's time is over.
-    pub(crate) fn has_expired(&self, now: SystemTime) -> bool {
-        self.0.iter().any(|it| it.is_over(now))
+    /// Forgets the cookies whose time is over; the name of one.
+    pub(crate) fn forget(&mut self, now: SystemTime) -> Option<String> {
+        let over = self.0.iter().position(|it| it.is_over(now))?;
+        let name = self.0[over].name.clone();
+        self.0.retain(|it| !it.is_over(now));
+        Some(name)
     }
 
     /// The value of Cookie for a request to there; none without cookies.

@@ -380,6 +380,9 @@ impl<'a> Engine<'a> {
             }
         }
         self.connections[index] = slot.connection;
+        if let Some(cookie) = self.clients.forget_cookies(client) {
+            self.samples.lapse(question.sequence, cookie);
+        }
         let template = self.clients.template(client, target, index / self.load.targets.len());
         let mut notes = ResponseNotes { backends: self.backends, samples: &mut self.samples };
         let turn = slot.exchange.start(question, template, &self.rules, &mut notes, &mut self.input, now);

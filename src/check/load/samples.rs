@@ -30,6 +30,9 @@ pub(crate) struct Samples {
     pub(crate) refused_cookies: Vec<String>,
     /// Clients for which a backend opened a session, where that is looked for.
     pub(crate) sessions: u64,
+    /// Requests before which a cookie of their client had expired, and the name of the first.
+    pub(crate) lapsed: Vec<u32>,
+    pub(crate) lapsed_cookie: Option<String>,
     /// Connections that opened when a SYN was sent again, by the whole seconds that they took.
     pub(crate) slow_openings: BTreeMap<u64, u64>,
     /// Processes of backends that responded.
@@ -51,6 +54,12 @@ impl Samples {
     pub(super) fn refuse_cookie(&mut self, value: &str, why: &NotKept) {
         let name = value.split(['=', ';']).next().unwrap_or_default().trim();
         Samples::see(&mut self.refused_cookies, format!("{name}: {why}").as_bytes());
+    }
+
+    /// A cookie of the client that sends this request has expired since its last one.
+    pub(super) fn lapse(&mut self, sequence: u64, cookie: String) {
+        self.lapsed.push(sequence as u32);
+        self.lapsed_cookie.get_or_insert(cookie);
     }
 
     /// Notes a connection that has opened after that time.
@@ -117,9 +126,12 @@ impl Samples {
             mut refused_cookies,
             deviations,
             sessions,
+            mut lapsed,
+            lapsed_cookie,
             mut slow_openings,
             mut processes,
         } = self;
+        lapsed.sort_unstable();
         for (seconds, connections) in &earlier.slow_openings {
             *slow_openings.entry(*seconds).or_default() += connections;
         }
@@ -137,7 +149,18 @@ impl Samples {
         }
         let mut processes: Vec<ObservedProcess> = processes.into_values().collect();
         processes.sort_unstable_by_key(|process| (process.first, process.instance.0));
-        ReceivedResponses { deviations, servers, vias, codings, refused_cookies, slow_openings, sessions, processes }
+        ReceivedResponses {
+            deviations,
+            servers,
+            vias,
+            codings,
+            refused_cookies,
+            slow_openings,
+            sessions,
+            lapsed,
+            lapsed_cookie,
+            processes,
+        }
     }
 }
 

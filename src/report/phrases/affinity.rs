@@ -27,6 +27,9 @@ pub(super) fn stickiness(facts: &stickiness::StickinessFacts, level: Level, prod
         0 => String::new(),
         longest => format!(", at most {} each within {}", grouped(longest), time(facts.lasted)),
     };
+    if facts.lapsed_left > 0 {
+        return lapsed(facts, level);
+    }
     let phrase = Phrase::of(format!("{clients} stayed with their backends in {later}{each}{before}"));
     if level < Level::Inconclusive {
         return phrase;
@@ -37,6 +40,23 @@ pub(super) fn stickiness(facts: &stickiness::StickinessFacts, level: Level, prod
         grouped(facts.needed),
         1.0 / facts.detects
     ))
+}
+
+/// Who came as somebody new, and was given another backend.
+fn lapsed(facts: &stickiness::StickinessFacts, level: Level) -> Phrase {
+    let cookie = facts.lapsed_cookie.as_deref().unwrap_or("?");
+    let phrase = Phrase::of(format!(
+        "clients lose their sessions when the cookie {cookie} expires: {} of {} then went to another backend",
+        grouped(facts.lapsed_left),
+        count_of(facts.lapsed, "request")
+    ))
+    .because(vec![format!("each stayed as long as it had the cookie, in {}", count_of(facts.later, "later request"))]);
+    let longer = "give it a longer Max-Age, or none, or have responses renew it";
+    phrase.try_this(if level == Level::Fail {
+        format!("sessions last no longer than their cookie: {longer}")
+    } else {
+        format!("if sessions are to last longer, {longer}: --expect sticky requires that")
+    })
 }
 
 /// Who left, and whether their backend was there.

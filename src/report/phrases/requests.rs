@@ -195,6 +195,11 @@ pub(super) fn mirrored(facts: &Mirrored, level: Level, product: Option<Balancer>
                 count_of(*requests, "request")
             )
         }
+        None if facts.refused => {
+            format!(
+                "{share} of the requests were also sent to {mirrors}, which refused all of them: not executed there"
+            )
+        }
         None => format!("{share} of the requests were also copied to {mirrors}, a mirror: they were executed twice"),
     };
     let mut evidence = Vec::new();
@@ -217,6 +222,10 @@ pub(super) fn mirrored(facts: &Mirrored, level: Level, product: Option<Balancer>
     };
     let phrase = phrase.because(evidence);
     match (level, facts.held) {
+        (_, None) if facts.refused => phrase.try_this(
+            "either a mirror that lacks the path, or the balancer asks another backend where one lacks it (NGINX proxy_next_upstream http_404, \
+             HAProxy retry-on 404)",
+        ),
         (Level::Fail, None) => phrase.try_this(hints::of_mirror(product)),
         _ => phrase,
     }

@@ -98,7 +98,7 @@ pub struct OwnResponses {
     /// Requests that backends refused before they did anything with them, and to which the balancer itself responded.
     #[serde(default)]
     pub unprocessed: u64,
-    /// Requests of the whole run, the warm-up included, of which the balancer said that a backend took too long (504). It may hold that backend
+    /// Requests of the whole run, the warm-up included, at one of whose backends the balancer left before the response. It may take that backend
     /// for failed afterwards.
     #[serde(default)]
     pub given_up: u64,
@@ -180,6 +180,9 @@ pub struct Mirrored {
     /// Requests that were executed twice by backends whose responses clients get: which of the two is a copy is not known.
     #[serde(default)]
     pub duplicated: u64,
+    /// Whether the mirrors refused all copies, with a status from 400 to 499: they may be asked first, and lack what others have.
+    #[serde(default)]
+    pub refused: bool,
     /// Copies that arrived as another request: with another method, path or query.
     pub other_requests: u64,
     /// The share that `--expect mirrored:…` asks for, 0 to 1; null without.

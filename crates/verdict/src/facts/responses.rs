@@ -69,6 +69,10 @@ pub struct ReceivedResponses {
     pub slow_openings: BTreeMap<u64, u64>,
     /// Clients of the sample for which a backend opened a session, where the user says where its id stands.
     pub sessions: u64,
+    /// Numbers of requests before which a cookie of their client had expired, in order.
+    pub lapsed: Vec<u32>,
+    /// The name of the first of these cookies.
+    pub lapsed_cookie: Option<String>,
     /// Processes of backends that responded, from the first request on.
     pub processes: Vec<ObservedProcess>,
 }

@@ -38,6 +38,15 @@ pub struct StickinessFacts {
     /// Whether the user says where backends open sessions, and no response has one there.
     #[serde(default)]
     pub no_session: bool,
+    /// Requests of clients whose cookie had expired since their last one: they come as somebody new.
+    #[serde(default)]
+    pub lapsed: u64,
+    /// Those of them that went to another backend than before.
+    #[serde(default)]
+    pub lapsed_left: u64,
+    /// The cookie that expired.
+    #[serde(default)]
+    pub lapsed_cookie: Option<String>,
     /// What became of the clients of the other backends while some were taken away.
     #[serde(default)]
     pub disruption: Option<Disruption>,
@@ -86,7 +95,8 @@ impl Disruption {
 pub(crate) const STICKINESS: RuleDescription = RuleDescription {
     requires: "a client stays with its backend, where the algorithm has affinity",
     sound: "by construction: the response to a later request of a client came from another backend; where a backend was taken away on \
-            purpose, moves are reported and not judged; of a hash with a bound on load they are inconclusive",
+            purpose, moves are reported and not judged; of a hash with a bound on load they are inconclusive, and so are those of a client \
+            whose cookie has expired, unless --expect requires sessions",
     source: None,
 };
 

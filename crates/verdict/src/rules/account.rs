@@ -67,6 +67,8 @@ struct EntryCounts {
     retries: RetriedRequests,
     same_examples: Vec<u32>,
     copies_elsewhere: u64,
+    /// Copies that mirrors did not refuse.
+    copies_taken: u64,
     /// Double executions that no outage explains.
     doubled: Vec<u32>,
     doubled_unexplained: u64,
@@ -217,6 +219,7 @@ impl EntryCounts {
         };
         if let Some(copy) = copies.next() {
             self.copies_elsewhere += u64::from(is_another(copy));
+            self.copies_taken += u64::from(copy.status < 400);
             // Whoever opens a connection for each request does not wait for the copy of the one before.
             if !case.sample.contains(&entry.sequence) {
                 return;
@@ -232,12 +235,18 @@ fn allowed(case: &Case, outcome: Outcome, level: Level) -> Level {
     if case.expectations.allowed.contains(&outcome) { level.min(Level::Note) } else { level }
 }
 
-/// Requests for which a backend was too slow for the balancer. Those that the check itself had answered late say nothing.
+/// The balancer waits for no response that short.
+const SHORT: u32 = 500_000;
+
+/// Requests for which a backend was too slow for the balancer: it left while their client still waited. Those that the check itself had answered
+/// late say nothing.
 fn given_up(case: &Case) -> u64 {
-    let is_given_up = |entry: &Entry| entry.observation.status == 504 && !entry.attempts.is_empty();
+    let is_left = |entry: &Entry, attempt: &Arrival| {
+        attempt.end == AttemptEnd::CutOff && attempt.took >= SHORT && attempt.responded() < entry.observation.ended
+    };
     let is_own = |entry: &Entry| case.judged.invented.binary_search(&entry.sequence).is_err();
-    let given_up = case.ledger.entries().filter(|it| it.outcome == Outcome::Balancer && is_given_up(it) && is_own(it));
-    given_up.count() as u64
+    let left = |entry: &Entry| entry.attempts.iter().any(|attempt| is_left(entry, attempt)) && is_own(entry);
+    case.ledger.entries().filter(left).count() as u64
 }
 
 fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Finding> {
@@ -370,6 +379,7 @@ fn mirrored(case: &Case, seen: &EntryCounts) -> Option<Finding> {
         of,
         mirrors: mirrors.map(|place| case.names[place].clone()).collect(),
         duplicated,
+        refused: requests > 0 && seen.copies_taken == 0,
         other_requests: seen.copies_elsewhere,
         expected,
         held: held(&seen.mirror_seconds, &seen.extra_seconds),

@@ -28,6 +28,9 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     let level = match (pinned.left, case.drill) {
         // Nothing that clients were given ties them to a backend.
         _ if no_session || of_several_urls => Level::Inconclusive,
+        // How long a session is to last is known to whoever requires one.
+        (0, Drill::None) if pinned.lapsed_left > 0 && is_own => Level::Fail,
+        (0, Drill::None) if pinned.lapsed_left > 0 => Level::Inconclusive,
         (0, _) if pinned.later > 0 && pinned.later + stayed_before >= needed => Level::Pass,
         (0, Drill::None) => Level::Inconclusive,
         (_, Drill::None) if pinned.left_alive == 0 && pinned.left_gone > 0 => Level::Inconclusive,
@@ -52,6 +55,9 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         left_gone: pinned.left_gone,
         clients_alive: pinned.movers.iter().map(|movers| movers.alive).sum(),
         clients_gone: pinned.movers.iter().map(|movers| movers.gone).sum(),
+        lapsed: pinned.lapsed,
+        lapsed_left: pinned.lapsed_left,
+        lapsed_cookie: case.received.lapsed_cookie.clone(),
         disruption: disruption(case),
         no_session,
         bound,
@@ -247,6 +253,22 @@ mod tests {
         assert_eq!(finding(&trial).0, Level::Inconclusive);
         trial.received.sessions = 100;
         assert_eq!(finding(&trial).0, Level::Fail);
+    }
+
+    #[test]
+    fn a_client_whose_cookie_has_expired_comes_as_somebody_new_unless_sessions_must_last() {
+        // From the middle on all are with another backend: the first request of each came without its cookie.
+        let mut trial = trial(|own| (own + 1) % 3);
+        trial.inference.kind = Some(Algorithm::Sticky);
+        assert_eq!(finding(&trial).0, Level::Fail);
+        trial.received.lapsed = (200 * 100..201 * 100).collect();
+        let (level, facts) = finding(&trial);
+        assert_eq!((level, facts.left, facts.lapsed, facts.lapsed_left), (Level::Inconclusive, 0, 100, 100));
+        trial.expectations.algorithm = Some(Algorithm::Sticky);
+        assert_eq!(finding(&trial).0, Level::Fail);
+        let mut stays = super::tests::trial(|own| own);
+        stays.received.lapsed = trial.received.lapsed;
+        assert_eq!(finding(&stays).0, Level::Pass);
     }
 
     #[test]

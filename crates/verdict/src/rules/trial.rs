@@ -356,7 +356,12 @@ impl RuleTrial {
         let ledger = Ledger::join(self.observations.clone(), self.arrivals.clone(), self.fleet.records)
             .with_clocks(self.fleet.clocks.clone());
         let sample = self.span.sample_from.max(self.span.warm_up)..self.observations.len() as u32;
-        let judged = Judged { from: self.span.warm_up, invented: &self.span.invented, outages: &self.drill.windows };
+        let judged = Judged {
+            from: self.span.warm_up,
+            invented: &self.span.invented,
+            outages: &self.drill.windows,
+            lapsed: &self.received.lapsed,
+        };
         let tally = Tally::of(&ledger, judged, sample.clone());
         let bodies =
             if self.sent.bodies.is_empty() { self.sent.body.into_iter().collect() } else { self.sent.bodies.clone() };

@@ -371,21 +371,19 @@ fn what_a_backend_would_not_do_may_be_asked_of_another_and_was_not_executed() {
         assert_eq!((asked_on.level("retried"), asked_on.failures()), (Some(Level::Note), vec![]), "{status}");
     }
     // Done twice; and once more though it had been done.
-    for (first, second, delivered) in [(200, 200, 1), (404, 404, 1), (200, 404, 0)] {
+    for (first, second, delivered) in [(200, 200, 1), (200, 404, 0)] {
         assert!(run(first, second, delivered).failures().contains(&"duplicated"), "{first} {second}");
     }
 }
 
-/// Of a hundred requests every third is asked of 9001 first, which has not what is asked for: `over` says whether it says so before the other
-/// is asked.
+/// Of a hundred requests every third goes to 9001 as well, which says 404; `over`: before the other one is asked.
 fn lacks(status: u16, over: bool) -> RuleTrial {
     let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin));
     for turn in 0..100u16 {
         trial.failed(ClientOutcome::Response, false);
         if turn % 3 == 0 {
-            trial.attempt(0, 404, AttemptEnd::Completed);
-            let first = trial.arrivals.last_mut().expect("it was made");
-            first.took = if over { 0 } else { 10_000 };
+            trial.attempt(turn / 3 % 3, 404, AttemptEnd::Completed);
+            trial.arrivals.last_mut().expect("it was made").took = if over { 0 } else { 1_000_000 };
         }
         let backend = 1 + turn % 2;
         let answer = trial.attempt(backend, status, AttemptEnd::Completed);
@@ -395,22 +393,39 @@ fn lacks(status: u16, over: bool) -> RuleTrial {
 }
 
 #[test]
-fn a_backend_that_lacks_what_others_have_is_no_mirror_where_the_balancer_asks_on() {
+fn backends_that_lack_what_is_asked_for_may_be_asked_one_after_the_other() {
     for status in [200, 404] {
         let asked_on = lacks(status, true);
-        assert_eq!((asked_on.level("mirrored"), asked_on.level("retried")), (None, Some(Level::Note)), "{status}");
+        assert_eq!(asked_on.level("retried"), Some(Level::Note), "{status}");
         assert!(!asked_on.failures().contains(&"duplicated"), "{status}");
-        // A copy is made meanwhile.
-        let copied = lacks(status, false);
-        assert_eq!((copied.level("mirrored"), copied.level("retried")), (Some(Level::Note), None), "{status}");
     }
+    assert!(lacks(404, false).failures().contains(&"duplicated"), "at the same time");
 }
 
 #[test]
-fn what_the_balancer_refuses_after_it_gave_up_on_slow_backends_is_explained_by_that() {
+fn a_mirror_that_refuses_all_may_be_a_backend_that_lacks_what_is_asked_for() {
+    let refused = |status: u16| {
+        let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin));
+        for turn in 0..100u16 {
+            trial.failed(ClientOutcome::Response, false);
+            if turn % 3 == 0 {
+                trial.attempt(0, status, AttemptEnd::Completed);
+            }
+            let answer = trial.attempt(1 + turn % 2, 200, AttemptEnd::Completed);
+            trial.answered(answer, 1 + turn % 2, 200);
+        }
+        let Facts::Mirrored(facts) = trial.facts("mirrored") else { panic!() };
+        facts.refused
+    };
+    assert_eq!((refused(404), refused(200)), (true, false));
+}
+
+#[test]
+fn what_the_balancer_refuses_after_it_left_slow_backends_is_explained_by_that() {
     let mut trial = RuleTrial::new();
-    trial.balancer(504);
-    trial.attempt(1, 200, AttemptEnd::Completed);
+    trial.balancer(504).ended.0 += 3_000 * MILLISECOND;
+    trial.attempt(1, 200, AttemptEnd::CutOff);
+    trial.arrivals.last_mut().expect("it was made").took = 10_000_000;
     trial.span.warm_up = 1;
     for _ in 0..9 {
         trial.balancer(502);
@@ -422,4 +437,7 @@ fn what_the_balancer_refuses_after_it_gave_up_on_slow_backends_is_explained_by_t
     assert_eq!(given_up(&trial), (9, 1));
     trial.span.invented = vec![0];
     assert_eq!(given_up(&trial), (9, 0), "the check itself had it answered late");
+    trial.span.invented.clear();
+    trial.observations[0].ended = RuleTrial::due(1);
+    assert_eq!(given_up(&trial), (9, 0), "its client had left");
 }
