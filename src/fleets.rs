@@ -79,6 +79,8 @@ pub(crate) struct KnownBackend {
     pub(crate) is_ready: bool,
     /// Whether it was well when it was found, and has been ready since then, in one process, as far as was seen.
     pub(crate) is_steady: bool,
+    /// Whether it was that slow, by a fault, that a balancer may have given up on it.
+    pub(crate) is_slow: bool,
     /// Since it was put right; none for one that never was.
     pub(crate) age: Option<Duration>,
 }
@@ -94,6 +96,7 @@ impl KnownBackend {
             instances: Vec::new(),
             is_ready: matches!(backend.state, BackendState::Ready | BackendState::Starting),
             is_steady: is_well(backend),
+            is_slow: backend.faults.iter().any(is_slow),
             age: age(backend),
         }
     }
@@ -428,6 +431,12 @@ fn is_well(backend: &BackendStatus) -> bool {
     /// NGINX avoids what failed for 10 s (fail_timeout), Envoy for 30 s (base_ejection_time).
     const AVOIDED: Duration = Duration::from_secs(60);
     !backend.faults.iter().any(Fault::fails_requests) && age(backend).is_none_or(|age| age > AVOIDED)
+}
+
+fn is_slow(fault: &Fault) -> bool {
+    /// Few balancers give up sooner.
+    const WAITED: Duration = Duration::from_millis(100);
+    matches!(fault, Fault::Latency { time, spread, .. } if *time + *spread >= WAITED)
 }
 
 fn age(backend: &BackendStatus) -> Option<Duration> {

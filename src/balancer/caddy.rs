@@ -74,6 +74,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Unprocessed => "lb_retries, lb_try_duration, lb_retry_match",
         HintTopic::Connections => "",
         HintTopic::IdleTimeout => "timeouts idle",
+        HintTopic::KeptToBackends => "transport http keepalive",
         HintTopic::Loss => "response_header_timeout, grace_period",
         HintTopic::Cache => "the cache handler",
         HintTopic::Escapes => "handle instead of handle_path, no uri or rewrite",

@@ -67,6 +67,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Mirror => "request_mirror_policies",
         HintTopic::Connections => "the connection_limit filter, max_active_downstream_connections",
         HintTopic::IdleTimeout => "idle_timeout of common_http_protocol_options",
+        HintTopic::KeptToBackends => "idle_timeout of the cluster",
         HintTopic::Loss => "timeout of the route, stream_idle_timeout, drain time",
         HintTopic::Cache => "the cache filter",
         HintTopic::Escapes => "path_with_escaped_slashes_action KEEP_UNCHANGED, merge_slashes false",

@@ -69,6 +69,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Mirror => "filter spoe",
         HintTopic::Connections => "maxconn, tcp-request connection reject",
         HintTopic::IdleTimeout => "timeout http-keep-alive",
+        HintTopic::KeptToBackends => "pool-purge-delay, http-reuse",
         HintTopic::Loss => "timeout server, timeout client, hard-stop-after",
         HintTopic::Cache => "http-request cache-use",
         HintTopic::Escapes => "no http-request normalize-uri",

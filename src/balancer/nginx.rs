@@ -80,6 +80,7 @@ fn directive_of_calls(topic: HintTopic) -> &'static str {
         | HintTopic::Mirror
         | HintTopic::Connections
         | HintTopic::IdleTimeout
+        | HintTopic::KeptToBackends
         | HintTopic::Cache
         | HintTopic::Escapes
         | HintTopic::Query
@@ -128,6 +129,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Mirror => "mirror",
         HintTopic::Connections => "worker_connections, worker_rlimit_nofile",
         HintTopic::IdleTimeout => "keepalive_timeout, keepalive_requests",
+        HintTopic::KeptToBackends => "keepalive_timeout of the upstream",
         HintTopic::Loss => "proxy_read_timeout, worker_shutdown_timeout, proxy_ignore_client_abort",
         HintTopic::Cache => "proxy_cache off, proxy_ignore_headers without Cache-Control",
         HintTopic::Escapes => "proxy_pass without a path, merge_slashes off",

@@ -53,6 +53,8 @@ pub(crate) enum HintTopic {
     Connections,
     /// How long an idle connection of a client is kept.
     IdleTimeout,
+    /// How long the balancer keeps idle connections to backends.
+    KeptToBackends,
     /// What ends a request before its response.
     Loss,
     /// Responses that are kept and given again (caching).

@@ -64,6 +64,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Mirror => "mirroring",
         HintTopic::Connections => "inFlightConn of TCP",
         HintTopic::IdleTimeout => "respondingTimeouts idleTimeout",
+        HintTopic::KeptToBackends => "forwardingTimeouts idleConnTimeout",
         HintTopic::Loss => "respondingTimeouts, responseHeaderTimeout, lifeCycle graceTimeOut",
         HintTopic::Cache => "a cache plugin",
         HintTopic::Escapes => "encodedCharacters, sanitizePath false",

@@ -30,6 +30,7 @@ pub(crate) fn join(collected: &mut Collected, observations: &mut [Observation], 
     };
     facts.fleets = fleets.hosts.len() as u64;
     facts.unsteady = fleets.backends.iter().filter(|it| !it.is_steady).map(|it| it.name.clone()).collect();
+    facts.slow = fleets.backends.iter().filter(|it| it.is_slow).map(|it| it.name.clone()).collect();
     let known: Vec<_> = fleets.instances().map(|(instance, _)| instance).collect();
     facts.see_processes(&data.received.processes, &data.names, Some(&known));
     let hosts = &collected.hosts;

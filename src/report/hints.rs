@@ -44,12 +44,23 @@ pub(crate) struct OwnResponse {
     pub(crate) is_unprocessed: bool,
     /// Whether backends were too slow for the balancer, before or meanwhile.
     pub(crate) is_slow: bool,
+    /// Whether it is few of many, and the balancer keeps connections to backends.
+    pub(crate) is_race: bool,
     /// Whether it is said for a rate limit.
     pub(crate) is_limit: bool,
 }
 
 /// The balancer itself responded.
 pub(crate) fn of_own_response(own: OwnResponse, product: Option<Balancer>) -> String {
+    let hint = of_own_status(own, product);
+    if !own.is_race || own.is_received || own.is_limit || own.is_slow || !matches!(own.status, 500 | 502 | 503) {
+        return hint;
+    }
+    let race = "or a backend closes a kept connection as the balancer uses it: let backends keep idle ones for longer than it does";
+    format!("{hint}; {}", after(HintTopic::KeptToBackends, race, product))
+}
+
+fn of_own_status(own: OwnResponse, product: Option<Balancer>) -> String {
     let after = |topic: HintTopic, sentence: &str| after(topic, sentence, product);
     if own.is_limit {
         return of_limit("a rate limit, or one of requests at once: stay below it", own.status, product);

@@ -43,6 +43,11 @@ impl UpstreamConnections {
             old.into_iter().map(|((backend, connection), requests)| ((new(backend), connection), requests)).collect();
     }
 
+    /// Whether the balancer used connections again.
+    pub fn are_kept(&self) -> bool {
+        self.seen.values().any(|requests| requests.len() > 1)
+    }
+
     /// What each backend had.
     pub fn each(&self) -> Vec<UpstreamUse> {
         let mut each: Vec<UpstreamUse> = Vec::new();

@@ -16,6 +16,8 @@ use verdict::observation::Observation;
 
 /// What a limit allows again after as long.
 const REST: Duration = Duration::from_millis(1100);
+/// Where nothing of the sample passed: a limit over seconds that counts what it refuses, too, allows requests again after as long.
+const LONGER: [Duration; 3] = [Duration::from_millis(2200), Duration::from_secs(11), Duration::from_secs(21)];
 const REQUESTS: u32 = 8;
 const GAP: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -44,12 +46,32 @@ pub(crate) async fn probe(
     sample: &[Observation],
     status: u16,
 ) -> Result<(Vec<Observation>, SlowTrial)> {
+    tokio::time::sleep(REST).await;
+    let (mut seen, mut trial) = try_slowly(session, first, sample, status).await?;
+    let is_denied = (400..500).contains(&status) && status != 429 && own(sample).count() == sample.len();
+    for rest in LONGER {
+        if trial.passed || !is_denied {
+            break;
+        }
+        tokio::time::sleep(rest).await;
+        let (more, later) = try_slowly(session, first + seen.len() as u64, sample, status).await?;
+        seen.extend(more);
+        trial = later;
+    }
+    Ok((seen, trial))
+}
+
+async fn try_slowly(
+    session: &mut CheckSession<'_>,
+    first: u64,
+    sample: &[Observation],
+    status: u16,
+) -> Result<(Vec<Observation>, SlowTrial)> {
     let mut prober = session.new_prober(first)?;
     let mut backends = BackendNames::new(session.client.names());
     let pace = passed_rate(sample).map(|rate| LEAST_GAP.max(Duration::from_secs_f64(SLOWER / rate)));
     let pace = pace.filter(|_| session.identity.is_fleet() && !session.plan.request.grpc);
     let (path, connections) = (session.client.target().path.clone(), session.plan.connections_at_once());
-    tokio::time::sleep(REST).await;
     let share = own(sample).filter(|own| *own == status).count() as f64 / sample.len() as f64;
     let needed = limit::trials(share).max(REQUESTS);
     let probing = spawn_blocking(move || {

@@ -361,7 +361,8 @@ pub(super) fn reach(facts: &reach::ReachFacts) -> Phrase {
     }
     if facts.failed == facts.missed {
         return Phrase::of(format!("{} failed before, and got no request that counts", listed(&facts.missed))).try_this(
-            "a balancer avoids a backend that failed, for 10 s (NGINX fail_timeout) or longer: clear its faults, wait, and check again",
+            "a balancer avoids a backend that failed or was too slow, for 10 s (NGINX fail_timeout) or longer: clear its faults, wait, and \
+             check again",
         );
     }
     let chance = probability(facts.chance, "");

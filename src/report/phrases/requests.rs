@@ -381,6 +381,7 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
         is_received: facts.received == facts.requests,
         is_unprocessed: facts.unprocessed > 0 && 2 * facts.unprocessed >= facts.requests,
         is_slow: facts.given_up > 0,
+        is_race: facts.kept && 10 * facts.requests < facts.of,
         is_limit: limit == Some(status),
     };
     let hint = hints::of_own_response(own, product);

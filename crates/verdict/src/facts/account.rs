@@ -102,6 +102,9 @@ pub struct OwnResponses {
     /// for failed afterwards.
     #[serde(default)]
     pub given_up: u64,
+    /// Whether the balancer keeps connections to backends: they may close one as it is used again.
+    #[serde(default)]
+    pub kept: bool,
     /// Lines of the balancer's configuration that give these statuses; empty unless each has one.
     #[serde(default)]
     pub configured: Vec<String>,

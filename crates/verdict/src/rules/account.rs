@@ -272,9 +272,17 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
         Outcome::Lost => (unless_excused, Facts::Lost(losses)),
         Outcome::NotReached => (unless_excused, Facts::NotReached(losses)),
         Outcome::Balancer => {
-            let (statuses, received) = (seen.own.clone(), seen.own_received);
-            let (given_up, configured) = (given_up(case), Vec::new());
-            let own = OwnResponses { requests, excused, of, statuses, received, unprocessed, given_up, configured };
+            let own = OwnResponses {
+                requests,
+                excused,
+                of,
+                statuses: seen.own.clone(),
+                received: seen.own_received,
+                unprocessed,
+                given_up: given_up(case),
+                kept: case.changes.upstream.are_kept(),
+                configured: Vec::new(),
+            };
             // A success without the mark of a backend may be that of one which is none of the fleet's.
             let level = if own.may_be_foreign() { unless_excused.min(Level::Inconclusive) } else { unless_excused };
             (level, Facts::Balancer(own))

@@ -232,14 +232,15 @@ impl Case<'_> {
                 *failed = true;
             }
         }
-        // One that is gone refuses connections, one whose certificate is not accepted gets no request: neither records that.
+        // One that is gone refuses connections, one whose certificate is not accepted or that was too slow before gets no request: none
+        // records that.
         for (failed, name) in failed.iter_mut().zip(self.names) {
             *failed |= self.fleets.unsteady.contains(name);
         }
         for (place, name) in self.names.iter().enumerate() {
-            let is_refused = self.tls.connections.not_accepted.contains_key(name);
+            let may_be_left = self.tls.connections.not_accepted.contains_key(name) || self.fleets.slow.contains(name);
             let is_reached = || self.ledger.arrivals().iter().any(|it| usize::from(it.backend.0) == place);
-            failed[place] |= is_refused && !is_reached();
+            failed[place] |= may_be_left && !is_reached();
         }
         failed
     }

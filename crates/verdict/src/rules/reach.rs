@@ -60,10 +60,17 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     };
     // With nothing that was sent to a backend there is no order.
     let is_sent = case.tally.by_backend.iter().any(|count| *count > 0);
-    // In a drill, who gets nothing where nothing is certain may have nothing to do with what was done.
-    if (!is_sent || case.drill != Drill::None) && level != Level::Fail {
+    if !is_sent && level != Level::Fail {
         return None;
     }
+    // A drill is about what is done. Who gets nothing all along is named where that is certain; it may be a reserve that was not needed.
+    let level = match case.drill {
+        Drill::None => level,
+        Drill::Graceful | Drill::Rough if level == Level::Fail && !case.expectations.requires_shares() => {
+            Level::Inconclusive
+        }
+        Drill::Graceful | Drill::Rough => return None,
+    };
     let order = if missed.is_empty() { Vec::new() } else { case.order() };
     Some(Finding::new(level, finding::Facts::Reach(facts)).shown_by(order))
 }
@@ -165,7 +172,17 @@ mod tests {
     }
 
     #[test]
-    fn a_drill_excuses_only_what_it_was_done_to() {
+    fn a_backend_that_a_fault_makes_slow_may_have_been_given_up_before() {
+        let trial = |slow: &str| {
+            let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % 2));
+            trial.fleet.fleets.slow = vec![slow.to_owned()];
+            level(&trial)
+        };
+        assert_eq!((trial("9003"), trial("9001")), (Level::Inconclusive, Level::Fail));
+    }
+
+    #[test]
+    fn a_drill_names_who_gets_nothing_all_along() {
         let judged = |backends: &'static [u16], kind: Algorithm, broken: u16| {
             let turns = (0..3_000usize).map(|turn| backends[turn % backends.len()]);
             let mut trial = RuleTrial::of(3, Some(kind)).sends(turns);
@@ -175,7 +192,7 @@ mod tests {
             trial.drill.windows = vec![OutageWindow { backend, broken: at, mended: None }];
             trial.judge_by(|case| judge(case).map(|finding| finding.level))
         };
-        assert_eq!(judged(&[0, 1], Algorithm::RoundRobin, 0), Some(Level::Fail));
+        assert_eq!(judged(&[0, 1], Algorithm::RoundRobin, 0), Some(Level::Inconclusive));
         assert_eq!(judged(&[0, 1], Algorithm::RoundRobin, 2), None, "it was taken away");
         assert_eq!(judged(&[0, 1, 2], Algorithm::RoundRobin, 2), None);
         assert_eq!(judged(&[0], Algorithm::LeastConnections, 0), None, "it promises nothing");

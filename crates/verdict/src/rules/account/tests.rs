@@ -208,6 +208,7 @@ fn a_success_that_no_backend_of_the_fleet_gave_may_be_that_of_another_backend() 
         received,
         unprocessed: 0,
         given_up: 0,
+        kept: false,
         configured: Vec::new(),
     };
     assert!(own(200, 0).may_be_foreign() && !own(502, 0).may_be_foreign() && !own(200, 1).may_be_foreign());
