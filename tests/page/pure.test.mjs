@@ -4,7 +4,7 @@ import test from "node:test";
 import { lanes, shortened, spacing } from "../../src/fleet/page/lanes.js";
 import { Model } from "../../src/fleet/page/model.js";
 import { stack } from "../../src/fleet/page/stack.js";
-import { grouped, inkOn, percent, time, visible, weighted, word } from "../../src/fleet/page/text.js";
+import { address, grouped, initials, inkOn, percent, time, visible, weighted, word } from "../../src/fleet/page/text.js";
 
 const figures = (...requests) => ({ rate: 1, latency: null, backends: requests.map((of) => ({ requests: of })) });
 const mark = (id, count = 1) => ({ id, at: 1, kind: "error", backend: "9001", count, text: "" });
@@ -82,6 +82,17 @@ test("what is written on a colour stands out", () => {
 test("control characters and those that turn the direction of text are written out", () => {
   assert.equal(visible("a\u001b[2J\u202eb\u200d\u2066c\nd"), "a\\u{1b}[2J\\u{202e}b\\u{200d}\\u{2066}c\\u{a}d");
   assert.equal(visible("größer – 30 × ✓"), "größer – 30 × ✓");
+});
+
+test("a backend is where its own address says", () => {
+  const urls = ["http://localhost:9001/", "http://10.20.0.12/", "https://[fd00::5]/", "https://app.internal:8443"];
+  assert.deepEqual(urls.map(address), ["127.0.0.1:9001", "10.20.0.12:80", "[fd00::5]:443", "app.internal:8443"]);
+});
+
+test("cells have the characters by which names differ", () => {
+  assert.deepEqual(initials(["9001", "9002"]), ["1", "2"]);
+  assert.deepEqual(initials(["app@127.0.0.1:9000", "app@127.0.0.2:9000", "b"]), ["1", "2", " "]);
+  assert.deepEqual([initials([]), initials(["app"]), initials(["app", "app"])], [[], ["p"], ["p", "p"]]);
 });
 
 test("the picture has a line for each backend, within its width, and dots that repeat without a jump", () => {

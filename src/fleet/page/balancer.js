@@ -3,7 +3,7 @@
 import { ask, canAct } from "./api.js";
 import { $, h, say, toggle } from "./dom.js";
 import { attempt, tell } from "./said.js";
-import { clock, grouped, time, weighted, word } from "./text.js";
+import { address, clock, grouped, time, weighted, word } from "./text.js";
 
 let parts = null;
 let shown = "";
@@ -114,7 +114,7 @@ function copied(text, what) {
 
 // Three ways to a balancer, for who has none yet.
 function ways(backends, form) {
-  const servers = backends.slice(0, 16).map(({ url }) => `    server 127.0.0.1:${new URL(url).port};`);
+  const servers = backends.slice(0, 16).map(({ url }) => `    server ${address(url)};`);
   const snippet = ["upstream uuid {", "    zone uuid 64k;", ...servers, "}", "", "server {", "    listen 80;", "    location /uuid {", `        proxy_pass ${backends[0]?.url.startsWith("https:") ? "https" : "http"}://uuid/;`, "    }", "}"];
   return [
     h("li", {}, h("b", {}, "See one at once"), "Start a demo in another terminal:", copied("uuid-generator demo", "the command")),

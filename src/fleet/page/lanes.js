@@ -15,8 +15,8 @@ export function spacing(rate) {
   return GAPS.find((gap) => gap >= wanted) ?? GAPS[GAPS.length - 1];
 }
 
-// About as wide as a character of a label is.
-const CHARACTER = 8;
+// As wide as a character of a label is in a wide font.
+const CHARACTER = 10;
 
 // A name cut to a number of characters: names that are made by machines differ at their end and begin alike.
 /**

@@ -1,7 +1,7 @@
 // The order strip: round robin is a pattern, random is noise, sticky is a band.
 
 import { $, colour, say } from "./dom.js";
-import { inkOn } from "./text.js";
+import { initials, inkOn } from "./text.js";
 
 // Requests a second: with more of them many are under way at once, and each backend reads several at a time.
 const BUSY = 200;
@@ -42,6 +42,7 @@ export function show(model) {
   // A number that grows, so that a cell stays in its column for as long as it is seen.
   const first = model.stripEnd - cells.length;
   const offset = Math.floor(first / columns) * columns;
+  const letters = initials(model.backends.map(({ name }) => name));
   cells.forEach((place, index) => {
     const cell = first + index - offset;
     const row = Math.floor(cell / columns);
@@ -52,7 +53,7 @@ export function show(model) {
     pen.fillRect(x + 0.5, y + 0.5, side - 1, side - 1);
     if (side >= 12) {
       pen.fillStyle = inkOn(colour(place));
-      pen.fillText(model.backends[place].name.slice(-1), x + side / 2, y + side / 2 + 1);
+      pen.fillText(letters[place], x + side / 2, y + side / 2 + 1);
     }
   });
   outline(pen, side, columns, offset, rows, model.stripEnd);

@@ -24,6 +24,25 @@ export function time(microseconds) {
 /** @param {number} at */
 export const clock = (at) => new Date(at).toLocaleTimeString("en-GB");
 
+// Where a balancer finds a backend: `localhost` may have an address at which it does not listen.
+/** @param {string} url */
+export function address(url) {
+  const { protocol, hostname, port } = new URL(url);
+  return `${hostname === "localhost" ? "127.0.0.1" : hostname}:${port || (protocol === "https:" ? 443 : 80)}`;
+}
+
+// A character of each name: the last, or where these are alike the one, counted from the end, by which most names differ.
+/** @param {string[]} names */
+export function initials(names) {
+  const from = (/** @type {number} */ end) => names.map((name) => name.at(-1 - end) ?? " ");
+  const kinds = (/** @type {string[]} */ characters) => new Set(characters).size;
+  let best = from(0);
+  for (let end = 1; end < Math.max(...names.map(({ length }) => length)); end += 1) {
+    if (kinds(from(end)) > kinds(best)) best = from(end);
+  }
+  return best;
+}
+
 // " 5:1:1"; nothing if all are alike.
 /** @param {number[] | undefined} weights */
 export const weighted = (weights) => (weights?.some((weight) => weight !== weights[0]) ? ` ${weights.join(":")}` : "");
