@@ -16,9 +16,11 @@ use crate::config::request;
 use crate::error::Problem;
 use crate::remote::Remote;
 use crate::report::phrases::what_came;
+use crate::wrap::columns_of;
 
-/// Names in a line.
-const ROW: usize = 15;
+/// Names in a line, where they are short: turns of two, three and four backends stand below each other.
+const ROW: usize = 12;
+const GAP: &str = "  ";
 
 /// Sends them. Exit status 1 if one of them got no response of a backend.
 pub(super) async fn run(args: SendArgs) -> Result<ExitCode> {
@@ -68,8 +70,10 @@ fn table(visits: &[Visited]) -> String {
     let mut text = String::new();
     if visits.iter().any(|visit| visit.backend.is_some()) {
         let names: Vec<&str> = visits.iter().map(|visit| visit.backend.as_deref().unwrap_or("-")).collect();
-        for row in names.chunks(ROW) {
-            text += &format!("{}\n", row.join("  "));
+        let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+        let fit = (columns_of(std::io::stdout()) + GAP.len()) / (longest + GAP.len());
+        for row in names.chunks(fit.clamp(1, ROW)) {
+            text += &format!("{}\n", row.join(GAP));
         }
         text.push('\n');
     }
@@ -132,5 +136,7 @@ mod tests {
         let refused = visit(None, ClientOutcome::Refused, None, 0.0);
         let text = table(&[answered("9001"), answered("9002"), refused, answered("9001")]);
         assert!(text.starts_with("9001  9002  -  9001\n\n2 × 9001 · 1 × 9002\n1 × "), "{text}");
+        let long: Vec<Visited> = (0..40).map(|_| answered("payments-7d9b5c6f48-x2x4z")).collect();
+        assert!(table(&long).lines().all(|line| line.chars().count() <= 80), "{}", table(&long));
     }
 }

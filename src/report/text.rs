@@ -290,6 +290,8 @@ pub(crate) fn not_counted(it: &NotCounted) -> Option<String> {
 fn shares(out: &mut String, shares: &Shares, expected: &str, style: &Style) {
     /// What follows a name and its bar.
     const FIGURES: usize = 2 + 2 + 2 + 8 + 2 + 11;
+    /// The shortest bar.
+    const LEAST: usize = 8;
     let (title, unit) = (style.title("Shares"), shares.unit.name());
     let length = "Shares of , ".len() + unit.chars().count() + expected.chars().count();
     match expected.split_once(": ").filter(|_| length > style.width) {
@@ -305,7 +307,10 @@ fn shares(out: &mut String, shares: &Shares, expected: &str, style: &Style) {
     }
     let most = shares.rows.iter().map(|row| row.share.max(row.expected.unwrap_or(0.0))).fold(0.01, f64::max);
     let width = shares.rows.iter().map(|row| harmless(&row.backend).chars().count()).max().unwrap_or(0);
-    let bar = style.width.saturating_sub(FIGURES + width).clamp(8, 40);
+    // A name that leaves no room for a bar has a line of its own.
+    let is_long = FIGURES + width + LEAST > style.width;
+    let width = if is_long { 0 } else { width };
+    let bar = style.width.saturating_sub(FIGURES + width).clamp(LEAST, 40);
     let columns = |share: f64| (share / most * bar as f64).round() as usize;
     const ROWS: usize = 20;
     for row in shares.rows.iter().take(ROWS) {
@@ -317,13 +322,11 @@ fn shares(out: &mut String, shares: &Shares, expected: &str, style: &Style) {
             (false, _) => '·',
         };
         let bar: String = (0..bar).map(cell).collect();
-        let _ = writeln!(
-            out,
-            "  {:<width$}  {bar}  {:>8}  {:>11}",
-            harmless(&row.backend),
-            percent(row.share),
-            grouped(row.count)
-        );
+        let mut name = harmless(&row.backend);
+        if is_long {
+            let _ = writeln!(out, "  {}", std::mem::take(&mut name));
+        }
+        let _ = writeln!(out, "  {name:<width$}  {bar}  {:>8}  {:>11}", percent(row.share), grouped(row.count));
     }
     if shares.rows.len() > ROWS {
         let _ = writeln!(out, "  … and {} more", shares.rows.len() - ROWS);

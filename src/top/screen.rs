@@ -1,5 +1,7 @@
 //! PURE. What is known of a fleet to what a terminal shows.
 
+use std::collections::BTreeSet;
+
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize};
@@ -138,16 +140,19 @@ fn head(model: &Model, width: u16) -> Line<'static> {
 }
 
 fn table(frame: &mut Frame, model: &Model, area: Rect) {
-    let columns = Columns::of(area.width);
+    let longest = model.backends.iter().map(|backend| backend.name.len()).max().unwrap_or_default();
+    let columns = Columns::of(area.width, longest);
     let rows = model
         .backends
         .iter()
         .zip(&model.figures.backends)
         .enumerate()
         .map(|(place, (backend, figures))| row(place, backend, figures, &columns));
-    let widths = columns.only([7, 9, columns.bar as u16 + 1, 6, 8, 6, 6, 6, 7, 8, 8, 6, 8]).map(Constraint::Length);
+    let widths = columns.only(columns.widths()).map(|width| Constraint::Length(width as u16));
+    // The bar of a share stands before its figure.
+    let (bar, share) = if columns.bar > 0 { ("share", "") } else { ("", "share") };
     let names = columns.only([
-        "backend", "state", "share", "", "expected", "req/s", "conns", "active", "streams", "p50", "p99", "errors",
+        "backend", "state", bar, share, "expected", "req/s", "conns", "active", "streams", "p50", "p99", "errors",
         "faults",
     ]);
     let names = Row::new(names);
@@ -159,19 +164,43 @@ fn table(frame: &mut Frame, model: &Model, area: Rect) {
 
 /// Which columns a width has room for.
 struct Columns {
-    /// Characters of the bar of a share.
+    /// Characters of a name; where there are fewer, its middle is left out.
+    name: usize,
+    /// Characters of the bar of a share; 0: names have its place.
     bar: usize,
     shown: [bool; 13],
 }
 
 impl Columns {
-    fn of(width: u16) -> Columns {
+    /// The least characters of a name and of a bar that is seen.
+    const LEAST: (usize, usize) = (7, 4);
+
+    fn of(width: u16, longest_name: usize) -> Columns {
         let (bar, expected, all) = match width {
             WIDE.. => (16, true, true),
             NARROW.. => (6, false, true),
             _ => (4, false, false),
         };
-        Columns { bar, shown: [true, true, true, true, expected, true, expected, true, expected, true, all, true, all] }
+        let (name, least_bar) = Columns::LEAST;
+        let shown = [true, true, true, true, expected, true, expected, true, expected, true, all, true, all];
+        let mut columns = Columns { name, bar, shown };
+        let taken: usize = columns.only(columns.widths()).map(|width| width + 1).sum::<usize>() - 1;
+        let spare = usize::from(width).saturating_sub(taken);
+        let missing = longest_name.saturating_sub(name + spare);
+        if missing == 0 {
+            columns.name = longest_name.max(name);
+        } else if bar >= least_bar + missing {
+            (columns.name, columns.bar) = (longest_name, bar - missing);
+        } else {
+            // With the cell of its mark, and the space behind it.
+            (columns.name, columns.bar) = (longest_name.min(name + spare + bar + 2), 0);
+            columns.shown[2] = false;
+        }
+        columns
+    }
+
+    fn widths(&self) -> [usize; 13] {
+        [self.name, 9, self.bar + 1, 6, 8, 6, 6, 6, 7, 8, 8, 6, 8]
     }
 
     fn only<T>(&self, all: [T; 13]) -> impl Iterator<Item = T> {
@@ -193,7 +222,7 @@ fn row(place: usize, backend: &BackendStatus, figures: &BackendFigures, columns:
         figures.latency.as_ref().map_or("–".to_owned(), |it| time(of(it) as f64 / 1e6))
     };
     Row::new(columns.only([
-        Cell::from(Span::from(backend.name.clone()).bold()),
+        Cell::from(Span::from(shortened(&backend.name, columns.name)).bold()),
         Cell::from(state),
         Cell::from(Span::from(bar(figures, columns.bar)).fg(colour(place))),
         Cell::from(percent(figures.share)),
@@ -208,6 +237,26 @@ fn row(place: usize, backend: &BackendStatus, figures: &BackendFigures, columns:
         Cell::from(if figures.errors > 0 { errors.red() } else { errors.into() }),
         Cell::from(faults.join(", ").red()),
     ]))
+}
+
+/// A name without its middle, in that many characters: names that are made by machines begin alike and differ at their end.
+fn shortened(name: &str, room: usize) -> String {
+    let count = name.chars().count();
+    if count <= room {
+        return name.to_owned();
+    }
+    let end = room.saturating_sub(1).div_ceil(2);
+    let begin = room.saturating_sub(1 + end);
+    name.chars().take(begin).chain(['…']).chain(name.chars().skip(count - end)).collect()
+}
+
+/// A character of each name: the last, or where these are alike the one, counted from the end, by which most names differ.
+fn initials(names: &[&str]) -> Vec<char> {
+    let from =
+        |end: usize| -> Vec<char> { names.iter().map(|name| name.chars().nth_back(end).unwrap_or(' ')).collect() };
+    let kinds = |characters: &[char]| characters.iter().collect::<BTreeSet<_>>().len();
+    let longest = names.iter().map(|name| name.len()).max().unwrap_or_default();
+    (1..longest).map(from).fold(from(0), |best, other| if kinds(&other) > kinds(&best) { other } else { best })
 }
 
 /// Full where the share is, with a line where it is expected to end.
@@ -231,9 +280,10 @@ fn strip(frame: &mut Frame, model: &Model, area: Rect) {
     let (width, height) = (usize::from(inner.width.max(1)), usize::from(inner.height));
     let shown: Vec<u16> = model.strip.iter().copied().collect();
     let shown = &shown[shown.len().saturating_sub(width * height)..];
+    let letters = initials(&model.backends.iter().map(|backend| &*backend.name).collect::<Vec<_>>());
     let cell = |place: &u16| {
-        let last = model.backends.get(usize::from(*place)).and_then(|backend| backend.name.chars().last());
-        Span::styled(last.unwrap_or('?').to_string(), Style::new().fg(Color::Black).bg(colour(usize::from(*place))))
+        let letter = letters.get(usize::from(*place)).copied();
+        Span::styled(letter.unwrap_or('?').to_string(), Style::new().fg(Color::Black).bg(colour(usize::from(*place))))
     };
     let lines: Vec<Line> = shown.chunks(width).map(|row| Line::from_iter(row.iter().map(cell))).collect();
     frame.render_widget(Paragraph::new(lines), inner);
@@ -396,6 +446,26 @@ mod tests {
         for part in ["active", "p50", "errors", "41.0 µs", "not shown at 60 columns: p99, faults", "q quit"] {
             assert!(screen.contains(part), "{part}\n{screen}");
         }
+    }
+
+    #[test]
+    fn backends_are_told_apart_whose_names_begin_or_end_alike() {
+        let mut model = model();
+        model.frame(frame(111_000, 0));
+        let names = ["uuid-7d9b5c6f48-x2x4z@127.0.0.1:9000", "uuid-7d9b5c6f48-x2x4z@127.0.0.2:9000"];
+        model.backends.iter_mut().zip(names).for_each(|(backend, name)| name.clone_into(&mut backend.name));
+        for (width, shown_names) in [
+            (140, names),
+            (120, ["uuid-7d9b5c6f48…@127.0.0.1:9000", "uuid-7d9b5c6f48…@127.0.0.2:9000"]),
+            (80, ["uuid-7d….1:9000", "uuid-7d….2:9000"]),
+            (60, ["uuid-7…1:9000", "uuid-7…2:9000"]),
+        ] {
+            let screen = shown(&model, width, 24);
+            assert!(shown_names.iter().all(|name| screen.contains(name)), "{width}: {screen}");
+            assert!(screen.contains("share"), "{width}: {screen}");
+        }
+        assert_eq!(initials(&names), ['1', '2']);
+        assert_eq!(initials(&["9001", "9002", "9011"]), ['1', '2', '1']);
     }
 
     #[test]
