@@ -52,11 +52,17 @@ impl FromStr for Which {
     fn from_str(text: &str) -> Result<Which, Problem> {
         match text.parse() {
             Ok(pid) => Ok(Which::Supervisor(pid)),
-            Err(_) if text.starts_with("http://") => Ok(Which::At(text.to_owned())),
+            Err(_) if has_no_path(text) => Ok(Which::At(text.to_owned())),
             Err(_) => Err(Problem::new("expected a process id, or a URL such as http://127.0.0.1:9000")
                 .on(format!("--fleet {text}"))),
         }
     }
+}
+
+/// Whether it is the address of an API as a fleet prints it: with nothing but its token behind host and port.
+fn has_no_path(url: &str) -> bool {
+    let address = url.split('#').next().unwrap_or_default();
+    address.strip_prefix("http://").is_some_and(|rest| !rest.trim_end_matches('/').contains(['/', '?']))
 }
 
 /// Which fleet is meant, and the token for one that is not this user's on this machine.
@@ -334,7 +340,19 @@ impl Remote {
         patience: Duration,
     ) -> Result<T> {
         let body = self.fetch(method, path, patience).await?;
-        serde_json::from_slice(&body).context("failed to understand the fleet: is it of another version?")
+        serde_json::from_slice(&body).map_err(|_| self.misunderstood(&body))
+    }
+
+    /// What responds there is a fleet of another version, or none.
+    fn misunderstood(&self, body: &[u8]) -> anyhow::Error {
+        let control = &self.whereabouts.control;
+        if serde_json::from_slice::<serde_json::Value>(body).is_ok() {
+            return Problem::new(format!("failed to understand the fleet at {control}: is it of another version?"))
+                .into();
+        }
+        Problem::new(format!("what responds at {control} is not the API of a fleet"))
+            .hint("name the address that a fleet prints as its live view's, such as http://127.0.0.1:9000")
+            .into()
     }
 
     fn wants_token<T>(&self) -> Result<T> {
@@ -370,7 +388,7 @@ impl Remote {
         if status == 401 && self.whereabouts.pid == 0 {
             return self.wants_token();
         }
-        let answer: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+        let answer: serde_json::Value = serde_json::from_slice(body).map_err(|_| self.misunderstood(body))?;
         bail!("{}", answer["error"].as_str().unwrap_or("the fleet refused without a reason"))
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use api::BackendState;
 
-use crate::support::{Fleet, PATIENCE, PROGRAM, TemporaryDirectory, in_place, ports, program, run, send};
+use crate::support::{Fleet, PATIENCE, PROGRAM, TemporaryDirectory, error_of, in_place, ports, program, run, send};
 use rustix::process::Signal;
 use testbed::planted::{PlantedAlgorithm, PlantedBalancer};
 use verdict::facts::fleets::ChangeKind;
@@ -208,6 +208,15 @@ fn a_fleet_whose_token_is_another_is_an_error_and_one_that_is_not_there_is_a_gap
     let output = run(&mut command);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(2) && said.contains(&foreign.control) && said.contains("token"), "{said}");
+    // What is no address of an API is told apart from a fleet of another version.
+    let mistaken = |url: String| {
+        let place = TemporaryDirectory::new();
+        error_of(&run(program(&place).args(["fleet", "status", "--fleet", &url])))
+    };
+    let error = mistaken(format!("http://127.0.0.1:{foreign_port}"));
+    assert!(error.contains("is not the API of a fleet") && error.contains("that a fleet prints"), "{error}");
+    let error = mistaken(format!("{}/v1", foreign.control));
+    assert!(error.contains("expected a process id, or a URL such as http://127.0.0.1:9000"), "{error}");
     let nobody = format!("http://127.0.0.1:{}", ports(1)[0]);
     let known = hosts.fleets.iter().map(|fleet| fleet.control.clone());
     let check = check(&hosts.balancer, known.chain([nobody.clone()]), &["-n", "500", "--no-experiments"]);
