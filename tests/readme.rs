@@ -8,7 +8,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::{PROGRAM, TemporaryDirectory, run};
+use serde_json::Value;
+
+use crate::support::{Fleet, PROGRAM, TemporaryDirectory, run};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -156,16 +158,15 @@ fn the_book_is_built_and_each_of_its_links_leads_to_a_page_and_a_heading() {
 
 // The commands.
 
-/// One command of the README, with what is shown below it.
+/// One command of a text, with what is shown below it.
 struct Shown {
     command: String,
     output: Vec<String>,
 }
 
-/// Those of the blocks that are a terminal; a line that ends in `\` goes on.
-fn shown() -> Vec<Shown> {
-    let readme = readme();
-    let blocks = readme.split("```console\n").skip(1).map(|block| block.split("```").next().unwrap());
+/// Those of the blocks of a text that are a terminal; a line that ends in `\` goes on.
+fn shown(text: &str) -> Vec<Shown> {
+    let blocks = text.split("```console\n").skip(1).map(|block| block.split("```").next().unwrap());
     let mut all: Vec<Shown> = Vec::new();
     for block in blocks {
         let mut goes_on = false;
@@ -350,7 +351,7 @@ fn the_commands_of_the_readme_work_line_by_line_and_print_what_is_shown() {
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         let _ = fs::copy(Path::new(ROOT).join(file), to);
     }
-    let commands = shown();
+    let commands = shown(&readme());
     assert!(commands.len() >= 10, "the README has lost its commands");
     let mut shell = Command::new("unshare")
         .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "bash"])
@@ -381,6 +382,70 @@ fn in_order_of_ports(mut printed: Vec<String>) -> Vec<String> {
         printed[first..first + count].sort_by_key(|line| line.rsplit(':').next().map(str::to_owned));
     }
     printed
+}
+
+/// Commands of a page of the book of which the output is shown.
+fn shown_on(page: &str) -> impl Iterator<Item = Shown> {
+    let text = fs::read_to_string(Path::new(ROOT).join("docs").join(page)).unwrap();
+    shown(&text).into_iter().filter(|shown| !shown.output.is_empty())
+}
+
+#[test]
+fn the_configuration_that_a_page_shows_is_what_the_program_writes() {
+    let place = TemporaryDirectory::new();
+    let mut compared = 0;
+    for Shown { command, output } in shown_on("how-to/balancer-configuration.md") {
+        let words = command.strip_prefix("uuid-generator ").unwrap();
+        let found = run(crate::support::program(&place).args(words.split(' ')));
+        let printed = String::from_utf8([found.stdout, found.stderr].concat()).unwrap();
+        let printed: Vec<String> = printed.lines().map(str::to_owned).collect();
+        agrees(&output, &printed).unwrap_or_else(|why| panic!("{command}: {why}"));
+        compared += 1;
+    }
+    assert_eq!(compared, 2);
+}
+
+/// The keys of all objects in a value of JSON.
+fn keys(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            found.extend(object.keys().cloned());
+            object.values().for_each(|it| keys(it, found));
+        }
+        Value::Array(list) => list.iter().for_each(|it| keys(it, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// The names of the fields of a response: those of its JSON, or else of its head.
+fn fields(response: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    match serde_json::from_str(response) {
+        Ok(json) => keys(&json, &mut found),
+        Err(_) => {
+            let head = response.lines().take_while(|line| !line.is_empty());
+            found.extend(head.filter_map(|line| Some(line.split_once(": ")?.0.to_owned())));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_responses_and_records_that_the_reference_shows_have_the_fields_of_real_ones() {
+    let (fleet, ports) = Fleet::of(2, &[]);
+    crate::support::http::expect_page(ports[0]);
+    crate::support::eventually("it is recorded", || fleet.backend(ports[0]).attempts == 1);
+    let control = fleet.control.strip_prefix("http://").unwrap();
+    let mut compared = 0;
+    for Shown { command, output } in shown_on("reference/backend.md").chain(shown_on("reference/api.md")) {
+        let command = command.replace("localhost:9001", &format!("localhost:{}", ports[0]));
+        let command = command.replace("localhost:9002", &format!("localhost:{}", ports[1]));
+        let printed = run(Command::new("sh").args(["-c", &command.replace("localhost:9000", control)]));
+        let printed = String::from_utf8(printed.stdout).unwrap();
+        assert_eq!(fields(&output.join("\n")), fields(&printed.replace('\r', "")), "{command}: {printed}");
+        compared += 1;
+    }
+    assert_eq!(compared, 3);
 }
 
 #[test]

@@ -70,7 +70,7 @@ impl Error for Mistake {
             (None, _) => match by_likeness(found, expected.iter().copied())[..] {
                 [first, second, third, ..] => {
                     format!(
-                        "the most similar are {first}, {second} and {third}; keys have the names of options (see --help)"
+                        "the most similar are {first}, {second} and {third}; keys have the names of options, apart from those of a whole run (--with, --from, --fleet, --report)"
                     )
                 }
                 _ => String::new(),
