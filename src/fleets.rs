@@ -7,6 +7,8 @@ use anyhow::{Result, bail};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
+use verdict::rules::AVOIDED;
+
 use crate::error::Problem;
 use crate::io::clock;
 use crate::remote::{FleetChoice, Remote};
@@ -77,7 +79,9 @@ pub(crate) struct KnownBackend {
     /// The latest of its processes.
     instances: Vec<Instance>,
     pub(crate) is_ready: bool,
-    /// Whether it was well when it was found, and has been ready since then, in one process, as far as was seen.
+    /// Whether it was well when it was found.
+    pub(crate) was_well: bool,
+    /// Whether it was, and has been ready since then, in one process, as far as was seen.
     pub(crate) is_steady: bool,
     /// Whether it was that slow, by a fault, that a balancer may have given up on it.
     pub(crate) is_slow: bool,
@@ -95,6 +99,7 @@ impl KnownBackend {
             host,
             instances: Vec::new(),
             is_ready: matches!(backend.state, BackendState::Ready | BackendState::Starting),
+            was_well: is_well(backend),
             is_steady: is_well(backend),
             is_slow: backend.faults.iter().any(is_slow),
             age: age(backend),
@@ -428,8 +433,6 @@ fn pod(status: &FleetStatus) -> Option<(String, Option<String>)> {
 /// Whether no balancer has had a reason to avoid it lately: what fails now, or did until a moment ago, may be avoided before the first
 /// request of a check.
 fn is_well(backend: &BackendStatus) -> bool {
-    /// NGINX avoids what failed for 10 s (fail_timeout), Envoy for 30 s (base_ejection_time).
-    const AVOIDED: Duration = Duration::from_secs(60);
     !backend.faults.iter().any(Fault::fails_requests) && age(backend).is_none_or(|age| age > AVOIDED)
 }
 

@@ -299,7 +299,7 @@ impl Stack {
 
     /// How long this balancer keeps away from a backend that failed, and then needs to notice that it is well; none where a file of the
     /// user's own says it.
-    pub(crate) fn detection(&self) -> Option<Duration> {
+    pub(crate) fn keeps_away(&self) -> Option<Duration> {
         if self.front.own.is_some() {
             return None;
         }
@@ -330,7 +330,7 @@ impl Stack {
         let mut plan = CheckPlan::new(self.url.clone(), backends);
         plan.target.trust = self.topology.listen_tls.clone().map_or(Trust::Machine, Trust::Also);
         plan.environment.balancer = Some(self.front.balancer.title.to_owned());
-        plan.environment.detection = self.detection();
+        plan.environment.keeps_away = self.keeps_away();
         plan.load.requests = requests;
         plan.expectations = self.expectations();
         match &self.topology.policy {

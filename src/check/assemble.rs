@@ -21,7 +21,7 @@ use verdict::report::{
     Variation, VariedPart,
 };
 use verdict::request::{Sent, SentBody};
-use verdict::rules::{Case, DETECTION, Drill, Urls, describe_forwarding, judge};
+use verdict::rules::{Case, Drill, Urls, describe_forwarding, judge};
 use verdict::streams::{Lived, Streams};
 use verdict::surroundings::SurroundingLine;
 use verdict::tally::{Judged, Tally};
@@ -124,7 +124,7 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
         connections: &session.connections,
         urls: Urls { targets: &targets, of: &session.urls, first: session.sample.start },
         bodies: &bodies,
-        detection: plan.environment.detection.unwrap_or(DETECTION),
+        keeps_away: plan.environment.keeps_away,
         sample: session.sample.clone(),
         health_checks: known.not_counted.health_checks,
         own_fleet: known.own_fleet,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::check::collector::{Collected, GoneHost};
 use crate::check::session::SessionData;
-use crate::fleets::Fleets;
+use crate::fleets::{Fleets, KnownBackend};
 use crate::wire::Moment;
 use verdict::clocks::{self, Clock, Responses};
 use verdict::facts::fleets::{ChangeKind, FleetChange, FleetFacts};
@@ -29,8 +29,12 @@ pub(crate) fn join(collected: &mut Collected, observations: &mut [Observation], 
         return JoinedHosts { facts, clocks: Vec::new(), unrecorded: Vec::new() };
     };
     facts.fleets = fleets.hosts.len() as u64;
-    facts.unsteady = fleets.backends.iter().filter(|it| !it.is_steady).map(|it| it.name.clone()).collect();
-    facts.slow = fleets.backends.iter().filter(|it| it.is_slow).map(|it| it.name.clone()).collect();
+    let named = |is_meant: fn(&KnownBackend) -> bool| -> Vec<String> {
+        fleets.backends.iter().filter(|backend| is_meant(backend)).map(|backend| backend.name.clone()).collect()
+    };
+    facts.unsteady = named(|backend| !backend.is_steady);
+    facts.unwell = named(|backend| !backend.was_well);
+    facts.slow = named(|backend| backend.is_slow);
     let known: Vec<_> = fleets.instances().map(|(instance, _)| instance).collect();
     facts.see_processes(&data.received.processes, &data.names, Some(&known));
     let hosts = &collected.hosts;

@@ -64,7 +64,7 @@ pub(crate) struct CheckEnvironment {
     /// Which balancer it is, if its configuration is known.
     pub(crate) balancer: Option<String>,
     /// How long it may keep away from a backend that failed, if that is known.
-    pub(crate) detection: Option<Duration>,
+    pub(crate) keeps_away: Option<Duration>,
     /// How long it waits for a response, if that is known.
     pub(crate) patience: Option<Duration>,
     /// In a rehearsal: what differs from production.

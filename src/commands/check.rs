@@ -297,7 +297,7 @@ fn plans_on(
         let mut plan = check.at(&stack.check_url()).resolve(&backing)?;
         plan.environment.balancer = Some(stack.front.balancer.title.to_owned());
         plan.environment.surroundings = notes.to_vec();
-        plan.environment.detection = stack.detection();
+        plan.environment.keeps_away = stack.keeps_away();
         // What a file of the user's own configures is not known here.
         if args.balancer_config.is_none() {
             expect::from_stack(stack, &mut plan, has_tolerance);

@@ -55,7 +55,7 @@ pub(super) fn resolve(expect: &[String], tolerance: Option<&str>, allow: &[Strin
         let text = text.as_str();
         match read(text)? {
             Expectation::Lossless => expectations.lossless = Some(true),
-            Expectation::Backup(name) => expectations.backups.push(name),
+            Expectation::Backup(name) => expectations.expect_backup(name),
             Expectation::Shares(weights) => {
                 refuse_a_second(text, expectations.shares.as_ref().filter(|first| **first != weights))?;
                 expectations.shares = Some(weights);

@@ -30,7 +30,7 @@ pub(super) fn from_stack(stack: &Stack, plan: &mut CheckPlan, has_tolerance: boo
         expectations.shares_by = configured.expectations.shares_by;
     }
     expectations.algorithm = expectations.algorithm.or(configured.expectations.algorithm);
-    expectations.backups.extend(configured.expectations.backups);
+    configured.expectations.backups.into_iter().for_each(|name| expectations.expect_backup(name));
     if !has_tolerance {
         expectations.tolerance = configured.expectations.tolerance;
         expectations.margin = configured.expectations.margin;
@@ -127,8 +127,8 @@ pub(crate) fn expect(expected: &Expected, file: &str, plan: &mut CheckPlan) {
         expectations.not_understood.extend(expected.unknown.iter().cloned());
         expectations.listed.clone_from(&expected.listed);
     }
-    expectations.backups.extend(expected.backups.iter().cloned());
-    plan.environment.detection = plan.environment.detection.or(expected.keeps_away.map(|time| time + NOTICES));
+    expected.backups.iter().for_each(|name| expectations.expect_backup(name.clone()));
+    plan.environment.keeps_away = plan.environment.keeps_away.or(expected.keeps_away.map(|time| time + NOTICES));
     plan.expectations.slow_start = plan.expectations.slow_start.max(expected.slow_start);
     plan.affinity.headers.extend(expected.key_header.clone());
     plan.affinity.cookies.extend(expected.key_cookie.clone());

@@ -25,7 +25,11 @@ pub(super) fn backups(facts: &BackupFacts) -> Phrase {
         Some(BackupUse::AtTheEnd) => " in the last second, when the balancer may not have found the others well again",
     };
     let hint = match facts.when {
-        Some(BackupUse::AtTheEnd) => "a longer --duration shows whether the traffic goes back",
+        Some(BackupUse::AtTheEnd) => {
+            "a longer --duration shows whether the traffic goes back; --from FILE says how long the balancer keeps away from a failed server, \
+             and without it that may be a minute"
+        }
+        _ if !facts.avoided.is_empty() => "check again a minute later",
         Some(BackupUse::After) => {
             "find out what keeps the traffic there: sessions, kept connections, or how failed servers are tried again"
         }
@@ -35,8 +39,13 @@ pub(super) fn backups(facts: &BackupFacts) -> Phrase {
     if facts.without_records {
         return phrase.because(vec!["another backend may have failed them first: only records would tell".to_owned()]);
     }
-    match facts.failures {
-        0 => phrase,
-        failures => phrase.because(vec![format!("other backends failed {}", count_of(failures, "request"))]),
+    let mut excuses = Vec::new();
+    if facts.failures > 0 {
+        excuses.push(format!("other backends failed {}", count_of(facts.failures, "request")));
     }
+    if !facts.avoided.is_empty() {
+        let names = listed(&facts.avoided);
+        excuses.push(format!("a balancer may keep away from {names} for what was until shortly before"));
+    }
+    if excuses.is_empty() { phrase } else { phrase.because(excuses) }
 }

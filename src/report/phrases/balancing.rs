@@ -73,7 +73,10 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level, is_limited: bool)
         Conclusion::OutageThroughout => Phrase::of(format!(
             "shares of {unit} cannot be judged: no requests that count were sent after everything had recovered"
         ))
-        .try_this("begin the outage later, end it, and let the sample go on after that with a longer --duration"),
+        .try_this(
+            "begin the outage later, end it, and let the sample go on after that with a longer --duration: until the balancer must \
+             have noticed, which is a minute, or what --from FILE says",
+        ),
         Conclusion::TooFew => too_few(facts, is_limited),
         Conclusion::Unproven(why) => unproven(facts, *why, &widest),
         Conclusion::NotPromised => {

@@ -17,6 +17,9 @@ pub struct BackupFacts {
     pub when: Option<BackupUse>,
     /// Requests that other backends failed, which excuse a backup; or that failed while it was not used.
     pub failures: u64,
+    /// Other backends that were not well, or had not been until shortly before: a balancer may keep away from them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub avoided: Vec<String>,
     /// No backend keeps records: these are requests whose clients saw the backup respond, and whether others had failed them first is
     /// not known.
     #[serde(default)]
@@ -42,7 +45,7 @@ pub enum BackupUse {
 
 pub(crate) const BACKUPS: RuleDescription = RuleDescription {
     requires: "backups get nothing while another backend is ready",
-    sound: "by construction: the backup recorded the request; where other backends failed requests, or may have, as they keep no records, it is inconclusive, \
+    sound: "by construction: the backup recorded the request; where other backends failed requests or were not well, or may have failed some, as they keep no records, it is inconclusive, \
             and so it is where a backup got nothing while all others were broken for long",
     source: None,
 };

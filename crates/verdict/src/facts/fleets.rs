@@ -22,6 +22,9 @@ pub struct FleetFacts {
     /// when it began, or until a minute before: a balancer may avoid them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsteady: Vec<String>,
+    /// Those of them of which it was so before the check began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unwell: Vec<String>,
     /// Backends that a fault made slow when the check began: a balancer may have given up on them before, and avoid them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slow: Vec<String>,

@@ -94,7 +94,7 @@ pub(super) fn find_left_out(case: &Case, facts: &dyn Fn(Conclusion) -> ShareFact
 /// From when on all that was broken is mended, and the balancer has had the time to notice and to give it its whole share; None if
 /// something stayed broken.
 fn find_notice(case: &Case) -> Option<Moment> {
-    let time = case.detection + case.expectations.growth();
+    let time = case.avoidance() + case.expectations.growth();
     let noticed: Vec<Moment> =
         case.outages.iter().map(|window| Some(window.mended?.after(time))).collect::<Option<_>>()?;
     noticed.into_iter().chain(find_settling(case)).max()
@@ -261,6 +261,7 @@ mod tests {
     fn the_share_of_a_backend_may_grow_as_long_as_its_slow_start_lasts() {
         let grown = |slow_start: Option<u64>, required: Option<u64>, at_last: fn(u16) -> u16| {
             let mut trial = failing_throughout(|_| 0);
+            trial.drill.keeps_away = Some(Duration::from_secs(10));
             (trial.observations, trial.arrivals) = (Vec::new(), Vec::new());
             for turn in 0..6_000u16 {
                 let backend = match turn {
@@ -284,6 +285,23 @@ mod tests {
         assert_eq!(grown(None, Some(20), even), (Level::Pass, Conclusion::AsExpected));
         assert_eq!(grown(Some(20), None, |turn| turn % 2), (Level::Fail, Conclusion::Deviates));
         assert_eq!(grown(Some(60), None, even), (Level::Inconclusive, Conclusion::OutageThroughout));
+    }
+
+    #[test]
+    fn a_backend_that_is_not_back_may_be_avoided_for_as_long_as_the_configuration_says() {
+        // 25 s of requests; 9003 is out for two of them, and does not come back.
+        let mut trial = failing_throughout(|_| 0);
+        (trial.observations, trial.arrivals) = (Vec::new(), Vec::new());
+        for turn in 0..2_500u16 {
+            trial.send(0, if turn < 100 { turn % 3 } else { turn % 2 }, u64::from(turn) * 10_000);
+        }
+        let (broken, mended) = (Moment(1_000_000_000), Some(Moment(3_000_000_000)));
+        trial.drill.windows = vec![OutageWindow { backend: Backend(2), broken, mended }];
+        assert_eq!(found(&trial), (Level::Inconclusive, Conclusion::OutageThroughout));
+        trial.drill.keeps_away = Some(Duration::from_secs(30));
+        assert_eq!(found(&trial), (Level::Inconclusive, Conclusion::OutageThroughout));
+        trial.drill.keeps_away = Some(Duration::from_secs(10));
+        assert_eq!(found(&trial), (Level::Fail, Conclusion::Deviates));
     }
 
     #[test]

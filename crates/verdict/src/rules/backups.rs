@@ -17,17 +17,16 @@ const INTERVALS: f64 = 6.0;
 const LEAST: Duration = Duration::from_secs(4);
 /// Traffic in the last time of a sample goes on.
 const LAST: Duration = Duration::from_secs(1);
-/// A balancer without health checks tries a failed backend again after that time: NGINX's fail_timeout.
-const PASSIVE: Duration = Duration::from_secs(10);
 
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let backups: Vec<String> = case.expectations.backups.iter().filter(|name| !case.is_mirror(name)).cloned().collect();
     if backups.is_empty() {
         return None;
     }
-    let (got, when, failures, level) = if case.has_records() { by_records(case)? } else { by_clients(case) };
+    let Use { got, when, failures, avoided, level } =
+        if case.has_records() { by_records(case)? } else { by_clients(case) };
     let requests = got.len() as u64;
-    let facts = BackupFacts { backups, requests, when, failures, without_records: !case.has_records() };
+    let facts = BackupFacts { backups, requests, when, failures, avoided, without_records: !case.has_records() };
     let (level, facts, shown) = if got.is_empty() {
         match never_used(case) {
             Some((level, failed)) => {
@@ -51,8 +50,18 @@ pub(crate) fn absorb_shares(findings: &mut Vec<Finding>) {
     }
 }
 
-/// The requests that backups got, when, how many others failed, and what is to be thought of it.
-type Use = (Vec<u32>, Option<BackupUse>, u64, Level);
+/// What backups got.
+struct Use {
+    /// Numbers of the requests.
+    got: Vec<u32>,
+    when: Option<BackupUse>,
+    /// Requests that others failed.
+    failures: u64,
+    /// Others that a balancer may keep away from.
+    avoided: Vec<String>,
+    /// What is to be thought of it.
+    level: Level,
+}
 
 fn by_records(case: &Case) -> Option<Use> {
     let arrivals = || case.judged_arrivals().iter().filter(|it| is_backup(case, it.backend));
@@ -60,14 +69,16 @@ fn by_records(case: &Case) -> Option<Use> {
         let failed = [Outcome::Retried, Outcome::Lost, Outcome::NotReached, Outcome::Balancer];
         let failures: u64 = failed.iter().map(|outcome| case.tally.of_outcome(*outcome)).sum();
         // Where others failed, backups had to help.
-        let level = if failures > 0 { Level::Inconclusive } else { Level::Fail };
-        return Some((sequences(arrivals(), |_| true), None, failures, level));
+        let avoided = others_of(case, &case.fleets.unsteady);
+        let level = if failures > 0 || !avoided.is_empty() { Level::Inconclusive } else { Level::Fail };
+        return Some(Use { got: sequences(arrivals(), |_| true), when: None, failures, avoided, level });
     }
     let first = case.first_step()?;
     let recovery = find_recovery(case);
     let width = |arrival: &Arrival| case.ledger.half_width(arrival.backend);
     let before = sequences(arrivals(), |it| it.received.after(width(it)) < first);
     let after = sequences(arrivals(), |it| recovery.is_some_and(|since| it.received.before(width(it)) >= since));
+    let avoided = others_of(case, &case.fleets.unwell);
     let (got, when, level) = match (before.is_empty(), after.is_empty()) {
         // The sample may have ended before it was time to give the traffic back.
         (true, true) if recovery.is_some_and(|since| since > case.sampled.1) => {
@@ -75,10 +86,13 @@ fn by_records(case: &Case) -> Option<Use> {
             (still, BackupUse::AtTheEnd, Level::Inconclusive)
         }
         (true, _) => (after, BackupUse::After, Level::Fail),
+        // Until the first step, others may have been avoided for what was before the check.
+        (false, true) if !avoided.is_empty() => (before, BackupUse::Before, Level::Inconclusive),
         (false, true) => (before, BackupUse::Before, Level::Fail),
         (false, false) => ([before, after].concat(), BackupUse::Both, Level::Fail),
     };
-    Some((got, Some(when), 0, level))
+    let avoided = if when == BackupUse::Before { avoided } else { Vec::new() };
+    Some(Use { got, when: Some(when), failures: 0, avoided, level })
 }
 
 /// Another backend may have failed a request before its backup got it, which only records would tell.
@@ -90,7 +104,7 @@ fn by_clients(case: &Case) -> Use {
         is_before && is_backup(case, entry.observation.backend)
     });
     let got = used.map(|entry| entry.sequence).collect();
-    (got, first.map(|_| BackupUse::Before), 0, Level::Inconclusive)
+    Use { got, when: first.map(|_| BackupUse::Before), failures: 0, avoided: Vec::new(), level: Level::Inconclusive }
 }
 
 /// All others were broken at once, these requests failed, and no backup got one: it takes over late, or never.
@@ -111,7 +125,7 @@ fn never_used(case: &Case) -> Option<(Level, Vec<u32>)> {
     let failed = entries.filter(|entry| is_meanwhile(entry.observation.sent()) && case.done().is_error(entry));
     let failed: Vec<u32> = failed.map(|entry| entry.sequence).collect();
     // Health checks need their time to find out that the others are gone.
-    let level = if until.since(from) > patience(case) { Level::Inconclusive } else { Level::Note };
+    let level = if until.since(from) > patience(case, case.detection()) { Level::Inconclusive } else { Level::Note };
     (!got && !is_broken_too && !failed.is_empty()).then_some((level, failed))
 }
 
@@ -119,6 +133,11 @@ fn never_used(case: &Case) -> Option<(Level, Vec<u32>)> {
 fn is_backup(case: &Case, backend: Backend) -> bool {
     let name = case.names.get(usize::from(backend.0));
     name.is_some_and(|name| !case.is_mirror(name) && !case.expectations.takes_part(name))
+}
+
+/// Those of these backends that are no backups.
+fn others_of(case: &Case, names: &[String]) -> Vec<String> {
+    names.iter().filter(|name| !case.is_mirror(name) && case.expectations.takes_part(name)).cloned().collect()
 }
 
 /// The requests of these attempts that count.
@@ -131,13 +150,13 @@ fn find_recovery(case: &Case) -> Option<Moment> {
     let mended: Vec<Moment> = case.outages.iter().map(|window| window.mended).collect::<Option<_>>()?;
     let ended = case.steps.iter().map(|step| step.ended).max()?;
     let last = mended.into_iter().max()?.max(ended);
-    Some(last.after(patience(case)))
+    Some(last.after(patience(case, case.avoidance())))
 }
 
-/// How long a balancer may take to find that a backend is well, or gone.
-fn patience(case: &Case) -> Duration {
-    if case.health_checks == 0 {
-        return PASSIVE;
+/// How long a balancer may take to find that a backend is well, or gone: as long as its health checks need, or else `by_itself`.
+fn patience(case: &Case, by_itself: Duration) -> Duration {
+    if case.health_checks == 0 || case.keeps_away.is_some() {
+        return by_itself;
     }
     let run = case.sampled.1.since(case.began).as_secs_f64();
     let interval = run * case.backends as f64 / case.health_checks as f64;
@@ -183,6 +202,37 @@ mod tests {
         // Without health checks it may take fail_timeout.
         assert_eq!(outage(5000, 0, false).level("backups"), Some(Level::Inconclusive));
         assert_eq!(outage(600, 96, true).level("backups"), Some(Level::Fail));
+    }
+
+    #[test]
+    fn a_balancer_may_keep_away_from_what_failed_as_long_as_its_configuration_says() {
+        // Another 20 s, the backup in use for the first 17 of them.
+        let kept = |keeps_away: Option<u64>, longer: bool| {
+            let mut trial = outage(5000, 0, false);
+            trial.drill.keeps_away = keeps_away.map(Duration::from_secs);
+            for turn in 0..20_000u64 {
+                trial.delivered(if turn < 17_000 || longer { 2 } else { (turn % 2) as u16 }, 200);
+            }
+            trial.level("backups")
+        };
+        assert_eq!(kept(Some(10), false), Some(Level::Fail));
+        assert_eq!(kept(Some(30), false), Some(Level::Pass));
+        assert_eq!((kept(None, false), kept(None, true)), (Some(Level::Pass), Some(Level::Inconclusive)));
+    }
+
+    #[test]
+    fn others_that_were_broken_a_moment_ago_excuse_a_backup_until_the_first_step() {
+        let mut trial = outage(600, 96, true);
+        trial.fleet.fleets.unwell = vec!["9003".to_owned()];
+        assert_eq!(trial.level("backups"), Some(Level::Fail), "the backup itself");
+        trial.fleet.fleets.unwell.push("9001".to_owned());
+        assert_eq!(trial.level("backups"), Some(Level::Inconclusive));
+        let finding::Facts::Backups(facts) = trial.facts("backups") else { panic!() };
+        assert_eq!(facts.avoided, ["9001"]);
+        (trial.drill.kind, trial.drill.steps, trial.drill.windows) = (Drill::None, Vec::new(), Vec::new());
+        assert_eq!(trial.level("backups"), Some(Level::Fail), "it was well throughout");
+        trial.fleet.fleets.unsteady = vec!["9001".to_owned()];
+        assert_eq!(trial.level("backups"), Some(Level::Inconclusive));
     }
 
     #[test]

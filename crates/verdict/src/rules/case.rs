@@ -23,9 +23,12 @@ use crate::streams::Streams;
 use crate::tally::{Judged, Tally, directed};
 use crate::timeline::{OutageWindow, Outages, StepSpan};
 
-/// Where nothing better is known: balancers keep away from a backend that failed for this time, and need as long to notice one that is well.
-/// It is NGINX's fail_timeout.
+/// Where nothing better is known: errors are forgiven for this time after a backend is well again. It is NGINX's fail_timeout.
 pub const DETECTION: Duration = Duration::from_secs(10);
+
+/// Where nothing better is known: a right balancer may keep away from a backend that failed for this time. Files say 10 or 30 s (NGINX's
+/// fail_timeout, Envoy's base_ejection_time), and some make it longer each time.
+pub const AVOIDED: Duration = Duration::from_secs(60);
 
 /// Requests of which the order is shown where shares or reach are not as they should be.
 const TURNS_SHOWN: usize = 24;
@@ -70,8 +73,8 @@ pub struct Case<'a> {
     pub urls: Urls<'a>,
     /// Bytes of each of the user's bodies, which the sample's requests to a URL take in turn.
     pub bodies: &'a [u64],
-    /// How long a balancer may keep away from a backend that failed, and need to notice one that is well.
-    pub detection: Duration,
+    /// How long the balancer may keep away from a backend that failed, and need to notice one that is well, if that is known.
+    pub keeps_away: Option<Duration>,
     /// The numbers of the sample's requests.
     pub sample: Range<u32>,
     /// Health checks that backends recorded during the run.
@@ -172,10 +175,20 @@ impl Case<'_> {
             let ends = (0..self.backends).map(|place| Some(window_of(place)?.mended)).collect::<Option<Vec<_>>>();
             ends.is_some_and(|ends| {
                 let first_back = ends.into_iter().flatten().min();
-                let is_later = first_back.is_some_and(|back| observation.sent() > back.after(self.detection));
+                let is_later = first_back.is_some_and(|back| observation.sent() > back.after(self.detection()));
                 observation.ended >= all_out && !is_later
             })
         })
+    }
+
+    /// For how long after a backend is well again its outage explains errors.
+    pub(crate) fn detection(&self) -> Duration {
+        self.keeps_away.unwrap_or(DETECTION)
+    }
+
+    /// For how long after a backend is well again it need not get requests.
+    pub(crate) fn avoidance(&self) -> Duration {
+        self.keeps_away.unwrap_or(AVOIDED)
     }
 
     /// What is done to backends.
@@ -183,7 +196,7 @@ impl Case<'_> {
         Outages {
             windows: self.outages,
             steps: self.steps,
-            detection: self.detection,
+            detection: self.detection(),
             may_be_repeated: self.is_idempotent(),
         }
     }
@@ -201,7 +214,7 @@ impl Case<'_> {
         }
         self.outages.iter().any(|window| {
             let begun = observation.ended >= window.broken;
-            let ended = window.mended.is_some_and(|mended| observation.sent() > mended.after(self.detection));
+            let ended = window.mended.is_some_and(|mended| observation.sent() > mended.after(self.detection()));
             let elsewhere =
                 !entry.attempts.is_empty() && entry.attempts.iter().all(|attempt| attempt.backend != window.backend);
             begun && !ended && !elsewhere && (!observation.backend.is_known() || observation.backend == window.backend)
@@ -217,7 +230,7 @@ impl Case<'_> {
     /// had been shortly before.
     pub(crate) fn meets_outage(&self, entry: &Entry) -> bool {
         self.outages.iter().any(|window| {
-            let ended = |at: Moment| window.mended.is_some_and(|mended| at > mended.after(self.detection));
+            let ended = |at: Moment| window.mended.is_some_and(|mended| at > mended.after(self.detection()));
             let hit = |attempt: &Arrival| attempt.backend == window.backend;
             let observation = entry.observation;
             observation.ended >= window.broken && !ended(observation.sent()) && entry.attempts.iter().any(hit)

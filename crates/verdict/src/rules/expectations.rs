@@ -126,6 +126,13 @@ impl Expectations {
         !self.backups.iter().any(|backup| backup == name)
     }
 
+    /// A backend is a backup; the user and a file may both say it.
+    pub fn expect_backup(&mut self, name: String) {
+        if self.takes_part(&name) {
+            self.backups.push(name);
+        }
+    }
+
     /// The expected share of each backend; or what does not fit.
     pub fn shares(&self, names: &[String]) -> Result<Vec<f64>, String> {
         let mut shares = self.shares.as_ref().unwrap_or(&ExpectedWeights::Even).shares(names)?;

@@ -39,7 +39,7 @@ pub use crate::facts::identity::{IdentitySource, SharedCounter};
 use crate::finding::{Facts, Finding, Witness};
 use crate::observation::Backend;
 use crate::report::{Outage, Shares, Verdict};
-pub use case::{Case, DETECTION, Drill, Urls};
+pub use case::{AVOIDED, Case, DETECTION, Drill, Urls};
 pub use expectations::{ConfiguredResponses, Expectations, ExpectedGroup, ExpectedWeights, FALSE_ALARM};
 pub use forwarding::describe as describe_forwarding;
 pub use requirement::{RequiredUnit, Requirement, TlsRequirement};

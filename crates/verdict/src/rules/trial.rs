@@ -1,6 +1,8 @@
 //! A run without a network, for tests of rules: requests are added one by one, with what both ends saw, and the algorithm as it was
 //! inferred.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use crate::algorithm::{Algorithm, Inference, Selection};
@@ -17,7 +19,7 @@ use crate::notes::{Note, Notes};
 use crate::observation::{Backend, ClientOutcome, Echo, Observation};
 use crate::report::Outage;
 use crate::request::{Differences, FieldMask, RequestPart, Sent, SentBody};
-use crate::rules::case::{Case, DETECTION, Drill, Urls};
+use crate::rules::case::{Case, Drill, Urls};
 use crate::rules::expectations::Expectations;
 use crate::streams::Streams;
 use crate::tally::{Judged, Tally};
@@ -81,6 +83,7 @@ pub(crate) struct TrialDrill {
     pub(crate) steps: Vec<StepSpan>,
     pub(crate) windows: Vec<OutageWindow>,
     pub(crate) outage: Option<Outage>,
+    pub(crate) keeps_away: Option<Duration>,
 }
 
 /// Which requests are judged, and which are the sample.
@@ -145,7 +148,13 @@ impl RuleTrial {
                 fleets: FleetFacts::default(),
                 health_checks: 0,
             },
-            drill: TrialDrill { kind: Drill::None, steps: Vec::new(), windows: Vec::new(), outage: None },
+            drill: TrialDrill {
+                kind: Drill::None,
+                steps: Vec::new(),
+                windows: Vec::new(),
+                outage: None,
+                keeps_away: None,
+            },
             span: TrialSpan::default(),
             expectations: Expectations::default(),
             inference: Inference { rotations: Some(1), ..inference(Some(Algorithm::RoundRobin)) },
@@ -392,7 +401,7 @@ impl RuleTrial {
             connections: &self.span.connections,
             urls: Urls { targets: &self.sent.urls, of: &self.sent.url_of, first: 0 },
             bodies: &bodies,
-            detection: DETECTION,
+            keeps_away: self.drill.keeps_away,
             sample,
             steps: &self.drill.steps,
             outages: &self.drill.windows,
