@@ -308,9 +308,11 @@ impl Group {
             let is_further = |it: &&Listens| **it != backend.listens && *homes.get(it) == backend.listens;
             backend.further = self.listens.iter().filter(is_further).cloned().collect();
         }
-        // By the first that has a name for it.
+        // By the first that has a name for it, and gets something.
+        let (off, on): (Vec<&UpstreamServer>, Vec<&UpstreamServer>) =
+            self.naming.iter().flat_map(|upstream| &upstream.servers).partition(|server| server.down);
         let mut unnamed: BTreeSet<Listens> = backends.iter().map(|backend| backend.listens.clone()).collect();
-        for server in self.naming.iter().flat_map(|upstream| &upstream.servers) {
+        for server in on.into_iter().chain(off) {
             let all = homes.each(&listens(server, names));
             let (Some(name), [one]) = (&server.name, all.as_slice()) else { continue };
             let is_taken = backends.iter().any(|backend| backend.name == *name);

@@ -166,7 +166,8 @@ pub(crate) async fn prepare(order: &RehearsalPlan, state: &mut RehearsalState) -
     scouting::settle(order, &around.places, around.authority()?.as_deref(), group.health())?;
     // It may have made itself one meanwhile.
     let authority = around.authority()?;
-    let notes = around.notes(&groups, &backends, &others, &listening);
+    let similar = order.read.iter().chain(&order.then_read).flat_map(naming::mistyped);
+    let notes = around.notes(&groups, &backends, &others, &listening).into_iter().chain(similar).collect();
     let contradiction = match group.understood(&around.names) {
         Some((name, servers)) => {
             let places = group.places(&around.names);

@@ -1,8 +1,12 @@
 //! PURE. What backends are called that a configuration names by their addresses, or by names that have several.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+
+use verdict::surroundings::Surrounding;
+
+use crate::balancer::read::{Configuration, Endpoint, Upstream};
 
 /// A backend: what it is called, and where it listens.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -98,6 +102,32 @@ pub(crate) fn merge(groups: impl Iterator<Item = Vec<RehearsedBackend>>) -> Vec<
     all
 }
 
+/// Hosts of servers without a group that are called almost as a group is: every name is found in a rehearsal, a mistyped one too.
+pub(crate) fn mistyped(read: &Configuration) -> Vec<Surrounding> {
+    let servers = read.implied.iter().flat_map(|group| &group.servers);
+    let hosts = servers.filter_map(|server| match &server.endpoint {
+        Endpoint::Tcp(host, _) => Some(host.to_ascii_lowercase()),
+        Endpoint::Unix(_) | Endpoint::Pods(_) | Endpoint::Other => None,
+    });
+    let without_digits = |name: &str| name.replace(|it: char| it.is_ascii_digit(), "");
+    let note = |host: &String| {
+        let one_off = |group: &&Upstream| {
+            let name = group.name.to_ascii_lowercase();
+            strsim::osa_distance(&name, host) == 1 && without_digits(&name) != without_digits(host)
+        };
+        let group = read.upstreams.iter().find(one_off).filter(|_| host.len() > SHORT)?;
+        Some(Surrounding::SimilarName {
+            name: host.clone(),
+            upstream: group.name.clone(),
+            place: group.servers.first()?.place.clone(),
+        })
+    };
+    hosts.collect::<BTreeSet<String>>().iter().filter_map(note).collect()
+}
+
+/// Names of this length differ in a letter on purpose: `app`, `api`.
+const SHORT: usize = 4;
+
 /// What may stand in headers and commands.
 fn is_plain(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -120,6 +150,7 @@ pub(crate) fn option(backends: &[RehearsedBackend]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balancer::read::UpstreamServer;
 
     #[test]
     fn a_backend_of_two_files_is_one_and_a_name_that_moves_is_two() {
@@ -139,6 +170,24 @@ mod tests {
         ];
         let merged = merge(groups.into_iter());
         assert_eq!(option(&merged), "app1=10.0.0.1:80,app2=10.0.0.2:80,app2-new=10.0.0.3:80");
+    }
+
+    #[test]
+    fn a_host_that_is_called_almost_as_a_group_may_be_mistyped() {
+        let server = |host: &str| {
+            let endpoint = Endpoint::Tcp(host.to_owned(), 80);
+            Upstream { servers: vec![UpstreamServer::at(host, endpoint, "f, line 1")], ..Upstream::named(host) }
+        };
+        let noted = |group: &str, host: &str| {
+            let upstreams = vec![Upstream { name: group.to_owned(), ..server("10.0.0.1") }];
+            mistyped(&Configuration { upstreams, implied: vec![server(host)], ..Configuration::default() })
+        };
+        assert_eq!(noted("backend", "backnd").len(), 1);
+        for (group, host) in
+            [("api", "app"), ("backend1", "backend2"), ("backend", "frontend"), ("backend", "10.0.0.1")]
+        {
+            assert_eq!(noted(group, host), [], "{group} {host}");
+        }
     }
 
     #[test]

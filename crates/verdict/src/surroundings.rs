@@ -45,6 +45,15 @@ pub enum Surrounding {
         /// Its addresses.
         addresses: Vec<String>,
     },
+    /// A host that requests are passed to, and that is called almost as a group of servers in the file is: it may be mistyped.
+    SimilarName {
+        /// The name of the host.
+        name: String,
+        /// The name of the group.
+        upstream: String,
+        /// Where the file has it: `nginx.conf:12`.
+        place: String,
+    },
     /// A name that the balancer looked up, behind which nobody is.
     DeadName {
         /// The name.

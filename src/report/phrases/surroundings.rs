@@ -15,6 +15,9 @@ pub(crate) fn describe(what: &Surrounding) -> String {
         Surrounding::InventedAddress { name, addresses } => {
             format!("name {name}: invented address {}", addresses.join(", "))
         }
+        Surrounding::SimilarName { name, upstream, place } => {
+            format!("name {name}: no upstream is called so; upstream {upstream} ({place}) is: a typing error?")
+        }
         Surrounding::DeadName { name } => format!("name {name}: it leads nowhere in the private copy"),
         Surrounding::AddedAddress { address } => {
             format!("address {address}: listened on, and this machine lacks it")
