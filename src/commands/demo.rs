@@ -15,6 +15,7 @@ use crate::check::{self, CheckWatch, CookieUse, Visitor};
 use crate::remote::LiveEvent;
 use crate::report::{ReportFormat, Style, render};
 use crate::stack::{Front, Setup, Stack};
+use crate::topology::{Policy, Topology};
 use crate::wire::{CheckNews, ClientTimes};
 
 const PORT: u16 = 8080;
@@ -73,20 +74,35 @@ async fn show(stack: &mut Stack) -> Result<()> {
     };
     let style = Style::of_terminal(std::io::IsTerminal::is_terminal(&std::io::stdout()));
     print!("{}", render(&report, ReportFormat::Text, &style));
-    let names: Vec<String> = stack.topology.backends.iter().map(|backend| backend.name.clone()).collect();
-    let victim = names.get(1).or(names.first()).cloned().unwrap_or_default();
-    let (view, url) = (stack.remote.view(), &stack.url);
-    let words = stack.expectation_words().join(",");
-    let expect = if words.is_empty() { words } else { format!(" --expect {words}") };
-    println!(
-        "Watch it, break it, take the tour: {view}\n\n\
-         Look at {url} and reload: the number changes.\n\
-         Light traffic goes on, and pauses while a check runs. From another terminal:\n\n  \
-         curl -s {url} | grep Generator\n  \
-         uuid-generator fleet kill {victim}      then reload; `fleet start {victim}` undoes it\n  \
-         uuid-generator fault {victim} latency 200ms\n  uuid-generator check {url}{expect}\n\nCTRL+C ends all of it and removes what it made."
-    );
+    println!("{}", invitation(&stack.topology, &stack.remote.view(), &stack.url, &stack.expectation_words()));
     traffic(stack).await
+}
+
+/// Where to look, and what to try.
+fn invitation(topology: &Topology, view: &str, url: &str, expectations: &[String]) -> String {
+    let backends = &topology.backends;
+    let victim = backends.get(1).or(backends.first()).map(|backend| &*backend.name).unwrap_or_default();
+    // What the page of a backend calls it.
+    let is_port = backends.iter().all(|backend| backend.name == backend.generator.to_string());
+    let (page, what) = if is_port { ("Generator", "number") } else { ("Backend", "name") };
+    let reloads = match &topology.policy {
+        Policy::RoundRobin | Policy::LeastConnections | Policy::LeastTime | Policy::Random | Policy::TwoChoices => {
+            "changes".to_owned()
+        }
+        Policy::Source | Policy::Uri | Policy::Sticky(_) => "stays".to_owned(),
+        Policy::Header(name) => format!("depends on the header {name}"),
+        Policy::Cookie(name) => format!("depends on the cookie {name}"),
+    };
+    let expect = if expectations.is_empty() { String::new() } else { format!(" --expect {}", expectations.join(",")) };
+    format!(
+        "Watch it, break it, take the tour: {view}\n\n\
+         Look at {url} and reload: the {what} {reloads}.\n\
+         Light traffic goes on, and pauses while a check runs. From another terminal:\n\n  \
+         curl -s {url} | grep {page}\n  \
+         uuid-generator fleet kill {victim}      then reload; `fleet start {victim}` undoes it\n  \
+         uuid-generator fault {victim} latency 200ms\n  uuid-generator check {url}{expect}\n\n\
+         CTRL+C ends all of it and removes what it made."
+    )
 }
 
 /// Light traffic without end, each request a visitor of its own. It pauses while a check of this fleet runs: it would take turns of the
@@ -131,4 +147,23 @@ async fn traffic(stack: &mut Stack) -> Result<()> {
 /// When a check that still runs was heard last.
 fn hear(news: Option<CheckNews>, before: Option<Instant>) -> Option<Instant> {
     news.map_or(before, |news| (!news.is_over()).then(Instant::now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::NamedBackends;
+
+    #[test]
+    fn the_invitation_calls_backends_and_what_a_reload_shows_by_their_names() {
+        let named: NamedBackends = "app1=127.0.0.1:9101,app2=127.0.0.1:9102".parse().unwrap();
+        let mut topology = Topology::of_named(named);
+        let text = |topology: &Topology| invitation(topology, "http://127.0.0.1:9000/", "http://localhost:8080/", &[]);
+        let said = text(&topology);
+        for part in ["the name changes.", "grep Backend\n", "fleet kill app2 ", "check http://localhost:8080/\n"] {
+            assert!(said.contains(part), "{said}");
+        }
+        topology.policy = Policy::Source;
+        assert!(text(&topology).contains("the name stays."));
+    }
 }
