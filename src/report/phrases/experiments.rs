@@ -50,7 +50,7 @@ fn line(facts: &ExperimentFacts) -> Option<String> {
             expected * 100.0
         ),
         Facts::TurnsBeside { held, requests, to_busy, left } => format!(
-            "{requests} requests in sequence, with one in flight at one backend after the other ({held} times): the turns went on, {to_busy} of them to the busy backend{}",
+            "{requests} requests in sequence, with one in flight at one backend after the other ({held} times): the rotation went on; {to_busy} of them went to the busy backend{}",
             if *left > 0 { format!("; they were left {}", count_of(*left, "time")) } else { String::new() }
         ),
         Facts::BesideMost { requests, to_busy } => {
