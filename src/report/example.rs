@@ -237,7 +237,7 @@ pub(crate) fn failing() -> Check {
     (forwarding.vias, forwarding.servers) = (vec!["1.1 edge".to_owned()], vec!["nginx/1.31".to_owned()]);
     let examples = vec![posted_twice()];
     check.account.outcomes.push(OutcomeCount { outcome: Outcome::Duplicated, count: 2, examples });
-    let repeated = Facts::Repeated(account::Repeated { requests: 2, method: "POST".to_owned() });
+    let repeated = Facts::Repeated(account::Repeated { requests: 2, method: "POST".to_owned(), unavailable: false });
     check.findings.insert(0, Finding::new(Level::Fail, repeated).shown_by(vec![posted_twice()]));
     let few = Facts::Stickiness(stickiness::StickinessFacts {
         clients: 7,

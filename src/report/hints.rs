@@ -44,7 +44,7 @@ pub(crate) struct OwnResponse {
     pub(crate) is_unprocessed: bool,
     /// Whether backends were too slow for the balancer, before or meanwhile.
     pub(crate) is_slow: bool,
-    /// Whether it is few of many, and the balancer keeps connections to backends.
+    /// Whether a connection to a backend that the balancer keeps may have been closed as it was used: most such races cost few requests of many.
     pub(crate) is_race: bool,
     /// Whether it is said for a rate limit.
     pub(crate) is_limit: bool,
@@ -57,7 +57,10 @@ pub(crate) fn of_own_response(own: OwnResponse, product: Option<Balancer>) -> St
         return hint;
     }
     let race = "or a backend closes a kept connection as the balancer uses it: let backends keep idle ones for longer than it does";
-    format!("{hint}; {}", after(HintTopic::KeptToBackends, race, product))
+    match product {
+        Some(_) => format!("{hint}; {}", after(HintTopic::KeptToBackends, race, product)),
+        None => format!("{hint}; {race}"),
+    }
 }
 
 fn of_own_status(own: OwnResponse, product: Option<Balancer>) -> String {

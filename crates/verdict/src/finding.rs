@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn the_json_of_a_finding_carries_its_rule_and_facts_as_fields() {
-        let facts = Facts::Repeated(account::Repeated { requests: 2, method: "POST".to_owned() });
+        let facts = Facts::Repeated(account::Repeated { requests: 2, method: "POST".to_owned(), unavailable: false });
         let finding = Finding::new(Level::Fail, facts);
         let json = serde_json::to_value(&finding).unwrap();
         assert_eq!((&json["rule"], &json["level"]), (&"repeated".into(), &"fail".into()));

@@ -390,8 +390,8 @@ pub(super) fn reach(facts: &reach::ReachFacts) -> Phrase {
         } else if facts.only_one {
             "everything went to one backend: check that the others are in the upstream, not `backup` or `down`"
         } else {
-            "check its address in the balancer's configuration, and that the running configuration has it (reload); left out on purpose \
-             (weight 0, drained, another route): --expect backup:NAME, or --from the configuration"
+            "check its address and its health check in the balancer's configuration, and that the running one has it (reload); left out on \
+             purpose (weight 0, drained, another route): --expect backup:NAME, or --from the configuration"
         })
 }
 

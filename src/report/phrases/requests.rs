@@ -173,8 +173,12 @@ pub(super) fn duplicated(facts: &Requests, product: Option<Balancer>) -> Phrase 
 }
 
 pub(super) fn repeated(facts: &Repeated, product: Option<Balancer>) -> Phrase {
-    Phrase::of(format!("{} reached backends more than once", count_of(facts.requests, &facts.method)))
-        .try_this(hints::of_repeat(product))
+    let requests = count_of(facts.requests, &facts.method);
+    if facts.unavailable {
+        return Phrase::of(format!("{requests} reached backends more than once, after UNAVAILABLE each time"))
+            .try_this("right for a method that may be called twice: --allow retried; for another, let the balancer not repeat its calls");
+    }
+    Phrase::of(format!("{requests} reached backends more than once")).try_this(hints::of_repeat(product))
 }
 
 pub(super) fn mirrored(facts: &Mirrored, level: Level, product: Option<Balancer>) -> Phrase {
@@ -381,7 +385,7 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
         is_received: facts.received == facts.requests,
         is_unprocessed: facts.unprocessed > 0 && 2 * facts.unprocessed >= facts.requests,
         is_slow: facts.given_up > 0,
-        is_race: facts.kept && 10 * facts.requests < facts.of,
+        is_race: facts.kept && facts.excused == 0 && (status == 502 || 10 * facts.requests < facts.of),
         is_limit: limit == Some(status),
     };
     let hint = hints::of_own_response(own, product);

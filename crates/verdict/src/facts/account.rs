@@ -150,8 +150,11 @@ pub struct BackendStatuses {
 pub struct Repeated {
     /// How many reached backends more than once.
     pub requests: u64,
-    /// The requests' method.
+    /// The requests' method; `call` for calls of gRPC.
     pub method: String,
+    /// Whether these are calls of which each earlier attempt ended with UNAVAILABLE: gRPC lets such calls be repeated where their method allows it.
+    #[serde(default)]
+    pub unavailable: bool,
 }
 
 /// Requests that were tried again after a failed attempt.

@@ -344,14 +344,26 @@ fn repeated(case: &Case) -> Option<Finding> {
         return None;
     }
     let is_own = |attempt: &&Arrival| !case.ledger.is_mirror(attempt.backend) && !attempt.is_unprocessed();
-    let repeated = case.ledger.entries().filter(|entry| entry.attempts.iter().filter(is_own).count() > 1);
-    let repeated: Vec<u32> = repeated.map(|entry| entry.sequence).collect();
+    // Whether a call that ended so may be repeated depends on its method (https://grpc.io/docs/guides/retry/), which does not say.
+    let is_unavailable = |attempt: &Arrival| attempt.end == AttemptEnd::Completed && attempt.status == 503;
+    let is_retry = |entry: &Entry| {
+        let own = entry.delivered().map(|own| own.response);
+        entry.attempts.iter().all(|attempt| Some(attempt.response) == own || is_unavailable(attempt))
+    };
+    let are_calls = case.are_calls();
+    let (mut repeated, mut unavailable) = (Vec::new(), are_calls);
+    for entry in case.ledger.entries().filter(|entry| entry.attempts.iter().filter(is_own).count() > 1) {
+        unavailable &= is_retry(&entry);
+        repeated.push(entry.sequence);
+    }
     if repeated.is_empty() {
         return None;
     }
-    let facts = Repeated { requests: repeated.len() as u64, method: case.sent.method.to_owned() };
+    let level = if unavailable { allowed(case, Outcome::Retried, Level::Inconclusive) } else { Level::Fail };
+    let method = if are_calls { "call" } else { case.sent.method }.to_owned();
+    let facts = Repeated { requests: repeated.len() as u64, method, unavailable };
     let shown = &repeated[..repeated.len().min(EXAMPLES)];
-    Some(Finding::new(Level::Fail, Facts::Repeated(facts)).shown_by(case.witnesses(shown)))
+    Some(Finding::new(level, Facts::Repeated(facts)).shown_by(case.witnesses(shown)))
 }
 
 fn retried(case: &Case, seen: &EntryCounts) -> Option<Finding> {

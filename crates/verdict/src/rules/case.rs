@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use http::grpc::is_content_type;
+
 use crate::Moment;
 use crate::algorithm::Inference;
 use crate::arrived::{OtherRequests, RequestChanges};
@@ -256,6 +258,12 @@ impl Case<'_> {
             failed[place] |= may_be_left && !is_reached();
         }
         failed
+    }
+
+    /// Whether the requests are calls of gRPC.
+    pub(crate) fn are_calls(&self) -> bool {
+        let is_content = |name: &str| name.eq_ignore_ascii_case("content-type");
+        self.sent.fields.iter().any(|(name, value)| is_content(name) && is_content_type(value.as_bytes()))
     }
 
     /// Whether something was done to that backend.

@@ -1,7 +1,5 @@
 //! What the balancer does to a request, as it is: described, not judged.
 
-use http::grpc::is_content_type;
-
 use crate::arrived::PartChange;
 use crate::notes::Note;
 use crate::report::{Added, Forwarding, HeldConnections, Rewrite};
@@ -93,9 +91,7 @@ fn list_leaked(case: &Case) -> Vec<(String, u64)> {
     // A balancer that passes a handshake on asks for the upgrade itself (RFC 9110 §7.8).
     let is_asked_for = |note: Note| note == Note::Upgrade && case.streams.is_some();
     // gRPC has TE: trailers arrive at backends, as HTTP/2 allows (RFC 9113 §8.2.2).
-    let is_content = |name: &str| name.eq_ignore_ascii_case("content-type");
-    let is_call = case.sent.fields.iter().any(|(name, value)| is_content(name) && is_content_type(value.as_bytes()));
-    let is_of_calls = |note: Note| note == Note::Te && is_call;
+    let is_of_calls = |note: Note| note == Note::Te && case.are_calls();
     let leaks = |note: &Note| note.is_hop_by_hop() && !is_asked_for(*note) && !is_of_calls(*note);
     let counted = Note::ALL.into_iter().filter(leaks).map(|note| (note.name().to_owned(), case.changes.noted(note)));
     counted.filter(|(_, count)| *count > 0).collect()

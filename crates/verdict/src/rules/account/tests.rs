@@ -280,6 +280,26 @@ fn a_post_that_was_tried_twice_fails_and_a_get_is_a_note() {
 }
 
 #[test]
+fn whether_a_call_may_be_repeated_after_unavailable_is_for_its_method_to_say() {
+    let run = |end: AttemptEnd, status: u16, allowed: &[Outcome]| {
+        let mut trial = RuleTrial::new();
+        trial.sent.method = "POST";
+        trial.sent.fields = vec![("Content-Type".to_owned(), "application/grpc".to_owned())];
+        trial.expectations.allowed = allowed.to_vec();
+        trial.failed(ClientOutcome::Response, false);
+        trial.attempt(0, status, end);
+        let answer = trial.attempt(1, 200, AttemptEnd::Completed);
+        trial.answered(answer, 1, 200);
+        trial.level("repeated")
+    };
+    assert_eq!(run(AttemptEnd::Completed, 503, &[]), Some(Level::Inconclusive));
+    assert_eq!(run(AttemptEnd::Completed, 503, &[Outcome::Retried]), Some(Level::Note));
+    // It may have been executed, or was.
+    assert_eq!(run(AttemptEnd::CutOff, 0, &[Outcome::Retried]), Some(Level::Fail));
+    assert_eq!(run(AttemptEnd::Completed, 200, &[]), Some(Level::Fail));
+}
+
+#[test]
 fn what_backends_refuse_unprocessed_may_be_sent_again_and_was_not_executed() {
     let run = |end: AttemptEnd| {
         let mut trial = RuleTrial::new();
