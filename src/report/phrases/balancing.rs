@@ -158,16 +158,16 @@ fn deviating(facts: &shares::ShareFacts, widest: &str) -> Phrase {
 fn left_out(facts: &shares::ShareFacts, names: &[String]) -> Phrase {
     let had = facts.widest.as_ref().map_or_else(String::new, |row| percent(row.share));
     let since = facts.stopped.unwrap_or_default();
-    let who = listed(names);
+    let (each, them) = if names.len() == 1 { ("", "it") } else { ("each ", "them") };
     Phrase::of(format!(
-        "{who} got {had} of the {} before the first step, and nothing after {since:.1} s, though nothing was done to {}",
-        facts.unit.name(),
-        if names.len() == 1 { "it" } else { "them" }
+        "{} {each}got {had} of the {} before the first step, and nothing after {since:.1} s, though nothing was done to {them}",
+        listed(names),
+        facts.unit.name()
     ))
-    .try_this(
-        "if the command was meant to take it out, give the balancer's new configuration with --from, which then lacks \
-         it; if not, that configuration or the balancer forgot it",
-    )
+    .try_this(format!(
+        "if the command was meant to take {them} out, give the balancer's new configuration with --from, which then lacks {them}; if \
+         not, that configuration or the balancer forgot {them}"
+    ))
 }
 
 /// Where a limit refuses the rest, more of them would not help.
