@@ -295,6 +295,7 @@ fn fish_completes_at_every_depth() {
     assert!(completions("check --with ng").contains("nginx"), "{}", completions("check --with ng"));
     assert!(completions("fleet dr").starts_with("drain"), "{}", completions("fleet dr"));
     assert!(completions("man ch").starts_with("check"), "{}", completions("man ch"));
+    assert!(completions("fault 9002 lat").starts_with("latency"), "{}", completions("fault 9002 lat"));
 }
 
 #[test]
@@ -324,6 +325,8 @@ fn zsh_completes_at_every_depth() {
     assert!(offered.contains("drain"), "{offered}");
     let offered = completions("man reh");
     assert!(offered.contains("rehearse"), "{offered}");
+    let offered = completions("fault 9002 lat");
+    assert!(offered.contains("latency"), "{offered}");
 }
 
 #[test]
