@@ -172,7 +172,13 @@ fn own_responses(object: &Value) -> impl Iterator<Item = (&'static str, u16)> {
     });
     let direct = number(&["direct_response", "status"]);
     let fault = number(&["abort", "http_status"]);
-    [("direct_response", direct), ("redirect", redirect), ("fault: abort", fault)]
+    // Of a local rate limit.
+    let limited =
+        get(object, "token_bucket").map(|_| match at(object, &["status", "code"]).and_then(text).as_deref() {
+            Some("ServiceUnavailable") => 503,
+            Some(_) | None => 429,
+        });
+    [("direct_response", direct), ("redirect", redirect), ("fault: abort", fault), ("token_bucket", limited)]
         .into_iter()
         .filter_map(|(what, status)| Some((what, status?)))
 }
@@ -411,6 +417,16 @@ mod tests {
             "load_assignment": {"cluster_name": "web", "endpoints": [{"lb_endpoints": endpoints}]}});
         it.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         it
+    }
+
+    #[test]
+    fn a_rate_limit_responds_itself() {
+        for (limit, status) in [
+            (json!({"token_bucket": {"max_tokens": 10}}), 429),
+            (json!({"token_bucket": {"max_tokens": 10}, "status": {"code": "ServiceUnavailable"}}), 503),
+        ] {
+            assert_eq!(own_responses(&limit).collect::<Vec<_>>(), [("token_bucket", status)]);
+        }
     }
 
     #[test]

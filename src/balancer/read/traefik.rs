@@ -72,6 +72,10 @@ pub(crate) fn read(documents: &[(String, Value)]) -> Configuration {
                 configuration.responds(if is_permanent { 301 } else { 302 }, format!("{file}, middleware {name}"));
             }
         }
+        for (name, it) in entries(at(document, &["http", "middlewares"])) {
+            let limit = ["rate_limit", "in_flight_req"].into_iter().find(|kind| get(it, kind).is_some());
+            limit.into_iter().for_each(|_| configuration.responds(429, format!("{file}, middleware {name}")));
+        }
         for pair in items(at(document, &["tls", "certificates"])) {
             let file = |key| get(pair, key).and_then(text);
             configuration.certificates.extend(file("cert_file").zip(file("key_file")));
@@ -262,6 +266,15 @@ mod tests {
 
     fn of(services: Value) -> Vec<Upstream> {
         read(&[("dynamic.yml".to_owned(), json!({"http": {"services": services}}))]).upstreams
+    }
+
+    #[test]
+    fn a_limit_responds_itself() {
+        let middlewares =
+            json!({"a": {"rateLimit": {"average": 100}}, "b": {"inFlightReq": {"amount": 5}}, "c": {"compress": {}}});
+        let read = read(&[("dynamic.yml".to_owned(), json!({"http": {"middlewares": middlewares}}))]);
+        let lines = ["dynamic.yml, middleware a", "dynamic.yml, middleware b"].map(str::to_owned).to_vec();
+        assert_eq!(read.responses.statuses, BTreeMap::from([(429, lines)]));
     }
 
     #[test]

@@ -152,6 +152,8 @@ impl Configuration {
             ("try_files", [.., status]) => status.strip_prefix('=').and_then(|status| status.parse().ok()),
             ("deny", _) => Some(403),
             ("auth_basic", [realm]) if realm != "off" => Some(401),
+            ("limit_req" | "limit_conn", _) => Some(503),
+            ("limit_req_status" | "limit_conn_status", [status]) => status.parse().ok(),
             _ => None,
         };
         let rewrites = match (directive, values) {
@@ -336,6 +338,14 @@ mod tests {
     fn upstreams(text: &str) -> Result<Vec<Upstream>, Wrong> {
         let nothing = |_: &str| Ok(Vec::new());
         read(&source("a.conf", text), &nothing).map(|configuration| configuration.upstreams)
+    }
+
+    #[test]
+    fn a_limit_responds_with_its_status() {
+        let text = "server { limit_req zone=a burst=5; limit_req_status 429; location / { limit_conn b 2; } }";
+        let read = read(&source("a.conf", text), &|_| Ok(Vec::new())).unwrap();
+        let counts: Vec<(u16, usize)> = read.responses.statuses.iter().map(|(it, lines)| (*it, lines.len())).collect();
+        assert_eq!(counts, [(429, 1), (503, 2)]);
     }
 
     #[test]
