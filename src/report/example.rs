@@ -290,6 +290,7 @@ pub(crate) fn broken() -> Check {
     let facts = resilience::ResilienceFacts {
         client_errors: 12,
         nobody: 0,
+        late: 0,
         lossless: false,
         graceful: false,
         backends: check.outage.iter().flat_map(|outage| outage.backends.clone()).collect(),

@@ -28,7 +28,14 @@ pub(super) fn resilience(facts: &resilience::ResilienceFacts, level: Level, prod
                 .try_this("break a backend that the balancer uses")
         }
         0 => Phrase::of("no client saw an error"),
-        errors if errors == facts.nobody => Phrase::of(format!("{summary}, while no backend was in service")),
+        errors if errors == facts.nobody && facts.late == 0 => {
+            Phrase::of(format!("{summary}, while no backend was in service"))
+        }
+        _ if facts.late > 0 => {
+            let late = grouped(facts.late);
+            Phrase::of(format!("{summary}, {late} of them 10 s or longer after a backend was in service again"))
+                .try_this(hints::of_recovery("find out how soon the balancer is to notice it", product))
+        }
         // Commands touch no backend of the fleet: a reload, most likely.
         _ if facts.graceful && facts.backends.is_empty() => {
             Phrase::of(summary).try_this(hints::of_reload(product))

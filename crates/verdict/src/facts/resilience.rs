@@ -29,6 +29,9 @@ pub struct ResilienceFacts {
     /// Of those, requests that came when the steps had left no backend in service.
     #[serde(default)]
     pub nobody: u64,
+    /// Of these, requests that came later than most balancers need to notice that a backend is in service again.
+    #[serde(default)]
+    pub late: u64,
     /// Whether no client may see an error.
     pub lossless: bool,
     /// Whether only things were done that a good balancer hides.
@@ -51,6 +54,7 @@ impl ResilienceFacts {
 
 pub(crate) const RESILIENCE: RuleDescription = RuleDescription {
     requires: "no client sees an error during an outage that a balancer can hide, or with --expect lossless",
-    sound: "by construction: the client got an error, and some backend was in service",
+    sound: "by construction: the client got an error, and some backend was in service; after all had been out, errors are inconclusive for as \
+            long as the balancer may keep away from them",
     source: None,
 };

@@ -163,24 +163,34 @@ impl Case<'_> {
         (!self.lossless() && self.is_explained(entry)) || self.met_nobody(entry)
     }
 
-    /// Whether a request reached no backend because steps had taken all of them out of service: nobody can serve it then, however gently
-    /// each was taken out.
+    /// Whether a request reached no backend because steps had taken all of them out of service, or because the balancer need not have
+    /// noticed yet that one is there again: nobody can serve it then, however gently each was taken out.
     pub(crate) fn met_nobody(&self, entry: &Entry) -> bool {
+        self.without_anybody(entry).is_some_and(|since| since <= self.avoidance())
+    }
+
+    /// Whether it is one of those that came later than most balancers need to notice.
+    pub(crate) fn met_nobody_late(&self, entry: &Entry) -> bool {
+        self.met_nobody(entry) && self.without_anybody(entry).is_some_and(|since| since > self.detection())
+    }
+
+    /// How long after the return of the first backend a request was sent that reached none, after steps had taken all of them out of
+    /// service; zero before it. None for another request.
+    fn without_anybody(&self, entry: &Entry) -> Option<Duration> {
         if self.expectations.lossless == Some(true) || !entry.is_client_error() || !entry.attempts.is_empty() {
-            return false;
+            return None;
         }
         let observation = entry.observation;
-        self.outages.iter().map(|window| window.broken).any(|all_out| {
+        let all_out = self.outages.iter().map(|window| window.broken).filter(|all_out| observation.ended >= *all_out);
+        let since = all_out.filter_map(|all_out| {
             let window_of = |place: usize| {
                 self.outages.iter().find(|it| it.backend == Backend(place as u16) && it.contains(all_out))
             };
-            let ends = (0..self.backends).map(|place| Some(window_of(place)?.mended)).collect::<Option<Vec<_>>>();
-            ends.is_some_and(|ends| {
-                let first_back = ends.into_iter().flatten().min();
-                let is_later = first_back.is_some_and(|back| observation.sent() > back.after(self.detection()));
-                observation.ended >= all_out && !is_later
-            })
-        })
+            let ends = (0..self.backends).map(|place| Some(window_of(place)?.mended)).collect::<Option<Vec<_>>>()?;
+            let first_back = ends.into_iter().flatten().min();
+            Some(first_back.map_or(Duration::ZERO, |back| observation.sent().since(back)))
+        });
+        since.min()
     }
 
     /// For how long after a backend is well again its outage explains errors.

@@ -18,8 +18,9 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         (_, true) => Level::Fail,
         (_, false) => Level::Note,
     };
-    // Nothing follows from what was not tried.
-    let level = if was_carried_out(outage) { level } else { level.max(Level::Inconclusive) };
+    // Nothing follows from what was not tried, nor from what the balancer need not have noticed.
+    let is_open = !was_carried_out(outage) || facts.late > 0;
+    let level = if is_open { level.max(Level::Inconclusive) } else { level };
     Some(Finding::new(level, finding::Facts::Resilience(facts)))
 }
 
@@ -70,6 +71,7 @@ fn facts_of(case: &Case, outage: &Outage) -> ResilienceFacts {
     ResilienceFacts {
         client_errors: outage.client_errors,
         nobody: entries().filter(|entry| case.met_nobody(entry)).count() as u64,
+        late: entries().filter(|entry| case.met_nobody_late(entry)).count() as u64,
         lossless: case.lossless(),
         graceful: case.drill == Drill::Graceful,
         backends: outage.backends.clone(),
@@ -80,6 +82,8 @@ fn facts_of(case: &Case, outage: &Outage) -> ResilienceFacts {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::observation::{Backend, ClientOutcome};
     use crate::rules::trial::RuleTrial;
@@ -138,6 +142,32 @@ mod tests {
         let mut required = unready(u16::MAX);
         required.expectations.lossless = Some(true);
         assert_eq!(required.level("resilience"), Some(Level::Fail));
+    }
+
+    #[test]
+    fn a_balancer_may_need_its_time_to_notice_that_backends_are_there_again() {
+        let noticed = |after: usize, keeps_away: Option<u64>, kind: Drill| {
+            let mut trial = unready(u16::MAX);
+            (trial.drill.kind, trial.drill.keeps_away) = (kind, keeps_away.map(Duration::from_secs));
+            (trial.observations, trial.arrivals) = (Vec::new(), Vec::new());
+            for turn in 0..80_000 {
+                if (100..150 + after).contains(&turn) {
+                    trial.balancer(503);
+                } else {
+                    trial.delivered((turn % 3) as u16, 200);
+                }
+            }
+            trial.drill.outage.as_mut().unwrap().client_errors = 50 + after as u64;
+            (trial.level("resilience"), trial.level("balancer"))
+        };
+        let (open, note, fails) = (Some(Level::Inconclusive), Some(Level::Note), Some(Level::Fail));
+        for kind in [Drill::Graceful, Drill::Rough] {
+            assert_eq!(noticed(9_000, None, kind), (note, note));
+            assert_eq!(noticed(20_000, None, kind), (open, note));
+            assert_eq!(noticed(20_000, Some(30), kind), (note, note));
+            assert_eq!(noticed(20_000, Some(10), kind).1, fails);
+            assert_eq!(noticed(65_000, None, kind).1, fails);
+        }
     }
 
     #[test]
