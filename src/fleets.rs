@@ -92,6 +92,7 @@ pub(crate) struct KnownBackend {
 impl KnownBackend {
     /// The backend of a host as its fleet reports it; its processes are not known yet.
     fn of(backend: &BackendStatus, host: usize) -> KnownBackend {
+        let is_well = is_well(backend);
         KnownBackend {
             name: backend.name.clone(),
             own: backend.name.clone(),
@@ -99,8 +100,8 @@ impl KnownBackend {
             host,
             instances: Vec::new(),
             is_ready: matches!(backend.state, BackendState::Ready | BackendState::Starting),
-            was_well: is_well(backend),
-            is_steady: is_well(backend),
+            was_well: is_well,
+            is_steady: is_well,
             is_slow: backend.faults.iter().any(is_slow),
             age: age(backend),
         }

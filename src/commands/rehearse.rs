@@ -262,8 +262,7 @@ fn plan_of(args: &RehearseArgs, order: &RehearsalPlan, rehearsal: &rehearse::Reh
     for read in order.read.iter().chain(&order.then_read) {
         plan.expectations.configured.extend(&read.responses);
         // Without a healthy server a balancer responds 503.
-        for line in read.health() {
-            let line = format!("{line}: a backend of a rehearsal need not meet it");
+        for line in read.health().map(rehearse::group::in_doubt) {
             plan.expectations.configured.statuses.entry(503).or_default().push(line);
         }
     }

@@ -169,10 +169,7 @@ fn left_out(takes: Takes, places: &[Listens]) -> Option<String> {
     let only = |most| (count > most).then(|| format!("uses {most} of {count} addresses"));
     match takes {
         Takes::All | Takes::Resolved => None,
-        Takes::OneFamily => {
-            let families: BTreeSet<bool> = places.iter().filter_map(Listens::address).map(|it| it.is_ipv4()).collect();
-            (families.len() > 1).then(|| "uses its IPv4 or its IPv6 addresses".to_owned())
-        }
+        Takes::OneFamily => (families(places) > 1).then(|| "uses its IPv4 or its IPv6 addresses".to_owned()),
         Takes::One => only(1),
         Takes::AtMost(most) => only(most),
     }
@@ -202,18 +199,27 @@ pub(super) fn listens(server: &UpstreamServer, names: &WorldNames) -> Vec<Listen
     listens_at(&server.endpoint, names)
 }
 
+/// What a line of a health check leaves open.
+pub(crate) fn in_doubt(line: &String) -> String {
+    format!("{line}: a backend of a rehearsal need not meet it")
+}
+
+/// How many of IPv4 and IPv6 there are.
+fn families(places: &[Listens]) -> usize {
+    places.iter().filter_map(Listens::address).map(|it| it.is_ipv4()).collect::<BTreeSet<bool>>().len()
+}
+
 /// Which address stands for each of the others: those that a name has on the balancer's own host, as `localhost` has them, are of one
 /// server, unless each of them counts as one.
 #[derive(Default)]
 struct Homes(BTreeMap<Listens, Listens>);
 
 impl Homes {
-    fn of(servers: &[UpstreamServer], names: &WorldNames) -> Homes {
+    fn of<'s>(servers: impl IntoIterator<Item = &'s UpstreamServer>, names: &WorldNames) -> Homes {
         let mut homes = Homes::default();
-        for server in servers.iter().filter(|it| matches!(it.takes, Takes::One | Takes::OneFamily)) {
+        for server in servers.into_iter().filter(|it| matches!(it.takes, Takes::One | Takes::OneFamily)) {
             let all = listens(server, names);
-            let families: BTreeSet<bool> = all.iter().filter_map(Listens::address).map(|it| it.is_ipv4()).collect();
-            let is_one = server.takes == Takes::One || families.len() == all.len();
+            let is_one = server.takes == Takes::One || families(&all) == all.len();
             if is_one && all.iter().all(|it| it.address().is_some_and(|at| is_here(at.ip()))) {
                 homes.unite(&all);
             }
@@ -277,8 +283,7 @@ impl Group {
     }
 
     fn homes(&self, names: &WorldNames) -> Homes {
-        let servers: Vec<UpstreamServer> = self.naming.iter().flat_map(|it| it.servers.clone()).collect();
-        Homes::of(&servers, names)
+        Homes::of(self.naming.iter().flat_map(|it| &it.servers), names)
     }
 
     /// Where a server is: by one address for all that are the same backend.
@@ -333,7 +338,7 @@ impl Group {
             let why = left_out(server.takes, &places(&server.endpoint))?;
             Some(format!("{}: server {} {why}", server.place, server.address))
         };
-        let in_doubt = self.health().map(|line| format!("{line}: a backend of a rehearsal need not meet it"));
+        let in_doubt = self.health().map(in_doubt);
         if let Some(why) = upstream.servers.iter().find_map(left_out).or(in_doubt) {
             upstream.method = UpstreamMethod::Unknown(why);
         }

@@ -71,10 +71,9 @@ pub(crate) fn read(documents: &[(String, Value)]) -> Configuration {
                 let is_permanent = get(redirect, "permanent").and_then(text).is_some_and(|it| it == "true");
                 configuration.responds(if is_permanent { 301 } else { 302 }, format!("{file}, middleware {name}"));
             }
-        }
-        for (name, it) in entries(at(document, &["http", "middlewares"])) {
-            let limit = ["rate_limit", "in_flight_req"].into_iter().find(|kind| get(it, kind).is_some());
-            limit.into_iter().for_each(|_| configuration.responds(429, format!("{file}, middleware {name}")));
+            if ["rate_limit", "in_flight_req"].iter().any(|kind| get(it, kind).is_some()) {
+                configuration.responds(429, format!("{file}, middleware {name}"));
+            }
         }
         for pair in items(at(document, &["tls", "certificates"])) {
             let file = |key| get(pair, key).and_then(text);

@@ -171,7 +171,7 @@ impl Case<'_> {
 
     /// Whether it is one of those that came later than most balancers need to notice.
     pub(crate) fn met_nobody_late(&self, entry: &Entry) -> bool {
-        self.met_nobody(entry) && self.without_anybody(entry).is_some_and(|since| since > self.detection())
+        self.without_anybody(entry).is_some_and(|since| since > self.detection() && since <= self.avoidance())
     }
 
     /// How long after the return of the first backend a request was sent that reached none, after steps had taken all of them out of
