@@ -12,7 +12,10 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let seen = case.inference;
     let names = &case.names[..case.backends];
     // With one backend there is nothing to find out.
-    let takers = names.iter().filter(|name| case.expectations.takes_part(name)).count();
+    let active = || names.iter().filter(|name| case.expectations.takes_part(name));
+    let takers = active().count();
+    // Nor with one that the balancer need not keep away from for what was before the check.
+    let is_open = active().filter(|name| !case.fleets.unwell.contains(name)).count() < 2;
     // Of two backends both are drawn, and the less loaded of them is the one with least connections. Draws that may be of one backend
     // pick a busy one too, and are not seen as least connections.
     let is_weighted = case.expectations.shares.as_ref().is_some_and(|shares| *shares != ExpectedWeights::Even);
@@ -30,10 +33,10 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let level = match seen.certain() {
         _ if is_one_of_these && !candidates.is_empty() && candidates.iter().copied().all(is_same) => Level::Pass,
         _ if seen.untried.contains(&expected) => Level::Inconclusive,
-        Some(_) if takers > 1 => Level::Fail,
+        Some(_) if !is_open => Level::Fail,
         Some(_) => Level::Inconclusive,
         // One of several, all of which are another.
-        None if is_one_of_these && !candidates.iter().copied().any(is_same) && takers > 1 => Level::Fail,
+        None if is_one_of_these && !candidates.iter().copied().any(is_same) && !is_open => Level::Fail,
         None => Level::Inconclusive,
     };
     let facts =
@@ -64,6 +67,19 @@ mod tests {
         assert_eq!(level(&[Algorithm::WeightedRoundRobin]), Level::Pass);
         assert_eq!(level(&[Algorithm::WeightedRoundRobin, RoundRobin]), Level::Inconclusive);
         assert_eq!((level(&[RoundRobin]), level(&[])), (Level::Fail, Level::Fail));
+    }
+
+    #[test]
+    fn what_a_balancer_may_keep_away_from_shows_no_algorithm() {
+        let level = |unwell: &[&str]| {
+            let mut trial = RuleTrial::of(3, Some(One));
+            trial.expectations.algorithm = Some(RoundRobin);
+            trial.expectations.backups = vec!["9003".to_owned()];
+            trial.fleet.fleets.unwell = unwell.iter().map(|name| (*name).to_owned()).collect();
+            trial.judge_by(|case| judge(case).expect("it is expected").level)
+        };
+        assert_eq!((level(&[]), level(&["9003"])), (Level::Fail, Level::Fail));
+        assert_eq!((level(&["9001"]), level(&["9001", "9002"])), (Level::Inconclusive, Level::Inconclusive));
     }
 
     #[test]
