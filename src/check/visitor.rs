@@ -9,6 +9,7 @@ use crate::check::load::{BackendNames, Identity, Probe, ProbeConnection, Prober}
 use crate::check::plan::{Backing, CheckPlan};
 use crate::check::{run_number, target};
 use crate::runfile::Runfile;
+use verdict::facts::responses::ObservedProcess;
 use verdict::finding::ClientWitness;
 use verdict::observation::ClientOutcome;
 
@@ -98,6 +99,16 @@ impl Visitor {
             client: ClientWitness::of(&observation, self.backends.name(observation.backend).map(str::to_owned)),
             head: seen.head,
         })
+    }
+
+    /// The processes that responded, with the names that they gave, in the order of their first responses: backends of several
+    /// fleets may have one name.
+    pub(crate) fn into_processes(self) -> Vec<(String, ObservedProcess)> {
+        let (_, samples) = self.prober.into_observations();
+        let mut processes: Vec<ObservedProcess> = samples.processes.into_values().collect();
+        processes.sort_unstable_by_key(|process| (process.first, process.instance.0));
+        let named = |process: ObservedProcess| Some((self.backends.name(process.backend)?.to_owned(), process));
+        processes.into_iter().filter_map(named).collect()
     }
 }
 

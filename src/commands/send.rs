@@ -17,6 +17,7 @@ use crate::error::Problem;
 use crate::remote::Remote;
 use crate::report::phrases::what_came;
 use crate::wrap::columns_of;
+use verdict::facts::responses::ObservedProcess;
 
 /// Names in a line, where they are short: turns of two, three and four backends stand below each other.
 const ROW: usize = 12;
@@ -40,9 +41,10 @@ pub(super) async fn run(args: SendArgs) -> Result<ExitCode> {
     plan.request = request::without_body(&args.method, &args.header)?;
     let mut visitor = Visitor::of(&plan, cookies)?;
     let visits: Vec<Visited> = (0..args.requests).map(|_| visitor.visit()).collect::<Result<_>>()?;
+    let processes = visitor.into_processes();
     let text = match args.format {
-        OutputFormat::Json => format!("{}\n", object(&visits)),
-        OutputFormat::Text => in_locale(table(&visits)),
+        OutputFormat::Json => format!("{}\n", object(&visits, &processes)),
+        OutputFormat::Text => in_locale(table(&visits, &processes)),
     };
     print(text.as_bytes())?;
     let all = visits.iter().all(|visit| visit.backend.is_some());
@@ -58,15 +60,23 @@ async fn balancer_of(fleet: &Remote) -> Result<String> {
     Ok(front.url)
 }
 
-fn object(visits: &[Visited]) -> serde_json::Value {
+fn object(visits: &[Visited], processes: &[(String, ObservedProcess)]) -> serde_json::Value {
     let each = visits
         .iter()
         .map(|visit| json!({ "backend": visit.backend, "status": visit.status, "seen": what_came(&visit.client) }));
-    json!({ "version": 1, "requests": visits.len(), "answers": each.collect::<Vec<_>>() })
+    let processes = processes.iter().map(|(backend, process)| {
+        json!({ "backend": backend, "instance": process.instance.to_string(), "answers": process.responses })
+    });
+    json!({
+        "version": 1,
+        "requests": visits.len(),
+        "answers": each.collect::<Vec<_>>(),
+        "processes": processes.collect::<Vec<_>>(),
+    })
 }
 
 /// Backends in the order of their responses, then each kind of response with its count.
-fn table(visits: &[Visited]) -> String {
+fn table(visits: &[Visited], processes: &[(String, ObservedProcess)]) -> String {
     let mut text = String::new();
     if visits.iter().any(|visit| visit.backend.is_some()) {
         let names: Vec<&str> = visits.iter().map(|visit| visit.backend.as_deref().unwrap_or("-")).collect();
@@ -87,13 +97,20 @@ fn table(visits: &[Visited]) -> String {
         }
     }
     if !backends.is_empty() {
-        let counted = backends.iter().map(|(name, count)| format!("{count} × {name}"));
+        let counted = backends.iter().map(|(name, count)| format!("{count} × {name}{}", shared(name, processes)));
         text += &format!("{}\n", counted.collect::<Vec<_>>().join(" · "));
     }
     others.iter().for_each(|(kind, count)| text += &format!("{count} × {kind}\n"));
     let refused: BTreeSet<&String> = visits.iter().flat_map(|visit| &visit.refused_cookies).collect();
     refused.iter().for_each(|why| text += &format!("cookie not sent back: {why}\n"));
     text
+}
+
+/// Which processes gave that name, where it is not one's alone: those of several fleets, or one that was started again.
+fn shared(name: &str, processes: &[(String, ObservedProcess)]) -> String {
+    let alike = processes.iter().filter(|(named, _)| named == name);
+    let counts: Vec<String> = alike.map(|(_, process)| process.responses.to_string()).collect();
+    if counts.len() < 2 { String::new() } else { format!(" ({} processes: {})", counts.len(), counts.join(", ")) }
 }
 
 fn kind(visit: &Visited) -> String {
@@ -105,7 +122,8 @@ fn kind(visit: &Visited) -> String {
 mod tests {
     use super::*;
     use verdict::finding::ClientWitness;
-    use verdict::observation::ClientOutcome;
+    use verdict::observation::{Backend, ClientOutcome};
+    use verdict::{Instance, Moment};
 
     fn visit(backend: Option<&str>, outcome: ClientOutcome, status: Option<u16>, seconds: f64) -> Visited {
         let backend = backend.map(str::to_owned);
@@ -124,19 +142,27 @@ mod tests {
     #[test]
     fn what_is_alike_is_counted_in_one_line_whatever_time_it_took() {
         let moved = [0.001, 0.002, 0.3].map(|seconds| visit(None, ClientOutcome::Response, Some(301), seconds));
-        let text = table(&moved);
+        let text = table(&moved, &[]);
         assert!(text.starts_with("3 × 301") && text.contains("8080/uuid/") && text.lines().count() == 1, "{text}");
         let tls = [0.001, 0.002].map(|seconds| visit(None, ClientOutcome::TlsFailed, None, seconds));
-        assert!(table(&tls).starts_with("2 × "), "{}", table(&tls));
+        assert!(table(&tls, &[]).starts_with("2 × "), "{}", table(&tls, &[]));
     }
 
     #[test]
     fn backends_are_shown_in_their_order_and_counted() {
         let answered = |name| visit(Some(name), ClientOutcome::Response, Some(200), 0.001);
         let refused = visit(None, ClientOutcome::Refused, None, 0.0);
-        let text = table(&[answered("9001"), answered("9002"), refused, answered("9001")]);
+        let text = table(&[answered("9001"), answered("9002"), refused, answered("9001")], &[]);
         assert!(text.starts_with("9001  9002  -  9001\n\n2 × 9001 · 1 × 9002\n1 × "), "{text}");
+        let process = |instance, responses| {
+            let (backend, first) = (Backend(0), Moment::default());
+            let process = ObservedProcess { instance: Instance(instance), backend, responses, first, last: first };
+            ("9001".to_owned(), process)
+        };
+        let visits = [answered("9001"), answered("9001"), answered("9001"), answered("9002")];
+        let text = table(&visits, &[process(7, 2), process(3, 1)]);
+        assert!(text.ends_with("3 × 9001 (2 processes: 2, 1) · 1 × 9002\n"), "{text}");
         let long: Vec<Visited> = (0..40).map(|_| answered("payments-7d9b5c6f48-x2x4z")).collect();
-        assert!(table(&long).lines().all(|line| line.chars().count() <= 80), "{}", table(&long));
+        assert!(table(&long, &[]).lines().all(|line| line.chars().count() <= 80), "{}", table(&long, &[]));
     }
 }
