@@ -99,12 +99,17 @@ async fn connections_of(session: &CheckSession<'_>, fleets: &Fleets) -> ArrivedC
         let of_clients = failed.iter().filter(|(reason, _)| reason.is_of_client_certificate());
         known.clients_refused += of_clients.map(|(_, count)| count).sum::<u64>();
         // NGINX verifies after the handshake and closes, as a health check may: then it must be known that the certificate is bad.
-        let is_bad = status.faults.iter().any(|fault| matches!(fault, Fault::Certificate(Some(_))));
+        let bad = status.faults.iter().find_map(|fault| match fault {
+            Fault::Certificate(bad) => *bad,
+            _ => None,
+        });
         let is_refusal =
-            |why: HandshakeFailure| why.refuses_certificate() || is_bad && why == HandshakeFailure::ClosedAfter;
+            |why: HandshakeFailure| why.refuses_certificate() || bad.is_some() && why == HandshakeFailure::ClosedAfter;
         let refusals = failed.iter().filter(|(reason, _)| is_refusal(**reason));
         let most = refusals.max_by_key(|(_, count)| **count);
-        known.not_accepted.extend(most.map(|(reason, _)| (backend.name.clone(), *reason)));
+        let Some((reason, _)) = most else { continue };
+        known.not_accepted.insert(backend.name.clone(), *reason);
+        known.bad_certificates.extend(bad.map(|bad| (backend.name.clone(), bad)));
     }
     known
 }

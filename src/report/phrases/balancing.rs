@@ -1,5 +1,6 @@
 //! The phrases of how the balancer selects: shares, reach, algorithm, unit.
 
+use verdict::BadCertificate;
 use verdict::algorithm::{Algorithm, Selection};
 use verdict::facts::shares::{Conclusion, SamplePart, Unproven};
 use verdict::facts::split::{GroupShare, SplitConclusion, SplitFacts};
@@ -12,6 +13,7 @@ use verdict::report::{ShareTest, SharesSource, Test};
 use super::experiments;
 use super::phrase::{Phrase, listed};
 use super::selection::selection;
+use super::tls::with_article;
 
 pub(super) fn identity(facts: &identity::IdentityFacts) -> Phrase {
     let place = &facts.place;
@@ -356,11 +358,17 @@ pub(super) fn reach(facts: &reach::ReachFacts) -> Phrase {
         && facts.failed == facts.missed
     {
         let names: Vec<&String> = facts.not_accepted.keys().collect();
+        let serves =
+            |(name, bad): (&String, &BadCertificate)| format!("a fault has {name} serve {}", with_article(*bad));
+        let mut evidence: Vec<String> = facts.bad_certificates.iter().map(serves).collect();
+        evidence.push(format!("TLS handshakes with {} fail: {}", listed(&names), why.name()));
         return Phrase::of(format!("{} {verb} ready and never got a request", listed(&facts.missed)))
-            .because(vec![format!("TLS handshakes with {} fail: {}", listed(&names), why.name())])
-            .try_this(
-                "the balancer does not accept the certificate: renew it, or have the balancer trust its authority and expect its name",
-            );
+            .because(evidence)
+            .try_this(if facts.bad_certificates.is_empty() {
+                "the balancer does not accept the certificate: renew it, or have the balancer trust its authority and expect its name"
+            } else {
+                "the balancer is right not to accept it: `fault clear` ends the fault"
+            });
     }
     if facts.failed == facts.missed {
         return Phrase::of(format!("{} failed before, and got no request that counts", listed(&facts.missed))).try_this(

@@ -12,7 +12,7 @@ use crate::report::hints;
 /// Backends that a line names.
 const NAMED: usize = 4;
 
-fn with_article(bad: BadCertificate) -> &'static str {
+pub(super) fn with_article(bad: BadCertificate) -> &'static str {
     match bad {
         BadCertificate::Expired => "an expired certificate",
         BadCertificate::Future => "a certificate that is not yet valid",

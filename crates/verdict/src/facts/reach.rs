@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::HandshakeFailure;
 use crate::facts::RuleDescription;
 use crate::facts::shares::Unit;
+use crate::{BadCertificate, HandshakeFailure};
 
 /// Which backends never got a request.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct ReachFacts {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>"))]
     pub not_accepted: BTreeMap<String, HandshakeFailure>,
+    /// What a fault made of the certificates of those backends.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bad_certificates: BTreeMap<String, BadCertificate>,
     /// What was counted: requests or clients.
     pub unit: Unit,
     /// How many of those.

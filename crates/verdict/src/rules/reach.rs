@@ -1,5 +1,7 @@
 //! The rule of reach: every backend that is ready gets something. It fails only where that is certain to be promised.
 
+use std::collections::BTreeMap;
+
 use crate::algorithm::Algorithm;
 use crate::facts::reach::ReachFacts;
 use crate::facts::shares::Unit;
@@ -45,11 +47,8 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         excluded,
         missed: missed.iter().map(|place| names[*place].clone()).collect(),
         failed: missed.iter().filter(has_failed).map(|place| names[*place].clone()).collect(),
-        not_accepted: {
-            let is_missed = |(name, _): &(&String, _)| missed.iter().any(|place| names[*place] == **name);
-            let known = case.tls.connections.not_accepted.iter().filter(is_missed);
-            known.map(|(name, why)| (name.clone(), *why)).collect()
-        },
+        not_accepted: of_missed(&missed, names, &case.tls.connections.not_accepted),
+        bad_certificates: of_missed(&missed, names, &case.tls.connections.bad_certificates),
         unit: if pins { Unit::Clients } else { Unit::Requests },
         draws,
         chance: chance.min(1.0),
@@ -85,6 +84,12 @@ pub(super) fn left_out(case: &Case) -> Vec<usize> {
     }
 }
 
+/// What is known by name of the backends at those places.
+fn of_missed<T: Copy>(missed: &[usize], names: &[String], known: &BTreeMap<String, T>) -> BTreeMap<String, T> {
+    let known_of = |place: &usize| Some((names[*place].clone(), *known.get(&names[*place])?));
+    missed.iter().filter_map(known_of).collect()
+}
+
 /// Whether every backend is to get something, by what the user requires or the algorithm does.
 fn is_promised(case: &Case) -> bool {
     case.expectations.requires_shares()
@@ -110,7 +115,6 @@ fn is_certain(case: &Case, draws: u64, chance: f64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
     use crate::finding::Witness;
