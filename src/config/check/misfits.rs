@@ -24,6 +24,10 @@ impl CheckConfig {
                 of_streams.map(|required| Problem::new("it is for streams").on(format!("--expect {required}")));
             return problem.map_or(Ok(()), |problem| Err(problem.hint("add --stream, or check a URL with ws://")));
         }
+        if self.is_call() {
+            return Err(Problem::new("--stream: gRPC calls are made one after the other, and not held open")
+                .hint("leave it out: a call of a streaming method, such as uuid.v1.Generator/Events, is accounted for as a whole"));
+        }
         if self.streams.is_some() {
             return Err(Problem::new(
                 "--streams: each stream that is held has a connection of its own, over HTTP/2 too",
@@ -37,7 +41,6 @@ impl CheckConfig {
             ("--body", !self.body.is_empty()),
             ("--body-bytes", self.body_bytes.is_some()),
             ("--method", self.method.is_some()),
-            ("grpc://", self.is_call()),
             ("--identity", self.identity.is_some()),
             ("--session", self.session.is_some()),
             ("several URLs", self.url.len() > 1),

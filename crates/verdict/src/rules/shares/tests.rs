@@ -303,6 +303,22 @@ fn a_backend_that_was_started_again_meanwhile_accuses_no_balancer() {
 }
 
 #[test]
+fn a_backend_that_failed_before_and_lacks_nothing_is_no_excuse() {
+    let of = |turns: &[u16]| {
+        let mut trial = requiring("even", RuleTrial::new().sends(turns.iter().copied()));
+        trial.fleet.fleets.unsteady = vec!["9003".to_owned()];
+        match trial.judge_by(|case| judge(case).1.expect("there are shares").facts) {
+            finding::Facts::Shares(facts) => facts.conclusion,
+            other => panic!("{other:?}"),
+        }
+    };
+    let whole: Vec<u16> = (0..30).map(|turn| [0, 1, 2][turn % 3]).collect();
+    let lacking: Vec<u16> = (0..30).map(|turn| [0, 1, 2, 0, 1][turn % 5]).collect();
+    assert_eq!(of(&whole), Conclusion::TooFew);
+    assert_eq!(of(&lacking), Conclusion::Disturbed);
+}
+
+#[test]
 fn a_few_retries_in_an_unknown_order_hide_no_wrong_shares() {
     let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..30_000).map(|turn| [0, 0, 1, 2][turn % 4]));
     for turn in 0..20 {
