@@ -27,6 +27,7 @@ use crate::wire;
 use verdict::promise::Promise;
 use verdict::report::SharesSource;
 use verdict::rules::{Expectations, ExpectedWeights as Shares};
+use verdict::timeline::Avoidance;
 
 /// What stands in front of the fleet.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -299,20 +300,19 @@ impl Stack {
 
     /// How long this balancer keeps away from a backend that failed, and then needs to notice that it is well; none where a file of the
     /// user's own says it.
-    pub(crate) fn keeps_away(&self) -> Option<Duration> {
+    pub(crate) fn keeps_away(&self) -> Option<Avoidance> {
         if self.front.own.is_some() {
             return None;
         }
         let passive = match (&self.topology.failure, self.front.balancer.usual_fail_timeout) {
-            // An outage of a few seconds makes two or three of them.
-            (Some(failure), _) if self.front.balancer.avoids_longer_each_time => failure.fail_timeout * 3,
             (Some(failure), _) => failure.fail_timeout,
             (None, usual) => usual,
         };
         let active = self.topology.health.as_ref().map_or(Duration::ZERO, |health| {
             (health.interval + health.timeout) * health.rise.get().max(health.fall.get())
         });
-        Some(passive.max(active) + ATTENTION)
+        let grows = self.topology.failure.is_some() && self.front.balancer.avoids_longer_each_time;
+        Some(Avoidance { time: passive.max(active) + ATTENTION, grows })
     }
 
     /// What a check asks: where backends are spoken to in gRPC, methods are called.

@@ -11,6 +11,7 @@ use crate::topology::Policy;
 use verdict::algorithm::Algorithm;
 use verdict::promise::Promise;
 use verdict::rules::{ExpectedGroup, ExpectedWeights};
+use verdict::timeline::Avoidance;
 
 /// What follows from an `upstream` block.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -24,7 +25,7 @@ pub(crate) struct Expected {
     /// Backends that get nothing while others can.
     pub(crate) backups: Vec<String>,
     /// How long it keeps away from a backend that failed, if it says so.
-    pub(crate) keeps_away: Option<Duration>,
+    pub(crate) keeps_away: Option<Avoidance>,
     /// How long the share of a backend grows after its return, if it does.
     pub(crate) slow_start: Option<Duration>,
     /// A header on which it keys.

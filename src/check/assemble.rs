@@ -124,7 +124,7 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
         connections: &session.connections,
         urls: Urls { targets: &targets, of: &session.urls, first: session.sample.start },
         bodies: &bodies,
-        keeps_away: plan.environment.keeps_away,
+        keeps_away: plan.environment.keeps_away.map(|it| it.after(&windows)),
         sample: session.sample.clone(),
         health_checks: known.not_counted.health_checks,
         own_fleet: known.own_fleet,

@@ -12,6 +12,7 @@ use crate::topology::ClientNetwork;
 use verdict::life::StreamKind;
 use verdict::rules::Expectations;
 use verdict::surroundings::Surrounding;
+use verdict::timeline::Avoidance;
 
 /// Everything that one check is to do.
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ pub(crate) struct CheckEnvironment {
     /// Which balancer it is, if its configuration is known.
     pub(crate) balancer: Option<String>,
     /// How long it may keep away from a backend that failed, if that is known.
-    pub(crate) keeps_away: Option<Duration>,
+    pub(crate) keeps_away: Option<Avoidance>,
     /// How long it waits for a response, if that is known.
     pub(crate) patience: Option<Duration>,
     /// In a rehearsal: what differs from production.

@@ -28,6 +28,37 @@ impl OutageWindow {
     }
 }
 
+/// How long a balancer keeps away from a backend that failed, and needs to notice that one is well, or is not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Avoidance {
+    /// The first time.
+    pub time: Duration,
+    /// Whether each further time lasts longer by as much.
+    pub grows: bool,
+}
+
+impl Avoidance {
+    /// The same time again and again.
+    pub fn of(time: Duration) -> Avoidance {
+        Avoidance { time, grows: false }
+    }
+
+    /// Of two reasons to keep away.
+    #[must_use]
+    pub fn or_longer(self, other: Avoidance) -> Avoidance {
+        Avoidance { time: self.time.max(other.time), grows: self.grows || other.grows }
+    }
+
+    /// The longest after these outages. Where times grow, the last one is longer than the first by no more than those before it lasted
+    /// together, and these were over while the backend was still broken.
+    pub fn after(self, outages: &[OutageWindow]) -> Duration {
+        let lasted = |it: &OutageWindow| it.mended.map_or(Duration::ZERO, |mended| mended.since(it.broken));
+        let of = |backend: Backend| outages.iter().filter(|it| it.backend == backend).map(lasted).sum();
+        let broken = outages.iter().map(|it| of(it.backend)).max().filter(|_| self.grows);
+        self.time + broken.unwrap_or(Duration::ZERO)
+    }
+}
+
 /// When a step was carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StepSpan {
@@ -329,6 +360,19 @@ fn pauses(
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_time_that_grows_is_longer_by_no_more_than_its_backend_was_broken() {
+        let window = |backend: u16, from: u64, to: Option<u64>| {
+            let at = |seconds: u64| Moment(seconds * 1_000_000_000);
+            OutageWindow { backend: Backend(backend), broken: at(from), mended: to.map(at) }
+        };
+        let outages = [window(0, 0, Some(3)), window(1, 1, Some(2)), window(0, 5, Some(9)), window(1, 8, None)];
+        let same = Avoidance::of(Duration::from_secs(10));
+        assert_eq!((same.after(&outages), same.after(&[])), (same.time, same.time));
+        let longer = Avoidance { grows: true, ..same };
+        assert_eq!((longer.after(&outages), longer.after(&[])), (Duration::from_secs(17), same.time));
+    }
+
     use super::*;
     use crate::attempt::WayNumber;
     use crate::ledger::BackendRecords;

@@ -1,6 +1,8 @@
 //! PURE. Reads the `reverse_proxy` handlers of Caddy's JSON: their upstreams and selection policy. What is not understood is named, and
 //! nothing is promised for its handler.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::balancer::read::configuration::{Configuration, Takes, Upstream, UpstreamMethod, UpstreamServer};
@@ -9,6 +11,7 @@ use crate::balancer::read::endpoint::{Endpoint, endpoint_of_url};
 use crate::balancer::read::reported::ReportedServers;
 use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
+use verdict::timeline::Avoidance;
 
 /// Keys of a handler that decide nothing about who gets a request, or are read here.
 const UNDERSTOOD: [&str; 14] = [
@@ -97,9 +100,15 @@ fn upstream(file: &str, name: &str, handler: &Value) -> Upstream {
     }
     if let Some(passive) = at(handler, &["health_checks", "passive"]) {
         upstream.servers.iter_mut().for_each(|server| limit(server, "unhealthy_request_count", passive));
+        duration(passive, "fail_duration")
+            .filter(|it| !it.is_zero())
+            .into_iter()
+            .for_each(|it| upstream.avoids(Avoidance::of(it)));
         // Whoever takes longer gets nothing for a while.
         unknown.extend(get(passive, "unhealthy_latency").map(|_| "unhealthy_latency".to_owned()));
     }
+    let active = at(handler, &["health_checks", "active"]);
+    active.and_then(checked).into_iter().for_each(|it| upstream.avoids(Avoidance::of(it)));
     let selection = at(handler, &["load_balancing", "selection_policy"]);
     let own = |key: &str| selection.and_then(|it| get(it, key));
     let policy = match own("policy").and_then(text).as_deref() {
@@ -127,6 +136,20 @@ fn upstream(file: &str, name: &str, handler: &Value) -> Upstream {
         None => UpstreamMethod::Unknown(format!("{place}: {}", unknown.join(", "))),
     };
     upstream
+}
+
+fn duration(source: &Value, key: &str) -> Option<Duration> {
+    get(source, key).and_then(|it| time::of(it, LoneNumber::Nanoseconds))
+}
+
+/// How long active health checks need to find a server well or ill; None without a place that they ask.
+fn checked(active: &Value) -> Option<Duration> {
+    const INTERVAL: Duration = Duration::from_secs(30);
+    const TIMEOUT: Duration = Duration::from_secs(5);
+    ["uri", "path", "port"].iter().find_map(|key| get(active, key))?;
+    let times = |key| get(active, key).and_then(number).and_then(|it| u32::try_from(it).ok()).unwrap_or(1).max(1);
+    let of = |key, usual| duration(active, key).filter(|it| !it.is_zero()).unwrap_or(usual);
+    Some((of("interval", INTERVAL) + of("timeout", TIMEOUT)) * times("passes").max(times("fails")))
 }
 
 /// Caddy passes over a server that has as many requests in flight.
@@ -300,6 +323,23 @@ mod tests {
         assert_eq!((limits, &it.method), (vec![Some(3), Some(8)], &UpstreamMethod::Known(Policy::RoundRobin)));
         let it = of_passive(json!({"unhealthy_latency": 500_000_000}));
         assert!(matches!(&it.method, UpstreamMethod::Unknown(why) if why.contains("unhealthy_latency")), "{it:?}");
+    }
+
+    #[test]
+    fn a_server_is_avoided_for_its_failures_or_until_its_checks_pass() {
+        for (checks, seconds) in [
+            (json!({}), None),
+            (json!({"passive": {"max_fails": 3}}), None),
+            (json!({"passive": {"fail_duration": 45_000_000_000_u64}}), Some(45)),
+            (json!({"active": {"uri": "/health"}}), Some(35)),
+            (json!({"active": {"uri": "/h", "interval": "10s", "timeout": "2s", "passes": 3}}), Some(36)),
+            (json!({"active": {"interval": "10s"}}), None),
+            (json!({"passive": {"fail_duration": "1m"}, "active": {"port": 8081, "interval": "5s"}}), Some(60)),
+        ] {
+            let mut it = handler(json!({"policy": "round_robin"}));
+            it["health_checks"] = checks.clone();
+            assert_eq!(of(it).keeps_away, seconds.map(|it| Avoidance::of(Duration::from_secs(it))), "{checks}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use verdict::rules::ConfiguredResponses;
 
 use crate::balancer::read::endpoint::Endpoint;
 use crate::topology::Policy;
+use verdict::timeline::Avoidance;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ConfigFile {
@@ -22,8 +23,9 @@ pub(crate) struct Upstream {
     pub(crate) name: String,
     /// The group's servers, in the file's order.
     pub(crate) servers: Vec<UpstreamServer>,
-    /// How long it keeps away from a server that failed, the longest of them; None if it never does, or it is not known.
-    pub(crate) keeps_away: Option<Duration>,
+    /// How long it keeps away from a server that failed, or needs to notice that one did, the longest of them; None if it never does, or it
+    /// is not known.
+    pub(crate) keeps_away: Option<Avoidance>,
     /// How long the share of a server grows after its return, the longest of them; None if it has its share at once.
     pub(crate) slow_start: Option<Duration>,
     /// How a server is selected.
@@ -179,6 +181,11 @@ impl Upstream {
         }
     }
 
+    /// Notes another reason to keep away from servers.
+    pub(crate) fn avoids(&mut self, avoidance: Avoidance) {
+        self.keeps_away = Some(self.keeps_away.map_or(avoidance, |known| known.or_longer(avoidance)));
+    }
+
     /// Of groups between which each request is divided, each with its weight.
     pub(crate) fn split(parts: Vec<(Upstream, u32)>) -> Upstream {
         let names: Vec<&str> = parts.iter().map(|(part, _)| part.name.as_str()).collect();
@@ -190,7 +197,7 @@ impl Upstream {
             split.servers.extend(part.servers);
             split.not_understood.extend(part.not_understood);
             split.health.extend(part.health);
-            split.keeps_away = split.keeps_away.max(part.keeps_away);
+            part.keeps_away.into_iter().for_each(|it| split.avoids(it));
             split.slow_start = split.slow_start.max(part.slow_start);
         }
         split.method = UpstreamMethod::Split(methods);

@@ -1,6 +1,7 @@
 //! PURE. Reads clusters of Envoy: their endpoints, weights and policy (`envoy.config.cluster.v3.Cluster`). What is not understood is named,
 //! and nothing is promised for its cluster.
 
+mod avoidance;
 mod hashes;
 mod splits;
 
@@ -248,6 +249,7 @@ fn upstream(
         _ => upstream.method = UpstreamMethod::Unknown(format!("{place}: {}", unknown.join(", "))),
     }
     upstream.slow_start = slow_start(cluster);
+    upstream.keeps_away = avoidance::of(cluster);
     upstream.health = items(get(cluster, "health_checks"))
         .filter_map(expected_of_health)
         .map(|key| format!("{place}: http_health_check: {key}"))

@@ -1,15 +1,19 @@
 //! PURE. Reads a `haproxy.cfg`: the servers, weights and algorithm of its `backend` and `listen` sections, with what they inherit from
 //! `defaults`. What is not understood is named, and nothing is promised for its section.
 
+mod address;
+mod checks;
 mod frontends;
 mod method;
 mod own_response;
 pub(crate) mod states;
 mod sticking;
 mod variables;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::balancer::options::BalancerVersion;
 use crate::balancer::read::configuration::{
@@ -18,11 +22,16 @@ use crate::balancer::read::configuration::{
 use crate::balancer::read::endpoint::Endpoint;
 use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
+use address::endpoint;
+use checks::Checks;
 use frontends::Frontends;
 use method::method;
 use states::{SavedState, StateFiles};
 use sticking::Sticking;
 use variables::{Environment, Variables};
+use verdict::rules::AVOIDED;
+use verdict::timeline::Avoidance;
+use words::words;
 
 const SECTIONS: [&str; 19] = [
     "global",
@@ -50,6 +59,8 @@ const SECTIONS: [&str; 19] = [
 #[derive(Clone, Default)]
 struct SectionSettings {
     method: Option<UpstreamMethod>,
+    /// `balance first`.
+    is_first: bool,
     /// The cookie by which sessions stick.
     cookie: Option<StickyCookie>,
     /// The table by which clients stick.
@@ -61,6 +72,8 @@ struct SectionSettings {
     state: SavedState,
     /// What health checks expect beyond a success, each with its place.
     health: Vec<String>,
+    /// `timeout check`.
+    check_timeout: Duration,
 }
 
 /// A line `cookie`.
@@ -75,6 +88,25 @@ struct StickyCookie {
     line: String,
 }
 
+/// What `global` says for all sections.
+struct Global<'e> {
+    /// The directory of relative file names of authorities.
+    ca_base: Option<String>,
+    /// By how many percent of their intervals health checks may be late.
+    spread: u32,
+    states: StateFiles<'e>,
+}
+
+impl Global<'_> {
+    fn note(&mut self, words: &[String]) {
+        match words {
+            [base, folder, ..] if base == "ca-base" => self.ca_base = Some(folder.clone()),
+            [spread, percent, ..] if spread == "spread-checks" => self.spread = percent.parse().unwrap_or(0),
+            _ => self.states.note(words),
+        }
+    }
+}
+
 struct Section {
     settings: SectionSettings,
     upstream: Upstream,
@@ -83,6 +115,10 @@ struct Section {
     names: Vec<String>,
     /// Whether each active server has a value of the cookie.
     with_values: bool,
+    /// When each server is checked.
+    checks: Vec<Checks>,
+    /// Whether servers are in another order than that of their lines.
+    has_ids: bool,
 }
 
 #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
@@ -108,8 +144,8 @@ pub(crate) fn read(
     let unsaid = || SectionSettings { method: version.map(method::of_version), ..SectionSettings::default() };
     let mut latest = unsaid();
     let mut open = Open::Other;
-    let (mut conditional, mut ca_base) = (None, None::<String>);
-    let mut states = StateFiles::new(exists);
+    let mut conditional = None;
+    let mut global = Global { ca_base: None, spread: 0, states: StateFiles::new(exists) };
     let mut frontends = Frontends::default();
     for (source, number, line) in sources.iter().flat_map(lines_of) {
         let words = words(line, &|name| variables.get(name));
@@ -119,7 +155,8 @@ pub(crate) fn read(
             conditional.get_or_insert_with(|| format!("{place}: {}", words.join(" ")));
         }
         if number == 1 || SECTIONS.contains(&first) {
-            close(std::mem::replace(&mut open, Open::Other), &mut configuration, &mut defaults, &mut latest, &states);
+            let before = std::mem::replace(&mut open, Open::Other);
+            close(before, &mut configuration, &mut defaults, &mut latest, &global);
             let name = words.get(1).cloned().unwrap_or_default();
             let from = words.iter().position(|word| word == "from").and_then(|at| words.get(at + 1));
             let inherited = || from.map_or_else(|| Some(latest.clone()), |from| defaults.get(from).cloned());
@@ -144,9 +181,8 @@ pub(crate) fn read(
                 let time = words.get(2).and_then(|time| time::parse(time, LoneNumber::Milliseconds));
                 time::shorten(&mut configuration.patience, time);
             }
-            Open::Other if first == "ca-base" => ca_base = words.get(1).cloned(),
             Open::Other => {
-                states.note(&words);
+                global.note(&words);
                 variables.note(&words);
             }
             Open::Companions => configuration.companions.extend(companion(&words)),
@@ -154,9 +190,9 @@ pub(crate) fn read(
             Open::Proxy(section) => section.line(&words, &place),
         }
     }
-    close(open, &mut configuration, &mut defaults, &mut latest, &states);
+    close(open, &mut configuration, &mut defaults, &mut latest, &global);
     frontends.join(&mut configuration.upstreams);
-    if let Some(base) = ca_base {
+    if let Some(base) = global.ca_base {
         lay_below(&base, &mut configuration.authorities);
     }
     if let Some(why) = conditional {
@@ -184,7 +220,7 @@ fn close(
     configuration: &mut Configuration,
     defaults: &mut BTreeMap<String, SectionSettings>,
     latest: &mut SectionSettings,
-    states: &StateFiles,
+    global: &Global,
 ) {
     match open {
         Open::Other | Open::Companions => {}
@@ -195,8 +231,8 @@ fn close(
         Open::Proxy(mut section) => {
             configuration.authorities.append(&mut section.authorities);
             configuration.names.append(&mut section.names);
-            section.settings.unknown.extend(states.deciding(&section.settings.state, &section.upstream.name));
-            configuration.upstreams.push(section.end());
+            section.settings.unknown.extend(global.states.deciding(&section.settings.state, &section.upstream.name));
+            configuration.upstreams.push(section.end(global.spread));
         }
     }
 }
@@ -216,6 +252,7 @@ fn setting(settings: &mut SectionSettings, words: &[String], place: &str) {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["balance", algorithm @ ..] => {
+            settings.is_first = *algorithm == ["first"];
             settings.method = Some(match method(algorithm) {
                 UpstreamMethod::Unknown(_) => UpstreamMethod::Unknown(format!("{place}: {}", words.join(" "))),
                 known @ (UpstreamMethod::Known(_) | UpstreamMethod::Split(_)) => known,
@@ -229,6 +266,10 @@ fn setting(settings: &mut SectionSettings, words: &[String], place: &str) {
                 is_dynamic: has("dynamic"),
                 line: format!("{place}: {}", words.join(" ")),
             });
+        }
+        ["timeout", "check", time] => {
+            // A time that is not understood is none of a few seconds.
+            settings.check_timeout = time::parse(time, LoneNumber::Milliseconds).unwrap_or(AVOIDED);
         }
         ["default-server", parameters @ ..] => {
             settings.server.extend(parameters.iter().map(|word| (*word).to_owned()));
@@ -253,7 +294,15 @@ fn setting(settings: &mut SectionSettings, words: &[String], place: &str) {
 impl Section {
     fn new(name: String, settings: SectionSettings) -> Section {
         let upstream = Upstream { method: method(&[]), ..Upstream::named(&name) };
-        Section { settings, upstream, authorities: Vec::new(), names: Vec::new(), with_values: true }
+        Section {
+            settings,
+            upstream,
+            authorities: Vec::new(),
+            names: Vec::new(),
+            with_values: true,
+            checks: Vec::new(),
+            has_ids: false,
+        }
     }
 
     fn line(&mut self, words: &[String], place: &str) {
@@ -291,7 +340,7 @@ impl Section {
             ..UpstreamServer::at(address, endpoint(address), place)
         };
         let (mut maxconn, mut minconn) = (None, None);
-        let mut has_value = false;
+        let (mut has_value, mut checks) = (false, Checks::default());
         let mut words = self.settings.server.iter().chain(parameters).map(String::as_str);
         while let Some(word) = words.next() {
             match word {
@@ -315,12 +364,14 @@ impl Section {
                     let time = words.next().and_then(|time| time::parse(time, LoneNumber::Milliseconds));
                     self.upstream.slow_start = self.upstream.slow_start.max(time);
                 }
-                "inter" | "fastinter" | "downinter" | "rise" | "fall" | "port" | "addr" | "maxqueue" | "id"
-                | "init-addr" | "resolvers" | "resolve-opts" | "resolve-prefer" | "source" | "on-error"
-                | "on-marked-down" | "on-marked-up" | "observe" | "error-limit" | "sni" | "crt" | "verify" | "alpn"
-                | "proto" | "check-sni" | "check-alpn" | "track" | "pool-max-conn" | "pool-purge-delay"
-                | "pool-low-conn" | "max-reuse" | "agent-port" | "namespace" | "interface" | "log-proto" | "ws"
-                | "guid" | "hash-key" => {
+                "id" => self.has_ids |= words.next().is_some(),
+                "check" | "no-check" => checks.note(word, None),
+                "inter" | "fastinter" | "downinter" | "rise" | "fall" | "track" => checks.note(word, words.next()),
+                "port" | "addr" | "maxqueue" | "init-addr" | "resolvers" | "resolve-opts" | "resolve-prefer"
+                | "source" | "on-error" | "on-marked-down" | "on-marked-up" | "observe" | "error-limit" | "sni"
+                | "crt" | "verify" | "alpn" | "proto" | "check-sni" | "check-alpn" | "pool-max-conn"
+                | "pool-purge-delay" | "pool-low-conn" | "max-reuse" | "agent-port" | "namespace" | "interface"
+                | "log-proto" | "ws" | "guid" | "hash-key" => {
                     words.next();
                 }
                 _ => {}
@@ -331,12 +382,21 @@ impl Section {
             server.limit(most.and_then(|most| most.parse().ok()), format!("{word} {}", most.unwrap_or_default()));
         }
         self.with_values &= has_value || server.down || server.backup;
+        self.checks.push(checks);
         self.upstream.servers.push(server);
     }
 
-    fn end(mut self) -> Upstream {
+    fn end(mut self, spread: u32) -> Upstream {
+        for checks in &self.checks {
+            let time = checks.notices(self.settings.check_timeout, spread);
+            time.into_iter().for_each(|it| self.upstream.avoids(Avoidance::of(it)));
+        }
         if let Some(method) = self.settings.method {
             self.upstream.method = method;
+        }
+        let are_in_order = !self.has_ids && self.upstream.servers.iter().all(|it| it.takes == Takes::One);
+        if self.settings.is_first && are_in_order {
+            self.upstream.method = method::fill(&mut self.upstream.servers);
         }
         if let Some(cookie) = self.settings.cookie.filter(|cookie| self.with_values || cookie.is_dynamic) {
             self.upstream.method = match cookie.name.parse() {
@@ -353,82 +413,6 @@ impl Section {
         // Only one of several backups is used unless all are wanted; which needs no judgement as long as others are there.
         self.upstream
     }
-}
-
-fn endpoint(address: &str) -> Endpoint {
-    let plain = address.split_once('@').map_or(address, |(kind, rest)| match kind {
-        "ipv4" | "ipv6" | "unix" => rest,
-        _ => address,
-    });
-    if plain.contains('$') {
-        return Endpoint::Other;
-    }
-    if plain.starts_with('/') {
-        return Endpoint::Unix(plain.to_owned());
-    }
-    match plain.rsplit_once(':') {
-        // `[::1]:80` and `::1:80` are both an address and a port; a service (SRV) brings its own port.
-        Some((host, port)) => port.parse().map_or(Endpoint::Other, |port| Endpoint::Tcp(host.to_owned(), port)),
-        None if plain.starts_with('_') => Endpoint::Tcp(plain.to_owned(), 0),
-        // The port of the client's connection.
-        None => Endpoint::Other,
-    }
-}
-
-/// Of a line: quotes, backslashes and comments as in section 2.2 of HAProxy's manual, variables as in section 2.3.
-fn words(line: &str, environment: Environment) -> Vec<String> {
-    let (mut words, mut word, mut begun) = (Vec::new(), String::new(), false);
-    let mut quote = None;
-    let mut characters = line.chars();
-    while let Some(character) = characters.next() {
-        match (character, quote) {
-            ('\\', None | Some('"')) => {
-                word.extend(characters.next());
-                begun = true;
-            }
-            ('"' | '\'', None) => {
-                quote = Some(character);
-                begun = true;
-            }
-            // Nowhere else.
-            ('$', Some('"')) => match variable(characters.as_str()) {
-                Some((name, default, length)) => {
-                    word += &environment(name).unwrap_or_else(|| default.to_owned());
-                    characters = characters.as_str()[length..].chars();
-                }
-                None => word.push('$'),
-            },
-            (end, Some(open)) if end == open => quote = None,
-            ('#', None) => break,
-            (blank, None) if blank.is_whitespace() => {
-                if begun {
-                    words.push(std::mem::take(&mut word));
-                    begun = false;
-                }
-            }
-            (other, _) => {
-                word.push(other);
-                begun = true;
-            }
-        }
-    }
-    if begun {
-        words.push(word);
-    }
-    words
-}
-
-/// The name of a variable that begins there, what it is where nobody sets it, and how long it is written: `NAME`, `{NAME}`, `{NAME-default}`.
-fn variable(text: &str) -> Option<(&str, &str, usize)> {
-    let length = |text: &str| text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
-    let Some(inner) = text.strip_prefix('{') else {
-        let length = length(text);
-        return (length > 0).then_some((&text[..length], "", length));
-    };
-    let inner = &inner[..inner.find('}')?];
-    let (name, rest) = inner.split_at(length(inner));
-    let default = if rest.is_empty() { "" } else { rest.strip_prefix('-')? };
-    (!name.is_empty()).then_some((name, default, inner.len() + 2))
 }
 
 #[cfg(test)]
@@ -489,7 +473,7 @@ mod tests {
             assert_eq!(method(plain, Some(version)), UpstreamMethod::Known(policy));
         }
         assert!(matches!(method(plain, None), UpstreamMethod::Unknown(_)));
-        let text = format!("{plain} balance first\n");
+        let text = format!("{plain} balance rdp-cookie\n");
         assert!(matches!(method(&text, Some(BalancerVersion(2, 6, 12))), UpstreamMethod::Unknown(_)));
     }
 
@@ -530,7 +514,7 @@ mod tests {
 
     #[test]
     fn what_chooses_before_the_algorithm_is_not_understood() {
-        for line in ["use-server a if x", "balance first", "balance uri depth 2", "hash-balance-factor 150"] {
+        for line in ["use-server a if x", "balance uri depth 2", "hash-balance-factor 150"] {
             let all = of(&format!("backend a\n balance roundrobin\n {line}\n server x 10.0.0.1:80\n"));
             assert!(
                 matches!(&all[0].method, UpstreamMethod::Unknown(why) if why.contains("line 3")),
@@ -586,10 +570,30 @@ mod tests {
     }
 
     #[test]
-    fn words_are_as_haproxy_reads_them() {
-        let words = |line| words(line, &|_| None);
-        assert_eq!(words(r#"  acl "a b" c\ d 'e # "f' # g"#), ["acl", "a b", "c d", "e # \"f"]);
-        assert_eq!(words("# nothing"), Vec::<String>::new());
-        assert_eq!(words(r#"a "$ ${" $B"#), ["a", "$ ${", "$B"]);
+    fn the_longest_time_that_checks_of_a_server_need_counts() {
+        let keeps_away = |global: &str, defaults: &str, lines: &str| {
+            let text = format!("global\n{global}\ndefaults\n{defaults}\nbackend b\n{lines}");
+            of(&text).remove(0).keeps_away.map(|it| it.time.as_secs())
+        };
+        assert_eq!(keeps_away("", "", "server a 10.0.0.1:80"), None);
+        let both = "server a 10.0.0.1:80 check inter 1s\nserver b 10.0.0.2:80 check inter 20s rise 4";
+        assert_eq!(keeps_away("", "", both), Some(120));
+        let usual = "default-server check inter 10s fall 1 rise 1\ntimeout check 5s";
+        assert_eq!(keeps_away("spread-checks 50", usual, "server a 10.0.0.1:80"), Some(30));
+        assert_eq!(keeps_away("", usual, "server a 10.0.0.1:80 no-check"), None);
+    }
+
+    #[test]
+    fn the_first_server_gets_all_while_it_has_room() {
+        let backups = |lines: &str| -> Vec<bool> {
+            let upstream = of(&format!("backend b\n balance first\n{lines}")).remove(0);
+            let is_known = upstream.method == UpstreamMethod::Known(Policy::RoundRobin);
+            upstream.servers.iter().filter(|_| is_known).map(|it| it.backup).collect()
+        };
+        assert_eq!(
+            backups("server a 10.0.0.1:80 disabled\nserver b 10.0.0.2:80\nserver c 10.0.0.3:80"),
+            [false, false, true]
+        );
+        assert_eq!(backups("server a 10.0.0.1:80 id 7\nserver b 10.0.0.2:80"), [false; 0]);
     }
 }

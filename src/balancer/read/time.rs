@@ -24,6 +24,9 @@ impl LoneNumber {
     }
 }
 
+/// What is longer is no time that anybody means: ten years.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 /// None if it is no time.
 pub(crate) fn parse(text: &str, alone: LoneNumber) -> Option<Duration> {
     let mut rest = text;
@@ -47,7 +50,7 @@ pub(crate) fn parse(text: &str, alone: LoneNumber) -> Option<Duration> {
         seconds += number.parse::<f64>().ok()? * factor;
         rest = more;
     }
-    Duration::try_from_secs_f64(seconds).ok().filter(|_| !text.is_empty())
+    Duration::try_from_secs_f64(seconds).ok().filter(|time| !text.is_empty() && *time < LONGEST)
 }
 
 /// The same of a value of a document.

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::balancer::read::configuration::{Configuration, Takes, Upstream, UpstreamMethod, UpstreamServer};
@@ -11,6 +13,8 @@ use crate::balancer::read::endpoint::{Endpoint, endpoint_of_url};
 use crate::balancer::read::reported::ReportedServers;
 use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
+use verdict::rules::AVOIDED;
+use verdict::timeline::Avoidance;
 
 /// Keys of a load balancer that decide nothing about who gets a request, or are read here.
 const UNDERSTOOD: [&str; 11] = [
@@ -233,6 +237,7 @@ fn upstream(file: &str, name: &str, balancer: &Value) -> Upstream {
             at(sticky, &["cookie", "name"]).and_then(text).and_then(|it| it.parse().ok()).map(Policy::Sticky)
         }
     };
+    avoidance(balancer).into_iter().for_each(|it| upstream.avoids(it));
     upstream.method = match policy.filter(|_| unknown.is_empty()) {
         Some(policy) => UpstreamMethod::Known(policy),
         // Without a name the cookie is called by a hash of the service's.
@@ -240,6 +245,21 @@ fn upstream(file: &str, name: &str, balancer: &Value) -> Upstream {
         None => UpstreamMethod::Unknown(format!("{place}: {}", unknown.join(", "))),
     };
     upstream
+}
+
+/// One success is enough for a health check, and one failure; what clients met counts for a window.
+fn avoidance(balancer: &Value) -> Option<Avoidance> {
+    let seconds = |source: &Value, key: &str, usual| {
+        get(source, key).map_or(Some(Duration::from_secs(usual)), |it| time::of(it, LoneNumber::Seconds))
+    };
+    let active = get(balancer, "health_check").map(|check| {
+        let interval = seconds(check, "interval", 30)?;
+        let longer = get(check, "unhealthy_interval").map_or(Some(interval), |it| time::of(it, LoneNumber::Seconds))?;
+        Some(interval.max(longer) + seconds(check, "timeout", 5)?)
+    });
+    let passive = get(balancer, "passive_health_check").map(|check| seconds(check, "failure_window", 10));
+    let times = active.into_iter().chain(passive).map(|it| it.unwrap_or(AVOIDED));
+    times.max().map(Avoidance::of)
 }
 
 /// Reads `/api/rawdata`: services of the file provider.
@@ -290,6 +310,23 @@ mod tests {
             (&all[0].method, all[0].servers[0].place.as_str()),
             (&UpstreamMethod::Known(Policy::RoundRobin), "dynamic.yml, service web")
         );
+    }
+
+    #[test]
+    fn a_server_is_avoided_until_its_next_check_or_for_a_window() {
+        for (more, seconds) in [
+            (json!({}), None),
+            (json!({"healthCheck": {"path": "/h"}}), Some(35)),
+            (json!({"healthCheck": {"interval": "10", "timeout": "1s", "unhealthyInterval": "90s"}}), Some(91)),
+            (json!({"passiveHealthCheck": {}}), Some(10)),
+            (json!({"passiveHealthCheck": {"failureWindow": "40s"}, "healthCheck": {"interval": "2s"}}), Some(40)),
+            (json!({"healthCheck": {"interval": "often"}}), Some(60)),
+        ] {
+            let mut balancer = json!({"servers": [{"url": "http://10.0.0.1:80"}]});
+            balancer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let keeps_away = of(json!({"web": {"loadBalancer": balancer}}))[0].keeps_away;
+            assert_eq!(keeps_away, seconds.map(|it| Avoidance::of(Duration::from_secs(it))), "{more}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ const A_LITTLE: Duration = Duration::from_millis(1500);
 /// Waits until the balancer tries such backends again, for as long as `left` at most. The numbers of requests whose failure that explains,
 /// in order.
 pub(super) async fn wait(session: &mut CheckSession<'_>, backends: Option<usize>, left: Duration) -> Result<Vec<u32>> {
-    let detection = session.plan.environment.keeps_away.unwrap_or(DETECTION);
+    let detection = session.plan.environment.keeps_away.map_or(DETECTION, |it| it.time);
     let invented = session.client.invented();
     let (given_up, mut refused) = session.client.with(|prober, _| find(prober.observations(), &invented, detection));
     let Some(last) = given_up else { return Ok(refused) };

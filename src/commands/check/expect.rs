@@ -13,6 +13,7 @@ use crate::error::Problem;
 use crate::fleets::Fleets;
 use crate::stack::Stack;
 use verdict::report::SharesSource;
+use verdict::timeline::Avoidance;
 
 /// After that time it is tried with a request, and is back if that succeeds.
 const NOTICES: Duration = Duration::from_secs(1);
@@ -128,7 +129,8 @@ pub(crate) fn expect(expected: &Expected, file: &str, plan: &mut CheckPlan) {
         expectations.listed.clone_from(&expected.listed);
     }
     expected.backups.iter().for_each(|name| expectations.expect_backup(name.clone()));
-    plan.environment.keeps_away = plan.environment.keeps_away.or(expected.keeps_away.map(|time| time + NOTICES));
+    let keeps_away = expected.keeps_away.map(|it| Avoidance { time: it.time + NOTICES, ..it });
+    plan.environment.keeps_away = plan.environment.keeps_away.or(keeps_away);
     plan.expectations.slow_start = plan.expectations.slow_start.max(expected.slow_start);
     plan.affinity.headers.extend(expected.key_header.clone());
     plan.affinity.cookies.extend(expected.key_cookie.clone());

@@ -278,7 +278,10 @@ pub(super) fn copies(facts: &copies::CopyFacts, level: Level) -> Phrase {
         Level::Pass | Level::Note | Level::Inconclusive => {
             Phrase::of(format!("{alike} of others look like those of the check: {what}"))
                 .because(vec![paired])
-                .try_this("repeat the check with a fleet of its own (--start): then only the balancer can send them")
+                .try_this(
+                    "health checks of the same path look like that; if there are none, repeat the check with a fleet of its own \
+                     (check --start): then only the balancer can send them",
+                )
         }
     }
 }

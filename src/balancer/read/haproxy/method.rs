@@ -1,7 +1,7 @@
 //! PURE. What a line `balance` of a `haproxy.cfg` says.
 
 use crate::balancer::options::BalancerVersion;
-use crate::balancer::read::configuration::UpstreamMethod;
+use crate::balancer::read::configuration::{UpstreamMethod, UpstreamServer};
 use crate::topology::Policy;
 
 /// The first version that draws servers where no line says how to pick them.
@@ -30,6 +30,13 @@ pub(super) fn method(algorithm: &[&str]) -> UpstreamMethod {
         || UpstreamMethod::Unknown("no line `balance`: the default depends on the version".to_owned()),
         UpstreamMethod::Known,
     )
+}
+
+/// `balance first`: the others get nothing while the first one has room, as if they were its backups.
+pub(super) fn fill(servers: &mut [UpstreamServer]) -> UpstreamMethod {
+    let in_use = servers.iter_mut().filter(|server| !server.down && !server.backup);
+    in_use.skip(1).for_each(|server| server.backup = true);
+    UpstreamMethod::Known(Policy::RoundRobin)
 }
 
 /// A header or a cookie of the request, unless a converter changes it.

@@ -16,6 +16,7 @@ use crate::balancer::read::configuration::{
 use crate::balancer::read::endpoint::{Endpoint, endpoint};
 use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
+use verdict::timeline::Avoidance;
 
 use passed::PassedUrls;
 use split_clients::{ClientSplit, ClientSplits};
@@ -311,7 +312,7 @@ impl Upstream {
             }
         }
         if is_left_out {
-            self.keeps_away = self.keeps_away.max(Some(fail_timeout));
+            self.avoids(Avoidance::of(fail_timeout));
         }
         Ok(server)
     }
@@ -406,7 +407,7 @@ mod tests {
             ("max_fails=0 fail_timeout=30s", None),
         ] {
             let found = upstreams(&format!("upstream a {{ server b:1 {parameters}; }}")).unwrap();
-            assert_eq!(found[0].keeps_away, seconds.map(Duration::from_secs), "{parameters}");
+            assert_eq!(found[0].keeps_away.map(|it| it.time), seconds.map(Duration::from_secs), "{parameters}");
         }
         assert!(upstreams("upstream a { server b:1 fail_timeout=soon; }").is_err());
     }
