@@ -270,9 +270,8 @@ impl Fleets {
         }
         for remote in self.resolve().await {
             // The address of a pod that has another one now may be anybody's.
-            let has_backends = |host: usize| self.backends.iter().any(|backend| backend.host == host);
             let mut here = self.hosts.iter().enumerate().filter(|(_, it)| it.remote.control() == remote.control());
-            if here.all(|(host, _)| !has_backends(host))
+            if here.all(|(host, _)| !self.has_backends(host))
                 && let Ok(Ok(status)) = timeout(STATUS, remote.status()).await
             {
                 found.push((remote, status));
@@ -293,10 +292,20 @@ impl Fleets {
         changes
     }
 
-    /// All addresses that are meant now. A name that does not resolve at the moment says nothing.
+    /// All addresses that are meant now, but for those that are known. A name that does not resolve at the moment says nothing.
     async fn resolve(&self) -> Vec<Remote> {
-        let found = join_all(self.choices.iter().map(|choice| timeout(STATUS, choice.find_all()))).await;
+        // To look for one on this machine takes milliseconds: whoever is known is not looked for again.
+        let is_known = |choice: &&FleetChoice| {
+            let mut hosts = self.hosts.iter().enumerate();
+            hosts.any(|(host, it)| choice.is_at(it.remote.control()) && self.has_backends(host))
+        };
+        let open = self.choices.iter().filter(|choice| !is_known(choice));
+        let found = join_all(open.map(|choice| timeout(STATUS, choice.find_all()))).await;
         found.into_iter().flatten().flatten().flatten().collect()
+    }
+
+    fn has_backends(&self, host: usize) -> bool {
+        self.backends.iter().any(|backend| backend.host == host)
     }
 
     /// What all of them say now.

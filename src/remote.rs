@@ -34,6 +34,13 @@ pub(crate) struct TimedPage {
     pub(crate) came: Moment,
 }
 
+impl PageConnection {
+    /// Those of the latest page, each with whether its attempt has ended.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (Record, bool)> {
+        read_batch(self.content()).into_iter().flat_map(|(_, records)| records)
+    }
+}
+
 /// How a fleet is chosen.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Which {
@@ -61,8 +68,12 @@ impl FromStr for Which {
 
 /// Whether it is the address of an API as a fleet prints it: with nothing but its token behind host and port.
 fn has_no_path(url: &str) -> bool {
-    let address = url.split('#').next().unwrap_or_default();
-    address.strip_prefix("http://").is_some_and(|rest| !rest.trim_end_matches('/').contains(['/', '?']))
+    address_of(url).strip_prefix("http://").is_some_and(|rest| !rest.contains(['/', '?']))
+}
+
+/// Without the token behind it.
+fn address_of(url: &str) -> &str {
+    url.split('#').next().unwrap_or_default().trim_end_matches('/')
 }
 
 /// Which fleet is meant, and the token for one that is not this user's on this machine.
@@ -95,6 +106,12 @@ impl FleetChoice {
     /// Whether it may be other fleets a moment later.
     pub(crate) fn may_change(&self) -> bool {
         self.name().is_some()
+    }
+
+    /// Whether it is the fleet whose API is at that address, whoever else comes or goes.
+    pub(crate) fn is_at(&self, control: &str) -> bool {
+        let Which::At(url) = &self.which else { return false };
+        !self.may_change() && address_of(url) == control
     }
 
     /// A name that a resolver knows, and the port.
@@ -188,8 +205,8 @@ impl Remote {
     /// The one whose API or live view is there. It can be changed if it is a fleet of this user on this machine, if the address is the
     /// one that the fleet printed, with its token, or with the token that is given.
     pub(crate) fn at(address: &str, given: Option<&Token>) -> Result<Remote> {
-        let (base, fragment) = address.split_once('#').unwrap_or((address, ""));
-        let control = base.trim_end_matches('/');
+        let control = address_of(address);
+        let fragment = address.split_once('#').map_or("", |(_, fragment)| fragment);
         // To look for one takes milliseconds, and each fleet of another machine is asked for again and again.
         let here = if may_be_here(control) { Runfile::find_all() } else { Vec::new() };
         let own = here.into_iter().find(|fleet| fleet.control == control);
@@ -225,31 +242,27 @@ impl Remote {
 
     /// Records from a number on, as many as one response should hold, and each with whether its attempt has ended. With them, when they
     /// were asked for and when they had come.
-    pub(crate) async fn records(&self, from: u64, take: impl FnMut(Record, bool)) -> Result<TimedPage> {
-        self.records_over(&mut PageConnection::default(), from, take).await
+    pub(crate) async fn records(&self, from: u64, mut take: impl FnMut(Record, bool)) -> Result<TimedPage> {
+        let mut connection = PageConnection::default();
+        let page = self.page_over(&mut connection, from).await?;
+        connection.records().for_each(|(record, has_ended)| take(record, has_ended));
+        Ok(page)
     }
 
-    /// Reads records over a connection that stays open for the next page.
-    pub(crate) async fn records_over(
-        &self,
-        connection: &mut PageConnection,
-        from: u64,
-        mut take: impl FnMut(Record, bool),
-    ) -> Result<TimedPage> {
+    /// Asks for records over a connection that stays open for the next page. The records stay there: nothing is copied that nobody looks at.
+    pub(crate) async fn page_over(&self, connection: &mut PageConnection, from: u64) -> Result<TimedPage> {
         const LIMIT: u32 = 65_536;
         let url: Uri = format!("{}/v1/records/batch?from={from}&limit={LIMIT}", self.whereabouts.control).parse()?;
         let request = ApiRequest { method: "GET", url: &url, token: Some(&self.whereabouts.token), body: &[] };
         let asked = clock::now();
         let response = timeout(PATIENCE, connection.ask(&request)).await.map_err(|_| late(PATIENCE));
         let response = response.and_then(|response| Ok(response?));
-        let (status, body) =
-            response.with_context(|| format!("failed to reach the fleet at {}", self.whereabouts.control))?;
+        let status = response.with_context(|| format!("failed to reach the fleet at {}", self.whereabouts.control))?;
         let came = clock::now();
-        self.refuse_failure(status, body)?;
-        let Ok((head, records)) = read_batch(body) else {
+        self.refuse_failure(status, connection.content())?;
+        let Ok((head, _)) = read_batch(connection.content()) else {
             bail!("failed to understand the records of the fleet: is it of another version?");
         };
-        records.for_each(|(record, ended)| take(record, ended));
         Ok(TimedPage { head, asked, came })
     }
 

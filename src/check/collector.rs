@@ -34,6 +34,9 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// A host that does not answer within that time is gone.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// A page with as many records is followed by another.
+const MOST_BEFORE_THE_LAST: usize = 10_000;
+
 /// Requests without an id that are kept, 40 bytes each; of more only their number is.
 const MOST_UNNUMBERED: usize = 1 << 20;
 
@@ -286,18 +289,46 @@ impl Collector {
         if is_unsettled && self.refreshed.elapsed() >= REFRESH {
             self.refresh().await;
         }
-        let several = self.sources.len() > 1;
-        let run = self.run;
-        let hosts = self.fleets.hosts.iter().map(|host| &host.remote);
-        let alive = self.sources.iter_mut().zip(hosts).enumerate().filter(|(_, (source, _))| source.failure.is_none());
-        let asked =
-            alive.map(|(host, (source, remote))| async move { (host, source.read(remote, run, several).await) });
         let mut in_flight = Vec::new();
-        for (host, (ended, open)) in join_all(asked).await {
-            ended.iter().for_each(|record| self.take(host, record));
-            in_flight.extend(open.into_iter().map(|record| (host, record)));
+        let mut asked: Vec<usize> =
+            (0..self.sources.len()).filter(|host| self.sources[*host].failure.is_none()).collect();
+        while !asked.is_empty() {
+            let came = self.ask(&asked).await;
+            // Of the others there may be more.
+            asked = came.into_iter().filter(|host| !self.take_page(*host, &mut in_flight)).collect();
         }
         in_flight
+    }
+
+    /// Asks these hosts for a page each, at once; returns those whose page has come.
+    async fn ask(&mut self, hosts: &[usize]) -> Vec<usize> {
+        let several = self.sources.len() > 1;
+        let sources = self.sources.iter_mut().zip(&self.fleets.hosts).enumerate();
+        let asked = sources
+            .filter(|(host, _)| hosts.contains(host))
+            .map(|(host, (source, it))| async move { source.read(&it.remote, several).await.then_some(host) });
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    /// Keeps what is in the page that a host has given, and adds what of the run is in flight, if it is the host's last. Whether it is.
+    fn take_page(&mut self, host: usize, in_flight: &mut Vec<(usize, Record)>) -> bool {
+        let connection = std::mem::take(&mut self.sources[host].connection);
+        let before = in_flight.len();
+        let mut ended = 0;
+        for (record, has_ended) in connection.records() {
+            if has_ended {
+                ended += 1;
+                self.take(host, &record);
+            } else if record.request.is_some_and(|request| request.run == self.run) {
+                in_flight.push((host, record));
+            }
+        }
+        self.sources[host].connection = connection;
+        let is_last = ended < MOST_BEFORE_THE_LAST;
+        if !is_last {
+            in_flight.truncate(before);
+        }
+        is_last
     }
 
     /// Who joins is read from its first record on: what it received before it was found is among them.
@@ -518,48 +549,37 @@ impl RecordSource {
         self.failure = Some(SourceFailure { at: clock::now(), why, backends });
     }
 
-    /// All that have ended since, and those of the run that have not. One host of several must not hold up the others.
-    async fn read(&mut self, remote: &Remote, run: u64, is_one_of_several: bool) -> (Vec<Record>, Vec<Record>) {
-        let mut ended = Vec::new();
-        loop {
-            let before = ended.len();
-            let mut in_flight = Vec::new();
-            let page = remote.records_over(&mut self.connection, self.next, |record, has_ended| {
-                if has_ended { ended.push(record) } else { in_flight.push(record) }
-            });
-            let page = if is_one_of_several { timeout(PATIENCE, page).await } else { Ok(page.await) };
-            let page = match page {
-                Ok(Ok(page)) => page,
-                Ok(Err(error)) => {
-                    let kind = error.chain().find_map(|cause| Some(cause.downcast_ref::<std::io::Error>()?.kind()));
-                    let backends = match kind {
-                        Some(ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) => UnaskedBackends::Ended,
-                        _ => UnaskedBackends::MayLive,
-                    };
-                    self.fail(format!("{error:#}"), backends);
-                    return (ended, Vec::new());
-                }
-                Err(_) => {
-                    self.fail(format!("no response within {} s", PATIENCE.as_secs()), UnaskedBackends::MayLive);
-                    return (ended, Vec::new());
-                }
-            };
-            if self.fleet.is_some_and(|fleet| fleet != page.head.fleet) {
-                // Its records have numbers of their own: it is another host, which begins with its first.
-                ended.truncate(before);
-                self.fail("another fleet responds there: it was started again".to_owned(), UnaskedBackends::Ended);
-                return (ended, Vec::new());
+    /// Has its connection hold the next page; whether it came. One host of several must not hold up the others.
+    async fn read(&mut self, remote: &Remote, is_one_of_several: bool) -> bool {
+        let page = remote.page_over(&mut self.connection, self.next);
+        let page = if is_one_of_several { timeout(PATIENCE, page).await } else { Ok(page.await) };
+        let page = match page {
+            Ok(Ok(page)) => page,
+            Ok(Err(error)) => {
+                let kind = error.chain().find_map(|cause| Some(cause.downcast_ref::<std::io::Error>()?.kind()));
+                let backends = match kind {
+                    Some(ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) => UnaskedBackends::Ended,
+                    _ => UnaskedBackends::MayLive,
+                };
+                self.fail(format!("{error:#}"), backends);
+                return false;
             }
-            self.see(&page);
-            let TimedPage { head, asked, .. } = page;
-            self.answered = asked;
-            self.next = head.next;
-            self.missed += head.missed;
-            self.lost = head.lost.saturating_sub(self.lost_before);
-            if ended.len() - before < 10_000 {
-                in_flight.retain(|record| record.request.is_some_and(|request| request.run == run));
-                return (ended, in_flight);
+            Err(_) => {
+                self.fail(format!("no response within {} s", PATIENCE.as_secs()), UnaskedBackends::MayLive);
+                return false;
             }
+        };
+        if self.fleet.is_some_and(|fleet| fleet != page.head.fleet) {
+            // Its records have numbers of their own: it is another host, which begins with its first.
+            self.fail("another fleet responds there: it was started again".to_owned(), UnaskedBackends::Ended);
+            return false;
         }
+        self.see(&page);
+        let TimedPage { head, asked, .. } = page;
+        self.answered = asked;
+        self.next = head.next;
+        self.missed += head.missed;
+        self.lost = head.lost.saturating_sub(self.lost_before);
+        true
     }
 }

@@ -170,8 +170,8 @@ pub(crate) struct PageConnection {
 }
 
 impl PageConnection {
-    /// Asks what may be asked twice: a connection that is kept may end just as the request is sent. Its status and content.
-    pub(crate) async fn ask(&mut self, request: &ApiRequest<'_>) -> Result<(u16, &[u8]), NoResponse> {
+    /// Asks what may be asked twice: a connection that is kept may end just as the request is sent. Its status; the content stays here.
+    pub(crate) async fn ask(&mut self, request: &ApiRequest<'_>) -> Result<u16, NoResponse> {
         // Taken out while it is used: whoever stops waiting leaves half of a response in it.
         let kept = self.latest.take().filter(|exchange| exchange.receiver.is_reusable());
         let followed = match kept {
@@ -186,8 +186,12 @@ impl PageConnection {
                 exchange
             }
         };
-        let ApiExchange { status, content, .. } = self.latest.insert(exchange);
-        Ok((status.ok_or(NoResponse::Ended)?, content))
+        self.latest.insert(exchange).status.ok_or(NoResponse::Ended)
+    }
+
+    /// The content of the latest response, until the next is asked for.
+    pub(crate) fn content(&self) -> &[u8] {
+        self.latest.as_ref().map_or(&[], |exchange| &exchange.content)
     }
 }
 
@@ -225,8 +229,8 @@ mod tests {
         let mut connection = PageConnection::default();
         for expected in ["0 0", "0 1", "1 0", "1 1"] {
             let request = ApiRequest { method: "GET", url: &url, token: None, body: &[] };
-            let (status, content) = runtime.block_on(connection.ask(&request)).unwrap();
-            assert_eq!((status, str::from_utf8(content).unwrap()), (200, expected));
+            let status = runtime.block_on(connection.ask(&request)).unwrap();
+            assert_eq!((status, str::from_utf8(connection.content()).unwrap()), (200, expected));
         }
         server.join().unwrap();
     }

@@ -85,11 +85,11 @@ impl Source {
                     Ok(None) | Err(_) => return Some(()),
                 },
                 _ = pages.tick() => {
-                    let mut records = Vec::new();
-                    let take = |record, has_ended| if has_ended { records.push(record) };
-                    let page = self.remote.records_over(&mut connection, self.next, take).await;
+                    let page = self.remote.page_over(&mut connection, self.next).await;
                     let Ok(page) = page else { return Some(()) };
                     let shift = self.shift(&page);
+                    let ended = connection.records().filter(|(_, has_ended)| *has_ended);
+                    let mut records: Vec<Record> = ended.map(|(record, _)| record).collect();
                     for record in &mut records {
                         record.received = Moment(record.received.0.saturating_add_signed(shift));
                         record.responded = Moment(record.responded.0.saturating_add_signed(shift));
