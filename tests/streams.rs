@@ -93,6 +93,7 @@ fn each_defect_of_a_websocket_is_found_by_its_name_and_a_right_proxy_passes() {
         (StreamDefect::None, "/ws", &[]),
         (StreamDefect::Drops, pushed, &["stream-messages"]),
         (StreamDefect::ChangesType, pushed, &["stream-messages"]),
+        (StreamDefect::ReservedBit, pushed, &["altered"]),
         (StreamDefect::CloseCode, pushed, &["close-code"]),
         (StreamDefect::LosesClose, pushed, &["close-code"]),
         (StreamDefect::Cuts, pushed, &["stream-cut"]),

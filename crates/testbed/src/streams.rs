@@ -31,6 +31,8 @@ pub enum StreamDefect {
     ChangesMediaType,
     /// The third message of text arrives as one of bytes.
     ChangesType,
+    /// A reserved bit of the third message's frame is set.
+    ReservedBit,
     /// The code of a close frame is 1000, whatever the backend says.
     CloseCode,
     /// A close frame does not come, but the end of the connection does.
@@ -195,6 +197,7 @@ fn units(
                 match (defect, events) {
                     (StreamDefect::Drops, 3) => {}
                     (StreamDefect::ChangesType, 3) => to.write_all(&[&[0x82], &bytes[1..]].concat())?,
+                    (StreamDefect::ReservedBit, 3) => to.write_all(&[&[0xc1], &bytes[1..]].concat())?,
                     (StreamDefect::Swaps, 3) => third = bytes,
                     (StreamDefect::Swaps, 4) => {
                         to.write_all(&bytes)?;

@@ -130,6 +130,8 @@ pub enum Flaw {
     Body,
     /// Its head names another response or backend than its body, or two.
     Identity,
+    /// What came over a WebSocket is no frame, or a text that is none.
+    Frame,
     /// The content coding cannot be undone.
     Coding,
     /// The response to a call of gRPC ended without a grpc-status: its trailers are lost, or its end is, or no call arrived.
@@ -148,6 +150,9 @@ impl fmt::Display for Flaw {
             Flaw::Field => f.write_str("another header field than the backend wrote"),
             Flaw::NoEventStream => f.write_str("a Content-Type with which no browser reads events (text/event-stream)"),
             Flaw::Body => f.write_str("another body than the backend wrote"),
+            Flaw::Frame => {
+                f.write_str("bytes that are no WebSocket frame, or no text in one (RFC 6455 sections 5 and 8.1)")
+            }
             Flaw::Identity => f.write_str("head and body name different responses or backends"),
             Flaw::Coding => f.write_str("a content coding that cannot be undone"),
             Flaw::NoCallStatus => f.write_str("no grpc-status, though the response looks complete"),

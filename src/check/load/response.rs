@@ -510,6 +510,7 @@ impl CurrentResponse {
                 Flaw::Malformed(_)
                 | Flaw::Status
                 | Flaw::Body
+                | Flaw::Frame
                 | Flaw::Identity
                 | Flaw::Coding
                 | Flaw::NoCallStatus

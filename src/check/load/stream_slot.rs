@@ -426,7 +426,7 @@ impl StreamSlot {
                     return Some(ClientOutcome::Response);
                 }
                 Err(_) => {
-                    (self.flaw, self.end) = (Some(Flaw::Body), ClientEnd::Malformed);
+                    (self.flaw, self.end) = (Some(Flaw::Frame), ClientEnd::Malformed);
                     return Some(ClientOutcome::Altered);
                 }
             }

@@ -267,8 +267,8 @@ pub(crate) fn proxy_header(url: &str, seen: &ProbeResult) -> Option<Problem> {
     (seen.observation.status == 400 && text.contains("PROXY header")).then(|| {
         let what = format!("backends refuse requests with {}: {text}", seen.observation.status);
         Problem::new(what).on(url).hint(
-            "the balancer sends a PROXY protocol header first: start the fleet with --proxy-protocol, or turn it off in the \
-             balancer",
+            "the balancer sends a PROXY protocol header: start the fleet with --proxy-protocol, or turn it off in the balancer; a fleet \
+             that was started so expects exactly one, where a connection begins",
         )
     })
 }
