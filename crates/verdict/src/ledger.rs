@@ -325,6 +325,13 @@ impl Ledger {
                     (BackendRecords::None, _) => Outcome::NoResponse,
                     (BackendRecords::Kept, true) if self.may_be_unrecorded(observation) => Outcome::NoResponse,
                     (BackendRecords::Kept, true) => Outcome::NotReached,
+                    // Over HTTP/2 a backend resets the stream of what it cannot read.
+                    (BackendRecords::Kept, false)
+                        if observation.outcome == ClientOutcome::StreamReset
+                            && attempts.iter().all(Arrival::is_refusal) =>
+                    {
+                        Outcome::Refused
+                    }
                     (BackendRecords::Kept, false) => Outcome::Lost,
                 }
             }

@@ -164,10 +164,8 @@ impl EntryCounts {
                     keep(&mut self.doubled, entry.sequence);
                 }
             }
-            Outcome::Refused => {
-                *self.statuses.entry(status).or_default() += 0;
-            }
             Outcome::Delivered
+            | Outcome::Refused
             | Outcome::Retried
             | Outcome::Lost
             | Outcome::NotReached
@@ -320,8 +318,13 @@ fn refused(case: &Case, requests: u64) -> BackendStatuses {
     let mut statuses = BTreeMap::new();
     let mut backends = BTreeMap::new();
     for entry in refused {
-        *statuses.entry(entry.observation.status).or_default() += 1;
-        if let Some(name) = case.names.get(usize::from(entry.observation.backend.0)) {
+        // What reset a stream was not sent, and is known from its record.
+        let (status, backend) = match entry.attempts.last() {
+            Some(attempt) if !entry.observation.backend.is_known() => (attempt.status, attempt.backend),
+            _ => (entry.observation.status, entry.observation.backend),
+        };
+        *statuses.entry(status).or_default() += 1;
+        if let Some(name) = case.names.get(usize::from(backend.0)) {
             *backends.entry(name.clone()).or_default() += 1;
         }
     }
@@ -474,9 +477,7 @@ fn statuses(case: &Case, seen: &EntryCounts) -> Option<Finding> {
     let required = case.expectations.required.iter().find(|it| matches!(it, Requirement::Status { .. }));
     let statuses: BTreeMap<u16, u64> = match required {
         Some(_) => seen.outside.clone(),
-        None => {
-            seen.statuses.iter().filter(|(_, count)| **count > 0).map(|(status, count)| (*status, *count)).collect()
-        }
+        None => seen.statuses.clone(),
     };
     let wrong: u64 = statuses.values().sum();
     if wrong == 0 && required.is_none() && seen.statuses_excused == 0 {

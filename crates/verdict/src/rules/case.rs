@@ -17,7 +17,7 @@ use crate::finding::{AttemptWitness, ClientWitness, RequestWitness, Witness};
 use crate::id::RequestId;
 use crate::ledger::{Arrival, BackendRecords, Entry, Ledger};
 use crate::limit::RateLimit;
-use crate::observation::{Backend, ClientOutcome};
+use crate::observation::{Backend, ClientOutcome, Observation};
 use crate::request::Sent;
 use crate::rules::expectations::Expectations;
 use crate::rules::requirement::Requirement;
@@ -227,8 +227,9 @@ impl Case<'_> {
         self.outages.iter().any(|window| {
             let begun = observation.ended >= window.broken;
             let ended = window.mended.is_some_and(|mended| observation.sent() > mended.after(self.detection()));
-            let elsewhere =
-                !entry.attempts.is_empty() && entry.attempts.iter().all(|attempt| attempt.backend != window.backend);
+            // Who got it when its client had all but given up did not hold it up.
+            let mut in_time = entry.attempts.iter().filter(|attempt| !is_in_vain(observation, attempt)).peekable();
+            let elsewhere = in_time.peek().is_some() && in_time.all(|attempt| attempt.backend != window.backend);
             begun && !ended && !elsewhere && (!observation.backend.is_known() || observation.backend == window.backend)
         })
     }
@@ -353,6 +354,12 @@ impl Case<'_> {
     pub(crate) fn has_records(&self) -> bool {
         self.ledger.records() == BackendRecords::Kept
     }
+}
+
+/// Whether an attempt arrived in the last tenth of the time for which the client waited: for others it was too late.
+fn is_in_vain(observation: &Observation, attempt: &Arrival) -> bool {
+    let (waited, passed) = (observation.ended.since(observation.sent()), attempt.received.since(observation.sent()));
+    observation.outcome == ClientOutcome::TimedOut && passed * 10 >= waited * 9
 }
 
 /// Seconds, as far as they are known: what lies below the half-width of a clock is noise.

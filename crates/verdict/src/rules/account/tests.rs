@@ -67,6 +67,25 @@ fn a_double_execution_is_excused_only_where_a_backend_was_broken() {
 }
 
 #[test]
+fn an_outage_explains_what_reached_another_backend_when_its_client_had_all_but_given_up() {
+    let lost = |outcome: ClientOutcome, tenths: u64| {
+        let mut trial = RuleTrial::new();
+        trial.drill.kind = Drill::Rough;
+        let (broken, mended) = (RuleTrial::due(100), Some(RuleTrial::due(200)));
+        trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken, mended }];
+        trial.healthy(150);
+        let ended = trial.failed(outcome, false).ended;
+        trial.attempt(2, 200, AttemptEnd::Completed);
+        trial.arrivals.last_mut().unwrap().received = Moment(ended.0 - MILLISECOND / 20 * (10 - tenths));
+        trial.healthy(150);
+        trial.level("lost")
+    };
+    assert_eq!(lost(ClientOutcome::TimedOut, 9), Some(Level::Note));
+    assert_eq!(lost(ClientOutcome::TimedOut, 8), Some(Level::Fail), "it had time left");
+    assert_eq!(lost(ClientOutcome::Closed, 9), Some(Level::Fail), "nobody waited that long");
+}
+
+#[test]
 fn an_outage_does_not_explain_losses_before_it_and_closes_far_from_its_steps() {
     let mut trial = RuleTrial::new();
     trial.drill.kind = Drill::Rough;
@@ -184,6 +203,22 @@ fn what_backends_refuse_to_read_is_said_to_be_so() {
     assert_eq!(trial.failures(), ["statuses"], "a status that was asked for");
     trial.arrivals.iter_mut().filter(|it| it.status == 400).for_each(|it| it.way = WayNumber::UNREAD);
     assert_eq!(trial.failures(), ["refused"]);
+    let reset = |way: WayNumber| {
+        let mut trial = RuleTrial::new();
+        trial.healthy(30);
+        trial.failed(ClientOutcome::StreamReset, true);
+        trial.attempt(1, 400, AttemptEnd::CutOff);
+        trial.arrivals.last_mut().unwrap().way = way;
+        trial
+    };
+    assert_eq!(reset(WayNumber::default()).failures(), ["lost"]);
+    let refused = reset(WayNumber::UNREAD);
+    assert_eq!(refused.failures(), ["refused"]);
+    let Facts::Refused(facts) = refused.facts("refused") else { panic!("{:?}", refused.judge()) };
+    assert_eq!(
+        (facts.statuses, facts.backends),
+        (BTreeMap::from([(400, 1)]), BTreeMap::from([("9002".to_owned(), 1)]))
+    );
 }
 
 #[test]
