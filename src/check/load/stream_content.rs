@@ -74,6 +74,11 @@ impl StreamReader {
         match self {
             StreamReader::Events(reader) => {
                 while let Some(event) = reader.receive(&mut input)? {
+                    // By its id a browser resumes the stream.
+                    let is_numbered = |it: StreamEvent| event.id.parse() == Ok(it.number);
+                    if !StreamEvent::read(event.data.as_bytes()).is_none_or(is_numbered) {
+                        content.foreign = content.foreign.saturating_add(1);
+                    }
                     content.see(event.data.as_bytes(), response, now);
                 }
             }
@@ -115,6 +120,19 @@ mod tests {
         }
         assert_eq!((content.events.distinct, content.events.last, content.events.lost()), (2, 6, 0));
         assert_eq!((content.foreign, &content.times[..]), (2, &[(Moment(9), Moment(10)); 2][..]));
+    }
+
+    #[test]
+    fn an_event_that_lost_its_id_is_not_the_one_that_was_written() {
+        let mut content = Content::new(None, Moment(0));
+        let mut events = StreamReader::Events(Box::new(EventReader::new(CONTENT_LIMIT)));
+        for (number, id) in [(1, "id: 1\n"), (2, "id: 3\n"), (3, "id: 3\n"), (4, "")] {
+            let mut data = Vec::new();
+            StreamEvent { number, written: Moment(9), response: Uuid::nil() }.write(&mut data, 0);
+            let event = format!("{id}data: {}\n\n", String::from_utf8(data).unwrap());
+            events.see(event.as_bytes(), &mut content, Uuid::nil(), Moment(10)).unwrap();
+        }
+        assert_eq!((content.events.distinct, content.foreign), (4, 2));
     }
 
     #[test]

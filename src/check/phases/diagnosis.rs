@@ -123,7 +123,8 @@ impl Unmet<'_> {
         let (what, hint) = match self.plan.target.is_over_http2() {
             Some(true) if self.plan.request.grpc => (
                 "what it sends is not HTTP/2",
-                "gRPC needs HTTP/2 at that port too: NGINX http2 on, HAProxy alpn h2 (or proto h2) on the bind line",
+                "gRPC needs HTTP/2 at that port too: NGINX http2 on, HAProxy alpn h2 (or proto h2) on the bind line; behind a balancer of \
+                 connections, a fleet without --proxy-protocol responds so to a PROXY header",
             ),
             Some(true) => (
                 "what it sends is not HTTP/2",

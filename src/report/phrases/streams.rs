@@ -82,13 +82,17 @@ pub(super) fn messages(facts: &Messages) -> Phrase {
 }
 
 pub(super) fn delays(facts: &Delays, level: Level, product: Option<Balancer>) -> Phrase {
-    let Delays { websockets, delay, withheld, limit, beyond } = facts;
+    let Delays { websockets, delay, withheld, limit, beyond, streams } = facts;
     let mut lines = Vec::new();
     if delay.events > 0 {
         lines.push(format!("{}: {}", count_of(delay.events, "event"), distribution(delay)));
     }
     if *withheld > 0 && !(*websockets && limit.is_none()) {
         lines.push(format!("{} were written and had not come when the client left", count_of(*withheld, "event")));
+    }
+    if *streams > 0 {
+        let held = count_of(*streams, unit(*websockets));
+        lines.push(format!("{held}: more than half of the events later than that"));
     }
     let total = delay.events + withheld;
     match (level, limit) {

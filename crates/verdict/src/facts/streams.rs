@@ -99,6 +99,9 @@ pub struct Delays {
     pub limit: Option<f64>,
     /// Events beyond it, those withheld among them.
     pub beyond: u64,
+    /// Streams of which more than half of the events were beyond it.
+    #[serde(default)]
+    pub streams: u64,
 }
 
 /// Streams that ended before their end.
@@ -205,9 +208,9 @@ pub(crate) const MESSAGES: RuleDescription = RuleDescription {
 };
 
 pub(crate) const DELAYS: RuleDescription = RuleDescription {
-    requires: "with --expect unbuffered:100ms nine of ten events come within that time; messages of a WebSocket are not held back",
+    requires: "with --expect unbuffered:100ms nine of ten events come within that time, and half of those of each stream; messages of a WebSocket are not held back",
     sound: "both times are of one clock, or only their differences are used; where the client itself was late by half the limit it is \
-            inconclusive; without the expectation it is a note, or inconclusive where a tenth of the messages of WebSockets had not come \
+            inconclusive; a stream counts alone only with ten events and three seconds, and apart from drills; without the expectation it is a note, or inconclusive where a tenth of the messages of WebSockets had not come \
             when the client left",
     source: None,
 };

@@ -227,24 +227,58 @@ fn messages_of(unit: &StreamSides, is_one_clock: bool) -> Messages {
     of
 }
 
-/// Of all events, from when they were written until they came.
-fn delay(units: &[StreamSides], streams: &Streams, lateness: Duration) -> Option<Delay> {
-    let mut all = Vec::new();
+fn difference((written, came): &(Moment, Moment)) -> i128 {
+    i128::from(came.0) - i128::from(written.0)
+}
+
+/// Where clocks differ, what the fastest event of each backend seems to have needed.
+fn least_by_backend(units: &[StreamSides], streams: &Streams) -> BTreeMap<Backend, i128> {
     let mut least: BTreeMap<Backend, i128> = BTreeMap::new();
-    let difference = |(written, came): &(Moment, Moment)| i128::from(came.0) - i128::from(written.0);
-    if streams.other_clocks {
-        for unit in units {
-            let min = unit.seen.times.iter().map(difference).min();
-            if let Some(min) = min {
-                let known = least.entry(unit.entry.observation.backend).or_insert(min);
-                *known = min.min(*known);
-            }
+    for unit in units.iter().filter(|_| streams.other_clocks) {
+        if let Some(min) = unit.seen.times.iter().map(difference).min() {
+            let known = least.entry(unit.entry.observation.backend).or_insert(min);
+            *known = min.min(*known);
         }
     }
-    for unit in units {
-        let least = least.get(&unit.entry.observation.backend).copied().unwrap_or(0);
-        all.extend(unit.seen.times.iter().map(|times| (difference(times) - least).max(0) as u64));
-    }
+    least
+}
+
+/// How long each event of a stream was under way.
+fn nanoseconds(unit: &StreamSides, least: &BTreeMap<Backend, i128>) -> impl Iterator<Item = u64> {
+    let least = least.get(&unit.entry.observation.backend).copied().unwrap_or(0);
+    unit.seen.times.iter().map(move |times| (difference(times) - least).max(0) as u64)
+}
+
+/// A stream that was late for half of this time was not late by a hiccup of the machine or of the network.
+const LASTING: f64 = 3.0;
+/// A stream with fewer events has no half that says something.
+const MANY: u64 = 10;
+
+/// Streams of which more than half of the events came later than that many seconds: a tenth of all streams may be held back where nine of
+/// ten events are not.
+fn held_back<'u, 's>(
+    case: &Case,
+    units: &'u [StreamSides<'s>],
+    late: f64,
+    lateness: Duration,
+) -> Vec<&'u StreamSides<'s>> {
+    let Some(streams) = case.streams else { return Vec::new() };
+    let least = least_by_backend(units, streams);
+    let is_held = |unit: &&StreamSides| {
+        let withheld = withheld(unit, lateness).unwrap_or(0);
+        let came_late = nanoseconds(unit, &least).filter(|time| *time as f64 / 1e9 > late).count() as u64;
+        let all = unit.seen.times.len() as u64 + withheld;
+        let place = usize::from(unit.entry.observation.backend.0);
+        let is_lasting = all >= MANY && unit.age(!streams.other_clocks) >= LASTING;
+        is_lasting && (came_late + withheld) * 2 > all && !case.is_changed(place)
+    };
+    units.iter().filter(is_held).collect()
+}
+
+/// Of all events, from when they were written until they came.
+fn delay(units: &[StreamSides], streams: &Streams, lateness: Duration) -> Option<Delay> {
+    let least = least_by_backend(units, streams);
+    let mut all: Vec<u64> = units.iter().flat_map(|unit| nanoseconds(unit, &least)).collect();
     all.sort_unstable();
     let at = |part: usize| all.get(all.len() * part / 100).or(all.last()).map(|nanoseconds| *nanoseconds as f64 / 1e9);
     Some(Delay {
@@ -307,7 +341,8 @@ fn delays(case: &Case, units: &[StreamSides], delay: Option<Delay>, lateness: Du
     let withheld: u64 = units.iter().filter_map(|unit| withheld(unit, lateness)).sum();
     let Some(delay) = delay else {
         let nothing = Delay { events: 0, p50: 0.0, p90: 0.0, max: 0.0, lateness: lateness.as_secs_f64() };
-        let facts = Delays { websockets: are_websockets(units), delay: nothing, withheld, limit, beyond: withheld };
+        let websockets = are_websockets(units);
+        let facts = Delays { websockets, delay: nothing, withheld, limit, beyond: withheld, streams: 0 };
         let level = if withheld > 0 && limit.is_some() { Level::Fail } else { Level::Inconclusive };
         return (limit.is_some() || withheld > 0).then(|| Finding::new(level, Facts::StreamDelay(facts)));
     };
@@ -321,10 +356,11 @@ fn delays(case: &Case, units: &[StreamSides], delay: Option<Delay>, lateness: Du
     let total = delay.events + withheld;
     // What a machine that is late by so much explains is nobody's.
     let explained = HOPS * lateness.as_secs_f64();
+    let held = limit.map_or_else(Vec::new, |limit| held_back(case, units, limit + explained, lateness));
     let are_withheld = withheld as f64 > LATE_SHARE * total as f64;
     let level = match limit {
         // Where clocks differ the distribution alone is known.
-        Some(limit) if are_withheld || delay.p90 - explained > limit => Level::Fail,
+        Some(limit) if are_withheld || delay.p90 - explained > limit || !held.is_empty() => Level::Fail,
         Some(limit) if delay.p90 > limit => Level::Inconclusive,
         Some(_) => Level::Pass,
         // Nobody holds messages of a WebSocket back: they are late, or they are lost, and a client that waited longer would know.
@@ -332,10 +368,9 @@ fn delays(case: &Case, units: &[StreamSides], delay: Option<Delay>, lateness: Du
         None if withheld > 0 || delay.p50 - explained >= NOTABLE => Level::Note,
         None => return None,
     };
-    Some(Finding::new(
-        level,
-        Facts::StreamDelay(Delays { websockets: are_websockets(units), delay, withheld, limit, beyond }),
-    ))
+    let (websockets, streams) = (are_websockets(units), held.len() as u64);
+    let facts = Delays { websockets, delay, withheld, limit, beyond, streams };
+    Some(Finding::new(level, Facts::StreamDelay(facts)).shown_by(pick_witnesses(case, &held)))
 }
 
 // How they end.
