@@ -474,7 +474,7 @@ pub(super) fn truncated(facts: &TruncatedResponses) -> Phrase {
         _ => {
             let each: Vec<String> =
                 at_backend.iter().map(|(name, count)| format!("{name}: {}", grouped(*count))).collect();
-            format!("; {} of them ended too early at the backend already ({})", grouped(cut), each.join(", "))
+            format!("; {} of them were not whole at the backend already ({})", grouped(cut), each.join(", "))
         }
     };
     let phrase =
