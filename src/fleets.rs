@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use verdict::rules::AVOIDED;
+use verdict::timeline::Avoidance;
 
 use crate::error::Problem;
 use crate::io::clock;
@@ -79,8 +80,8 @@ pub(crate) struct KnownBackend {
     /// The latest of its processes.
     instances: Vec<Instance>,
     pub(crate) is_ready: bool,
-    /// Whether it was well when it was found.
-    pub(crate) was_well: bool,
+    /// Whether it had no fault that fails requests when it was found.
+    was_well: bool,
     /// Whether it was, and has been ready since then, in one process, as far as was seen.
     pub(crate) is_steady: bool,
     /// Whether it was that slow, by a fault, that a balancer may have given up on it.
@@ -92,7 +93,7 @@ pub(crate) struct KnownBackend {
 impl KnownBackend {
     /// The backend of a host as its fleet reports it; its processes are not known yet.
     fn of(backend: &BackendStatus, host: usize) -> KnownBackend {
-        let is_well = is_well(backend);
+        let is_well = !backend.faults.iter().any(Fault::fails_requests);
         KnownBackend {
             name: backend.name.clone(),
             own: backend.name.clone(),
@@ -105,6 +106,12 @@ impl KnownBackend {
             is_slow: backend.faults.iter().any(is_slow),
             age: age(backend),
         }
+    }
+
+    /// Whether a balancer may keep away from it for what was before it was found; how long it may, if that is known.
+    pub(crate) fn may_be_avoided(&self, keeps_away: Option<Avoidance>) -> bool {
+        let longest = keeps_away.map_or(EJECTED, |it| it.time.max(if it.grows { EJECTED } else { AVOIDED }));
+        !self.was_well || self.age.is_some_and(|age| age <= longest)
     }
 
     /// Whether its own fleet calls it so.
@@ -440,11 +447,9 @@ fn pod(status: &FleetStatus) -> Option<(String, Option<String>)> {
     Some((status.pod.clone()?, status.namespace.clone()))
 }
 
-/// Whether no balancer has had a reason to avoid it lately: what fails now, or did until a moment ago, may be avoided before the first
-/// request of a check.
-fn is_well(backend: &BackendStatus) -> bool {
-    !backend.faults.iter().any(Fault::fails_requests) && age(backend).is_none_or(|age| age > AVOIDED)
-}
+/// A balancer that keeps away longer each time does so for that long at most: Envoy's max_ejection_time, where its file does not say it.
+const EJECTED: Duration = Duration::from_secs(300);
+
 
 fn is_slow(fault: &Fault) -> bool {
     /// Few balancers give up sooner.
@@ -455,4 +460,31 @@ fn is_slow(fault: &Fault) -> bool {
 fn age(backend: &BackendStatus) -> Option<Duration> {
     let mended: jiff::Timestamp = backend.mended.as_ref()?.parse().ok()?;
     Duration::try_from(jiff::Timestamp::now().duration_since(mended)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_balancer_may_keep_away_from_what_was_put_right_minutes_ago_unless_its_file_says_for_how_long() {
+        let backend = |seconds: Option<u64>| KnownBackend {
+            name: "9001".to_owned(),
+            own: "9001".to_owned(),
+            url: String::new(),
+            host: 0,
+            instances: Vec::new(),
+            is_ready: true,
+            was_well: true,
+            is_steady: true,
+            is_slow: false,
+            age: seconds.map(Duration::from_secs),
+        };
+        let of = |seconds| Avoidance::of(Duration::from_secs(seconds));
+        let avoided = |age, keeps_away: Option<u64>| backend(age).may_be_avoided(keeps_away.map(of));
+        assert!(avoided(Some(200), None) && !avoided(Some(400), None) && !avoided(None, None));
+        assert!(avoided(Some(40), Some(11)) && !avoided(Some(200), Some(11)) && avoided(Some(400), Some(601)));
+        assert!(backend(Some(200)).may_be_avoided(Some(Avoidance { grows: true, ..of(30) })));
+        assert!(KnownBackend { was_well: false, ..backend(None) }.may_be_avoided(None));
+    }
 }

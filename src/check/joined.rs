@@ -11,6 +11,7 @@ use verdict::clocks::{self, Clock, Responses};
 use verdict::facts::fleets::{ChangeKind, FleetChange, FleetFacts};
 use verdict::ledger::RecordClock;
 use verdict::observation::{Backend, Observation};
+use verdict::timeline::Avoidance;
 
 /// What is known of the hosts of a run.
 pub(crate) struct JoinedHosts {
@@ -21,20 +22,26 @@ pub(crate) struct JoinedHosts {
     pub(crate) unrecorded: Vec<(Moment, Moment)>,
 }
 
-/// Converts the times of hosts with other clocks, and says who was behind the balancer.
-pub(crate) fn join(collected: &mut Collected, observations: &mut [Observation], data: &SessionData) -> JoinedHosts {
+/// Converts the times of hosts with other clocks, and says who was behind the balancer, which may keep away that long from what failed, if
+/// that is known.
+pub(crate) fn join(
+    collected: &mut Collected,
+    observations: &mut [Observation],
+    data: &SessionData,
+    keeps_away: Option<Avoidance>,
+) -> JoinedHosts {
     let mut facts = FleetFacts::default();
     let Some(fleets) = &collected.fleets else {
         facts.see_processes(&data.received.processes, &data.names, None);
         return JoinedHosts { facts, clocks: Vec::new(), unrecorded: Vec::new() };
     };
     facts.fleets = fleets.hosts.len() as u64;
-    let named = |is_meant: fn(&KnownBackend) -> bool| -> Vec<String> {
+    let named = |is_meant: &dyn Fn(&KnownBackend) -> bool| -> Vec<String> {
         fleets.backends.iter().filter(|backend| is_meant(backend)).map(|backend| backend.name.clone()).collect()
     };
-    facts.unsteady = named(|backend| !backend.is_steady);
-    facts.unwell = named(|backend| !backend.was_well);
-    facts.slow = named(|backend| backend.is_slow);
+    facts.unsteady = named(&|backend| !backend.is_steady || backend.may_be_avoided(keeps_away));
+    facts.unwell = named(&|backend| backend.may_be_avoided(keeps_away));
+    facts.slow = named(&|backend| backend.is_slow);
     let known: Vec<_> = fleets.instances().map(|(instance, _)| instance).collect();
     facts.see_processes(&data.received.processes, &data.names, Some(&known));
     let hosts = &collected.hosts;

@@ -131,7 +131,8 @@ async fn check_found(
     let records = if data.records.is_some() { BackendRecords::Kept } else { BackendRecords::None };
     let mut collected = data.records.take().unwrap_or_default();
     let mut observed = std::mem::take(&mut data.observations);
-    let JoinedHosts { facts: fleets, clocks, unrecorded } = joined::join(&mut collected, &mut observed, &data);
+    let JoinedHosts { facts: fleets, clocks, unrecorded } =
+        joined::join(&mut collected, &mut observed, &data, plan.environment.keeps_away);
     let ledger = Ledger::join(observed, collected.arrivals, records).without_records_of(unrecorded).with_clocks(clocks);
     if let Some(files) = files {
         let (names, sample) = (data.names.as_slice(), data.sample.clone());

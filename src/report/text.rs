@@ -335,7 +335,7 @@ fn shares(out: &mut String, shares: &Shares, expected: &str, style: &Style) {
         let _ = writeln!(
             out,
             "  detects deviations ≥ {:.2} pp; false-positive rate {}",
-            test.detects * 100.0,
+            (test.detects * 100.0).max(0.01),
             false_positives(test.false_alarm)
         );
     }

@@ -372,7 +372,7 @@ pub(super) fn reach(facts: &reach::ReachFacts) -> Phrase {
     }
     if facts.failed == facts.missed {
         return Phrase::of(format!("{} failed before, and got no request that counts", listed(&facts.missed))).try_this(
-            "a balancer avoids a backend that failed or was too slow, for 10 s (NGINX fail_timeout) or longer: clear its faults, wait, and \
+            "a balancer avoids a backend that failed or was too slow, for 10 s (NGINX fail_timeout) or up to 5 min (Envoy max_ejection_time): clear its faults, wait, and \
              check again",
         );
     }

@@ -19,7 +19,7 @@ pub struct FleetFacts {
     #[serde(default)]
     pub unordered: u64,
     /// Backends that ended, were started again, were not ready or failed a health check at some time while the check ran, that had faults
-    /// when it began, or until a minute before: a balancer may avoid them.
+    /// when it began, or until shortly before: a balancer may avoid them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsteady: Vec<String>,
     /// Those of them of which it was so before the check began.
