@@ -23,6 +23,7 @@ crate::named_enum! {
         HostTwice => "more than one Host field (RFC 9112 section 3.2)",
         HostInvalid => "a Host field that is no host and port (RFC 9112 section 3.2)",
         LengthInvalid => "a Content-Length that is no number (RFC 9112 section 6.3)",
+        LengthTwice => "Content-Length twice (RFC 9110 section 8.6)",
         LengthsDiffer => "two different Content-Lengths (RFC 9112 section 6.3)",
         LengthAndEncoding => "both Content-Length and Transfer-Encoding (RFC 9112 section 6.1)",
         EncodingUnknown => "a transfer coding other than chunked (RFC 9112 section 6.1)",

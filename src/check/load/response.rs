@@ -12,7 +12,7 @@ use crate::check::load::identify::{BackendNames, Identify, Identity};
 use crate::check::load::page::UUID_BYTES;
 use crate::check::load::request::ID_BYTES;
 use crate::check::load::samples::Samples;
-use crate::check::load::verify::{BodyComparison, Kind, Verify};
+use crate::check::load::verify::{BodyComparison, Kind, Verify, ambiguous_length};
 use crate::io::ending::Ending;
 use crate::wire::{
     GENERATOR_HEADER, INSTANCE_HEADER, NAME_HEADER, REQUEST_HEADER, RESPONSE_HEADER, SESSION_COOKIE, SESSION_HEADER,
@@ -467,9 +467,8 @@ impl CurrentResponse {
         if self.question.head_only && self.verify.hides_content(head.fields.first("content-length")) {
             self.flaw = Some(Flaw::Malformed(Malformed::LengthOfHead));
         }
-        // Readers that take the length end the response elsewhere than those that take the chunks.
-        if head.framing == Framing::Chunked && head.fields.first("content-length").is_some() {
-            self.flaw = Some(Flaw::Malformed(Malformed::LengthAndEncoding));
+        if let Some(why) = ambiguous_length(head, kind.fleet) {
+            self.flaw = Some(Flaw::Malformed(why));
         }
         if rules.heads {
             self.head_text = if head.version == HttpVersion::Http2 { text_of(head) } else { head.bytes.to_vec() };

@@ -3,7 +3,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use http::Digest;
+use http::{Digest, Framing, Malformed, ResponseHead};
 
 use crate::check::load::coding::Coding;
 use crate::check::load::identify::{BackendNames, Identify};
@@ -91,6 +91,15 @@ pub(super) struct BodyComparison {
     pub(super) changes: Vec<HeadChange>,
     /// The head's digest is none that a backend writes.
     pub(super) digest_changed: bool,
+}
+
+/// What two readers of a response may take for its end. Our backends write one length, which whoever reads both may refuse.
+pub(super) fn ambiguous_length(head: &ResponseHead, is_of_fleet: bool) -> Option<Malformed> {
+    match head.fields.elements("content-length").count() {
+        0 => None,
+        _ if head.framing == Framing::Chunked => Some(Malformed::LengthAndEncoding),
+        lengths => (lengths > 1 && is_of_fleet).then_some(Malformed::LengthTwice),
+    }
 }
 
 /// What a response is compared with depends on these.

@@ -220,6 +220,15 @@ fn a_connection_is_reused_only_where_both_ends_may() {
 }
 
 #[test]
+fn a_length_that_comes_twice_is_none_that_a_backend_of_ours_wrote() {
+    let flaw_of = |client: Client, lengths: &str| client.whole(answer(lengths, "", "x")).flaw;
+    let flaw = Some(Flaw::Malformed(Malformed::LengthTwice));
+    assert_eq!(flaw_of(CLIENT, "Content-Length: 1\r\n"), None);
+    assert_eq!(flaw_of(CLIENT, "Content-Length: 1\r\nContent-Length: 1\r\n"), flaw);
+    assert_eq!(flaw_of(CLIENT, "Content-Length: 1, 1\r\n"), flaw);
+}
+
+#[test]
 fn what_is_no_http_is_malformed() {
     for bytes in [
         "SSH-2.0-OpenSSH_9.2\r\n".to_owned(),
