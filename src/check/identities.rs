@@ -76,6 +76,13 @@ pub(crate) fn candidates(responses: &[TextResponse]) -> Vec<Candidate> {
 }
 
 impl Candidate {
+    /// Whether it tells the same responses apart as the other place does.
+    pub(crate) fn tells_the_same(&self, other: &Candidate) -> bool {
+        let pairs: HashSet<_> = self.values.iter().zip(&other.values).collect();
+        self.values.len() == other.values.len()
+            && [&self.values, &other.values].into_iter().all(|values| distinct(values) == pairs.len())
+    }
+
     pub(crate) fn describe(&self) -> String {
         format!("{} ({})", self.place, some_of(&self.values))
     }
@@ -530,6 +537,17 @@ mod tests {
         assert!(candidates(&responses(|_, _| String::new(), unlike)).is_empty());
         let alike = |_: &str, _: usize| "hello\n".to_owned();
         assert!(candidates(&responses(|_, _| String::new(), alike)).is_empty());
+    }
+
+    #[test]
+    fn two_places_tell_the_same_where_each_name_of_one_has_its_name_in_the_other() {
+        let head = |name: &str, place: usize| {
+            format!("X-Served-By: {name}\r\nX-Pod: pod-{name}\r\nX-Node: node-{}\r\n", ["a", "b"][place % 2])
+        };
+        let found = candidates(&responses(head, |_, _| "x".to_owned()));
+        let of = |place: &str| found.iter().find(|it| it.place == place).expect(place);
+        assert!(of("header:X-Served-By").tells_the_same(of("header:X-Pod")));
+        assert!(!of("header:X-Served-By").tells_the_same(of("header:X-Node")));
     }
 
     #[test]

@@ -355,8 +355,10 @@ async fn identify(session: &mut CheckSession<'_>, first: ProbeResult) -> Result<
     }
     match candidates.iter().find(|candidate| candidate.is_trusted) {
         Some(found) if !is_chosen => {
+            let other = candidates.iter().find(|other| other.is_trusted && !other.tells_the_same(found));
+            let other = other.map_or_else(String::new, |other| format!(", not by {}", other.describe()));
             session.watch.announce(&format!(
-                "backends are distinguished by {} ({} values: {}); --identity chooses another place",
+                "backends are distinguished by {} ({} values: {}){other}; --identity chooses another place",
                 found.place,
                 identities::distinct(&found.values),
                 identities::some_of(&found.values)
