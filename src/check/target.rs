@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hyper::Uri;
+use hyper::http::uri::Authority;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -29,7 +30,7 @@ pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
         return Err(problem.hint("use --header 'Authorization: Basic …'").into());
     }
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    let port = port(url, authority, if secure { 443 } else { 80 })?;
     let tls = secure.then(|| tls(host, &plan.target)).transpose().with_context(|| url.to_owned())?;
     // Written out, an empty path is `/` before a query too (RFC 9112 §3.2.1).
     let path = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
@@ -44,6 +45,15 @@ pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
         clients: plan.target.clients,
         http2,
     })
+}
+
+/// The port of a URL; the usual one where it has none. What is no port is not taken for none.
+fn port(url: &str, authority: &Authority, usual: u16) -> Result<u16, Problem> {
+    match (authority.port_u16(), &authority.as_str()[authority.host().len()..]) {
+        (Some(port), _) => Ok(port),
+        (None, "" | ":") => Ok(usual),
+        (None, _) => Err(no_url(url, "a port is a number up to 65535".to_owned())),
+    }
 }
 
 fn no_url(url: &str, what: String) -> Problem {
@@ -221,6 +231,13 @@ fn certificates(option: &str, file: &Path) -> Result<Vec<CertificateDer<'static>
 mod tests {
     use super::*;
     use crate::error::describe_for_people;
+
+    #[test]
+    fn what_is_no_port_is_not_taken_for_the_usual_one() {
+        let of = |text: &str| port(text, &text.parse().unwrap(), 80).ok();
+        assert_eq!(["a", "a:", "a:81", "[::1]", "[::1]:82"].map(of), [80, 80, 81, 80, 82].map(Some));
+        assert_eq!(["a:99999", "[::1]:65536"].map(of), [None, None]);
+    }
 
     #[test]
     fn the_first_route_that_fits_leads_elsewhere() {

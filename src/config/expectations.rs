@@ -112,9 +112,13 @@ fn of_list(text: &str) -> Vec<String> {
 /// A word that is none, with the one that may have been meant.
 fn unknown(text: &str) -> Problem {
     let algorithms = Algorithm::ALL.map(Algorithm::name);
+    let problem = Problem::new("no such expectation").on(format!("--expect {text}"));
+    if statuses(text).is_some() {
+        return problem.hint("status: takes one class, status or range: for several statuses, such as status:200-429");
+    }
     let form = |word: &&str| word.split(':').next() == text.split(':').next();
     let meant = known_words().find(form).or_else(|| nearest(text, known_words().chain(algorithms)));
-    Problem::new("no such expectation").on(format!("--expect {text}")).hint(match meant {
+    problem.hint(match meant {
         Some(word) => format!("did you mean {word}?"),
         None => format!(
             "expected weights such as 5:1:1 or 9001=5,9002=1, an algorithm ({}), {}, or of streams {}",
@@ -260,6 +264,7 @@ mod tests {
             ("5:x", "weights in the fleet's order"),
             ("0:0", "at least one weight"),
             ("nonsense", "no such expectation"),
+            ("429", "no such expectation"),
             ("nonsense:5", "no such expectation"),
             ("status:6xx", "status:2xx"),
             ("status:300-200", "status:2xx"),
@@ -291,6 +296,7 @@ mod tests {
     #[test]
     fn a_mistyped_word_gets_the_one_that_was_meant() {
         let hint = |text: &str| crate::error::describe_for_people(&unknown(text).into());
+        assert!(hint("429").ends_with("such as status:200-429"), "{}", hint("429"));
         assert!(hint("evn").ends_with("did you mean even?"), "{}", hint("evn"));
         assert!(hint("round-robbin").ends_with("did you mean round-robin?"));
         assert!(hint("backup").ends_with("did you mean backup:9003?"));

@@ -81,7 +81,8 @@ fn left(facts: &stickiness::StickinessFacts, later: &str, product: Option<Balanc
         return phrase
             .because(vec!["affinity was found with the first URL; others may be balanced in another way".to_owned()])
             .try_this(
-                "check the URLs one by one, or --expect the algorithm by name where it is meant for all of them",
+                "check the URLs one by one (cookies of the same name and path replace each other), or --expect the algorithm by name where it is \
+                 meant for all of them",
             );
     }
     if let Some((strayed, sent)) = facts.bound {
