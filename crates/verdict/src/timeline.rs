@@ -96,7 +96,7 @@ pub struct Affected {
     pub errors_end_after: Option<f64>,
     /// Client errors between the break and the mend.
     pub client_errors: u64,
-    /// Seconds from the mend until its first delivered response; null if it did not come back.
+    /// Seconds from the mend until its first response to a request that was sent since; null if it did not come back.
     pub back_after: Option<f64>,
     /// Seconds from that response over which its weight grew to what it was before the break; null if it did not by the end, or if that
     /// is not known.
@@ -302,7 +302,8 @@ impl<'a> TimelineTraffic<'a> {
             self.directed.push((if is_late { sent } else { attempt.received }, has_failed(attempt)));
         }
         let here = entry.delivered().is_some_and(|attempt| attempt.backend == self.window.backend);
-        let mended = self.window.mended.is_some_and(|mended| observation.ended >= mended);
+        // One that was sent before may have waited for this backend, or been tried here again: nobody selected it since.
+        let mended = self.window.mended.is_some_and(|mended| observation.sent() >= mended);
         if here && mended && !error {
             self.back = Some(self.back.map_or(observation.ended, |back| back.min(observation.ended)));
         }
@@ -459,6 +460,20 @@ mod tests {
         assert!(near(timeline.ramp.unwrap(), 0.0) && timeline.received_before == 50, "{timeline:?}");
         let [pause] = timeline.pauses.as_slice() else { panic!("{timeline:?}") };
         assert!(near(pause.from, 2.0) && near(pause.until.unwrap(), 6.5) && pause.failures_before == 0);
+    }
+
+    #[test]
+    fn a_request_that_waited_for_a_backend_does_not_bring_it_back() {
+        const WAITED: u32 = 5_901;
+        let ledger = run(10_000, |at| {
+            let here = at % 2 == 1 && (!(2_000..9_000).contains(&at) || at == u64::from(WAITED));
+            Some((u16::from(here), 200))
+        });
+        let (mut sent, mut arrived) = (ledger.observations().to_vec(), ledger.arrivals().to_vec());
+        sent[WAITED as usize].ended = Moment(6_020 * MILLISECOND);
+        arrived[WAITED as usize].received = Moment(6_010 * MILLISECOND);
+        let timeline = of(&Ledger::join(sent, arrived, BackendRecords::Kept), 2_000, Some(6_000));
+        assert!(near(timeline.back_after.unwrap(), 3.0), "{timeline:?}");
     }
 
     #[test]
