@@ -85,7 +85,8 @@ impl RateLimit {
         let estimate = estimate(ledger, sample.clone(), status)
             // A sample that is over in an instant: what came before it met the same limit. Of another status only the sample is known well.
             .or_else(|| (status == 429).then(|| estimate(ledger, begun..sample.end, status)).flatten());
-        let in_flight = PassedMeanwhile::of(ledger, sample.clone(), status);
+        // What was refused before the sample, beside fewer, met no limit of requests at once.
+        let in_flight = PassedMeanwhile::of(ledger, 0..sample.end, status);
         let at_once = in_flight.most.filter(|most| *most >= 2 && in_flight.refused_beside(*most));
         // What was refused beside fewer met another limit, whatever the experiment found.
         let kind = slowly.and_then(|trial| trial.kind).filter(|kind| match kind {
@@ -153,7 +154,7 @@ fn estimate(ledger: &Ledger, sample: Range<u32>, status: u16) -> Option<(f64, f6
     (steady && everywhere && median > 0.0).then_some((median, sent))
 }
 
-/// What was in flight while requests of the sample were refused.
+/// What was in flight while requests were refused.
 struct PassedMeanwhile {
     /// The most requests that passed at once.
     most: Option<u64>,
@@ -162,10 +163,10 @@ struct PassedMeanwhile {
 }
 
 impl PassedMeanwhile {
-    fn of(ledger: &Ledger, sample: Range<u32>, status: u16) -> PassedMeanwhile {
+    fn of(ledger: &Ledger, requests: Range<u32>, status: u16) -> PassedMeanwhile {
         let mut passed: Vec<(Moment, Moment)> = Vec::new();
         let mut refused: Vec<(Moment, Moment)> = Vec::new();
-        for entry in ledger.entries().filter(|entry| sample.contains(&entry.sequence)) {
+        for entry in ledger.entries().filter(|entry| requests.contains(&entry.sequence)) {
             let span = (entry.observation.sent(), entry.observation.ended);
             if is_refused(&entry, status) { refused.push(span) } else { passed.push(span) }
         }
@@ -354,18 +355,21 @@ mod tests {
     #[test]
     fn what_is_refused_beside_as_many_as_ever_pass_at_once_may_be_a_limit_of_these() {
         // Services of 1 ms, a request each 100 µs: two at once pass, and the rest is refused; or one each 2 ms passes.
-        let passes = |passes: fn(u64) -> bool| {
+        let of_sample = |passes: fn(u64) -> bool, first: u32| {
             let (long, sample) = ledger(|at| if passes(at / 100_000) { 200 } else { 503 });
             let mut all = long.observations().to_vec();
             let slow = all.iter_mut().filter(|it| it.status == 200);
             slow.for_each(|it| it.ended = Moment(it.due.0 + 1_000_000));
-            RateLimit::of(&Ledger::join(all, Vec::new(), BackendRecords::None), Judged::from(0), sample, slowly(true))
-                .unwrap()
-                .at_once
+            let all = Ledger::join(all, Vec::new(), BackendRecords::None);
+            RateLimit::of(&all, Judged::from(0), first..sample.end, slowly(true)).unwrap().at_once
         };
+        let passes = |passes| of_sample(passes, 0);
         assert_eq!(passes(|place| place % 10 < 2), Some(2));
         assert_eq!(passes(|place| place % 20 == 0), None);
         assert_eq!(passes(|place| place % 40 < 2), None);
+        // What came before the sample was refused beside fewer.
+        let later: fn(u64) -> bool = |place| if place < 10_000 { place % 20 == 0 } else { place % 10 < 2 };
+        assert_eq!(of_sample(later, 10_000), None);
     }
 
     #[test]
