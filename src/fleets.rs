@@ -450,7 +450,6 @@ fn pod(status: &FleetStatus) -> Option<(String, Option<String>)> {
 /// A balancer that keeps away longer each time does so for that long at most: Envoy's max_ejection_time, where its file does not say it.
 const EJECTED: Duration = Duration::from_secs(300);
 
-
 fn is_slow(fault: &Fault) -> bool {
     /// Few balancers give up sooner.
     const WAITED: Duration = Duration::from_millis(100);

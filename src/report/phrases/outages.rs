@@ -73,6 +73,9 @@ pub(super) fn recovery(facts: &recovery::RecoveryFacts, product: Option<Balancer
         Some(Unknown::Idle) => phrase.try_this("break a backend that the balancer uses"),
         Some(Unknown::NotMended) => phrase.try_this("end the outage with a step such as start@6s"),
         Some(Unknown::TooShort) => phrase.try_this("give the sample more time with --duration"),
+        Some(Unknown::Kept) => phrase.try_this(
+            "clients stay where they were moved to: with --no-experiments, and no session expected, requests are those of new clients",
+        ),
         Some(Unknown::Unrecorded) => phrase.try_this("use a fault that backends record, such as status:503:9002@2s"),
         None if facts.backends.iter().any(|it| it.holds == Some(false)) => {
             phrase.try_this(hints::of_recovery(what_decides(facts.quantity), product))
@@ -98,6 +101,7 @@ fn measured(quantity: Quantity, measured: &Measured) -> String {
         (Some(Unknown::Idle), ..) => "no traffic before".to_owned(),
         (Some(Unknown::NotMended), ..) => "nothing ended the outage".to_owned(),
         (Some(Unknown::TooShort), ..) => "the sample ended too early".to_owned(),
+        (Some(Unknown::Kept), ..) => "all clients since then are kept by other backends".to_owned(),
         (Some(Unknown::Unrecorded), ..) => "failed attempts there were not recorded".to_owned(),
         (Some(Unknown::Unclear), ..) => "not clear by its share".to_owned(),
         (None, Quantity::Back, Some(seconds)) => format!("back after {}", time(seconds)),

@@ -59,6 +59,8 @@ pub enum Unknown {
     NotMended,
     /// The sample ended too early.
     TooShort,
+    /// All clients that came since then are kept by other backends.
+    Kept,
     /// What fails at a backend that is gone leaves no record.
     Unrecorded,
     /// The figure is too near to the limit for how exactly it is measured.

@@ -1,9 +1,13 @@
 //! The rule of recovery: each expectation of how soon errors end, a backend is out of rotation, and is back.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::Moment;
+use crate::algorithm::Algorithm;
 use crate::facts::recovery::{Measured, Quantity, RecoveryFacts, Unknown};
 use crate::finding::{self, Finding, Level};
+use crate::observation::Backend;
 use crate::report::Outage;
 use crate::rules::case::{Case, Drill};
 use crate::rules::requirement::Requirement;
@@ -65,7 +69,8 @@ impl RecoveryLimit {
 fn finding(expected: String, limit: RecoveryLimit, case: &Case, outage: Option<&Outage>) -> Finding {
     let affected = outage.map(|outage| outage.backends.as_slice()).unwrap_or_default();
     let length = case.sampled.1.since(case.sampled.0).as_secs_f64();
-    let backends: Vec<Measured> = affected.iter().map(|it| measure(limit, it, length, case.drill)).collect();
+    let measured = |it: &Affected| measure(limit, it, length, case.drill, are_kept_elsewhere(case, it));
+    let backends: Vec<Measured> = affected.iter().map(measured).collect();
     let is_done = outage.is_some_and(|outage| outage.steps.iter().all(|step| step.done));
     let level = if backends.iter().any(|it| it.holds == Some(false)) {
         Level::Fail
@@ -77,11 +82,31 @@ fn finding(expected: String, limit: RecoveryLimit, case: &Case, outage: Option<&
     Finding::new(level, finding::Facts::Recovery(RecoveryFacts { expected, quantity: limit.quantity(), backends }))
 }
 
-fn measure(limit: RecoveryLimit, affected: &Affected, length: f64, drill: Drill) -> Measured {
+/// Whether each client that sent something since that backend is well had a response of another one before: a balancer that writes a
+/// client's backend into a cookie, or remembers it, leaves it there.
+fn are_kept_elsewhere(case: &Case, affected: &Affected) -> bool {
+    let pins = |kind: Option<Algorithm>| kind.is_some_and(Algorithm::pins);
+    let (true, Some(mended)) = (case.varied, affected.mended) else { return false };
+    if !pins(case.inference.kind) && !pins(case.expectations.algorithm) {
+        return false;
+    }
+    let is_own = |backend: Backend| case.names.get(usize::from(backend.0)) == Some(&affected.backend);
+    let sample = || case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence));
+    let mut kept: HashMap<u32, Moment> = HashMap::new();
+    for entry in sample().filter(|entry| entry.delivered().is_some_and(|it| !is_own(it.backend))) {
+        let since = kept.entry(entry.observation.client).or_insert(entry.observation.ended);
+        *since = (*since).min(entry.observation.ended);
+    }
+    let mut later = sample().filter(|entry| case.seconds(entry.observation.sent()) > mended);
+    later.all(|entry| kept.get(&entry.observation.client).is_some_and(|since| *since <= entry.observation.sent()))
+}
+
+fn measure(limit: RecoveryLimit, affected: &Affected, length: f64, drill: Drill, are_kept_elsewhere: bool) -> Measured {
     let judged = if affected.received_before == 0 {
         Err(Unknown::Idle)
     } else {
         match limit {
+            RecoveryLimit::Back(_) if affected.back_after.is_none() && are_kept_elsewhere => Err(Unknown::Kept),
             RecoveryLimit::Back(limit) => back(affected, limit, length),
             RecoveryLimit::Ejected(limit) => ejected(affected, limit, drill),
             RecoveryLimit::ErrorsEnd(limit) => Ok(errors_end(affected, limit)),
@@ -149,6 +174,7 @@ fn slow_start(affected: &Affected, time: Duration, length: f64) -> JudgedBackend
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::trial::RuleTrial;
     use crate::timeline::Pause;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -173,7 +199,7 @@ mod tests {
 
     fn holds(required: Requirement, affected: &Affected) -> Result<bool, Unknown> {
         let limit = RecoveryLimit::of(&required).expect("it bounds recovery");
-        let measured = measure(limit, affected, 20.0, Drill::Rough);
+        let measured = measure(limit, affected, 20.0, Drill::Rough, false);
         measured.holds.ok_or_else(|| measured.unknown.unwrap())
     }
 
@@ -186,6 +212,30 @@ mod tests {
         assert_eq!(holds(Requirement::Back(30 * SECOND), &away), Err(Unknown::TooShort));
         let broken = Affected { mended: None, ..affected() };
         assert_eq!(holds(Requirement::Back(5 * SECOND), &broken), Err(Unknown::NotMended));
+    }
+
+    #[test]
+    fn clients_that_were_moved_and_stay_do_not_show_that_a_backend_is_not_back() {
+        let kept = |kind: Algorithm, of_a_new_client: bool| {
+            let mut trial = RuleTrial::of(3, Some(kind));
+            trial.varied = true;
+            for second in 0..20u64 {
+                for client in 0..9u16 {
+                    let is_moved = client % 3 == 1 && second >= 2;
+                    let backend = if is_moved { 2 } else { client % 3 };
+                    trial.send(u32::from(client), backend, second * 1_000_000 + u64::from(client) * 1_000);
+                }
+            }
+            if of_a_new_client {
+                trial.send(9, 0, 20_000_000);
+            }
+            trial.judge_by(|case| are_kept_elsewhere(case, &affected()))
+        };
+        assert!(kept(Algorithm::Sticky, false) && kept(Algorithm::Source, false));
+        assert!(!kept(Algorithm::Sticky, true) && !kept(Algorithm::RoundRobin, false));
+        let away = Affected { back_after: None, ..affected() };
+        let back = |are_kept| measure(RecoveryLimit::Back(SECOND), &away, 20.0, Drill::Rough, are_kept);
+        assert_eq!((back(true).unknown, back(false).holds), (Some(Unknown::Kept), Some(false)));
     }
 
     #[test]
@@ -203,13 +253,13 @@ mod tests {
         let pause = Pause { from: 2.4, until: None, failures_before: 0 };
         let gone = Affected { pauses: vec![pause], ..affected() };
         assert_eq!(holds(Requirement::Ejected(2), &gone), Err(Unknown::Unrecorded));
-        let drained = measure(RecoveryLimit::Ejected(0), &gone, 20.0, Drill::Graceful);
+        let drained = measure(RecoveryLimit::Ejected(0), &gone, 20.0, Drill::Graceful, false);
         assert_eq!(drained.holds, Some(true));
         let tried_again = Affected { stopped_after: None, failures_since: 3, ..affected() };
         assert_eq!(holds(Requirement::Ejected(3), &tried_again), Ok(true));
         let kept_then = Affected { failures_since: 100, ..tried_again };
         assert_eq!(holds(Requirement::Ejected(5), &kept_then), Ok(false));
-        assert!(measure(RecoveryLimit::Ejected(5), &kept_then, 20.0, Drill::Rough).stayed);
+        assert!(measure(RecoveryLimit::Ejected(5), &kept_then, 20.0, Drill::Rough, false).stayed);
         let kept = Affected { pauses: Vec::new(), stopped_after: None, client_errors: 50, ..affected() };
         assert_eq!(holds(Requirement::Ejected(5), &kept), Ok(false));
         let few = Affected { client_errors: 2, ..kept };
