@@ -169,6 +169,24 @@ fn a_server_that_only_permits_is_no_backend() {
 }
 
 #[test]
+fn what_may_be_a_typing_error_is_noted() {
+    let twice = "server 10.20.0.12:8080;";
+    let place = tree(&SITE.replace(twice, &format!("{twice} {twice}")));
+    let others = ["--answer", "nobody.internal:9000=204", "--name", "other.internal=2"];
+    let output = rehearse(&place, false, &[&["https://shop.example/", "-n", "300"][..], &others].concat());
+    assert_eq!(output.status.code(), Some(0), "{} {}", said(&output), String::from_utf8_lossy(&output.stdout));
+    let report = String::from_utf8_lossy(&output.stdout);
+    let report = report.split_whitespace().collect::<Vec<_>>().join(" ");
+    for note in [
+        "10.20.0.12:8080: its address is listed 2 times",
+        "--answer nobody.internal:9000: the balancer has not asked for that",
+        "--name other.internal: the balancer has not asked for that",
+    ] {
+        assert!(report.contains(note), "{note}: {report}");
+    }
+}
+
+#[test]
 fn what_cannot_be_rehearsed_is_one_message_with_what_to_try() {
     let place = tree(SITE);
     let broken = tree("upstrem shop { }");
@@ -178,9 +196,19 @@ fn what_cannot_be_rehearsed_is_one_message_with_what_to_try() {
         (
             &place,
             &["https://shop.example/private/", "--answer", "auth.internal:9000=403"],
-            &["asked no backend", "403"],
+            &["asked no backend", "it asked auth.internal:9000, which responds 403"],
         ),
         (&place, &["https://shop.example/", "--certificate", "real"], &["fullchain.pem", "--certificate real"]),
+        (
+            &place,
+            &["https://shop.example/", "--answer", "10.20.0.12:8080=200"],
+            &["one of the backends behind the URL", "--answer 10.20.0.12:8080=200"],
+        ),
+        (
+            &place,
+            &["https://shop.example/", "--name", "app3.internal=2", "--name", "app3.internal=3"],
+            &["--name app3.internal: given twice"],
+        ),
         (&place, &["https://shop.example/", "--upstream", "shopp"], &["has no upstream shopp, only shop"]),
         (&broken, &["http://shop.example/"], &["does not start", "unknown directive \"upstrem\""]),
     ] {

@@ -11,6 +11,7 @@ use crate::topology::Policy;
 use verdict::algorithm::Algorithm;
 use verdict::promise::Promise;
 use verdict::rules::{ExpectedGroup, ExpectedWeights};
+use verdict::tally::SessionLife;
 use verdict::timeline::Avoidance;
 
 /// What follows from an `upstream` block.
@@ -28,6 +29,8 @@ pub(crate) struct Expected {
     pub(crate) keeps_away: Option<Avoidance>,
     /// How long the share of a backend grows after its return, if it does.
     pub(crate) slow_start: Option<Duration>,
+    /// How long sessions last, if it ends them.
+    pub(crate) session_life: Option<SessionLife>,
     /// A header on which it keys.
     pub(crate) key_header: Option<String>,
     /// A cookie on which it keys.
@@ -121,6 +124,7 @@ impl Expected {
             remarks: upstream.not_understood.clone(),
             keeps_away: upstream.keeps_away,
             slow_start: upstream.slow_start,
+            session_life: upstream.session_life.clone(),
             limits: limits(&upstream.servers),
             listed: listed(&upstream.servers, weights),
             ..Expected::default()

@@ -81,7 +81,8 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
     let names = session.names.as_slice();
     let (windows, spans) = (figures::windows(&session.steps, names), figures::spans(&session.steps, names));
     let lapsed = session.received.lapsed.as_slice();
-    let judges = Judged { from: session.judged, invented: &session.invented, outages: &windows, lapsed };
+    let sessions = plan.expectations.session_life.as_ref();
+    let judges = Judged { from: session.judged, invented: &session.invented, outages: &windows, lapsed, sessions };
     let tally = Tally::of(ledger, judges, session.sample.clone());
     let targets: Vec<String> = plan.target.urls().map(|url| split(url).1.to_owned()).collect();
     let bodies: Vec<u64> = plan.request.bodies.iter().map(|body| body.len() as u64).collect();

@@ -1,5 +1,6 @@
 //! `rehearse`: enters a world, has the rehearsal prepared there, and checks it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -131,6 +132,7 @@ fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
     }
     let (then_read, then_refused) = then.as_ref().map_or((None, None), |then| read(args.balancer, then, &further));
     let check = plan(args, &Backing::Any)?;
+    refuse_repeated(args)?;
     Ok(RehearsalPlan {
         balancer: args.balancer,
         read: understood,
@@ -156,6 +158,17 @@ fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
         clients: args.client,
         upstream: args.upstream.clone(),
     })
+}
+
+/// Of one server, or one name, there is one thing to say.
+fn refuse_repeated(args: &RehearseArgs) -> Result<(), Problem> {
+    let answers = args.answer.iter().map(|it| format!("--answer {}:{}", it.host, it.port));
+    let names = args.name.iter().map(|it| format!("--name {}", it.name));
+    let mut seen = BTreeSet::new();
+    match answers.chain(names).find(|option| !seen.insert(option.clone())) {
+        None => Ok(()),
+        Some(option) => Err(Problem::new("given twice").on(option).hint("leave one of them out")),
+    }
 }
 
 /// What our reader makes of files, or why it makes nothing of them.

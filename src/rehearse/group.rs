@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use anyhow::Result;
+use verdict::surroundings::Surrounding;
 use world::names::{NameQuery, WorldNames};
 
 use crate::balancer::expected::Expected;
@@ -327,6 +328,20 @@ impl Group {
             }
         }
         backends
+    }
+
+    /// Servers that it lists more than once, each of which is one backend. Groups of a split may share one.
+    pub(crate) fn repeated(&self) -> Vec<Surrounding> {
+        let whole = self.upstream.iter().filter(|it| !matches!(it.method, UpstreamMethod::Split(_)));
+        let mut counts: Vec<(&UpstreamServer, usize)> = Vec::new();
+        for server in whole.flat_map(|it| &it.servers).filter(|it| it.endpoint != Endpoint::Other) {
+            match counts.iter_mut().find(|(known, _)| known.endpoint == server.endpoint) {
+                Some((_, times)) => *times += 1,
+                None => counts.push((server, 1)),
+            }
+        }
+        let repeated = counts.into_iter().filter(|(_, times)| *times > 1);
+        repeated.map(|(it, times)| Surrounding::RepeatedServer { server: it.address.clone(), times }).collect()
     }
 
     /// What the file says of them.

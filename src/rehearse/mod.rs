@@ -142,6 +142,7 @@ pub(crate) async fn prepare(order: &RehearsalPlan, state: &mut RehearsalState) -
     let all: Vec<Listens> = groups.iter().flat_map(|group| group.listens.clone()).collect();
     let addresses: Vec<SocketAddr> = all.iter().filter_map(Listens::address).collect();
     refuse_clients_among(order, &addresses)?;
+    refuse_answers_among(order, &addresses, &around.names)?;
     let secure = scouted.is_secure(order, &all)?;
     let secured = secure.then(|| tls.write(addresses.iter().map(SocketAddr::ip))).transpose()?;
     // A balancer that passes TLS on shows the certificate of its backends.
@@ -166,8 +167,9 @@ pub(crate) async fn prepare(order: &RehearsalPlan, state: &mut RehearsalState) -
     scouting::settle(order, &around.places, around.authority()?.as_deref(), group.health())?;
     // It may have made itself one meanwhile.
     let authority = around.authority()?;
-    let similar = order.read.iter().chain(&order.then_read).flat_map(naming::mistyped);
-    let notes = around.notes(&groups, &backends, &others, &listening).into_iter().chain(similar).collect();
+    let mut notes = around.notes(&groups, &backends, &others, &listening);
+    notes.extend(order.read.iter().chain(&order.then_read).flat_map(naming::mistyped));
+    notes.extend(not_asked(order, &around.names, &others));
     let contradiction = match group.understood(&around.names) {
         Some((name, servers)) => {
             let places = group.places(&around.names);
@@ -184,11 +186,7 @@ pub(crate) async fn prepare(order: &RehearsalPlan, state: &mut RehearsalState) -
         authority,
         notes,
         places: places.into_iter().collect(),
-        others: others
-            .into_iter()
-            .map(|other| (other.requests(), other))
-            .map(|(before, other)| (other, before))
-            .collect(),
+        others: others.into_iter().map(|other| (other.requests(), other)).map(|(before, it)| (it, before)).collect(),
         beside,
         _fleet: fleet,
         _server: server,
@@ -206,6 +204,33 @@ fn expected(group: &Group, after: Option<&Group>, names: &WorldNames) -> Option<
         None => expected,
         Some(after) => expected.until(after.expected(names)),
     })
+}
+
+/// What options name and the balancer has not asked for.
+fn not_asked(order: &RehearsalPlan, names: &WorldNames, others: &[Responder]) -> Vec<Surrounding> {
+    let asked = names.asked();
+    let is_asked = |name: &str| asked.iter().any(|it| it.name == name);
+    let is_silent = |host: &str, port| {
+        let places = scouting::places_of(host, port, names);
+        let mut of = others.iter().filter(|it| it.listens.address().is_some_and(|at| places.contains(&at)));
+        of.all(|it| it.requests() == 0 && it.foreign().is_none())
+    };
+    let unknown = order.names.iter().filter(|it| !is_asked(&it.name)).map(|it| format!("--name {}", it.name));
+    let silent = order.answers.iter().filter(|(host, port, _)| is_silent(host, *port));
+    let silent = silent.map(|(host, port, _)| format!("--answer {host}:{port}"));
+    unknown.chain(silent).map(|option| Surrounding::NotAsked { option }).collect()
+}
+
+/// A backend responds as a backend does.
+fn refuse_answers_among(order: &RehearsalPlan, addresses: &[SocketAddr], names: &WorldNames) -> Result<()> {
+    let is_backend = |host: &str, port| scouting::places_of(host, port, names).iter().any(|it| addresses.contains(it));
+    match order.answers.iter().find(|(host, port, _)| is_backend(host, *port)) {
+        None => Ok(()),
+        Some((host, port, status)) => Err(Problem::new("this server is one of the backends behind the URL")
+            .on(format!("--answer {host}:{port}={status}"))
+            .hint("leave it out; it is for servers that are asked too, such as one of auth_request")
+            .into()),
+    }
 }
 
 fn refuse_clients_among(order: &RehearsalPlan, addresses: &[SocketAddr]) -> Result<()> {
@@ -466,6 +491,7 @@ impl Surroundings {
         let names = backends.iter().map(|backend| backend.name.clone()).collect();
         let upstreams = groups.iter().filter_map(|group| group.name.clone()).collect();
         let mut notes = vec![Surrounding::Backends { upstreams, backends: names }];
+        notes.extend(groups.iter().flat_map(|group| group.repeated()));
         for backend in backends {
             let of = |address: &Listens| Surrounding::HealthAddress {
                 address: address.to_string(),

@@ -82,9 +82,7 @@ impl Scouted {
             resolvers: BTreeSet::new(),
         };
         for (host, port, status) in &order.answers {
-            let named = names.addresses(host).into_iter().map(|ip| SocketAddr::new(ip, *port)).collect();
-            let all = if host.parse::<IpAddr>().is_ok() { addresses_of(host, *port) } else { named };
-            for address in all {
+            for address in places_of(host, *port, names) {
                 scouted.answered.insert(Listens::Port(address));
                 scouted.put(Listens::Port(address), *status)?;
             }
@@ -223,7 +221,12 @@ impl Scouted {
     /// Those that were asked though no response of theirs came, each with what it responded.
     fn asked_beside(&self) -> Vec<String> {
         let asked = self.responders.iter().filter(|it| it.requests() > 0);
-        asked.map(|it| format!("{}, which responds {}", it.listens, it.status)).collect()
+        let name = |it: &Responder| {
+            let address = it.listens.address()?;
+            Some(format!("{}:{}", self.names.name_of(address.ip())?.0, address.port()))
+        };
+        let called = |it: &Responder| name(it).unwrap_or_else(|| it.listens.to_string());
+        asked.map(|it| format!("{}, which responds {}", called(it), it.status)).collect()
     }
 
     fn requests(&self) -> Vec<u64> {
@@ -400,6 +403,24 @@ fn line_of(order: &RehearsalPlan, status: u16) -> Option<String> {
     Some(format!("give a URL that it passes on; the file itself responds {status}: {}", lines.join("; ")))
 }
 
+/// With the first of what the file says of where requests go.
+fn elsewhere(order: &RehearsalPlan, decides: &str) -> String {
+    const SHOWN: usize = 3;
+    let routes = order.read.as_ref().map_or(&[][..], |read| &read.routes);
+    let more = if routes.len() > SHOWN { "; …" } else { "" };
+    let routes: Vec<&str> = routes.iter().take(SHOWN).map(String::as_str).collect();
+    let file = if routes.is_empty() { String::new() } else { format!("; the file has {}{more}", routes.join("; ")) };
+    format!("give a URL that it passes on: {decides}{file}")
+}
+
+/// Where a server is that the user names by its host.
+pub(super) fn places_of(host: &str, port: u16, names: &WorldNames) -> Vec<SocketAddr> {
+    match host.parse::<IpAddr>() {
+        Ok(ip) => vec![SocketAddr::new(ip, port)],
+        Err(_) => names.addresses(host).into_iter().map(|ip| SocketAddr::new(ip, port)).collect(),
+    }
+}
+
 fn unhealthy(line: &str) -> String {
     format!("a backend of a rehearsal need not pass its health checks: {line}; rehearse a copy without this line")
 }
@@ -421,6 +442,9 @@ fn nobody(order: &RehearsalPlan, latest: Option<(String, Visited)>, beside: &[St
             beside.join("; ")
         ),
         [] => match (visited.status, line_of(order, visited.status)) {
+            (401 | 403, Some(line)) => {
+                format!("{line}; or send what it asks for (--header), or clients that it lets in (--client)")
+            }
             (_, Some(line)) => line,
             (0 | 400, None) => {
                 "give a URL that it passes on; does it expect a client certificate (--cert) or the PROXY \
@@ -433,11 +457,8 @@ fn nobody(order: &RehearsalPlan, latest: Option<(String, Visited)>, beside: &[St
                     .to_owned()
             }
             (502 | 504, None) => "it passes this URL on and gets no response: see what it logs".to_owned(),
-            (404, None) => {
-                "give a URL that it passes on: scheme, host and path decide, and files that it looks for (try_files)"
-                    .to_owned()
-            }
-            (_, None) => "give a URL that it passes on: scheme, host and path decide".to_owned(),
+            (404, None) => elsewhere(order, "scheme, host and path decide, and files that it looks for (try_files)"),
+            (_, None) => elsewhere(order, "scheme, host and path decide"),
         },
         some => format!("give a URL that it passes on; not read: {}", some.join("; ")),
     };

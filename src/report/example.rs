@@ -252,6 +252,7 @@ pub(crate) fn failing() -> Check {
         clients_gone: 0,
         lapsed: 0,
         lapsed_left: 0,
+        lapsed_line: None,
         lapsed_cookie: None,
         disruption: None,
         no_session: false,

@@ -54,6 +54,18 @@ pub enum Surrounding {
         /// Where the file has it: `nginx.conf:12`.
         place: String,
     },
+    /// The group lists the address of a server more than once: it gets the share of as many.
+    RepeatedServer {
+        /// What the file calls it.
+        server: String,
+        /// How many times it is listed.
+        times: usize,
+    },
+    /// An option is about a server or a name that the balancer has not asked for: it may be mistyped.
+    NotAsked {
+        /// The option, such as `--answer auth.internal:9000`.
+        option: String,
+    },
     /// A name that the balancer looked up, behind which nobody is.
     DeadName {
         /// The name.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::Moment;
 use crate::ledger::{Entry, Ledger};
-use crate::observation::{Backend, Echo};
+use crate::observation::{Backend, Echo, Observation};
 use crate::outcome::Outcome;
 use crate::timeline::OutageWindow;
 
@@ -22,6 +22,28 @@ pub struct Judged<'a> {
     pub outages: &'a [OutageWindow],
     /// Numbers of requests, in order, whose client had lost a cookie since its last one, for the cookie's time was over: it comes as somebody new.
     pub lapsed: &'a [u32],
+    /// How long sessions last, as the balancer is configured.
+    pub sessions: Option<&'a SessionLife>,
+}
+
+/// How long a session lasts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionLife {
+    /// From its first response on.
+    pub whole: Option<Duration>,
+    /// Without a request.
+    pub idle: Option<Duration>,
+    /// What says so, with its place.
+    pub line: String,
+}
+
+impl SessionLife {
+    /// Whether the balancer may have taken one for ended when a request came: it dates one between request and response.
+    fn may_have_ended(&self, pinned: &Pinned, observation: &Observation) -> bool {
+        let over =
+            |life: Option<Duration>, since: Moment| life.is_some_and(|life| observation.ended.since(since) >= life);
+        over(self.whole, pinned.begun) || over(self.idle, pinned.latest)
+    }
 }
 
 impl Judged<'_> {
@@ -152,6 +174,9 @@ pub struct MoveExample {
 struct Pinned {
     backend: Backend,
     since: Moment,
+    /// When the first request was sent, and the latest.
+    begun: Moment,
+    latest: Moment,
     sequence: u32,
     later: u64,
 }
@@ -185,7 +210,7 @@ impl Tally {
                 tally.unordered += u64::from(!entry.is_ordered);
                 // It counts all the same for whether its client stays.
                 if !entry.is_ordered {
-                    tally.pins.count(&entry, &mut clients, judged.lapsed);
+                    tally.pins.count(&entry, &mut clients, judged);
                 }
                 continue;
             };
@@ -193,7 +218,7 @@ impl Tally {
             if tally.picks.len() < PICKS {
                 tally.picks.push(backend);
             }
-            tally.pins.count(&entry, &mut clients, judged.lapsed);
+            tally.pins.count(&entry, &mut clients, judged);
         }
         tally.pins.tell_apart(ledger, judged.outages);
         tally
@@ -309,7 +334,7 @@ impl Pins {
         self.examples = firsts.iter().take(MOVES_SHOWN).map(example).collect();
     }
 
-    fn count(&mut self, entry: &Entry, clients: &mut Vec<Option<Pinned>>, lapsed: &[u32]) {
+    fn count(&mut self, entry: &Entry, clients: &mut Vec<Option<Pinned>>, judged: Judged) {
         let observation = entry.observation;
         if !observation.backend.is_known() || matches!(entry.outcome, Outcome::Stale | Outcome::Swapped) {
             return;
@@ -319,36 +344,44 @@ impl Pins {
             clients.resize(place + 1, None);
         }
         let (backend, since) = (observation.backend, observation.ended);
-        let pinned = Pinned { backend, since, sequence: entry.sequence, later: 0 };
+        let sent = observation.sent();
+        let new = Pinned { backend, since, begun: sent, latest: sent, sequence: entry.sequence, later: 0 };
         match &mut clients[place] {
             None => {
                 self.clients += 1;
                 add(&mut self.by_backend, observation.backend);
-                clients[place] = Some(pinned);
+                clients[place] = Some(new);
             }
-            Some(known) if lapsed.binary_search(&entry.sequence).is_ok() => {
+            Some(known) if judged.lapsed.binary_search(&entry.sequence).is_ok() => {
                 self.lapsed += 1;
                 self.lapsed_left += u64::from(known.backend != backend);
-                *known = pinned;
+                *known = new;
             }
             // One that was under way when the first response came could not know of it.
             Some(Pinned { since, .. }) if observation.sent() < *since => {}
-            Some(Pinned { backend, since, sequence: first, later }) => {
-                let (pinned, first) = (*backend, *first);
-                self.later += 1;
-                *later += 1;
-                self.longest = self.longest.max(*later);
-                self.lasted = self.lasted.max(observation.sent().since(*since));
+            Some(known) => {
+                let (pinned, first) = (known.backend, known.sequence);
                 // One that its backend failed was selected for it all the same.
                 let tried = if entry.is_ordered {
                     entry.attempts.first().is_some_and(|first| first.backend == pinned)
                 } else {
                     entry.attempts.iter().any(|attempt| attempt.backend == pinned)
                 };
-                if pinned != observation.backend && !tried {
+                let has_moved = pinned != backend && !tried;
+                if has_moved && judged.sessions.is_some_and(|life| life.may_have_ended(known, observation)) {
+                    (self.lapsed, self.lapsed_left) = (self.lapsed + 1, self.lapsed_left + 1);
+                    *known = new;
+                    return;
+                }
+                self.later += 1;
+                known.later += 1;
+                known.latest = known.latest.max(sent);
+                self.longest = self.longest.max(known.later);
+                self.lasted = self.lasted.max(sent.since(known.since));
+                if has_moved {
                     self.left += 1;
                     if self.moves.len() < MOVES {
-                        let (client, to, at) = (observation.client, observation.backend, observation.sent());
+                        let (client, to, at) = (observation.client, backend, sent);
                         self.moves.push(Move { client, left: pinned, to, first, at, sequence: entry.sequence });
                     }
                 }

@@ -64,6 +64,10 @@ pub(crate) fn read(file: &str, json: &Value) -> Configuration {
             configuration.responds(status, format!("{file}: respond, redir: {status}"));
         }
     }
+    for matcher in objects(apps).iter().flat_map(|it| items(get(it, "match"))) {
+        let hosts: Vec<String> = items(get(matcher, "host")).filter_map(text).collect();
+        configuration.routes.extend((!hosts.is_empty()).then(|| format!("{file}: {}", hosts.join(", "))));
+    }
     for tls in objects(apps).iter().filter_map(|it| at(it, &["transport", "tls"])) {
         let files = items(get(tls, "root_ca_pem_files")).chain(items(at(tls, &["ca", "pem_files"])));
         configuration.authorities.extend(files.filter_map(text));

@@ -7,6 +7,7 @@ use verdict::rules::ConfiguredResponses;
 
 use crate::balancer::read::endpoint::Endpoint;
 use crate::topology::Policy;
+use verdict::tally::SessionLife;
 use verdict::timeline::Avoidance;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct Upstream {
     pub(crate) keeps_away: Option<Avoidance>,
     /// How long the share of a server grows after its return, the longest of them; None if it has its share at once.
     pub(crate) slow_start: Option<Duration>,
+    /// How long the sessions last that it keeps by a cookie, where it ends them itself.
+    pub(crate) session_life: Option<SessionLife>,
     /// How a server is selected.
     pub(crate) method: UpstreamMethod,
     /// Whether a server has all the turns of its weight in a row, so that equal weights are no plain rotation.
@@ -131,6 +134,8 @@ pub(crate) struct Configuration {
     pub(crate) patience: Option<Duration>,
     /// What it has the balancer do to responses itself.
     pub(crate) responses: ConfiguredResponses,
+    /// What decides where a request goes, such as hosts, each as the file writes it; NGINX has its server blocks.
+    pub(crate) routes: Vec<String>,
     /// What should be included and could not be read, with the place that says so.
     pub(crate) not_read: Vec<String>,
 }
@@ -174,6 +179,7 @@ impl Upstream {
             servers: Vec::new(),
             keeps_away: None,
             slow_start: None,
+            session_life: None,
             method: UpstreamMethod::Known(Policy::RoundRobin),
             turns_in_a_row: false,
             health: Vec::new(),

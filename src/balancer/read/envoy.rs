@@ -107,6 +107,10 @@ pub(crate) fn read(file: &str, bootstrap: &Value, load: NamedFiles) -> Configura
         }
     }
     configuration.companions = companions(&all, &configuration.upstreams);
+    for host in &all {
+        let domains: Vec<String> = items(get(host, "domains")).filter_map(text).collect();
+        configuration.routes.extend((!domains.is_empty()).then(|| format!("{file}: domains {}", domains.join(", "))));
+    }
     for route in &all {
         let is_route = ["cluster", "weighted_clusters", "cluster_header"].iter().any(|key| get(route, key).is_some());
         let limits = [get(route, "timeout").filter(|_| is_route), get(route, "per_try_timeout")];

@@ -22,7 +22,7 @@ use crate::balancer::read::configuration::{
 use crate::balancer::read::endpoint::Endpoint;
 use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
-use address::endpoint;
+use address::{companion, endpoint};
 use checks::Checks;
 use frontends::Frontends;
 use method::method;
@@ -30,6 +30,7 @@ use states::{SavedState, StateFiles};
 use sticking::Sticking;
 use variables::{Environment, Variables};
 use verdict::rules::AVOIDED;
+use verdict::tally::SessionLife;
 use verdict::timeline::Avoidance;
 use words::words;
 
@@ -86,6 +87,7 @@ struct StickyCookie {
     is_dynamic: bool,
     /// The line, with its place.
     line: String,
+    life: Option<SessionLife>,
 }
 
 /// What `global` says for all sections.
@@ -172,6 +174,9 @@ pub(crate) fn read(
             };
             continue;
         }
+        if first == "use_backend" {
+            configuration.routes.push(format!("{place}: {}", words.join(" ")));
+        }
         frontends.note(&words);
         own_response::note(&words, &place, &mut configuration);
         match &mut open {
@@ -237,14 +242,6 @@ fn close(
     }
 }
 
-/// Where a line of `peers`, `mailers` or `ring` leads.
-fn companion(words: &[String]) -> Option<Endpoint> {
-    match words {
-        [kind, _, address, ..] if matches!(kind.as_str(), "peer" | "mailer" | "server") => Some(endpoint(address)),
-        _ => None,
-    }
-}
-
 fn setting(settings: &mut SectionSettings, words: &[String], place: &str) {
     if own_response::expects_of_health(words) {
         settings.health.push(format!("{place}: {}", words.join(" ")));
@@ -260,11 +257,13 @@ fn setting(settings: &mut SectionSettings, words: &[String], place: &str) {
         }
         ["cookie", name, how @ ..] => {
             let has = |word| how.contains(&word);
+            let line = format!("{place}: {}", words.join(" "));
             settings.cookie = Some(StickyCookie {
                 name: (*name).to_owned(),
                 is_given: has("insert") && !has("postonly"),
                 is_dynamic: has("dynamic"),
-                line: format!("{place}: {}", words.join(" ")),
+                life: sticking::session_life(how, &line),
+                line,
             });
         }
         ["timeout", "check", time] => {
@@ -399,6 +398,7 @@ impl Section {
             self.upstream.method = method::fill(&mut self.upstream.servers);
         }
         if let Some(cookie) = self.settings.cookie.filter(|cookie| self.with_values || cookie.is_dynamic) {
+            self.upstream.session_life = cookie.life;
             self.upstream.method = match cookie.name.parse() {
                 Ok(name) if cookie.is_given => UpstreamMethod::Known(Policy::Sticky(name)),
                 // With a cookie of the application's (prefix, rewrite) sticks whoever has got one from there.

@@ -79,6 +79,10 @@ pub(crate) fn read(documents: &[(String, Value)]) -> Configuration {
                 configuration.responds(429, format!("{file}, middleware {name}"));
             }
         }
+        for (name, router) in entries(at(document, &["http", "routers"])) {
+            let rule = get(router, "rule").and_then(text);
+            configuration.routes.extend(rule.map(|rule| format!("{file}, router {name}: {rule}")));
+        }
         for pair in items(at(document, &["tls", "certificates"])) {
             let file = |key| get(pair, key).and_then(text);
             configuration.certificates.extend(file("cert_file").zip(file("key_file")));
@@ -294,6 +298,13 @@ mod tests {
         let read = read(&[("dynamic.yml".to_owned(), json!({"http": {"middlewares": middlewares}}))]);
         let lines = ["dynamic.yml, middleware a", "dynamic.yml, middleware b"].map(str::to_owned).to_vec();
         assert_eq!(read.responses.statuses, BTreeMap::from([(429, lines)]));
+    }
+
+    #[test]
+    fn rules_of_routers_say_where_requests_go() {
+        let routers = json!({"main": {"rule": "Host(`shop.example`)", "service": "web"}});
+        let read = read(&[("dynamic.yml".to_owned(), json!({"http": {"routers": routers}}))]);
+        assert_eq!(read.routes, ["dynamic.yml, router main: Host(`shop.example`)"]);
     }
 
     #[test]

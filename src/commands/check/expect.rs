@@ -132,6 +132,7 @@ pub(crate) fn expect(expected: &Expected, file: &str, plan: &mut CheckPlan) {
     let keeps_away = expected.keeps_away.map(|it| Avoidance { time: it.time + NOTICES, ..it });
     plan.environment.keeps_away = plan.environment.keeps_away.or(keeps_away);
     plan.expectations.slow_start = plan.expectations.slow_start.max(expected.slow_start);
+    plan.expectations.session_life.clone_from(&expected.session_life);
     plan.affinity.headers.extend(expected.key_header.clone());
     plan.affinity.cookies.extend(expected.key_cookie.clone());
 }

@@ -44,14 +44,21 @@ pub(super) fn stickiness(facts: &stickiness::StickinessFacts, level: Level, prod
 
 /// Who came as somebody new, and was given another backend.
 fn lapsed(facts: &stickiness::StickinessFacts, level: Level) -> Phrase {
-    let cookie = facts.lapsed_cookie.as_deref().unwrap_or("?");
+    let how = match (&facts.lapsed_cookie, &facts.lapsed_line) {
+        (Some(cookie), _) => format!("when the cookie {cookie} expires"),
+        (None, Some(line)) => format!("after a time ({line})"),
+        (None, None) => "after a time".to_owned(),
+    };
     let phrase = Phrase::of(format!(
-        "clients lose their sessions when the cookie {cookie} expires: {} of {} then went to another backend",
+        "clients lose their sessions {how}: {} of {} then went to another backend",
         grouped(facts.lapsed_left),
         count_of(facts.lapsed, "request")
     ))
-    .because(vec![format!("each stayed as long as it had the cookie, in {}", count_of(facts.later, "later request"))]);
-    let longer = "give it a longer Max-Age, or none, or have responses renew it";
+    .because(vec![format!("each stayed as long as its session lasted, in {}", count_of(facts.later, "later request"))]);
+    let longer = match facts.lapsed_cookie {
+        Some(_) => "give it a longer Max-Age, or none, or have responses renew it",
+        None => "give them more time there",
+    };
     phrase.try_this(if level == Level::Fail {
         format!("sessions last no longer than their cookie: {longer}")
     } else {

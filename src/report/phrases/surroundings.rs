@@ -18,6 +18,10 @@ pub(crate) fn describe(what: &Surrounding) -> String {
         Surrounding::SimilarName { name, upstream, place } => {
             format!("name {name}: no upstream is called so; upstream {upstream} ({place}) is: a typing error?")
         }
+        Surrounding::RepeatedServer { server, times } => {
+            format!("{server}: its address is listed {times} times, so it gets the share of {times}: a typing error?")
+        }
+        Surrounding::NotAsked { option } => format!("{option}: the balancer has not asked for that: a typing error?"),
         Surrounding::DeadName { name } => format!("name {name}: it leads nowhere in the private copy"),
         Surrounding::AddedAddress { address } => {
             format!("address {address}: listened on, and this machine lacks it")

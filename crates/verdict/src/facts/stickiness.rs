@@ -44,6 +44,9 @@ pub struct StickinessFacts {
     /// Those of them that went to another backend than before.
     #[serde(default)]
     pub lapsed_left: u64,
+    /// The line of the configuration that ends sessions.
+    #[serde(default)]
+    pub lapsed_line: Option<String>,
     /// The cookie that expired.
     #[serde(default)]
     pub lapsed_cookie: Option<String>,

@@ -8,6 +8,7 @@ use crate::algorithm::Algorithm;
 use crate::facts::shares::SharesSource;
 use crate::outcome::Outcome;
 use crate::rules::requirement::Requirement;
+use crate::tally::SessionLife;
 
 /// A balancer that is right fails at most that often: 4 in ten million for its shares, the rest for all other rules together, which are
 /// exact except for the naming of the algorithm (1 in a hundred million each).
@@ -45,6 +46,8 @@ pub struct Expectations {
     pub margin: f64,
     /// How long the share of a backend grows after its return, as the balancer is configured (slow start).
     pub slow_start: Option<Duration>,
+    /// How long sessions last, as the balancer is configured.
+    pub session_life: Option<SessionLife>,
     /// What the balancer is configured to do to responses itself.
     pub configured: ConfiguredResponses,
 }
@@ -96,6 +99,7 @@ impl Default for Expectations {
             tolerance: 0.02,
             margin: 0.0,
             slow_start: None,
+            session_life: None,
             configured: ConfiguredResponses::default(),
         }
     }

@@ -57,6 +57,7 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         clients_gone: pinned.movers.iter().map(|movers| movers.gone).sum(),
         lapsed: pinned.lapsed,
         lapsed_left: pinned.lapsed_left,
+        lapsed_line: case.expectations.session_life.as_ref().map(|it| it.line.clone()),
         lapsed_cookie: case.received.lapsed_cookie.clone(),
         disruption: disruption(case),
         no_session,
@@ -115,7 +116,9 @@ mod tests {
     use crate::algorithm::{ExperimentFacts, ExperimentResult, Key, KeySpread};
     use crate::facts::shares::SharesSource;
     use crate::rules::trial::RuleTrial;
+    use crate::tally::SessionLife;
     use crate::timeline::OutageWindow;
+    use std::time::Duration;
 
     /// A hundred clients that come every 10 ms for 4 s; from the middle on their backend is that of `later`.
     fn trial(later: impl Fn(u16) -> u16) -> RuleTrial {
@@ -269,6 +272,22 @@ mod tests {
         let mut stays = super::tests::trial(|own| own);
         stays.received.lapsed = trial.received.lapsed;
         assert_eq!(finding(&stays).0, Level::Pass);
+    }
+
+    #[test]
+    fn a_session_that_the_configuration_ends_may_move_then_and_no_sooner() {
+        let mut trial = trial(|own| (own + 1) % 3);
+        trial.inference.kind = Some(Algorithm::Sticky);
+        let mut level = |whole: Option<u64>, idle: Option<u64>| {
+            let life = |time: Option<u64>| time.map(Duration::from_micros);
+            let line = "haproxy.cfg, line 7: cookie SRV insert maxlife 3s".to_owned();
+            trial.expectations.session_life = Some(SessionLife { whole: life(whole), idle: life(idle), line });
+            let (level, facts) = finding(&trial);
+            (level, facts.left > 0, facts.lapsed_left)
+        };
+        assert_eq!(level(Some(1), None), (Level::Inconclusive, false, 100));
+        assert_eq!(level(None, Some(1)), (Level::Inconclusive, false, 100));
+        assert_eq!(level(Some(3_600_000_000), Some(3_600_000_000)), (Level::Fail, true, 0));
     }
 
     #[test]

@@ -370,6 +370,7 @@ impl RuleTrial {
             invented: &self.span.invented,
             outages: &self.drill.windows,
             lapsed: &self.received.lapsed,
+            sessions: self.expectations.session_life.as_ref(),
         };
         let tally = Tally::of(&ledger, judged, sample.clone());
         let bodies =

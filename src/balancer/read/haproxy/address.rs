@@ -21,3 +21,11 @@ pub(super) fn endpoint(address: &str) -> Endpoint {
         None => Endpoint::Other,
     }
 }
+
+/// Where a line of `peers`, `mailers` or `ring` leads.
+pub(super) fn companion(words: &[String]) -> Option<Endpoint> {
+    match words {
+        [kind, _, address, ..] if matches!(kind.as_str(), "peer" | "mailer" | "server") => Some(endpoint(address)),
+        _ => None,
+    }
+}
