@@ -41,6 +41,8 @@ pub struct Ledger {
     unrecorded: Vec<(Moment, Moment)>,
     /// How far times of records are known, by the place of their backend; empty if all have the client's clock.
     clocks: Vec<RecordClock>,
+    /// The longest round trip of this run: over the network and through the balancer, apart from what backends took.
+    round_trip: Duration,
     /// Arrivals with a number that was never sent.
     pub unexplained: u64,
     /// Arrivals without a number that nobody's answer explains.
@@ -68,8 +70,10 @@ pub enum BackendRecords {
 /// Executed attempts from which on a backend that never delivers is taken for the target of a mirror.
 const MIRROR_ATTEMPTS: u32 = 20;
 
-/// The close of an idle connection crosses the request on its way: it comes within a round trip, on a busy machine too.
+/// The close of an idle connection crosses the request on its way: it comes within a round trip.
 const ROUND_TRIP: Duration = Duration::from_millis(50);
+/// The longest that a round trip is taken for, however busy the machine is.
+const LONGEST_ROUND_TRIP: Duration = Duration::from_millis(200);
 
 /// Two attempts that are nearer than that were not made one after the other has had its time. On a busy machine a backend notes that much later
 /// that it has responded.
@@ -88,6 +92,8 @@ pub struct Entry<'a> {
     pub outcome: Outcome,
     /// Whether the attempts are in order for certain: those at several hosts may be closer than their clocks agree.
     pub is_ordered: bool,
+    /// Within which what was on the way when it was sent has come, in this run.
+    round_trip: Duration,
 }
 
 impl Entry<'_> {
@@ -123,8 +129,13 @@ impl Entry<'_> {
     pub fn is_idle_close(&self) -> bool {
         self.outcome == Outcome::NotReached
             && self.observation.reused
-            && matches!(self.observation.outcome, ClientOutcome::Closed | ClientOutcome::Reset)
-            && self.observation.ended.since(self.observation.sent()) <= ROUND_TRIP
+            && is_closed(self.observation)
+            && client_time(self.observation) <= self.round_trip
+    }
+
+    /// Whether that close came so late that only a busy machine explains it.
+    pub fn is_late_close(&self) -> bool {
+        self.is_idle_close() && client_time(self.observation) > ROUND_TRIP
     }
 
     /// Whether a client would call it failed.
@@ -140,6 +151,14 @@ impl Entry<'_> {
         }
         self.first_attempt().map(|first| first.backend)
     }
+}
+
+fn is_closed(observation: &Observation) -> bool {
+    matches!(observation.outcome, ClientOutcome::Closed | ClientOutcome::Reset)
+}
+
+fn client_time(observation: &Observation) -> Duration {
+    observation.ended.since(observation.sent())
 }
 
 fn own<'a>(observation: &Observation, attempts: &'a [Arrival]) -> Option<&'a Arrival> {
@@ -168,11 +187,13 @@ impl Ledger {
             unidentified,
             unrecorded: Vec::new(),
             clocks: Vec::new(),
+            round_trip: ROUND_TRIP,
             unexplained: beyond - unassigned,
             unassigned,
         };
         ledger.owners = ledger.find_owners();
         ledger.mirrors = ledger.find_mirrors();
+        ledger.round_trip = ledger.find_round_trip();
         ledger
     }
 
@@ -208,7 +229,14 @@ impl Ledger {
 
     fn judge<'a>(&self, sequence: u32, observation: &'a Observation, attempts: &'a [Arrival]) -> Entry<'a> {
         let outcome = self.outcome(observation, attempts);
-        Entry { sequence, observation, attempts, outcome, is_ordered: self.are_in_order(attempts) }
+        Entry {
+            sequence,
+            observation,
+            attempts,
+            outcome,
+            is_ordered: self.are_in_order(attempts),
+            round_trip: self.round_trip,
+        }
     }
 
     /// The entry of the request with this number.
@@ -278,6 +306,20 @@ impl Ledger {
         }
         let owners = self.arrivals.iter().filter(|arrival| wanted.contains(&arrival.response));
         owners.map(|arrival| (arrival.response, *arrival)).collect()
+    }
+
+    /// Looked for only where a close came late.
+    fn find_round_trip(&self) -> Duration {
+        if !self.observations.iter().any(|it| it.reused && is_closed(it) && client_time(it) > ROUND_TRIP) {
+            return ROUND_TRIP;
+        }
+        let round_trips = self.pairs().filter_map(|(_, observation, attempts)| match attempts {
+            [only] if only.response == observation.response => {
+                Some(client_time(observation).saturating_sub(only.responded().since(only.received)))
+            }
+            _ => None,
+        });
+        round_trips.max().unwrap_or_default().clamp(ROUND_TRIP, LONGEST_ROUND_TRIP)
     }
 
     fn find_mirrors(&self) -> Vec<bool> {

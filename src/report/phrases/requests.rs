@@ -338,6 +338,9 @@ pub(super) fn idle_close(facts: &IdleCloses, level: Level, product: Option<Balan
     match level {
         Level::Pass | Level::Note => Phrase::of(summary)
             .try_this("harmless: an idle connection may be closed at any time, and a client may repeat the request"),
+        Level::Inconclusive if facts.may_be_repeated && facts.requests <= facts.usual => Phrase::of(summary)
+            .because(vec!["later than 50 ms after they were sent, but responses took as long on the way".to_owned()])
+            .try_this("the machine is busy: check again on one that is idle, where only a lost request ends so late"),
         Level::Inconclusive if facts.may_be_repeated => Phrase::of(summary)
             .because(vec![format!("an idle timeout explains up to {} of {}", facts.usual, grouped(facts.of))])
             .try_this(format!(

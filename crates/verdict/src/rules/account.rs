@@ -461,10 +461,11 @@ fn idle_closes(case: &Case) -> Option<Finding> {
     let usual = (case.tally.sent / 1000).max(3);
     let (requests, usual) =
         if others > usual || case.drill == Drill::None { (others, usual) } else { (all, case.tally.sent / 100 + 64) };
-    let facts = IdleCloses { requests, of: case.tally.sent, usual, may_be_repeated: case.is_idempotent() };
+    let late = closes().filter(Entry::is_late_close).count() as u64;
+    let facts = IdleCloses { requests, of: case.tally.sent, usual, late, may_be_repeated: case.is_idempotent() };
     let level = match (requests <= usual, case.is_idempotent()) {
-        (true, true) => Level::Note,
-        (true, false) | (false, true) => Level::Inconclusive,
+        (true, true) if late == 0 => Level::Note,
+        (true, _) | (false, true) => Level::Inconclusive,
         (false, false) => Level::Fail,
     };
     let shown: Vec<u32> = closes().map(|entry| entry.sequence).take(EXAMPLES).collect();

@@ -3,7 +3,7 @@ use crate::Moment;
 use crate::algorithm::Algorithm;
 use crate::attempt::WayNumber;
 use crate::limit::RateLimit;
-use crate::observation::{Backend, ClientOutcome};
+use crate::observation::{Backend, ClientOutcome, Observation};
 use crate::rules::expectations::Expectations;
 use crate::rules::trial::{As, MILLISECOND, RuleTrial};
 use crate::timeline::{OutageWindow, StepSpan};
@@ -145,6 +145,24 @@ fn a_few_closes_at_the_moment_of_use_are_a_note_and_many_are_not() {
     assert_eq!(closed("POST", 10, false).failures(), ["idle-close"]);
     // Much later than a round trip it is no race.
     assert_eq!(closed("GET", 2, true).failures(), ["not-reached"]);
+}
+
+#[test]
+fn a_close_that_comes_as_late_as_responses_on_a_busy_machine_proves_nothing() {
+    let trial = |slowest: u64, closed_after: u64| {
+        let mut trial = RuleTrial::new();
+        trial.healthy(1000);
+        let end_after = |last: &mut Observation, time: u64| last.ended = Moment(last.sent().0 + time * MILLISECOND);
+        end_after(trial.observations.last_mut().unwrap(), slowest);
+        end_after(trial.failed(ClientOutcome::Closed, true), closed_after);
+        trial
+    };
+    let busy = trial(90, 80);
+    assert_eq!((busy.level("idle-close"), busy.failures()), (Some(Level::Inconclusive), vec![]));
+    assert_eq!(trial(90, 40).level("idle-close"), Some(Level::Note));
+    // Nothing else was as slow, or a busy machine does not explain it.
+    assert_eq!(trial(20, 80).failures(), ["not-reached"]);
+    assert_eq!(trial(900, 300).failures(), ["not-reached"]);
 }
 
 fn broken(backend: u16, from: u64, until: u64) -> OutageWindow {
