@@ -45,6 +45,8 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
 struct EntryCounts {
     /// Requests of each outcome: all, and those that an outage excuses.
     excused: BTreeMap<Outcome, (u64, u64)>,
+    /// Requests that an outage may excuse, beside those.
+    in_doubt: BTreeMap<Outcome, u64>,
     /// The first of each outcome that nothing excuses.
     examples: BTreeMap<Outcome, Vec<u32>>,
     own: BTreeMap<u16, u64>,
@@ -108,6 +110,9 @@ impl EntryCounts {
         if !is_idle_close {
             let counts = self.excused.entry(entry.outcome).or_default();
             *counts = (counts.0 + 1, counts.1 + u64::from(is_excused && entry.is_client_error()));
+            if !is_excused && case.may_be_excused(entry) {
+                *self.in_doubt.entry(entry.outcome).or_default() += 1;
+            }
         }
         if entry.outcome != Outcome::Delivered && !is_excused && !is_idle_close {
             keep(self.examples.entry(entry.outcome).or_default(), entry.sequence);
@@ -138,6 +143,17 @@ impl EntryCounts {
     }
 
     /// Whether its status is one that the user requires, whoever gave it.
+    /// What an outage excuses is told, and not judged.
+    fn unless_excused(&self, outcome: Outcome) -> Level {
+        let (requests, excused) = self.excused.get(&outcome).copied().unwrap_or_default();
+        let in_doubt = self.in_doubt.get(&outcome).copied().unwrap_or_default();
+        match requests - excused {
+            0 => Level::Note,
+            rest if rest == in_doubt => Level::Inconclusive,
+            _ => Level::Fail,
+        }
+    }
+
     fn see_required_status(&mut self, case: &Case, entry: &Entry, is_excused: bool) {
         let status = entry.observation.status;
         if let (Some((low, high)), true) = (case.required_statuses(), status > 0)
@@ -253,8 +269,7 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
         return None;
     }
     let of = case.tally.sent;
-    // What an outage excuses is told, and not judged.
-    let unless_excused = if excused == requests { Level::Note } else { Level::Fail };
+    let unless_excused = seen.unless_excused(outcome);
     let unprocessed = seen.unprocessed.get(&outcome).copied().unwrap_or_default();
     let unfinished = seen.unfinished.get(&outcome).copied().unwrap_or_default();
     let timed_out = seen.timed_out.get(&outcome).copied().unwrap_or_default();

@@ -219,7 +219,18 @@ impl Case<'_> {
         is_of_requests && matches!(entry.observation.outcome, ClientOutcome::Refused | ClientOutcome::Unreachable)
     }
 
+    /// Whether an outage may explain it although another backend got it in the end, when its client had all but given up: who was tried before
+    /// is not known, for a backend that hangs records nothing.
+    pub(crate) fn may_be_excused(&self, entry: &Entry) -> bool {
+        !self.lossless() && self.explains(entry, |attempt| !is_in_vain(entry.observation, attempt))
+    }
+
     fn is_explained(&self, entry: &Entry) -> bool {
+        self.explains(entry, |_| true)
+    }
+
+    /// Whether an outage explains it, as far as the attempts go that count.
+    fn explains(&self, entry: &Entry, counts: impl Fn(&Arrival) -> bool) -> bool {
         let observation = entry.observation;
         if self.is_refused_by_balancer(entry) {
             return false;
@@ -227,9 +238,8 @@ impl Case<'_> {
         self.outages.iter().any(|window| {
             let begun = observation.ended >= window.broken;
             let ended = window.mended.is_some_and(|mended| observation.sent() > mended.after(self.detection()));
-            // Who got it when its client had all but given up did not hold it up.
-            let mut in_time = entry.attempts.iter().filter(|attempt| !is_in_vain(observation, attempt)).peekable();
-            let elsewhere = in_time.peek().is_some() && in_time.all(|attempt| attempt.backend != window.backend);
+            let mut known = entry.attempts.iter().filter(|attempt| counts(attempt)).peekable();
+            let elsewhere = known.peek().is_some() && known.all(|attempt| attempt.backend != window.backend);
             begun && !ended && !elsewhere && (!observation.backend.is_known() || observation.backend == window.backend)
         })
     }
@@ -356,7 +366,7 @@ impl Case<'_> {
     }
 }
 
-/// Whether an attempt arrived in the last tenth of the time for which the client waited: for others it was too late.
+/// Whether an attempt arrived in the last tenth of the time for which the client waited, or later.
 fn is_in_vain(observation: &Observation, attempt: &Arrival) -> bool {
     let (waited, passed) = (observation.ended.since(observation.sent()), attempt.received.since(observation.sent()));
     observation.outcome == ClientOutcome::TimedOut && passed * 10 >= waited * 9
