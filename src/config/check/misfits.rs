@@ -25,7 +25,7 @@ impl CheckConfig {
             return problem.map_or(Ok(()), |problem| Err(problem.hint("add --stream, or check a URL with ws://")));
         }
         if self.is_call() {
-            return Err(Problem::new("--stream: gRPC calls are made one after the other, and not held open")
+            return Err(Problem::new("--stream: gRPC calls are not held open")
                 .hint("leave it out: a call of a streaming method, such as uuid.v1.Generator/Events, is accounted for as a whole"));
         }
         if self.streams.is_some() {
