@@ -12,11 +12,13 @@ const LEAST: usize = 20;
 
 /// On a busy machine a backend notes the end of a response that much later than it was there.
 const LATE: Duration = Duration::from_millis(50);
-/// Beyond this number it is no accident that they overlap.
+/// Beyond this number, and one in as many, it is no accident that they overlap by more.
 const FEW: usize = 3;
+const ONE_IN: usize = 100;
 
 /// Takes the subrequests out of the arrivals, which are in order of their requests: attempts with another method or path that were over before
-/// the attempt began whose response the client got, as far as a busy machine lets that be seen. Only where nearly all requests have one; otherwise it is a retry that changes what it repeats.
+/// the attempt began whose response the client got, as far as a busy machine lets that be seen. Only where nearly all requests have one;
+/// otherwise it is a retry that changes what it repeats.
 pub(crate) fn take(observations: &[Observation], arrivals: &mut Vec<Arrival>) -> Vec<Arrival> {
     // Most runs have one attempt a request.
     if arrivals.len() * 2 < observations.len() * 3 {
@@ -38,7 +40,7 @@ pub(crate) fn take(observations: &[Observation], arrivals: &mut Vec<Arrival>) ->
         }
     }
     // What goes on while the request itself is under way is a copy.
-    let waits = ended * 4 >= preceded * 3 && overlapping < FEW;
+    let waits = ended * 4 >= preceded * 3 && overlapping < FEW.max(preceded / ONE_IN);
     if preceded < LEAST || preceded * 100 < delivered * 95 || !waits {
         return Vec::new();
     }

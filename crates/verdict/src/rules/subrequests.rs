@@ -22,10 +22,15 @@ mod tests {
 
     /// A hundred requests of a rotation, of which that many have an attempt before them with another path, which takes that long.
     fn trial(with: u32, microseconds: u32) -> RuleTrial {
+        trial_of(100, |turn| (turn < with).then_some(microseconds))
+    }
+
+    /// Requests of a rotation, each with how long the attempt takes that comes before it with another path.
+    fn trial_of(requests: u16, before: impl Fn(u32) -> Option<u32>) -> RuleTrial {
         let mut trial = RuleTrial::of(3, None);
-        for turn in 0..100u16 {
+        for turn in 0..requests {
             trial.send(0, turn % 3, 1000 + u64::from(turn) * 1000);
-            if u32::from(turn) < with {
+            if let Some(microseconds) = before(u32::from(turn)) {
                 trial.after_failure_at(2);
                 let before = trial.arrivals.last_mut().expect("it was sent");
                 (before.end, before.took) = (crate::AttemptEnd::Completed, microseconds * 10);
@@ -60,6 +65,14 @@ mod tests {
             assert_eq!(case.ledger.subrequests().len(), 100);
             assert!(case.ledger.subrequests().iter().all(|it| it.backend == Backend(2)));
         });
+    }
+
+    #[test]
+    fn on_a_busy_machine_a_few_in_a_thousand_end_late() {
+        // Responses that are noted 80 ms late, of one request in 150, and of one in 30.
+        let one_in = |many: u32| trial_of(1000, move |turn| Some(if turn % many == 0 { 80_000 } else { 10 }));
+        assert!(judged(&one_in(150)).contains(&("subrequests", Level::Note)));
+        assert!(judged(&one_in(30)).contains(&("duplicated", Level::Fail)));
     }
 
     #[test]
