@@ -7,7 +7,7 @@ use crate::check::grpc;
 use crate::check::load::{Load, Pacing, Reuse, Vary};
 use crate::check::plan::{CheckPlan, RequestPlan, TargetPlan};
 use crate::check::session::SessionData;
-use verdict::algorithm::{Inference, Pick};
+use verdict::algorithm::{Pick, Selection};
 use verdict::arrived::{OtherKind, OtherRequests, RequestChanges};
 use verdict::facts::records::RecordGap;
 use verdict::facts::responses::ReceivedResponses;
@@ -171,7 +171,7 @@ fn report(case: &Case, session: &SessionData, known: &CheckContext) -> Check {
         account: account(case, known, session.judged),
         forwarding: describe_forwarding(case),
         shares,
-        algorithm: case.streams.is_none().then(|| algorithm(case.inference)),
+        algorithm: case.streams.is_none().then(|| algorithm(case)),
         latency,
         outage,
         findings,
@@ -295,7 +295,12 @@ fn account(case: &Case, known: &CheckContext, judged: u32) -> Account {
     }
 }
 
-fn algorithm(inference: &Inference) -> AlgorithmReport {
+fn algorithm(case: &Case) -> AlgorithmReport {
+    let inference = case.inference;
+    // Whoever was avoided while experiments were made looks like one with a rule of its own, and need not have one.
+    let is_avoided = |name: &String| case.fleets.unsteady.contains(name);
+    let is_left =
+        matches!(&inference.selection, Selection::RotationBesides { others, .. } if others.iter().any(is_avoided));
     AlgorithmReport {
         name: inference.kind.map(|kind| kind.name().to_owned()),
         selection: inference.selection.clone(),
@@ -303,7 +308,7 @@ fn algorithm(inference: &Inference) -> AlgorithmReport {
         or: inference.or.iter().map(|kind| kind.name().to_owned()).collect(),
         rotations: inference.rotations,
         experiments: inference.evidence.clone(),
-        remark: inference.remark,
+        remark: inference.remark.filter(|_| !is_left),
         evidence: Vec::new(),
         hint: None,
     }
