@@ -46,7 +46,9 @@ impl FromStr for ClientNetwork {
 
     fn from_str(text: &str) -> Result<ClientNetwork, String> {
         let expected = || {
-            format!("expected a network of IPv4 with at least 254 addresses, such as 203.0.113.0/24, found {text:?}")
+            format!(
+                "expected a network of IPv4 with at least 254 addresses and none of 127.0.0.0/8, such as 203.0.113.0/24, found {text:?}"
+            )
         };
         let (address, prefix) = text.split_once('/').ok_or_else(expected)?;
         let address: Ipv4Addr = address.parse().map_err(|_| expected())?;
