@@ -19,7 +19,6 @@ use crate::balancer::options::BalancerVersion;
 use crate::balancer::read::configuration::{
     ConfigFile, Configuration, Takes, Upstream, UpstreamMethod, UpstreamServer,
 };
-use crate::balancer::read::endpoint::Endpoint;
 use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
 use address::{companion, endpoint};
@@ -418,6 +417,7 @@ impl Section {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balancer::read::endpoint::Endpoint;
 
     fn of(text: &str) -> Vec<Upstream> {
         let environment = |name: &str| (name == "ZONE").then(|| "b.internal".to_owned());
