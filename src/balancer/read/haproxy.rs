@@ -179,9 +179,7 @@ pub(crate) fn read(
         frontends.note(&words);
         own_response::note(&words, &place, &mut configuration);
         match &mut open {
-            Open::Defaults(_) | Open::Proxy(_)
-                if first == "timeout" && words.get(1).is_some_and(|it| it == "server") =>
-            {
+            Open::Defaults(_) | Open::Proxy(_) if is_server_timeout(&words) => {
                 let time = words.get(2).and_then(|time| time::parse(time, LoneNumber::Milliseconds));
                 time::shorten(&mut configuration.patience, time);
             }
@@ -205,6 +203,10 @@ pub(crate) fn read(
         }
     }
     configuration
+}
+
+fn is_server_timeout(words: &[String]) -> bool {
+    words.iter().take(2).eq(["timeout", "server"])
 }
 
 /// Each with the number that it has in its file.
