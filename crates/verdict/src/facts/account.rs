@@ -232,6 +232,7 @@ pub struct IdleCloses {
     /// The number that the race with an idle timeout may explain.
     pub usual: u64,
     /// Those that met it so late that only a busy machine explains it.
+    #[serde(default)]
     pub late: u64,
     /// Whether a client may send such a request again by itself.
     pub may_be_repeated: bool,
