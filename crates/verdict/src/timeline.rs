@@ -361,19 +361,6 @@ fn pauses(
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn a_time_that_grows_is_longer_by_no_more_than_its_backend_was_broken() {
-        let window = |backend: u16, from: u64, to: Option<u64>| {
-            let at = |seconds: u64| Moment(seconds * 1_000_000_000);
-            OutageWindow { backend: Backend(backend), broken: at(from), mended: to.map(at) }
-        };
-        let outages = [window(0, 0, Some(3)), window(1, 1, Some(2)), window(0, 5, Some(9)), window(1, 8, None)];
-        let same = Avoidance::of(Duration::from_secs(10));
-        assert_eq!((same.after(&outages), same.after(&[])), (same.time, same.time));
-        let longer = Avoidance { grows: true, ..same };
-        assert_eq!((longer.after(&outages), longer.after(&[])), (Duration::from_secs(17), same.time));
-    }
-
     use super::*;
     use crate::attempt::WayNumber;
     use crate::ledger::BackendRecords;
@@ -436,6 +423,19 @@ mod tests {
         let span = (Moment(0), Moment(u64::from(count) * MILLISECOND));
         let outages = Outages { windows: &[window], steps: &[], detection: DETECTION, may_be_repeated: true };
         timelines(ledger, 0..count, span, &outages, &["a".to_owned(), "b".to_owned()])
+    }
+
+    #[test]
+    fn a_time_that_grows_is_longer_by_no_more_than_its_backend_was_broken() {
+        let window = |backend: u16, from: u64, to: Option<u64>| {
+            let at = |seconds: u64| Moment(seconds * 1_000_000_000);
+            OutageWindow { backend: Backend(backend), broken: at(from), mended: to.map(at) }
+        };
+        let outages = [window(0, 0, Some(3)), window(1, 1, Some(2)), window(0, 5, Some(9)), window(1, 8, None)];
+        let same = Avoidance::of(Duration::from_secs(10));
+        assert_eq!((same.after(&outages), same.after(&[])), (same.time, same.time));
+        let longer = Avoidance { grows: true, ..same };
+        assert_eq!((longer.after(&outages), longer.after(&[])), (Duration::from_secs(17), same.time));
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! nothing is promised for its service.
 
 use std::collections::{BTreeMap, BTreeSet};
-
 use std::time::Duration;
 
 use serde_json::Value;

@@ -142,8 +142,7 @@ impl EntryCounts {
         self.see_attempts(case, entry);
     }
 
-    /// Whether its status is one that the user requires, whoever gave it.
-    /// What an outage excuses is told, and not judged.
+    /// What an outage excuses is described, and not judged.
     fn unless_excused(&self, outcome: Outcome) -> Level {
         let (requests, excused) = self.excused.get(&outcome).copied().unwrap_or_default();
         let in_doubt = self.in_doubt.get(&outcome).copied().unwrap_or_default();
@@ -154,6 +153,7 @@ impl EntryCounts {
         }
     }
 
+    /// Whether its status is one that the user requires, whoever gave it.
     fn see_required_status(&mut self, case: &Case, entry: &Entry, is_excused: bool) {
         let status = entry.observation.status;
         if let (Some((low, high)), true) = (case.required_statuses(), status > 0)

@@ -115,7 +115,6 @@ fn is_certain(case: &Case, draws: u64, chance: f64) -> bool {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::finding::Witness;
     use crate::observation::Backend;
