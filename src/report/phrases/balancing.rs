@@ -367,7 +367,7 @@ pub(super) fn reach(facts: &reach::ReachFacts) -> Phrase {
             .try_this(if facts.bad_certificates.is_empty() {
                 "the balancer does not accept the certificate: renew it, or have the balancer trust its authority and expect its name"
             } else {
-                "the balancer is right not to accept it: `fault clear` ends the fault"
+                "the balancer is right not to accept the certificate: renew it; `fault clear` ends the fault"
             });
     }
     if facts.failed == facts.missed {
