@@ -186,7 +186,7 @@ pub(crate) async fn prepare(order: &RehearsalPlan, state: &mut RehearsalState) -
         authority,
         notes,
         places: places.into_iter().collect(),
-        others: others.into_iter().map(|other| (other.requests(), other)).map(|(before, it)| (it, before)).collect(),
+        others: others.into_iter().map(with_requests).collect(),
         beside,
         _fleet: fleet,
         _server: server,
@@ -204,6 +204,12 @@ fn expected(group: &Group, after: Option<&Group>, names: &WorldNames) -> Option<
         None => expected,
         Some(after) => expected.until(after.expected(names)),
     })
+}
+
+/// With how many requests it has had until now.
+fn with_requests(other: Responder) -> (Responder, u64) {
+    let before = other.requests();
+    (other, before)
 }
 
 /// What options name and the balancer has not asked for.

@@ -130,12 +130,12 @@ impl Entry<'_> {
         self.outcome == Outcome::NotReached
             && self.observation.reused
             && is_closed(self.observation)
-            && client_time(self.observation) <= self.round_trip
+            && self.observation.took() <= self.round_trip
     }
 
     /// Whether that close came so late that only a busy machine explains it.
     pub fn is_late_close(&self) -> bool {
-        self.is_idle_close() && client_time(self.observation) > ROUND_TRIP
+        self.is_idle_close() && self.observation.took() > ROUND_TRIP
     }
 
     /// Whether a client would call it failed.
@@ -155,10 +155,6 @@ impl Entry<'_> {
 
 fn is_closed(observation: &Observation) -> bool {
     matches!(observation.outcome, ClientOutcome::Closed | ClientOutcome::Reset)
-}
-
-fn client_time(observation: &Observation) -> Duration {
-    observation.ended.since(observation.sent())
 }
 
 fn own<'a>(observation: &Observation, attempts: &'a [Arrival]) -> Option<&'a Arrival> {
@@ -310,12 +306,12 @@ impl Ledger {
 
     /// Looked for only where a close came late.
     fn find_round_trip(&self) -> Duration {
-        if !self.observations.iter().any(|it| it.reused && is_closed(it) && client_time(it) > ROUND_TRIP) {
+        if !self.observations.iter().any(|it| it.reused && is_closed(it) && it.took() > ROUND_TRIP) {
             return ROUND_TRIP;
         }
         let round_trips = self.pairs().filter_map(|(_, observation, attempts)| match attempts {
             [only] if only.response == observation.response => {
-                Some(client_time(observation).saturating_sub(only.responded().since(only.received)))
+                Some(observation.took().saturating_sub(only.responded().since(only.received)))
             }
             _ => None,
         });

@@ -1,6 +1,7 @@
 //! PURE. What the client notes about a request: one value of 48 bytes, for there may be ten million of them.
 
 use std::fmt;
+use std::time::Duration;
 
 use http::Malformed;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,11 @@ impl Observation {
     /// When it was sent.
     pub fn sent(&self) -> Moment {
         Moment(self.due.0 + u64::from(self.waited) * 1000)
+    }
+
+    /// How long it took from then until its end.
+    pub fn took(&self) -> Duration {
+        self.ended.since(self.sent())
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::balancer::read::configuration::{Configuration, Takes, Upstream, UpstreamMethod, UpstreamServer};
-use crate::balancer::read::document::{at, get, items, keys, number, objects, text};
+use crate::balancer::read::document::{at, get, items, keys, number, objects, text, times};
 use crate::balancer::read::endpoint::{Endpoint, endpoint_of_url};
 use crate::balancer::read::reported::ReportedServers;
 use crate::balancer::read::time::{self, LoneNumber};
@@ -104,15 +104,12 @@ fn upstream(file: &str, name: &str, handler: &Value) -> Upstream {
     }
     if let Some(passive) = at(handler, &["health_checks", "passive"]) {
         upstream.servers.iter_mut().for_each(|server| limit(server, "unhealthy_request_count", passive));
-        duration(passive, "fail_duration")
-            .filter(|it| !it.is_zero())
-            .into_iter()
-            .for_each(|it| upstream.avoids(Avoidance::of(it)));
+        upstream.avoids(duration(passive, "fail_duration").filter(|it| !it.is_zero()).map(Avoidance::of));
         // Whoever takes longer gets nothing for a while.
         unknown.extend(get(passive, "unhealthy_latency").map(|_| "unhealthy_latency".to_owned()));
     }
     let active = at(handler, &["health_checks", "active"]);
-    active.and_then(checked).into_iter().for_each(|it| upstream.avoids(Avoidance::of(it)));
+    upstream.avoids(active.and_then(checked).map(Avoidance::of));
     let selection = at(handler, &["load_balancing", "selection_policy"]);
     let own = |key: &str| selection.and_then(|it| get(it, key));
     let policy = match own("policy").and_then(text).as_deref() {
@@ -151,9 +148,8 @@ fn checked(active: &Value) -> Option<Duration> {
     const INTERVAL: Duration = Duration::from_secs(30);
     const TIMEOUT: Duration = Duration::from_secs(5);
     ["uri", "path", "port"].iter().find_map(|key| get(active, key))?;
-    let times = |key| get(active, key).and_then(number).and_then(|it| u32::try_from(it).ok()).unwrap_or(1).max(1);
     let of = |key, usual| duration(active, key).filter(|it| !it.is_zero()).unwrap_or(usual);
-    Some((of("interval", INTERVAL) + of("timeout", TIMEOUT)) * times("passes").max(times("fails")))
+    Some((of("interval", INTERVAL) + of("timeout", TIMEOUT)) * times(active, "passes").max(times(active, "fails")))
 }
 
 /// Caddy passes over a server that has as many requests in flight.

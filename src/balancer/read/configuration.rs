@@ -187,9 +187,9 @@ impl Upstream {
         }
     }
 
-    /// Notes another reason to keep away from servers.
-    pub(crate) fn avoids(&mut self, avoidance: Avoidance) {
-        self.keeps_away = Some(self.keeps_away.map_or(avoidance, |known| known.or_longer(avoidance)));
+    /// Notes another reason to keep away from servers, if there is one.
+    pub(crate) fn avoids(&mut self, avoidance: Option<Avoidance>) {
+        self.keeps_away = self.keeps_away.into_iter().chain(avoidance).reduce(Avoidance::or_longer);
     }
 
     /// Of groups between which each request is divided, each with its weight.
@@ -203,7 +203,7 @@ impl Upstream {
             split.servers.extend(part.servers);
             split.not_understood.extend(part.not_understood);
             split.health.extend(part.health);
-            part.keeps_away.into_iter().for_each(|it| split.avoids(it));
+            split.avoids(part.keeps_away);
             split.slow_start = split.slow_start.max(part.slow_start);
         }
         split.method = UpstreamMethod::Split(methods);

@@ -99,6 +99,11 @@ pub(crate) fn number(value: &Value) -> Option<u64> {
     }
 }
 
+/// How often something is repeated: once, unless it says so.
+pub(crate) fn times(value: &Value, key: &str) -> u32 {
+    get(value, key).and_then(number).and_then(|it| u32::try_from(it).ok()).unwrap_or(1).max(1)
+}
+
 /// The items of a list; none if it is none.
 pub(crate) fn items(value: Option<&Value>) -> impl Iterator<Item = &Value> {
     value.and_then(Value::as_array).into_iter().flatten()

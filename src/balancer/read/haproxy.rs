@@ -389,7 +389,7 @@ impl Section {
     fn end(mut self, spread: u32) -> Upstream {
         for checks in &self.checks {
             let time = checks.notices(self.settings.check_timeout, spread);
-            time.into_iter().for_each(|it| self.upstream.avoids(Avoidance::of(it)));
+            self.upstream.avoids(time.map(Avoidance::of));
         }
         if let Some(method) = self.settings.method {
             self.upstream.method = method;

@@ -240,7 +240,7 @@ fn upstream(file: &str, name: &str, balancer: &Value) -> Upstream {
             at(sticky, &["cookie", "name"]).and_then(text).and_then(|it| it.parse().ok()).map(Policy::Sticky)
         }
     };
-    avoidance(balancer).into_iter().for_each(|it| upstream.avoids(it));
+    upstream.avoids(avoidance(balancer));
     upstream.method = match policy.filter(|_| unknown.is_empty()) {
         Some(policy) => UpstreamMethod::Known(policy),
         // Without a name the cookie is called by a hash of the service's.

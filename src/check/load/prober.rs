@@ -472,7 +472,7 @@ impl Prober {
     /// The median time to a response, of the latest ones.
     pub(crate) fn usual_time(&self) -> Option<Duration> {
         let responses = self.observations.iter().rev().filter(|it| it.outcome == ClientOutcome::Response);
-        let mut took: Vec<Duration> = responses.take(LATEST).map(|it| it.ended.since(it.sent())).collect();
+        let mut took: Vec<Duration> = responses.take(LATEST).map(Observation::took).collect();
         took.sort_unstable();
         took.get(took.len() / 2).copied().filter(|took| !took.is_zero())
     }

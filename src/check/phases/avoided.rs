@@ -46,9 +46,7 @@ fn find(seen: &[Observation], invented: &[u32], detection: Duration) -> (Option<
     let numbered = || seen.iter().zip(0u32..).filter(|(it, _)| is_refused(it));
     let is_invented = |sequence: u32| invented.binary_search(&sequence).is_ok();
     // A limit refuses at once. The last backend that a balancer gives up on need not be the reason that it tells: it may know no other then.
-    let is_given_up = |it: &(&Observation, u32)| {
-        is_invented(it.1) && (it.0.status == 504 || it.0.ended.since(it.0.sent()) >= GIVES_UP)
-    };
+    let is_given_up = |it: &(&Observation, u32)| is_invented(it.1) && (it.0.status == 504 || it.0.took() >= GIVES_UP);
     let given_up: Vec<Moment> = numbered().filter(is_given_up).map(|(it, _)| it.ended).collect();
     let follows = |it: &Observation| given_up.iter().any(|at| it.ended >= *at && it.sent() <= at.after(detection));
     let refused =

@@ -136,7 +136,7 @@ impl Unmet<'_> {
     }
 
     fn broken_off(&self) -> (String, String) {
-        let took = self.seen.observation.ended.since(self.seen.observation.sent());
+        let took = self.seen.observation.took();
         let hint = if took < QUICKLY {
             "see the balancer's error log".to_owned()
         } else {

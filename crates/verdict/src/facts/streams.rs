@@ -208,10 +208,11 @@ pub(crate) const MESSAGES: RuleDescription = RuleDescription {
 };
 
 pub(crate) const DELAYS: RuleDescription = RuleDescription {
-    requires: "with --expect unbuffered:100ms nine of ten events come within that time, and half of those of each stream; messages of a WebSocket are not held back",
+    requires: "with --expect unbuffered:100ms nine of ten events come within that time, and half of those of each stream; \
+               messages of a WebSocket are not held back",
     sound: "both times are of one clock, or only their differences are used; where the client itself was late by half the limit it is \
-            inconclusive; a stream counts alone only with ten events and three seconds, and apart from drills; without the expectation it is a note, or inconclusive where a tenth of the messages of WebSockets had not come \
-            when the client left",
+            inconclusive; a stream counts alone only with ten events and three seconds, and apart from drills; without the expectation it \
+            is a note, or inconclusive where a tenth of the messages of WebSockets had not come when the client left",
     source: None,
 };
 

@@ -239,7 +239,7 @@ impl EntryCounts {
                 return;
             }
             self.mirror_seconds.push(f64::from(copy.took) / 1e7);
-            let whole = entry.observation.ended.since(entry.observation.sent()).as_secs_f64();
+            let whole = entry.observation.took().as_secs_f64();
             self.extra_seconds.push((whole - f64::from(own.took) / 1e7).max(0.0));
         }
     }

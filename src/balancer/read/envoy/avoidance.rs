@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::balancer::read::document::{get, items, number};
+use crate::balancer::read::document::{get, items, number, times};
 use crate::balancer::read::time::{self, LoneNumber};
 use verdict::rules::AVOIDED;
 use verdict::timeline::Avoidance;
@@ -38,9 +38,8 @@ fn noticing(check: &Value) -> Option<Duration> {
     let percent = get(check, "interval_jitter_percent").and_then(number).unwrap_or(0);
     let later = |time: Duration| time + jitter + time * u32::try_from(percent).unwrap_or(100).min(100) / 100;
     let first = later(longest(&["unhealthy_interval", "unhealthy_edge_interval"])?);
-    let times = |key| get(check, key).and_then(number).and_then(|it| u32::try_from(it).ok()).unwrap_or(1).max(1);
-    let well = timeout + first + later(usual) * (times("healthy_threshold") - 1);
-    let ill = (later(usual) + timeout) * times("unhealthy_threshold");
+    let well = timeout + first + later(usual) * (times(check, "healthy_threshold") - 1);
+    let ill = (later(usual) + timeout) * times(check, "unhealthy_threshold");
     Some(well.max(ill))
 }
 

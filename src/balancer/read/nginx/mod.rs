@@ -312,7 +312,7 @@ impl Upstream {
             }
         }
         if is_left_out {
-            self.avoids(Avoidance::of(fail_timeout));
+            self.avoids(Some(Avoidance::of(fail_timeout)));
         }
         Ok(server)
     }
