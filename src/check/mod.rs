@@ -193,7 +193,8 @@ fn refuse_misfits(plan: &CheckPlan, names: &[String], ready: usize) -> Result<()
     if let Err(why) = plan.expectations.shares(&names[..ready]) {
         let (ready, others) = names.split_at(ready);
         if plan.expectations.shares(names).is_err() {
-            bail!("--expect {why}");
+            let expected = plan.expectations.shares.as_ref().unwrap_or(&ExpectedWeights::Even);
+            bail!("--expect {}", phrases::misfit(expected, &why));
         }
         let (are, them) = if others.len() == 1 { ("is", "it") } else { ("are", "them") };
         return Err(Problem::new(format!(

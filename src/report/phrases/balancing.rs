@@ -1,7 +1,7 @@
 //! The phrases of how the balancer selects: shares, reach, algorithm, unit.
 
 use verdict::BadCertificate;
-use verdict::algorithm::{Algorithm, Selection};
+use verdict::algorithm::{Algorithm, ExperimentFacts, ExperimentResult, Missing, Selection, SkipReason};
 use verdict::facts::shares::{Conclusion, SamplePart, Unproven};
 use verdict::facts::split::{GroupShare, SplitConclusion, SplitFacts};
 use verdict::facts::unit::{BalancingUnit, UnitFacts, UnknownUnit};
@@ -89,7 +89,7 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level, is_limited: bool)
             Phrase::of("shares are not judged: what decides about them is not understood".to_owned())
                 .because(lines.clone())
         }
-        Conclusion::Misfit(why) => Phrase::of(why.clone()),
+        Conclusion::Misfit(why) => misfitting(&facts.expected, why),
         Conclusion::LeftOut(names) => left_out(facts, names),
         Conclusion::Unlisted(names) => Phrase::of(format!(
             "{} got requests, and the configuration {}",
@@ -114,6 +114,37 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level, is_limited: bool)
             phrase.because(vec![if of_others { format!("of the other backends: {result}") } else { result }])
         }
         _ => phrase,
+    }
+}
+
+/// Why these expected weights do not fit the backends.
+pub(crate) fn misfit(expected: impl std::fmt::Display, why: &shares::Misfit) -> String {
+    match why {
+        shares::Misfit::OtherNumber { weights, backends } => {
+            let (count, names) = (backends.len(), backends.join(", "));
+            format!("{expected} has {weights} weights, and there are {count} backends: {names}")
+        }
+        shares::Misfit::NoSuchBackend { name, backends } => {
+            format!("{expected}: there is no backend {name}, only {}", backends.join(", "))
+        }
+        shares::Misfit::NobodyTakesPart => {
+            format!("{expected}: all backends are backups, or are expected to get nothing")
+        }
+    }
+}
+
+fn misfitting(expected: &str, why: &shares::Misfit) -> Phrase {
+    let phrase = Phrase::of(misfit(expected, why));
+    match why {
+        // A fleet of ours is refused before.
+        shares::Misfit::NoSuchBackend { backends, .. } => {
+            let weights: Vec<String> = backends.iter().map(|name| format!("{name}=WEIGHT")).collect();
+            phrase.try_this(format!(
+                "backends that are not ours are called as their responses call them: --expect {}",
+                weights.join(",")
+            ))
+        }
+        shares::Misfit::OtherNumber { .. } | shares::Misfit::NobodyTakesPart => phrase,
     }
 }
 
@@ -205,8 +236,11 @@ fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str) -> Phrase {
                 [one] => format!("{one} fits too, and promises none"),
                 several => format!("{} fit too, and promise none", listed(several)),
             };
-            Phrase::of(format!("shares are not even: {widest}; {none}"))
-                .try_this("use --expect even to require even shares, or --expect with the algorithm's name")
+            let phrase = Phrase::of(format!("shares are not even: {widest}; {none}"));
+            match &facts.seen_weights {
+                Some(weights) => phrase.try_this(format!("if these weights are meant, use --expect {weights}; otherwise --expect even")),
+                None => phrase.try_this("use --expect even to require even shares, or --expect with the algorithm's name"),
+            }
         }
         Unproven::Ring => Phrase::of(format!(
             "shares are not even: {widest}; selection that draws from a hash ring ({algorithm}) has uneven arcs by design"
@@ -416,6 +450,15 @@ pub(super) fn algorithm(facts: &algorithm::AlgorithmFacts, level: Level, loses_c
     let phrase = if level > Level::Pass { phrase.because(experiments::lines(&facts.experiments)) } else { phrase };
     if level > Level::Note && loses_cookies && facts.expected == Algorithm::Sticky {
         return phrase.try_this("a cookie that was set is never sent back, so it decides nothing: see `cookies` below");
+    }
+    let is_not_ours = |result: &ExperimentResult| {
+        matches!(result.facts, ExperimentFacts::NotMade { missing: Missing::Load(SkipReason::NotOurs) })
+    };
+    if level == Level::Inconclusive && facts.experiments.iter().any(is_not_ours) {
+        return phrase.try_this(
+            "whether the load of a backend counts shows with backends of ours alone: rehearse the balancer's file \
+             (uuid-generator rehearse), or start a fleet in their place",
+        );
     }
     if level == Level::Inconclusive && !facts.candidates.is_empty() {
         return phrase.try_this(

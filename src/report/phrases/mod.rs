@@ -25,7 +25,7 @@ use self::phrase::Phrase;
 use crate::balancer::Balancer;
 
 pub(crate) use arrivals::forwarding;
-pub(crate) use balancing::{shares_source, test_result as balancing_result};
+pub(crate) use balancing::{misfit, shares_source, test_result as balancing_result};
 pub(crate) use outages::out_of_rotation;
 pub(crate) use requests::variation;
 pub(crate) use surroundings::describe as describe_surrounding;

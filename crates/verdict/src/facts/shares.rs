@@ -166,8 +166,31 @@ pub enum Conclusion {
     LeftOut(Vec<String>),
     /// These backends got requests, and are not among those that the configuration lists.
     Unlisted(Vec<String>),
-    /// The expected weights do not fit the fleet.
-    Misfit(String),
+    /// The expected weights do not fit the backends.
+    Misfit(Misfit),
+}
+
+/// Why expected weights do not fit the backends.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Misfit {
+    /// They are given by place, and there are more or fewer than backends.
+    OtherNumber {
+        /// The number of weights.
+        weights: usize,
+        /// All backends.
+        backends: Vec<String>,
+    },
+    /// They are given by name, and no backend has this one.
+    NoSuchBackend {
+        /// The name that none has.
+        name: String,
+        /// All backends.
+        backends: Vec<String>,
+    },
+    /// All backends are backups, or have a weight of 0.
+    NobodyTakesPart,
 }
 
 /// Why uneven shares are not held against a balancer.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::algorithm::Algorithm;
-use crate::facts::shares::SharesSource;
+use crate::facts::shares::{Misfit, SharesSource};
 use crate::outcome::Outcome;
 use crate::rules::requirement::Requirement;
 use crate::tally::SessionLife;
@@ -138,14 +138,14 @@ impl Expectations {
     }
 
     /// The expected share of each backend; or what does not fit.
-    pub fn shares(&self, names: &[String]) -> Result<Vec<f64>, String> {
+    pub fn shares(&self, names: &[String]) -> Result<Vec<f64>, Misfit> {
         let mut shares = self.shares.as_ref().unwrap_or(&ExpectedWeights::Even).shares(names)?;
         for (share, name) in shares.iter_mut().zip(names) {
             *share *= f64::from(u8::from(self.takes_part(name)));
         }
         let sum: f64 = shares.iter().sum();
         if sum == 0.0 {
-            return Err("all backends are backups, or are expected to get nothing".to_owned());
+            return Err(Misfit::NobodyTakesPart);
         }
         Ok(shares.into_iter().map(|share| share / sum).collect())
     }
@@ -231,20 +231,16 @@ impl std::fmt::Display for ExpectedWeights {
 
 impl ExpectedWeights {
     /// The expected share of each backend; or what does not fit.
-    pub fn shares(&self, names: &[String]) -> Result<Vec<f64>, String> {
+    pub fn shares(&self, names: &[String]) -> Result<Vec<f64>, Misfit> {
         let weights: Vec<u32> = match self {
             ExpectedWeights::Even => vec![1; names.len()],
             ExpectedWeights::ByPlace(weights) if weights.len() == names.len() => weights.clone(),
             ExpectedWeights::ByPlace(weights) => {
-                let (weights, backends) = (weights.len(), names.len());
-                return Err(format!(
-                    "{self} has {weights} weights, and there are {backends} backends: {}",
-                    names.join(", ")
-                ));
+                return Err(Misfit::OtherNumber { weights: weights.len(), backends: names.to_vec() });
             }
             ExpectedWeights::ByName(weights) => {
                 if let Some((unknown, _)) = weights.iter().find(|(name, _)| !names.contains(name)) {
-                    return Err(format!("{self}: there is no backend {unknown}, only {}", names.join(", ")));
+                    return Err(Misfit::NoSuchBackend { name: unknown.clone(), backends: names.to_vec() });
                 }
                 let weight =
                     |name: &String| weights.iter().find(|(known, _)| known == name).map_or(0, |(_, weight)| *weight);

@@ -4,6 +4,7 @@
 use crate::algorithm::{Algorithm, Selection};
 use crate::facts::shares::{Conclusion, Share, ShareFacts, SharesSource, Test, Unit, Unproven};
 use crate::finding::{self, Finding, Level};
+use crate::ledger::BackendRecords;
 use crate::observation::Backend;
 use crate::outcome::Outcome;
 use crate::promise::Promise;
@@ -465,15 +466,20 @@ fn expected_in_words(case: &Case) -> String {
     }
 }
 
-/// As the user would write them, where weights were seen.
+/// As the user would write them, where weights were seen: backends that are not ours have names, and no order.
 fn seen_weights(case: &Case) -> Option<String> {
     let weight = |place: usize| {
         let seen = case.inference.weights.iter().find(|(backend, _)| usize::from(backend.0) == place);
         seen.map_or(0, |(_, weight)| *weight)
     };
     let weights: Vec<u32> = (0..case.backends).map(weight).collect();
-    let known = weights.iter().any(|weight| *weight > 0);
-    known.then(|| weights.iter().map(u32::to_string).collect::<Vec<String>>().join(":"))
+    let seen = match case.ledger.records() {
+        BackendRecords::None => {
+            ExpectedWeights::ByName(case.names.iter().cloned().zip(weights.iter().copied()).collect())
+        }
+        BackendRecords::Kept => ExpectedWeights::ByPlace(weights.clone()),
+    };
+    weights.iter().any(|weight| *weight > 0).then(|| seen.to_string())
 }
 
 #[cfg(test)]

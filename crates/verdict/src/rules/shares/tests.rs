@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::Moment;
 use crate::algorithm::{ExperimentFacts, ExperimentResult, OrderFacts};
+use crate::facts::shares::Misfit;
 use crate::ledger::RecordClock;
 use crate::rules::trial::{RuleTrial, draws};
 use crate::timeline::StepSpan;
@@ -82,6 +83,30 @@ fn weights_that_were_not_seen_are_not_proposed() {
     let even = facts(&RuleTrial::of(3, Some(Algorithm::WeightedRoundRobin)).sends(turns(30_000)));
     let expected = even.widest.and_then(|row| row.expected).unwrap();
     assert!(even.conclusion == Conclusion::AsExpected && (expected - 1.0 / 3.0).abs() < 1e-9, "{expected}");
+}
+
+#[test]
+fn seen_weights_are_proposed_by_name_where_backends_have_no_order() {
+    let proposed = |records| {
+        let turns = (0..30_000).map(|turn| [0, 0, 1, 2][turn % 4]);
+        let mut trial = RuleTrial::of(3, Some(Algorithm::WeightedRoundRobin)).sends(turns);
+        trial.inference.weights = vec![(Backend(0), 2), (Backend(1), 1), (Backend(2), 1)];
+        trial.fleet.records = records;
+        trial.judge_by(|case| match judge(case).1.expect("there are shares").facts {
+            finding::Facts::Shares(facts) => facts.seen_weights,
+            other => panic!("{other:?}"),
+        })
+    };
+    assert_eq!(proposed(BackendRecords::Kept).as_deref(), Some("2:1:1"));
+    assert_eq!(proposed(BackendRecords::None).as_deref(), Some("9001=2,9002=1,9003=1"));
+}
+
+#[test]
+fn weights_that_do_not_fit_the_backends_say_why() {
+    let names = ["a", "b"].map(str::to_owned).to_vec();
+    let why = |text: &str| text.parse::<ExpectedWeights>().unwrap().shares(&names).unwrap_err();
+    assert_eq!(why("1:2:3"), Misfit::OtherNumber { weights: 3, backends: names.clone() });
+    assert_eq!(why("a=1,9001=2"), Misfit::NoSuchBackend { name: "9001".to_owned(), backends: names.clone() });
 }
 
 #[test]
