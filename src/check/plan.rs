@@ -193,6 +193,11 @@ impl Default for RequestPlan {
 }
 
 impl RequestPlan {
+    /// The names of its headers.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.headers.iter().map(|(name, _)| name.as_str())
+    }
+
     /// The request as the load sends it.
     pub(crate) fn spec(&self) -> RequestSpec {
         RequestSpec::new(&self.method, &self.headers, &self.bodies, self.transfer)

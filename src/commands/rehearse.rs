@@ -1,6 +1,7 @@
 //! `rehearse`: enters a world, has the rehearsal prepared there, and checks it.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use super::private::{DATA, Private};
 use crate::args::rehearse::{CertificateChoice, RehearseArgs};
 use crate::balancer::expected::Expected;
 use crate::balancer::path::quoted;
-use crate::balancer::read::{Configuration, Upstream};
+use crate::balancer::read::{Configuration, Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer};
 use crate::balancer::run::installed;
 use crate::balancer::{Balancer, Program};
 use crate::check::plan::{Backing, CheckPlan, Trust};
@@ -280,7 +281,10 @@ fn plan_of(args: &RehearseArgs, order: &RehearsalPlan, rehearsal: &rehearse::Reh
         }
     }
     let file = order.file.display().to_string();
-    let expected = rehearsal.expected.clone().unwrap_or_default().under(plan.requests_at_once());
+    let mut expected = rehearsal.expected.clone().unwrap_or_default().under(plan.requests_at_once());
+    for read in order.read.iter().chain(&order.then_read) {
+        expected = expected.with_headers(read, plan.request.names());
+    }
     let unknown = [rehearsal.unknown.clone(), expected.unknown.clone()].concat();
     for remark in unknown.iter().chain(&expected.remarks) {
         eprintln!("not understood, and not judged: {remark}");
@@ -335,14 +339,16 @@ fn describe(args: &RehearseArgs, order: &RehearsalPlan) -> String {
     let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
     let mut text = format!("would run: {} {}\n", order.balancer.name, words.join(" "));
     let Some(read) = &order.read else {
-        text += &format!(
-            "not read: files of {}; a rehearsal finds backends by the connections that it refuses\n",
-            order.balancer.title
-        );
+        let what = order.refused.clone().unwrap_or_else(|| format!("files of {}", order.balancer.title));
+        text += &format!("not read: {what}; a rehearsal finds backends by the connections that it refuses\n");
         return text;
     };
+    if read.groups().next().is_none() {
+        text += "no group of servers is in it; a rehearsal finds backends by the connections that it refuses\n";
+    }
     let chosen = |upstream: &&Upstream| args.upstream.as_ref().is_none_or(|name| *name == upstream.name);
     read.groups().filter(chosen).for_each(|upstream| text += &describe_upstream(upstream));
+    read.foreign.iter().for_each(|what| text += &format!("not rehearsed: {what}\n"));
     read.not_read.iter().for_each(|what| text += &format!("not read: {what}\n"));
     for file in certificates(read, &order.file).into_iter().filter(|file| std::fs::File::open(file).is_err()) {
         text += &format!("cannot be read here: {}\n", file.display());
@@ -358,12 +364,30 @@ fn certificates(read: &Configuration, file: &Path) -> Vec<PathBuf> {
     all
 }
 
+/// Whether a server is as many as its name has addresses.
+fn may_be_several(server: &UpstreamServer) -> bool {
+    let is_name = match &server.endpoint {
+        Endpoint::Tcp(host, _) => host.trim_matches(['[', ']']).parse::<IpAddr>().is_err(),
+        Endpoint::Unix(_) | Endpoint::Pods(_) | Endpoint::Other => false,
+    };
+    is_name && server.takes != Takes::One && !server.backup && !server.down
+}
+
 fn describe_upstream(upstream: &Upstream) -> String {
     let expected = Expected::of_named(upstream, &|server| vec![server.address.clone()]);
-    let algorithm = match (expected.algorithm, expected.shares.is_some()) {
-        (Some(algorithm), _) => algorithm.to_string(),
-        (None, true) => "all to the only active server".to_owned(),
-        (None, false) => "algorithm not judged".to_owned(),
+    let algorithm = match (&upstream.method, expected.algorithm) {
+        (UpstreamMethod::Split(parts), _) => {
+            let parts: Vec<String> = parts.iter().map(|part| format!("{}={}", part.name, part.weight)).collect();
+            format!("requests divided by weight: {}", parts.join(", "))
+        }
+        (_, Some(algorithm)) => algorithm.to_string(),
+        (UpstreamMethod::Known(policy), None) if upstream.servers.iter().any(may_be_several) => {
+            format!("{policy}, over the addresses that the name has (--name)")
+        }
+        (UpstreamMethod::Known(_) | UpstreamMethod::Unknown(_), None) if expected.shares.is_some() => {
+            "all to the only active server".to_owned()
+        }
+        (UpstreamMethod::Known(_) | UpstreamMethod::Unknown(_), None) => "algorithm not judged".to_owned(),
     };
     let mut text = format!("upstream {}: {algorithm}\n", upstream.name);
     for server in &upstream.servers {

@@ -6,6 +6,10 @@ use std::{fs, io};
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use serde_json::json;
 
 use crate::balancer::CertificateStore;
@@ -78,4 +82,80 @@ pub(super) fn root(store: CertificateStore) -> PathBuf {
 /// The balancer's data folder, instead of the user's own.
 pub(super) fn data() -> PathBuf {
     Path::new(world::FOLDER).join("user/data")
+}
+
+/// The file of a pair that no balancer can use, and why. Both may be one file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct UnusableFile {
+    pub(super) file: PathBuf,
+    pub(super) why: String,
+}
+
+/// None where nothing is found: a key with a password, or of a kind that is not known here, may be right.
+pub(super) fn unusable(certificate: &Path, key: &Path) -> Option<UnusableFile> {
+    // Such as `/etc/ssl/$ssl_server_name.pem`, which is found when a client comes.
+    if [certificate, key].iter().any(|file| file.to_string_lossy().contains(['$', '{'])) {
+        return None;
+    }
+    let because = |file: &Path, why: String| Some(UnusableFile { file: file.to_owned(), why });
+    let (chain, secret) = match (fs::read(certificate), fs::read(key)) {
+        (Err(why), _) => return because(certificate, why.to_string()),
+        (_, Err(why)) => return because(key, why.to_string()),
+        (Ok(chain), Ok(secret)) => (chain, secret),
+    };
+    let chain: Vec<CertificateDer> = CertificateDer::pem_slice_iter(&chain).filter_map(Result::ok).collect();
+    if chain.is_empty() {
+        return because(certificate, "no certificate in PEM is in it".to_owned());
+    }
+    if String::from_utf8_lossy(&secret).contains("ENCRYPTED") {
+        return None;
+    }
+    let Ok(secret) = PrivateKeyDer::from_pem_slice(&secret) else {
+        return because(key, "no private key in PEM is in it".to_owned());
+    };
+    let secret = ring::sign::any_supported_type(&secret).ok()?;
+    match CertifiedKey::new(chain, secret).keys_match() {
+        Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
+            because(key, format!("this key is not that of the certificate in {}", certificate.display()))
+        }
+        Ok(()) | Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_a_certificate_from_being_used_is_named_with_its_file() {
+        let folder = std::env::temp_dir().join(format!("unusable-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let [one, other] = [0, 1].map(|_| StandIn::new(&["shop.example".to_owned()]).unwrap());
+        let file = |name: &str, content: &str| {
+            let path = folder.join(name);
+            fs::write(&path, content).unwrap();
+            path
+        };
+        let (certificate, key) = (file("c.pem", &one.certificate), file("k.pem", &one.key));
+        let (strange, both) = (file("strange.pem", &other.key), file("both.pem", &one.pem));
+        let (empty, locked) = (file("empty.pem", ""), file("locked.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----"));
+        let missing = folder.join("missing.pem");
+        let found = |certificate: &Path, key: &Path| {
+            unusable(certificate, key).map(|it| (it.file.file_name().unwrap().to_str().unwrap().to_owned(), it.why))
+        };
+        assert_eq!(found(&certificate, &key), None);
+        assert_eq!(found(&both, &both), None);
+        assert_eq!(found(&certificate, &locked), None);
+        for (pair, file, why) in [
+            ((&certificate, &missing), "missing.pem", "No such file"),
+            ((&missing, &key), "missing.pem", "No such file"),
+            ((&empty, &key), "empty.pem", "no certificate in PEM"),
+            ((&certificate, &empty), "empty.pem", "no private key in PEM"),
+            ((&certificate, &strange), "strange.pem", "not that of the certificate in"),
+        ] {
+            let (own, reason) = found(pair.0, pair.1).unwrap();
+            assert!(own == file && reason.contains(why), "{own}: {reason}");
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

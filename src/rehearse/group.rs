@@ -295,7 +295,8 @@ impl Group {
 
     /// What was read of them, if it is understood: the block, and its servers with their weights.
     pub(super) fn understood(&self, names: &WorldNames) -> Option<(&str, Servers)> {
-        let upstream = self.upstream.as_ref().filter(|it| matches!(it.method, UpstreamMethod::Known(_)))?;
+        let is_whole = |it: &&Upstream| matches!(it.method, UpstreamMethod::Known(_)) && it.part_of.is_none();
+        let upstream = self.upstream.as_ref().filter(is_whole)?;
         Some((&upstream.name, own_words::servers(upstream, &self.places(names))))
     }
 

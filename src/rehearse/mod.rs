@@ -288,7 +288,7 @@ fn surroundings(order: &RehearsalPlan) -> Result<Surroundings> {
         Certificates::Ours => around.lay_certificates()?,
         // Not each balancer refuses to start without one.
         Certificates::Missing => around.lay_missing_certificates()?,
-        Certificates::TheFiles => {}
+        Certificates::TheFiles => around.refuse_unusable_certificates()?,
     }
     around.store_certificates(order)?;
     if let (Some(store), Some(stand_in)) = (order.balancer.store, &around.stand_in) {
@@ -316,6 +316,12 @@ impl Surroundings {
         }
         self.remedied.certificates = true;
         Ok(())
+    }
+
+    /// Not each balancer refuses to start with one.
+    fn refuse_unusable_certificates(&self) -> Result<()> {
+        let found = self.recipe.pairs.iter().find_map(|(certificate, key)| certificate::unusable(certificate, key));
+        found.map_or(Ok(()), |found| Err(server::no_stand_in(found)))
     }
 
     /// Over those of which the certificate or the key cannot be read.

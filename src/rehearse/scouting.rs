@@ -403,6 +403,19 @@ fn line_of(order: &RehearsalPlan, status: u16) -> Option<String> {
     Some(format!("give a URL that it passes on; the file itself responds {status}: {}", lines.join("; ")))
 }
 
+/// Why there may be no response.
+fn unanswered(order: &RehearsalPlan) -> String {
+    let foreign: Vec<&str> = order.read.iter().flat_map(|read| &read.foreign).map(String::as_str).collect();
+    match foreign.as_slice() {
+        [] => "it passes this URL on and gets no response: see what it logs".to_owned(),
+        some => format!(
+            "backends of a rehearsal speak HTTP/1.1, HTTP/2, TLS and the PROXY protocol, and the file has {}; give a URL that \
+             it passes on otherwise",
+            some.join("; ")
+        ),
+    }
+}
+
 /// With the first of what the file says of where requests go.
 fn elsewhere(order: &RehearsalPlan, decides: &str) -> String {
     const SHOWN: usize = 3;
@@ -456,11 +469,14 @@ fn nobody(order: &RehearsalPlan, latest: Option<(String, Visited)>, beside: &[St
                                   in (--client)"
                     .to_owned()
             }
-            (502 | 504, None) => "it passes this URL on and gets no response: see what it logs".to_owned(),
+            (502 | 504, None) => unanswered(order),
             (404, None) => elsewhere(order, "scheme, host and path decide, and files that it looks for (try_files)"),
             (_, None) => elsewhere(order, "scheme, host and path decide"),
         },
-        some => format!("give a URL that it passes on; not read: {}", some.join("; ")),
+        some => format!(
+            "what may lead this URL to a backend is not available here: {}; else give a URL that the file passes on",
+            some.join("; ")
+        ),
     };
     Problem::new(what).on(url).hint(hint).into()
 }

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, se
 use crate::balancer::read::messages;
 use crate::error::Problem;
 use crate::escape::{harmless_lines, without_colours};
-use crate::rehearse::certificate::{self, StandIn, data};
+use crate::rehearse::certificate::{self, StandIn, UnusableFile, data};
 use crate::rehearse::listening::{choose, listeners};
 use crate::rehearse::remedy::{Remedy, remedies};
 use verdict::surroundings::{FileChange, Surrounding};
@@ -247,16 +247,19 @@ fn apply(recipe: &RehearsalRecipe, remedy: &Remedy, stand_in: Option<&StandIn>, 
     let about = || format!("failed to give {} what it lacks: {remedy:?}", recipe.title);
     match remedy {
         Remedy::StandIn(path) => {
-            let Some(stand_in) = stand_in else { return Err(no_stand_in(path)) };
             // A key fits one certificate.
             let pair = recipe.pairs.iter().find(|(certificate, key)| certificate == path || key == path);
+            let Some(stand_in) = stand_in else {
+                let pair = pair.map_or((path, path), |(certificate, key)| (certificate, key));
+                return Err(no_stand_in(certificate::unusable(pair.0, pair.1).unwrap_or_else(|| refused(path))));
+            };
             let files = pair.map_or_else(|| vec![path], |(certificate, key)| vec![certificate, key]);
             for file in files {
                 remedied.lay(file, stand_in).with_context(about)?;
             }
         }
         Remedy::Revocations(path) => {
-            let Some(stand_in) = stand_in else { return Err(no_stand_in(path)) };
+            let Some(stand_in) = stand_in else { return Err(no_stand_in(refused(path))) };
             world::lay(path, stand_in.revocations.as_bytes()).with_context(about)?;
             remedied.note_file(path, FileChange::Revocations);
         }
@@ -342,11 +345,17 @@ fn words(log: &Path) -> String {
     harmless_lines(&without_colours(&String::from_utf8_lossy(&fs::read(log).unwrap_or_default())))
 }
 
-fn no_stand_in(path: &Path) -> anyhow::Error {
-    Problem::new("this certificate or key cannot be used, and --certificate real allows no other")
-        .on(path.display())
-        .hint("leave out --certificate real, and a stand-in is used")
+/// Of a file that the balancer cannot use.
+pub(super) fn no_stand_in(UnusableFile { file, why }: UnusableFile) -> anyhow::Error {
+    Problem::new(format!("{why}, and --certificate real allows no other"))
+        .on(file.display())
+        .hint("leave out --certificate real, and a stand-in is used; a key that only root can read needs sudo")
         .into()
+}
+
+/// By the balancer's own words.
+fn refused(path: &Path) -> UnusableFile {
+    UnusableFile { file: path.to_owned(), why: "the balancer cannot use this file".to_owned() }
 }
 
 /// Within the world alone.

@@ -138,7 +138,7 @@ rules! {
     Balancer(account::OwnResponses) = "balancer" from account::BALANCER,
     Refused(account::BackendStatuses) = "refused" from account::REFUSED,
     Statuses(account::BackendStatuses) = "statuses" from account::STATUSES,
-    Stale(account::Requests) = "stale" from responses::STALE,
+    Stale(account::StaleResponses) = "stale" from responses::STALE,
     Swapped(account::Requests) = "swapped" from responses::SWAPPED,
     Truncated(account::TruncatedResponses) = "truncated" from responses::TRUNCATED,
     Altered(responses::Altered) = "altered" from responses::ALTERED,

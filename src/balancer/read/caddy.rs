@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::balancer::read::configuration::{Configuration, Takes, Upstream, UpstreamMethod, UpstreamServer};
-use crate::balancer::read::document::{at, get, items, keys, number, objects, text, times};
+use crate::balancer::read::document::{at, entries, get, items, keys, number, objects, text, times};
 use crate::balancer::read::endpoint::{Endpoint, endpoint_of_url};
+use crate::balancer::read::key_changes::KeyChanges;
 use crate::balancer::read::reported::ReportedServers;
 use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
@@ -45,6 +46,8 @@ pub(crate) fn read(file: &str, json: &Value) -> Configuration {
             continue;
         }
         known.push(handler);
+        let protocol = at(handler, &["transport", "protocol"]).and_then(text).filter(|it| it == "fastcgi");
+        configuration.foreign.extend(protocol.map(|it| format!("{file}: reverse_proxy with the transport {it}")));
         let limits = [
             at(handler, &["transport", "response_header_timeout"]),
             at(handler, &["transport", "read_timeout"]),
@@ -56,6 +59,12 @@ pub(crate) fn read(file: &str, json: &Value) -> Configuration {
         }
         let name = format!("reverse_proxy-{}", known.len());
         configuration.upstreams.push(upstream(file, &name, handler));
+    }
+    key_changes(file, apps).apply(&mut configuration.upstreams);
+    for server in objects(apps).iter().filter(|it| get(it, "trusted_proxies").is_some()) {
+        let named: Vec<String> = items(get(server, "client_ip_headers")).filter_map(text).collect();
+        let usual = named.is_empty().then(|| "X-Forwarded-For".to_owned());
+        configuration.client_headers.extend(named.into_iter().chain(usual));
     }
     let handles = |it: &&&Value, name: &str| get(it, "handler").and_then(text).as_deref() == Some(name);
     for own in objects(apps).iter().filter(|it| handles(it, "static_response")) {
@@ -77,6 +86,19 @@ pub(crate) fn read(file: &str, json: &Value) -> Configuration {
         configuration.certificates.extend(file("certificate").zip(file("key")));
     }
     configuration
+}
+
+/// Handlers that change headers, before a server is selected by one. A rewritten URI changes nothing: Caddy hashes what the client asked for.
+fn key_changes(file: &str, apps: &Value) -> KeyChanges {
+    let mut changes = KeyChanges::default();
+    for it in objects(apps).iter().filter(|it| get(it, "handler").and_then(text).as_deref() == Some("headers")) {
+        let set = ["add", "set", "replace"].iter().flat_map(|how| entries(at(it, &["request", how])));
+        let dropped = items(at(it, &["request", "delete"])).filter_map(text);
+        for name in set.map(|(name, _)| name.clone()).chain(dropped) {
+            changes.header(&name, format!("{file}: request_header {name}"));
+        }
+    }
+    changes
 }
 
 fn upstream(file: &str, name: &str, handler: &Value) -> Upstream {
@@ -308,6 +330,26 @@ mod tests {
         let it = of(json!({"handler": "reverse_proxy", "dynamic_upstreams": names,
             "load_balancing": {"selection_policy": {"policy": "first"}}}));
         assert!(matches!(it.method, UpstreamMethod::Unknown(_)), "{it:?}");
+    }
+
+    #[test]
+    fn what_other_handlers_set_is_no_key() {
+        let of_routes = |before: Value, selection: Value| {
+            let routes = json!([{"handle": [before, handler(selection)]}]);
+            let json = json!({"apps": {"http": {"servers": {"srv0": {"routes": routes}}}}});
+            read("Caddyfile", &json).upstreams.remove(0).method
+        };
+        let (by_uri, by_header) = (json!({"policy": "uri_hash"}), json!({"policy": "header", "field": "X-User"}));
+        let header = |how: &str, value: Value| json!({"handler": "headers", "request": {how: value}});
+        for (before, selection, is_key) in [
+            (json!({"handler": "rewrite", "uri": "/index.php"}), &by_uri, true),
+            (header("set", json!({"X-User": ["fixed"]})), &by_header, false),
+            (header("delete", json!(["x-user"])), &by_header, false),
+            (header("set", json!({"X-Other": ["fixed"]})), &by_header, true),
+        ] {
+            let method = of_routes(before.clone(), selection.clone());
+            assert_eq!(matches!(method, UpstreamMethod::Known(_)), is_key, "{before} {selection}: {method:?}");
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) struct ConfigFile {
 pub(crate) struct Upstream {
     /// The group's name in the file.
     pub(crate) name: String,
+    /// The group that the balancer knows, where it selects only some of its servers for a route; else None.
+    pub(crate) part_of: Option<String>,
     /// The group's servers, in the file's order.
     pub(crate) servers: Vec<UpstreamServer>,
     /// How long it keeps away from a server that failed, or needs to notice that one did, the longest of them; None if it never does, or it
@@ -33,8 +35,12 @@ pub(crate) struct Upstream {
     pub(crate) session_life: Option<SessionLife>,
     /// How a server is selected.
     pub(crate) method: UpstreamMethod,
+    /// The key by which it is selected, as NGINX writes it.
+    pub(crate) key: Option<String>,
     /// Whether a server has all the turns of its weight in a row, so that equal weights are no plain rotation.
     pub(crate) turns_in_a_row: bool,
+    /// Whether it draws from a hash ring, whose arcs differ: then a draw promises no shares.
+    pub(crate) draws_from_ring: bool,
     /// What its health checks expect of responses, where a backend of ours need not meet it.
     pub(crate) health: Vec<String>,
     /// What was not understood but decides nothing about who gets what, each with its place.
@@ -130,6 +136,10 @@ pub(crate) struct Configuration {
     pub(crate) storages: Vec<(String, String)>,
     /// Whom the balancer itself speaks to, such as its peers, mailers and log servers: no request of a client goes there.
     pub(crate) companions: Vec<Endpoint>,
+    /// Names of headers from which the balancer takes a client's address, if the client may say it.
+    pub(crate) client_headers: Vec<String>,
+    /// Lines by which it speaks another protocol than HTTP to servers.
+    pub(crate) foreign: Vec<String>,
     /// The shortest time for which it waits for a response anywhere, if it says so.
     pub(crate) patience: Option<Duration>,
     /// What it has the balancer do to responses itself.
@@ -176,15 +186,23 @@ impl Upstream {
     pub(crate) fn named(name: &str) -> Upstream {
         Upstream {
             name: name.to_owned(),
+            part_of: None,
             servers: Vec::new(),
             keeps_away: None,
             slow_start: None,
             session_life: None,
             method: UpstreamMethod::Known(Policy::RoundRobin),
+            key: None,
             turns_in_a_row: false,
+            draws_from_ring: false,
             health: Vec::new(),
             not_understood: Vec::new(),
         }
+    }
+
+    /// The name of the group as the balancer knows it.
+    pub(crate) fn whole(&self) -> &str {
+        self.part_of.as_ref().unwrap_or(&self.name)
     }
 
     /// Notes another reason to keep away from servers, if there is one.
@@ -199,7 +217,13 @@ impl Upstream {
         let mut methods = Vec::new();
         for (part, weight) in parts {
             let servers = part.servers.len();
-            methods.push(SplitPart { name: part.name, weight, servers, method: part.method });
+            let method = match part.method {
+                UpstreamMethod::Known(Policy::Random) if part.draws_from_ring => {
+                    UpstreamMethod::Unknown(format!("{}: it draws from a hash ring", part.name))
+                }
+                other => other,
+            };
+            methods.push(SplitPart { name: part.name, weight, servers, method });
             split.servers.extend(part.servers);
             split.not_understood.extend(part.not_understood);
             split.health.extend(part.health);

@@ -2,66 +2,23 @@
 //! and nothing is promised for its cluster.
 
 mod avoidance;
+mod cluster;
 mod hashes;
+mod policy;
+mod priorities;
 mod splits;
+mod subsets;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::balancer::read::configuration::{Configuration, Takes, Upstream, UpstreamMethod, UpstreamServer};
+use crate::balancer::read::configuration::{Configuration, Upstream, UpstreamMethod};
 use crate::balancer::read::document::{at, get, items, keys, number, objects, text};
 use crate::balancer::read::endpoint::Endpoint;
+use crate::balancer::read::key_changes::KeyChanges;
 use crate::balancer::read::reported::ReportedServers;
 use crate::balancer::read::time::{self, LoneNumber};
-use crate::topology::Policy;
-
-/// Fields of a cluster that decide nothing about who gets a request, or are read here.
-const UNDERSTOOD: [&str; 39] = [
-    "@type",
-    "alt_stat_name",
-    "circuit_breakers",
-    "cleanup_interval",
-    "close_connections_on_host_health_failure",
-    "common_http_protocol_options",
-    "common_lb_config",
-    "connect_timeout",
-    "dns_failure_refresh_rate",
-    "dns_jitter",
-    "dns_lookup_family",
-    "dns_refresh_rate",
-    "dns_resolvers",
-    "eds_cluster_config",
-    "health_checks",
-    "http2_protocol_options",
-    "http_protocol_options",
-    "ignore_health_on_host_removal",
-    "lb_policy",
-    "least_request_lb_config",
-    "load_assignment",
-    "load_balancing_policy",
-    "maglev_lb_config",
-    "metadata",
-    "name",
-    "outlier_detection",
-    "per_connection_buffer_limit_bytes",
-    "preconnect_policy",
-    "respect_dns_ttl",
-    "ring_hash_lb_config",
-    "round_robin_lb_config",
-    "track_cluster_stats",
-    "track_timeout_budgets",
-    "transport_socket",
-    "type",
-    "typed_dns_resolver_config",
-    "typed_extension_protocol_options",
-    "upstream_bind_config",
-    "upstream_connection_options",
-];
-
-/// Fields of a policy's own configuration that are read, or change nothing for servers that have been there from the beginning.
-const POLICY: [&str; 5] = ["@type", "active_request_bias", "choice_count", "selection_method", "slow_start_config"];
 
 /// Other files that the configuration names, by their paths in it.
 pub(crate) type NamedFiles<'l> = &'l dyn Fn(&str) -> Result<Value, String>;
@@ -87,7 +44,7 @@ pub(crate) fn read(file: &str, bootstrap: &Value, load: NamedFiles) -> Configura
         for cluster in
             clusters.filter(|it| get(it, "load_assignment").is_some() || get(it, "eds_cluster_config").is_some())
         {
-            configuration.upstreams.extend(upstream(name, cluster, &all, load, &mut configuration.not_read));
+            configuration.upstreams.extend(cluster::upstreams(name, cluster, &all, load, &mut configuration.not_read));
         }
     }
     splits::join(file, bootstrap, &all, &mut configuration.upstreams);
@@ -102,10 +59,14 @@ pub(crate) fn read(file: &str, bootstrap: &Value, load: NamedFiles) -> Configura
         let is_zoned = |it: &&&Value| items(at(it, &["load_assignment", "endpoints"])).count() > 1;
         let zoned: BTreeSet<String> =
             all.iter().filter(is_zoned).filter_map(|it| get(it, "name").and_then(text)).collect();
-        for upstream in configuration.upstreams.iter_mut().filter(|it| zoned.contains(&it.name)) {
+        for upstream in configuration.upstreams.iter_mut().filter(|it| zoned.contains(it.whole())) {
             upstream.method = UpstreamMethod::Unknown(format!("{file}: local_cluster_name {local}: zones"));
         }
     }
+    key_changes(file, &all).apply(&mut configuration.upstreams);
+    let takes_headers = |it: &&&Value| get(it, "use_remote_address").and_then(text).as_deref() != Some("true");
+    let managers = all.iter().filter(|it| get(it, "http_filters").is_some());
+    configuration.client_headers.extend(managers.filter(takes_headers).map(|_| "X-Forwarded-For".to_owned()));
     configuration.companions = companions(&all, &configuration.upstreams);
     for host in &all {
         let domains: Vec<String> = items(get(host, "domains")).filter_map(text).collect();
@@ -127,12 +88,27 @@ pub(crate) fn read(file: &str, bootstrap: &Value, load: NamedFiles) -> Configura
     configuration
 }
 
+/// Parts that change what requests bring: Envoy hashes what it sends on.
+fn key_changes(file: &str, all: &[&Value]) -> KeyChanges {
+    let mut changes = KeyChanges::default();
+    for it in all {
+        // Without a group of its pattern the substitution is the same for all.
+        let substitution = at(it, &["regex_rewrite", "substitution"]).and_then(text).filter(|to| !to.contains('\\'));
+        substitution.into_iter().for_each(|to| changes.path(format!("{file}: regex_rewrite {to}")));
+        let added = items(get(it, "request_headers_to_add")).filter_map(|it| at(it, &["header", "key"]).and_then(text));
+        let dropped = items(get(it, "request_headers_to_remove")).filter_map(text);
+        added.for_each(|name| changes.header(&name, format!("{file}: request_headers_to_add {name}")));
+        dropped.for_each(|name| changes.header(&name, format!("{file}: request_headers_to_remove {name}")));
+    }
+    changes
+}
+
 /// Servers of clusters that filters ask for what they need, such as whether a request may pass.
 fn companions(all: &[&Value], upstreams: &[Upstream]) -> Vec<Endpoint> {
     let asks = [["server_uri", "cluster"], ["http_uri", "cluster"], ["envoy_grpc", "cluster_name"]];
     let named = |it: &&Value| asks.iter().filter_map(|path| at(it, path).and_then(text)).collect::<Vec<_>>();
     let names: BTreeSet<String> = all.iter().flat_map(named).collect();
-    let asked = upstreams.iter().filter(|it| names.contains(&it.name));
+    let asked = upstreams.iter().filter(|it| names.contains(it.whole()));
     asked.flat_map(|it| &it.servers).map(|server| server.endpoint.clone()).collect()
 }
 
@@ -193,194 +169,6 @@ fn certificate(object: &Value) -> Option<(String, String)> {
     Some((file("certificate_chain")?, file("private_key")?))
 }
 
-fn upstream(
-    file: &str,
-    cluster: &Value,
-    all: &[&Value],
-    load: NamedFiles,
-    not_read: &mut Vec<String>,
-) -> Option<Upstream> {
-    let name = get(cluster, "name").and_then(text)?;
-    let place = format!("{file}, cluster {name}");
-    let mut upstream = Upstream::named(&name);
-    let mut unknown: Vec<String> =
-        keys(cluster).into_iter().filter(|key| !UNDERSTOOD.contains(&key.as_str())).collect();
-    let kind = get(cluster, "type").and_then(text).unwrap_or_else(|| "STATIC".to_owned()).to_uppercase();
-    let assignment = match kind.as_str() {
-        "EDS" => {
-            let source = at(cluster, &["eds_cluster_config", "eds_config"]).and_then(path);
-            let found = source.ok_or_else(|| "it comes from elsewhere".to_owned()).and_then(|path| load(&path));
-            match found {
-                Ok(document) => {
-                    let service = at(cluster, &["eds_cluster_config", "service_name"]).and_then(text);
-                    let wanted = service.unwrap_or_else(|| name.clone());
-                    let is_it = |it: &&Value| get(it, "cluster_name").and_then(text) == Some(wanted.clone());
-                    items(get(&document, "resources")).find(is_it).cloned()
-                }
-                Err(why) => {
-                    not_read.push(format!("{place}: eds_config: {why}"));
-                    None
-                }
-            }
-        }
-        "STATIC" | "STRICT_DNS" | "LOGICAL_DNS" => get(cluster, "load_assignment").cloned(),
-        other => {
-            unknown.push(format!("type {other}"));
-            get(cluster, "load_assignment").cloned()
-        }
-    }?;
-    let takes = match (kind.as_str(), get(cluster, "dns_lookup_family").and_then(text).as_deref()) {
-        ("LOGICAL_DNS", _) => Takes::One,
-        ("STRICT_DNS", Some("ALL")) => Takes::All,
-        ("STRICT_DNS", _) => Takes::OneFamily,
-        _ => Takes::All,
-    };
-    for locality in items(get(&assignment, "endpoints")) {
-        if get(locality, "priority").and_then(number).is_some_and(|priority| priority > 0) {
-            // Some requests go there as soon as some of the first priority are ill.
-            unknown.push("priority".to_owned());
-        }
-        for endpoint in items(get(locality, "lb_endpoints")) {
-            upstream.servers.push(server(endpoint, takes, &place, &mut unknown));
-        }
-    }
-    if get(&assignment, "policy").is_some() {
-        unknown.push("policy of load_assignment".to_owned());
-    }
-    let even = upstream.servers.windows(2).all(|pair| pair[0].weight == pair[1].weight);
-    match policy(cluster, even, all, &mut unknown) {
-        Some(policy) if unknown.is_empty() => upstream.method = UpstreamMethod::Known(policy),
-        _ => upstream.method = UpstreamMethod::Unknown(format!("{place}: {}", unknown.join(", "))),
-    }
-    upstream.slow_start = slow_start(cluster);
-    upstream.keeps_away = avoidance::of(cluster);
-    upstream.health = items(get(cluster, "health_checks"))
-        .filter_map(expected_of_health)
-        .map(|key| format!("{place}: http_health_check: {key}"))
-        .collect();
-    Some(upstream)
-}
-
-fn server(endpoint: &Value, takes: Takes, place: &str, unknown: &mut Vec<String>) -> UpstreamServer {
-    let address = at(endpoint, &["endpoint", "address"]);
-    let socket = address.and_then(|it| get(it, "socket_address"));
-    let tcp = socket.and_then(|it| {
-        let port = get(it, "port_value").and_then(number).and_then(|port| u16::try_from(port).ok())?;
-        Some((get(it, "address").and_then(text)?, port))
-    });
-    let pipe = address.and_then(|it| at(it, &["pipe", "path"])).and_then(text);
-    let (name, endpoint_at) = match (tcp, pipe) {
-        (Some((host, port)), _) if host.contains(':') => (format!("[{host}]:{port}"), Endpoint::Tcp(host, port)),
-        (Some((host, port)), _) => (format!("{host}:{port}"), Endpoint::Tcp(host, port)),
-        (None, Some(path)) => (format!("unix:{path}"), Endpoint::Unix(path)),
-        (None, None) => ("an address of another kind".to_owned(), Endpoint::Other),
-    };
-    let mut server = UpstreamServer::at(&name, endpoint_at, place);
-    server.takes = takes;
-    if let Some(weight) = get(endpoint, "load_balancing_weight") {
-        match number(weight).and_then(|weight| u32::try_from(weight).ok()).filter(|weight| *weight > 0) {
-            Some(weight) => server.weight = weight,
-            None => unknown.push(format!("load_balancing_weight of {name}")),
-        }
-    }
-    match get(endpoint, "health_status").and_then(text).as_deref() {
-        None | Some("UNKNOWN" | "HEALTHY") => {}
-        Some("UNHEALTHY" | "DRAINING" | "TIMEOUT") => server.down = true,
-        Some(other) => unknown.push(format!("health_status {other} of {name}")),
-    }
-    server
-}
-
-/// Where a health check wants another response than 200.
-fn expected_of_health(check: &Value) -> Option<&'static str> {
-    let check = get(check, "http_health_check")?;
-    let bound = |range: &Value, key| get(range, key).and_then(number);
-    let is_success = |range: &&Value| {
-        bound(range, "start").is_some_and(|it| it <= 200) && bound(range, "end").is_some_and(|it| it > 200)
-    };
-    match get(check, "expected_statuses") {
-        Some(ranges) if items(Some(ranges)).find(is_success).is_none() => Some("expected_statuses"),
-        Some(_) | None => get(check, "receive").map(|_| "receive"),
-    }
-}
-
-fn slow_start(cluster: &Value) -> Option<Duration> {
-    let policy = items(at(cluster, &["load_balancing_policy", "policies"])).next();
-    let typed = policy.and_then(|it| at(it, &["typed_extension_config", "typed_config"]));
-    let kinds = ["round_robin_lb_config", "least_request_lb_config"].iter().map(|kind| get(cluster, kind));
-    let window = kinds.chain([typed]).flatten().find_map(|it| at(it, &["slow_start_config", "slow_start_window"]));
-    window.and_then(|it| time::of(it, LoneNumber::Seconds))
-}
-
-/// None where requests do not go by the policy's name alone.
-fn policy(cluster: &Value, even: bool, all: &[&Value], unknown: &mut Vec<String>) -> Option<Policy> {
-    if let Some(config) = get(cluster, "common_lb_config") {
-        for key in keys(config) {
-            if !["healthy_panic_threshold", "update_merge_window", "ignore_new_hosts_until_first_hc"]
-                .contains(&key.as_str())
-            {
-                unknown.push(format!("common_lb_config: {key}"));
-            }
-        }
-    }
-    if let Some(policies) = get(cluster, "load_balancing_policy") {
-        let first = items(get(policies, "policies")).next().and_then(|it| get(it, "typed_extension_config"));
-        let name = first.and_then(|it| get(it, "name")).and_then(text).unwrap_or_default();
-        let config = first.and_then(|it| get(it, "typed_config"));
-        // Such as weights of localities.
-        let more = config.map(keys).unwrap_or_default();
-        unknown
-            .extend(more.into_iter().filter(|key| !POLICY.contains(&key.as_str())).map(|key| format!("{name}: {key}")));
-        let scan = config.and_then(|it| get(it, "selection_method")).and_then(text);
-        return match (name.as_str(), scan.as_deref()) {
-            ("envoy.load_balancing_policies.round_robin", _) => Some(Policy::RoundRobin),
-            ("envoy.load_balancing_policies.random", _) if even => Some(Policy::Random),
-            ("envoy.load_balancing_policies.least_request", Some("FULL_SCAN")) if even => {
-                Some(Policy::LeastConnections)
-            }
-            ("envoy.load_balancing_policies.least_request", None | Some("N_CHOICES")) => {
-                two_choices(config, even, unknown)
-            }
-            ("envoy.load_balancing_policies.ring_hash" | "envoy.load_balancing_policies.maglev", _) => {
-                hashed(cluster, all, &name, unknown)
-            }
-            _ => {
-                unknown.push(format!("load_balancing_policy {name}"));
-                None
-            }
-        };
-    }
-    match get(cluster, "lb_policy").and_then(text).as_deref() {
-        None | Some("ROUND_ROBIN") => Some(Policy::RoundRobin),
-        Some("RANDOM") if even => Some(Policy::Random),
-        Some("LEAST_REQUEST") => two_choices(get(cluster, "least_request_lb_config"), even, unknown),
-        Some(ring @ ("RING_HASH" | "MAGLEV")) => hashed(cluster, all, ring, unknown),
-        // Weights of RANDOM and others are documented as ignored, or as turns.
-        Some(other) => {
-            unknown.push(format!("lb_policy {other}"));
-            None
-        }
-    }
-}
-
-fn hashed(cluster: &Value, all: &[&Value], ring: &str, unknown: &mut Vec<String>) -> Option<Policy> {
-    let policy = get(cluster, "name").and_then(text).and_then(|name| hashes::policy(&name, all));
-    if policy.is_none() {
-        unknown.push(format!("{ring}: hash_policy of its routes"));
-    }
-    policy
-}
-
-fn two_choices(config: Option<&Value>, even: bool, unknown: &mut Vec<String>) -> Option<Policy> {
-    let choices = config.and_then(|it| get(it, "choice_count")).map_or(Some(2), number);
-    if even && choices == Some(2) {
-        return Some(Policy::TwoChoices);
-    }
-    // With different weights it takes turns, which move with the requests in flight.
-    unknown.push(if even { "choice_count".to_owned() } else { "LEAST_REQUEST with weights".to_owned() });
-    None
-}
-
 /// Reads `/clusters?format=json`.
 pub(crate) fn read_clusters(json: &Value) -> Option<ReportedServers> {
     let mut groups: BTreeMap<String, Vec<(Endpoint, u64)>> = BTreeMap::new();
@@ -403,7 +191,10 @@ pub(crate) fn read_clusters(json: &Value) -> Option<ReportedServers> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::topology::Policy;
     use serde_json::json;
 
     fn of(cluster: Value) -> Upstream {
@@ -436,18 +227,6 @@ mod tests {
     }
 
     #[test]
-    fn a_health_check_may_want_more_than_a_success() {
-        for (check, expected) in [
-            (json!({"path": "/h"}), None),
-            (json!({"expected_statuses": [{"start": 100, "end": 101}, {"start": 200, "end": 300}]}), None),
-            (json!({"expected_statuses": [{"start": 204, "end": 205}]}), Some("expected_statuses")),
-            (json!({"expected_statuses": [{"start": 200, "end": 201}], "receive": [{"text": "00"}]}), Some("receive")),
-        ] {
-            assert_eq!(expected_of_health(&json!({"http_health_check": check})), expected, "{check}");
-        }
-    }
-
-    #[test]
     fn endpoints_have_addresses_weights_and_health() {
         let endpoints = json!([
             endpoint("10.0.0.1", json!({"load_balancing_weight": 3})),
@@ -472,27 +251,55 @@ mod tests {
         ] {
             assert_eq!(of(cluster(more.clone())).method, UpstreamMethod::Known(expected), "{more}");
         }
-        let typed = |kind: &str, config: Value| {
-            let name = format!("envoy.load_balancing_policies.{kind}");
-            json!({"load_balancing_policy": {"policies": [{"typed_extension_config": {"name": name, "typed_config": config}}]}})
+        let typed = |kind: &str, mut config: Value| {
+            config["@type"] =
+                format!("type.googleapis.com/envoy.extensions.load_balancing_policies.x.v3.{kind}").into();
+            json!({"load_balancing_policy": {"policies": [{"typed_extension_config": {"name": "any", "typed_config": config}}]}})
         };
         let slow_start = json!({"slow_start_config": {"slow_start_window": "30s"}});
-        for more in [typed("round_robin", slow_start.clone()), json!({"round_robin_lb_config": slow_start})] {
+        for more in [typed("RoundRobin", slow_start.clone()), json!({"round_robin_lb_config": slow_start})] {
             let of = of(cluster(more));
             let expected = (UpstreamMethod::Known(Policy::RoundRobin), Some(Duration::from_secs(30)));
             assert_eq!((of.method, of.slow_start), expected);
         }
         for more in [
-            typed("round_robin", json!({"locality_lb_config": {"locality_weighted_lb_config": {}}})),
-            typed("least_request", json!({"locality_lb_config": {"zone_aware_lb_config": {}}})),
+            typed("RoundRobin", json!({"locality_lb_config": {"locality_weighted_lb_config": {}}})),
+            typed("RoundRobin", json!({"locality_lb_config": {"other": {}}})),
+            typed("WrrLocality", json!({})),
+            json!({"common_lb_config": {"consistent_hashing_lb_config": {"hash_balance_factor": 150}}}),
             json!({"lb_policy": "RING_HASH"}),
             json!({"lb_policy": "LEAST_REQUEST", "least_request_lb_config": {"choice_count": 5}}),
-            json!({"lb_subset_config": {}}),
+            json!({"lb_subset_config": {"list_as_any": true}}),
             json!({"common_lb_config": {"locality_weighted_lb_config": {}}}),
             json!({"type": "ORIGINAL_DST"}),
             json!({"load_balancing_policy": {"policies": [{"typed_extension_config": {"name": "mine"}}]}}),
         ] {
             assert!(matches!(of(cluster(more.clone())).method, UpstreamMethod::Unknown(_)), "{more}");
+        }
+    }
+
+    #[test]
+    fn what_the_routes_set_is_no_key() {
+        let of_routes = |header: &str, route: Value| {
+            let mut route = route;
+            route["route"]["cluster"] = "web".into();
+            route["route"]["hash_policy"] = json!([{"header": {"header_name": header}}]);
+            let clusters = [cluster(json!({"lb_policy": "RING_HASH"}))];
+            let bootstrap = json!({"static_resources": {"clusters": clusters, "listeners": [{"routes": [route]}]}});
+            read("envoy.yaml", &bootstrap, &|_| Err(String::new())).upstreams.remove(0).method
+        };
+        let to = |substitution: &str| json!({"route": {"regex_rewrite": {"substitution": substitution}}});
+        let added = json!({"request_headers_to_add": [{"header": {"key": "x-user", "value": "a"}}], "route": {}});
+        for (header, route, is_key) in [
+            (":path", to("/index"), false),
+            (":path", to(r"/new/\1"), true),
+            (":path", json!({"route": {"prefix_rewrite": "/x"}}), true),
+            ("X-User", added.clone(), false),
+            ("X-User", json!({"request_headers_to_remove": ["x-user"], "route": {}}), false),
+            ("X-Other", added, true),
+        ] {
+            let method = of_routes(header, route.clone());
+            assert_eq!(matches!(method, UpstreamMethod::Known(_)), is_key, "{header} {route}: {method:?}");
         }
     }
 

@@ -3,7 +3,9 @@
 
 mod address;
 mod checks;
+mod cookie;
 mod frontends;
+mod key_lines;
 mod method;
 mod own_response;
 pub(crate) mod states;
@@ -19,17 +21,17 @@ use crate::balancer::options::BalancerVersion;
 use crate::balancer::read::configuration::{
     ConfigFile, Configuration, Takes, Upstream, UpstreamMethod, UpstreamServer,
 };
+use crate::balancer::read::key_changes::KeyChanges;
 use crate::balancer::read::time::{self, LoneNumber};
-use crate::topology::Policy;
 use address::{companion, endpoint};
 use checks::Checks;
+use cookie::{CookieValues, StickyCookie};
 use frontends::Frontends;
 use method::method;
 use states::{SavedState, StateFiles};
 use sticking::Sticking;
 use variables::{Environment, Variables};
 use verdict::rules::AVOIDED;
-use verdict::tally::SessionLife;
 use verdict::timeline::Avoidance;
 use words::words;
 
@@ -76,23 +78,12 @@ struct SectionSettings {
     check_timeout: Duration,
 }
 
-/// A line `cookie`.
-#[derive(Clone)]
-struct StickyCookie {
-    name: String,
-    /// Whether each client gets it from HAProxy with its first response.
-    is_given: bool,
-    /// Whether HAProxy makes up the values.
-    is_dynamic: bool,
-    /// The line, with its place.
-    line: String,
-    life: Option<SessionLife>,
-}
-
 /// What `global` says for all sections.
 struct Global<'e> {
     /// The directory of relative file names of authorities.
     ca_base: Option<String>,
+    /// The directory in which HAProxy locks itself up: paths of servers' sockets start from there.
+    chroot: Option<String>,
     /// By how many percent of their intervals health checks may be late.
     spread: u32,
     states: StateFiles<'e>,
@@ -102,6 +93,7 @@ impl Global<'_> {
     fn note(&mut self, words: &[String]) {
         match words {
             [base, folder, ..] if base == "ca-base" => self.ca_base = Some(folder.clone()),
+            [chroot, folder, ..] if chroot == "chroot" => self.chroot = Some(folder.clone()),
             [spread, percent, ..] if spread == "spread-checks" => self.spread = percent.parse().unwrap_or(0),
             _ => self.states.note(words),
         }
@@ -114,8 +106,7 @@ struct Section {
     /// Files of authorities, and names in certificates.
     authorities: Vec<String>,
     names: Vec<String>,
-    /// Whether each active server has a value of the cookie.
-    with_values: bool,
+    values: CookieValues,
     /// When each server is checked.
     checks: Vec<Checks>,
     /// Whether servers are in another order than that of their lines.
@@ -146,8 +137,9 @@ pub(crate) fn read(
     let mut latest = unsaid();
     let mut open = Open::Other;
     let mut conditional = None;
-    let mut global = Global { ca_base: None, spread: 0, states: StateFiles::new(exists) };
+    let mut global = Global { ca_base: None, chroot: None, spread: 0, states: StateFiles::new(exists) };
     let mut frontends = Frontends::default();
+    let mut changes = KeyChanges::default();
     for (source, number, line) in sources.iter().flat_map(lines_of) {
         let words = words(line, &|name| variables.get(name));
         let place = format!("{}, line {number}", source.name);
@@ -173,10 +165,14 @@ pub(crate) fn read(
             };
             continue;
         }
+        if first == "use-fcgi-app" {
+            configuration.foreign.push(format!("{place}: {}", words.join(" ")));
+        }
         if first == "use_backend" {
             configuration.routes.push(format!("{place}: {}", words.join(" ")));
         }
         frontends.note(&words);
+        key_lines::note(&words, &place, &mut changes, &mut configuration.client_headers);
         own_response::note(&words, &place, &mut configuration);
         match &mut open {
             Open::Defaults(_) | Open::Proxy(_) if is_server_timeout(&words) => {
@@ -194,6 +190,10 @@ pub(crate) fn read(
     }
     close(open, &mut configuration, &mut defaults, &mut latest, &global);
     frontends.join(&mut configuration.upstreams);
+    changes.apply(&mut configuration.upstreams);
+    if let Some(root) = &global.chroot {
+        address::lock_up(root, configuration.upstreams.iter_mut().flat_map(|it| &mut it.servers));
+    }
     if let Some(base) = global.ca_base {
         lay_below(&base, &mut configuration.authorities);
     }
@@ -257,15 +257,7 @@ fn setting(settings: &mut SectionSettings, words: &[String], place: &str) {
             });
         }
         ["cookie", name, how @ ..] => {
-            let has = |word| how.contains(&word);
-            let line = format!("{place}: {}", words.join(" "));
-            settings.cookie = Some(StickyCookie {
-                name: (*name).to_owned(),
-                is_given: has("insert") && !has("postonly"),
-                is_dynamic: has("dynamic"),
-                life: sticking::session_life(how, &line),
-                line,
-            });
+            settings.cookie = Some(StickyCookie::read(name, how, format!("{place}: {}", words.join(" "))));
         }
         ["timeout", "check", time] => {
             // A time that is not understood is none of a few seconds.
@@ -293,13 +285,13 @@ fn setting(settings: &mut SectionSettings, words: &[String], place: &str) {
 
 impl Section {
     fn new(name: String, settings: SectionSettings) -> Section {
-        let upstream = Upstream { method: method(&[]), ..Upstream::named(&name) };
+        let upstream = Upstream { method: method(&[]), draws_from_ring: true, ..Upstream::named(&name) };
         Section {
             settings,
             upstream,
             authorities: Vec::new(),
             names: Vec::new(),
-            with_values: true,
+            values: CookieValues::default(),
             checks: Vec::new(),
             has_ids: false,
         }
@@ -381,7 +373,9 @@ impl Section {
         for (word, most) in [("maxconn", maxconn), ("minconn", minconn)] {
             server.limit(most.and_then(|most| most.parse().ok()), format!("{word} {}", most.unwrap_or_default()));
         }
-        self.with_values &= has_value || server.down || server.backup;
+        if !server.down && !server.backup {
+            self.values.add(has_value);
+        }
         self.checks.push(checks);
         self.upstream.servers.push(server);
     }
@@ -398,13 +392,9 @@ impl Section {
         if self.settings.is_first && are_in_order {
             self.upstream.method = method::fill(&mut self.upstream.servers);
         }
-        if let Some(cookie) = self.settings.cookie.filter(|cookie| self.with_values || cookie.is_dynamic) {
+        if let Some(cookie) = self.settings.cookie.filter(|cookie| cookie.is_used(self.values)) {
+            self.upstream.method = cookie.method(self.values);
             self.upstream.session_life = cookie.life;
-            self.upstream.method = match cookie.name.parse() {
-                Ok(name) if cookie.is_given => UpstreamMethod::Known(Policy::Sticky(name)),
-                // With a cookie of the application's (prefix, rewrite) sticks whoever has got one from there.
-                Ok(_) | Err(_) => UpstreamMethod::Unknown(cookie.line),
-            };
         }
         self.upstream.health = self.settings.health;
         self.upstream.method = self.settings.sticking.over(self.upstream.method);
@@ -420,6 +410,7 @@ impl Section {
 mod tests {
     use super::*;
     use crate::balancer::read::endpoint::Endpoint;
+    use crate::topology::Policy;
 
     fn of(text: &str) -> Vec<Upstream> {
         let environment = |name: &str| (name == "ZONE").then(|| "b.internal".to_owned());
@@ -505,6 +496,14 @@ mod tests {
     }
 
     #[test]
+    fn sockets_of_servers_are_below_the_directory_of_chroot() {
+        for (global, path) in [("", "/run/a.sock"), ("chroot /var/lib/haproxy/", "/var/lib/haproxy/run/a.sock")] {
+            let all = of(&format!("global\n {global}\nbackend a\n server x unix@/run/a.sock\n"));
+            assert_eq!(all[0].servers[0].endpoint, Endpoint::Unix(path.to_owned()));
+        }
+    }
+
+    #[test]
     fn a_server_is_full_at_its_own_limit_before_that_of_all() {
         let all =
             of("backend a\n balance roundrobin\n default-server maxconn 100 slowstart 30s\n server x 10.0.0.1:80\n \
@@ -547,28 +546,6 @@ mod tests {
         }
         let all = of("backend a\n balance roundrobin\n .if version_atleast(2.8)\n server x 10.0.0.1:80\n .endif\n");
         assert!(matches!(all[0].method, UpstreamMethod::Unknown(_)));
-    }
-
-    #[test]
-    fn a_cookie_sticks_where_each_server_has_a_value() {
-        let sticky = of(
-            "backend a\n balance roundrobin\n cookie SRV insert\n server x 10.0.0.1:80 cookie x\n server y 10.0.0.2:80 cookie y\n",
-        );
-        assert_eq!(sticky[0].method, UpstreamMethod::Known(Policy::Sticky("SRV".parse().unwrap())));
-        let dynamic = of(
-            "backend a\n balance roundrobin\n cookie SRV insert dynamic\n dynamic-cookie-key k\n server x 10.0.0.1:80\n",
-        );
-        assert_eq!(dynamic[0].method, sticky[0].method);
-        for how in ["prefix nocache", "rewrite", "", "insert postonly"] {
-            let all =
-                of(&format!("backend a\n balance roundrobin\n cookie SRV {how}\n server x 10.0.0.1:80 cookie x\n"));
-            assert!(
-                matches!(&all[0].method, UpstreamMethod::Unknown(why) if why.contains("line 3: cookie SRV")),
-                "{how}"
-            );
-        }
-        let without = of("backend a\n balance roundrobin\n cookie SRV insert\n server x 10.0.0.1:80\n");
-        assert_eq!(without[0].method, UpstreamMethod::Known(Policy::RoundRobin));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod endpoint;
 pub(super) mod envoy;
 pub(super) mod files;
 pub(super) mod haproxy;
+mod key_changes;
 mod kubernetes;
 pub(crate) mod messages;
 pub(crate) mod nginx;

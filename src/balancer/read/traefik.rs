@@ -12,6 +12,7 @@ use crate::balancer::read::endpoint::{Endpoint, endpoint_of_url};
 use crate::balancer::read::reported::ReportedServers;
 use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
+use http::ws::sha1;
 use verdict::rules::AVOIDED;
 use verdict::timeline::Avoidance;
 
@@ -41,8 +42,8 @@ pub(crate) enum DynamicSource {
 pub(crate) fn dynamic(file: &str, fixed: &Value) -> (Option<DynamicSource>, Vec<String>) {
     let named = |key| at(fixed, &["providers", "file", key]).and_then(text);
     let dynamic = named("filename").map(DynamicSource::File).or(named("directory").map(DynamicSource::Folder));
-    let others = keys(get(fixed, "providers").unwrap_or(&Value::Null)).into_iter();
-    let others = others.filter(|name| !["file", "providers_throttle_duration"].contains(&name.as_str()));
+    let others = entries(get(fixed, "providers")).map(|(name, _)| name);
+    let others = others.filter(|name| !["file", "providersThrottleDuration"].contains(&name.as_str()));
     (dynamic, others.map(|name| format!("{file}: provider {name}: services come from elsewhere")).collect())
 }
 
@@ -74,8 +75,8 @@ pub(crate) fn read(documents: &[(String, Value)]) -> Configuration {
                 let is_permanent = get(redirect, "permanent").and_then(text).is_some_and(|it| it == "true");
                 configuration.responds(if is_permanent { 301 } else { 302 }, format!("{file}, middleware {name}"));
             }
-            if ["rate_limit", "in_flight_req"].iter().any(|kind| get(it, kind).is_some()) {
-                configuration.responds(429, format!("{file}, middleware {name}"));
+            for status in refusing(it) {
+                configuration.responds(status, format!("{file}, middleware {name}"));
             }
         }
         for (name, router) in entries(at(document, &["http", "routers"])) {
@@ -90,6 +91,25 @@ pub(crate) fn read(documents: &[(String, Value)]) -> Configuration {
     configuration.upstreams =
         ["http", "tcp"].into_iter().flat_map(|kind| Services::of(documents, kind).groups()).collect();
     configuration
+}
+
+/// Statuses with which a middleware refuses requests.
+fn refusing(middleware: &Value) -> impl Iterator<Item = u16> {
+    const USUAL: [(&str, &str, u16); 9] = [
+        ("basic_auth", "", 401),
+        ("buffering", "", 413),
+        ("circuit_breaker", "response_code", 503),
+        ("digest_auth", "", 401),
+        ("forward_auth", "", 401),
+        ("in_flight_req", "", 429),
+        ("ip_allow_list", "reject_status_code", 403),
+        ("ip_white_list", "", 403),
+        ("rate_limit", "", 429),
+    ];
+    USUAL.into_iter().filter_map(|(kind, key, usual)| {
+        let written = get(get(middleware, kind)?, key).and_then(number).and_then(|it| u16::try_from(it).ok());
+        Some(written.unwrap_or(usual))
+    })
 }
 
 /// Services by name, each with its file.
@@ -236,18 +256,29 @@ fn upstream(file: &str, name: &str, balancer: &Value) -> Upstream {
     };
     let policy = match get(balancer, "sticky") {
         None => policy,
-        Some(sticky) => {
-            at(sticky, &["cookie", "name"]).and_then(text).and_then(|it| it.parse().ok()).map(Policy::Sticky)
-        }
+        Some(sticky) => get(sticky, "cookie").and_then(|cookie| {
+            let cookie = get(cookie, "name").and_then(text).unwrap_or_else(|| unnamed_cookie(name));
+            cookie.parse().ok().map(Policy::Sticky)
+        }),
     };
     upstream.avoids(avoidance(balancer));
+    let status = at(balancer, &["health_check", "status"]).and_then(text);
+    // A backend of ours responds 200.
+    let status = status.filter(|it| !["0", "200"].contains(&it.as_str()));
+    upstream.health.extend(status.map(|it| format!("{place}: healthCheck: status {it}")));
     upstream.method = match policy.filter(|_| unknown.is_empty()) {
         Some(policy) => UpstreamMethod::Known(policy),
-        // Without a name the cookie is called by a hash of the service's.
         None if unknown.is_empty() => UpstreamMethod::Unknown(format!("{place}: sticky")),
         None => UpstreamMethod::Unknown(format!("{place}: {}", unknown.join(", "))),
     };
     upstream
+}
+
+/// How Traefik calls the cookie of a service of a file where nothing is written: by a hash of the service's name.
+fn unnamed_cookie(service: &str) -> String {
+    let hash = sha1(format!("_TRAEFIK_BACKEND_{service}@file").as_bytes());
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("_{}", &hash[..5])
 }
 
 /// One success is enough for a health check, and one failure; what clients met counts for a window.
@@ -292,11 +323,12 @@ mod tests {
 
     #[test]
     fn a_limit_responds_itself() {
-        let middlewares =
-            json!({"a": {"rateLimit": {"average": 100}}, "b": {"inFlightReq": {"amount": 5}}, "c": {"compress": {}}});
+        let middlewares = json!({"a": {"rateLimit": {"average": 100}}, "b": {"inFlightReq": {"amount": 5}}, "c": {"compress": {}},
+                "d": {"circuitBreaker": {"expression": "NetworkErrorRatio() > 0.3"}}, "e": {"circuitBreaker": {"responseCode": 502}}});
         let read = read(&[("dynamic.yml".to_owned(), json!({"http": {"middlewares": middlewares}}))]);
         let lines = ["dynamic.yml, middleware a", "dynamic.yml, middleware b"].map(str::to_owned).to_vec();
-        assert_eq!(read.responses.statuses, BTreeMap::from([(429, lines)]));
+        let line = |name: &str| vec![format!("dynamic.yml, middleware {name}")];
+        assert_eq!(read.responses.statuses, BTreeMap::from([(429, lines), (502, line("e")), (503, line("d"))]));
     }
 
     #[test]
@@ -340,6 +372,18 @@ mod tests {
     }
 
     #[test]
+    fn a_health_check_may_want_another_status() {
+        for (check, expected) in [
+            (json!({"path": "/h"}), vec![]),
+            (json!({"path": "/h", "status": 200}), vec![]),
+            (json!({"path": "/h", "status": 204}), vec!["dynamic.yml, service web: healthCheck: status 204"]),
+        ] {
+            let balancer = json!({"servers": [{"url": "http://10.0.0.1:80"}], "healthCheck": check});
+            assert_eq!(of(json!({"web": {"loadBalancer": balancer}}))[0].health, expected);
+        }
+    }
+
+    #[test]
     fn services_of_tcp_are_groups_too() {
         let http = json!({"services": {"web": {"loadBalancer": {"servers": [{"url": "http://10.0.0.1:80"}]}}}});
         let servers = json!([{"address": "10.0.0.2:5432"}, {"address": "[fd00::1]:5432", "tls": true}]);
@@ -362,7 +406,8 @@ mod tests {
             (json!({"strategy": "p2c"}), Some(Policy::TwoChoices)),
             (json!({"strategy": "hrw"}), Some(Policy::Source)),
             (json!({"sticky": {"cookie": {"name": "srv"}}}), Some(Policy::Sticky("srv".parse().unwrap()))),
-            (json!({"sticky": {"cookie": {}}}), None),
+            (json!({"sticky": {"cookie": {}}}), Some(Policy::Sticky("_7052b".parse().unwrap()))),
+            (json!({"sticky": {}}), None),
             (json!({"strategy": "new"}), None),
             (json!({"somethingNew": {}}), None),
         ] {
@@ -374,6 +419,11 @@ mod tests {
                 None => assert!(matches!(all[0].method, UpstreamMethod::Unknown(_)), "{more}"),
             }
         }
+    }
+
+    #[test]
+    fn a_cookie_without_a_name_is_called_as_traefik_calls_it() {
+        assert_eq!(unnamed_cookie("app"), "_fb0b0");
     }
 
     #[test]

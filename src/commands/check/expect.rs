@@ -88,6 +88,7 @@ pub(super) fn from_file(
         plan.environment.patience = configuration.patience;
         plan.expectations.configured = configuration.responses.clone();
         let expected = expected.clone().under(plan.requests_at_once());
+        let expected = expected.with_headers(&configuration, plan.request.names());
         expect(&expected, &name, plan);
         not_judged = expected.unknown;
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use verdict::facts::account::{
     AccountFacts, BackendStatuses, GivenUp, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests,
-    RetriedRequests, Subrequests, TruncatedResponses, UnrecordedResponses,
+    RetriedRequests, StaleResponses, Subrequests, TruncatedResponses, UnrecordedResponses,
 };
 use verdict::facts::records::{RecordFacts, RecordGap};
 use verdict::facts::{copies, limit};
@@ -457,9 +457,15 @@ pub(super) fn statuses(facts: &BackendStatuses, level: Level, of_calls: bool) ->
     if facts.by_balancer == wrong { phrase } else { phrase.try_this(hints::of_backend_status(&facts.statuses)) }
 }
 
-pub(super) fn stale(facts: &Requests, product: Option<Balancer>) -> Phrase {
-    Phrase::of(format!("{} got a response that had been given before: a cache", requests(facts)))
-        .try_this(hints::of_cache(product))
+pub(super) fn stale(facts: &StaleResponses, product: Option<Balancer>) -> Phrase {
+    let text = format!("{} got a response that had been given before: a cache", count_of(facts.requests, "request"));
+    let phrase = Phrase::of(text);
+    match facts.configured.as_slice() {
+        [] => phrase.try_this(hints::of_cache(product)),
+        lines => phrase
+            .because(vec![format!("the configuration has the balancer keep responses: {}", lines.join("; "))])
+            .try_this("backends send no-store; if the cache is meant, use --allow stale, and a URL that it does not keep for the shares"),
+    }
 }
 
 pub(super) fn swapped(facts: &Requests) -> Phrase {

@@ -1,6 +1,7 @@
 //! SHA-1 (FIPS 180-4), which the handshake of RFC 6455 §4.2.2 wants and which protects nothing there.
 
-pub(super) fn sha1(message: &[u8]) -> [u8; 20] {
+/// The hash of a message.
+pub fn sha1(message: &[u8]) -> [u8; 20] {
     let mut state: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
     let mut padded = message.to_vec();
     padded.push(0x80);

@@ -30,6 +30,19 @@ pub struct Requests {
     pub of: u64,
 }
 
+/// Responses that had been given before.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct StaleResponses {
+    /// How many requests got one.
+    pub requests: u64,
+    /// Requests that were sent, all together.
+    pub of: u64,
+    /// Lines of the balancer's configuration that have it keep responses which are not to be kept; empty without any.
+    #[serde(default)]
+    pub configured: Vec<String>,
+}
+
 /// Responses of which it is not known who gave them.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

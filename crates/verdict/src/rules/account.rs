@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::AttemptEnd;
 use crate::facts::account::{
     AccountFacts, BackendStatuses, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests, RetriedRequests,
-    TruncatedResponses, UnrecordedResponses,
+    StaleResponses, TruncatedResponses, UnrecordedResponses,
 };
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::{Arrival, Entry};
@@ -300,7 +300,7 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
             let level = if own.may_be_foreign() { unless_excused.min(Level::Inconclusive) } else { unless_excused };
             (level, Facts::Balancer(own))
         }
-        Outcome::Stale => (Level::Fail, Facts::Stale(plain)),
+        Outcome::Stale => (Level::Fail, Facts::Stale(StaleResponses { requests, of, configured: Vec::new() })),
         Outcome::Swapped => (Level::Fail, Facts::Swapped(plain)),
         // How a stream ends has rules of its own.
         Outcome::Truncated if case.streams.is_some() => return None,

@@ -33,6 +33,11 @@ pub(super) fn soften(case: &Case, findings: &mut [Finding]) {
                     finding.level = finding.level.min(if is_whole { Level::Note } else { Level::Inconclusive });
                 }
             }
+            // Who stores a response that is not to be stored does what the file says.
+            Facts::Stale(stale) if !configured.stored.is_empty() => {
+                stale.configured.clone_from(&configured.stored);
+                finding.level = finding.level.min(Level::Inconclusive);
+            }
             _ => {}
         }
     }
@@ -77,6 +82,24 @@ mod tests {
         }
         assert_eq!(responding(502, &[503, 403]).level("balancer"), Some(Level::Fail));
         assert_eq!(responding(403, &[]).level("balancer"), Some(Level::Fail));
+    }
+
+    #[test]
+    fn a_cache_that_the_file_has_keep_what_is_not_to_be_kept_is_no_fault_that_is_proven() {
+        let stale = |stored: &[&str]| {
+            let mut trial = RuleTrial::new();
+            trial.healthy(90);
+            let given = trial.observations[0].response;
+            trial.failed(ClientOutcome::Response, true);
+            trial.answered(given, 0, 200);
+            trial.expectations.configured.stored = stored.iter().map(|it| (*it).to_owned()).collect();
+            trial
+        };
+        assert_eq!(stale(&[]).level("stale"), Some(Level::Fail));
+        let line = "nginx.conf, line 3: proxy_ignore_headers Cache-Control";
+        let kept = stale(&[line]);
+        assert_eq!((kept.level("stale"), kept.failures()), (Some(Level::Inconclusive), vec![]));
+        assert!(matches!(kept.facts("stale"), Facts::Stale(it) if it.configured == [line]));
     }
 
     fn altered(flaw: Flaw, every: u16) -> RuleTrial {

@@ -59,6 +59,8 @@ pub struct ConfiguredResponses {
     pub statuses: BTreeMap<u16, Vec<String>>,
     /// What rewrites bodies.
     pub bodies: Vec<String>,
+    /// What has it store responses that backends forbid it to store.
+    pub stored: Vec<String>,
 }
 
 impl ConfiguredResponses {
@@ -68,6 +70,7 @@ impl ConfiguredResponses {
             self.statuses.entry(*status).or_default().extend_from_slice(lines);
         }
         self.bodies.extend_from_slice(&other.bodies);
+        self.stored.extend_from_slice(&other.stored);
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::subsets::led_to;
 use crate::balancer::read::configuration::{Upstream, UpstreamMethod};
 use crate::balancer::read::document::{at, get, items, keys, number, text};
 
@@ -13,9 +14,12 @@ pub(super) fn join(file: &str, bootstrap: &Value, all: &[&Value], upstreams: &mu
     let is_fixed = is_runtime_fixed(bootstrap);
     let mut joined: Vec<Upstream> = Vec::new();
     let mut parts: BTreeSet<String> = BTreeSet::new();
-    for split in all.iter().filter_map(|it| get(it, "weighted_clusters")) {
-        let Some(one) = weighted(file, split, is_fixed, upstreams) else { continue };
-        parts.extend(items(get(split, "clusters")).filter_map(|it| get(it, "name").and_then(text)));
+    for route in all.iter().filter(|it| get(it, "weighted_clusters").is_some()) {
+        let Some(one) = weighted(file, route, is_fixed, upstreams) else { continue };
+        parts.extend(items(at(route, &["weighted_clusters", "clusters"])).filter_map(|it| {
+            let name = get(it, "name").and_then(text)?;
+            Some(led_to(it, &name, upstreams)?.name.clone())
+        }));
         if !joined.contains(&one) {
             joined.push(one);
         }
@@ -27,7 +31,8 @@ pub(super) fn join(file: &str, bootstrap: &Value, all: &[&Value], upstreams: &mu
             joined.iter_mut().for_each(|it| it.method = UpstreamMethod::Unknown(format!("{file}: runtime_fraction")));
         }
     }
-    let direct: BTreeSet<String> = all.iter().filter_map(|it| get(it, "cluster").and_then(text)).collect();
+    let direct = all.iter().filter_map(|it| led_to(it, &get(it, "cluster").and_then(text)?, upstreams));
+    let direct: BTreeSet<String> = direct.map(|it| it.name.clone()).collect();
     upstreams.retain(|it| !parts.contains(&it.name) || direct.contains(&it.name));
     upstreams.append(&mut joined);
 }
@@ -39,20 +44,21 @@ fn is_runtime_fixed(bootstrap: &Value) -> bool {
 }
 
 /// The clusters of a route that are known, divided by its weights.
-fn weighted(file: &str, split: &Value, is_runtime_fixed: bool, upstreams: &[Upstream]) -> Option<Upstream> {
+fn weighted(file: &str, route: &Value, is_runtime_fixed: bool, upstreams: &[Upstream]) -> Option<Upstream> {
+    let split = get(route, "weighted_clusters")?;
     let is_understood = |key: &str| match key {
         "clusters" | "total_weight" => true,
         "runtime_key_prefix" => is_runtime_fixed,
         _ => false,
     };
     let mut unknown: Vec<String> = keys(split).into_iter().filter(|key| !is_understood(key)).collect();
+    // It chooses among the endpoints of each, too.
+    unknown.extend(get(route, "metadata_match").map(|_| "metadata_match".to_owned()));
     let mut parts = Vec::new();
     for entry in items(get(split, "clusters")) {
         let name = get(entry, "name").and_then(text).unwrap_or_else(|| "a cluster that a header names".to_owned());
-        // Metadata chooses among the endpoints of a cluster.
-        unknown.extend(get(entry, "metadata_match").map(|_| format!("metadata_match of {name}")));
         let weight = get(entry, "weight").and_then(number).and_then(|it| u32::try_from(it).ok());
-        match (upstreams.iter().find(|it| it.name == name), weight) {
+        match (led_to(entry, &name, upstreams), weight) {
             (Some(cluster), Some(weight)) => parts.push((cluster.clone(), weight)),
             (Some(cluster), None) => {
                 unknown.push(format!("weight of {name}"));
@@ -81,8 +87,8 @@ fn fractions(all: &[&Value], is_runtime_fixed: bool, upstreams: &[Upstream]) -> 
             let (part, whole) = percentage(fraction).filter(|_| is_runtime_fixed)?;
             let others = routes[place + 1..].iter().find(|other| catches(other, route))?;
             let cluster = |route: &Value| {
-                let name = at(route, &["route", "cluster"]).and_then(text)?;
-                upstreams.iter().find(|it| it.name == name).cloned()
+                let action = get(route, "route")?;
+                led_to(action, &get(action, "cluster").and_then(text)?, upstreams).cloned()
             };
             let (taken, left) = (cluster(route)?, cluster(others)?);
             let group = Upstream::split(vec![(left, whole - part), (taken, part)]);

@@ -1,5 +1,6 @@
 //! PURE. The address of a server line of a `haproxy.cfg`.
 
+use crate::balancer::read::configuration::UpstreamServer;
 use crate::balancer::read::endpoint::Endpoint;
 
 pub(super) fn endpoint(address: &str) -> Endpoint {
@@ -19,6 +20,15 @@ pub(super) fn endpoint(address: &str) -> Endpoint {
         None if plain.starts_with('_') => Endpoint::Tcp(plain.to_owned(), 0),
         // The port of the client's connection.
         None => Endpoint::Other,
+    }
+}
+
+/// Where the sockets of servers are for a HAProxy that runs below that directory.
+pub(super) fn lock_up<'s>(root: &str, servers: impl Iterator<Item = &'s mut UpstreamServer>) {
+    for server in servers {
+        if let Endpoint::Unix(path) = &mut server.endpoint {
+            *path = format!("{}{path}", root.trim_end_matches('/'));
+        }
     }
 }
 

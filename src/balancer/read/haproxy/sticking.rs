@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::balancer::read::configuration::UpstreamMethod;
 use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
-use verdict::tally::SessionLife;
 
 /// A table that forgets sooner may forget a client between two of its requests.
 const KEPT: Duration = Duration::from_secs(300);
@@ -48,18 +47,6 @@ impl Sticking {
     }
 }
 
-/// How long HAProxy lets sessions last by a line `cookie` with these words, if it ends them.
-pub(super) fn session_life(words: &[&str], line: &str) -> Option<SessionLife> {
-    let time = |name: &str| {
-        let value = words.iter().position(|word| *word == name).and_then(|at| words.get(at + 1))?;
-        // A time that is not understood may be short.
-        Some(time::parse(value, LoneNumber::Seconds).unwrap_or_default())
-    };
-    let (whole, idle) = (time("maxlife"), time("maxidle"));
-    whole.or(idle)?;
-    Some(SessionLife { whole, idle, line: line.to_owned() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,17 +83,5 @@ mod tests {
                 "{lines:?}"
             );
         }
-    }
-
-    #[test]
-    fn sessions_end_after_their_time_or_a_pause() {
-        let of = |line: &str| {
-            let life = session_life(&line.split(' ').collect::<Vec<_>>(), "a")?;
-            Some((life.whole.map(|it| it.as_secs()), life.idle.map(|it| it.as_secs())))
-        };
-        assert_eq!(of("insert indirect maxidle 30m maxlife 8h"), Some((Some(28_800), Some(1_800))));
-        assert_eq!(of("insert maxidle 90"), Some((None, Some(90))));
-        assert_eq!(of("insert maxlife soon"), Some((Some(0), None)));
-        assert_eq!(of("insert indirect"), None);
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod files;
 mod passed;
+mod rewrites;
 pub(crate) mod servers;
 mod split_clients;
 mod tokens;
@@ -19,6 +20,7 @@ use crate::topology::Policy;
 use verdict::timeline::Avoidance;
 
 use passed::PassedUrls;
+use rewrites::Rewrites;
 use split_clients::{ClientSplit, ClientSplits};
 use tokens::{ConfigToken, Tokens, Wrong};
 use variables::keyed;
@@ -36,6 +38,10 @@ pub(crate) fn read(source: &ConfigFile, included: Included) -> Result<Configurat
     configuration.file(source, included, 0, &mut targets)?;
     configuration.implied = targets.passed.groups(&configuration.upstreams);
     targets.splits.join(&mut configuration.upstreams);
+    targets.rewrites.apply(&mut configuration.upstreams);
+    if !targets.stores {
+        configuration.responses.stored.clear();
+    }
     Ok(configuration)
 }
 
@@ -44,6 +50,9 @@ pub(crate) fn read(source: &ConfigFile, included: Included) -> Result<Configurat
 struct Targets {
     passed: PassedUrls,
     splits: ClientSplits,
+    rewrites: Rewrites,
+    /// Whether a cache is in use.
+    stores: bool,
 }
 
 /// The grammar of NGINX, outside of `upstream` blocks and at their edges.
@@ -139,7 +148,18 @@ impl Configuration {
                 targets.splits.set(variable);
             }
             ("proxy_ssl_name", [name]) => self.names.push(name.clone()),
-            _ => return self.response_line(directive, values, tokens),
+            ("proxy_cache", [zone]) => targets.stores |= zone != "off",
+            ("proxy_ignore_headers", headers) if headers.iter().any(|it| it.eq_ignore_ascii_case("cache-control")) => {
+                self.responses.stored.push(format!("{}: {}", tokens.place(), line.join(" ")));
+            }
+            ("real_ip_header", [name]) if name != "proxy_protocol" => self.client_headers.push(name.clone()),
+            ("fastcgi_pass" | "uwsgi_pass" | "scgi_pass" | "memcached_pass", [_]) => {
+                self.foreign.push(format!("{}: {}", tokens.place(), line.join(" ")));
+            }
+            _ => {
+                targets.rewrites.note(line, &tokens.place());
+                return self.response_line(directive, values, tokens);
+            }
         }
         true
     }
@@ -260,6 +280,7 @@ impl Upstream {
             }
             ["ip_hash"] => self.method = UpstreamMethod::Known(Policy::Source),
             ["hash", key] | ["hash", key, "consistent"] => {
+                self.key = Some((*key).to_owned());
                 self.method = keyed(key).map_or_else(unknown, UpstreamMethod::Known);
             }
             ["sticky", "cookie", name, ..] => {
@@ -347,6 +368,19 @@ mod tests {
         let read = read(&source("a.conf", text), &|_| Ok(Vec::new())).unwrap();
         let counts: Vec<(u16, usize)> = read.responses.statuses.iter().map(|(it, lines)| (*it, lines.len())).collect();
         assert_eq!(counts, [(429, 1), (503, 2)]);
+    }
+
+    #[test]
+    fn a_cache_keeps_what_it_should_not_where_the_file_has_it_ignore_what_backends_say() {
+        for (lines, count) in [
+            ("proxy_cache a; proxy_ignore_headers Set-Cookie Cache-Control;", 1),
+            ("proxy_cache off; proxy_ignore_headers Cache-Control;", 0),
+            ("proxy_cache a; proxy_ignore_headers Vary;", 0),
+        ] {
+            let text = format!("server {{ location / {{ {lines} }} }}");
+            let read = read(&source("a.conf", &text), &|_| Ok(Vec::new())).unwrap();
+            assert_eq!(read.responses.stored.len(), count, "{lines}");
+        }
     }
 
     #[test]
