@@ -7,7 +7,7 @@ use crate::check::grpc;
 use crate::check::load::{Load, Pacing, Reuse, Vary};
 use crate::check::plan::{CheckPlan, RequestPlan, TargetPlan};
 use crate::check::session::SessionData;
-use verdict::algorithm::{Pick, Selection};
+use verdict::algorithm::{AlgorithmRemark, Pick, Selection};
 use verdict::arrived::{OtherKind, OtherRequests, RequestChanges};
 use verdict::facts::records::RecordGap;
 use verdict::facts::responses::ReceivedResponses;
@@ -171,7 +171,7 @@ fn report(case: &Case, session: &SessionData, known: &CheckContext) -> Check {
         account: account(case, known, session.judged),
         forwarding: describe_forwarding(case),
         shares,
-        algorithm: case.streams.is_none().then(|| algorithm(case)),
+        algorithm: case.streams.is_none().then(|| algorithm(case, plan)),
         latency,
         outage,
         findings,
@@ -295,12 +295,13 @@ fn account(case: &Case, known: &CheckContext, judged: u32) -> Account {
     }
 }
 
-fn algorithm(case: &Case) -> AlgorithmReport {
+fn algorithm(case: &Case, plan: &CheckPlan) -> AlgorithmReport {
     let inference = case.inference;
     // Whoever was avoided while experiments were made looks like one with a rule of its own, and need not have one.
     let is_avoided = |name: &String| case.fleets.unsteady.contains(name);
     let is_left =
         matches!(&inference.selection, Selection::RotationBesides { others, .. } if others.iter().any(is_avoided));
+    let has_keys = !plan.affinity.headers.is_empty() || !plan.affinity.cookies.is_empty();
     AlgorithmReport {
         name: inference.kind.map(|kind| kind.name().to_owned()),
         selection: inference.selection.clone(),
@@ -308,7 +309,10 @@ fn algorithm(case: &Case) -> AlgorithmReport {
         or: inference.or.iter().map(|kind| kind.name().to_owned()).collect(),
         rotations: inference.rotations,
         experiments: inference.evidence.clone(),
-        remark: inference.remark.filter(|_| !is_left),
+        remark: inference.remark.filter(|_| !is_left).map(|remark| match remark {
+            AlgorithmRemark::Ring if has_keys => AlgorithmRemark::RingOfAnotherKey,
+            other => other,
+        }),
         evidence: Vec::new(),
         hint: None,
     }

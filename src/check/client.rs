@@ -19,6 +19,8 @@ pub(crate) struct ClientHandle {
 }
 
 struct Shared {
+    /// Connections that the balancer serves at once, if that is known to be few.
+    most_connections: usize,
     prober: Prober,
     /// Numbers of requests that were not the user's own, in order.
     invented: Vec<u32>,
@@ -30,7 +32,12 @@ impl ClientHandle {
         ClientHandle {
             target,
             connections,
-            shared: Arc::new(Mutex::new(Shared { prober, invented: Vec::new(), backends: BackendNames::new(names) })),
+            shared: Arc::new(Mutex::new(Shared {
+                most_connections: usize::MAX,
+                prober,
+                invented: Vec::new(),
+                backends: BackendNames::new(names),
+            })),
         }
     }
 
@@ -48,13 +55,19 @@ impl ClientHandle {
             let own = is_local(client.target.address.ip());
             let local = client.target.clients.map_or(own, ClientNetwork::has_networks);
             let mut shared = client.lock();
-            let Shared { prober, backends, invented } = &mut *shared;
-            let mut live = LiveSubject::new(prober, backends, &client.target.path, local, client.connections);
+            let Shared { most_connections, prober, backends, invented } = &mut *shared;
+            let mut live = LiveSubject::new(prober, backends, &client.target.path, local, client.connections)
+                .with_at_most(*most_connections);
             let result = phase(&mut live);
             invented.extend(live.end()?);
             Ok(result)
         });
         phase.await?
+    }
+
+    /// Phases from now on use no more connections at once.
+    pub(crate) fn limit_connections(&self, most: usize) {
+        self.lock().most_connections = most;
     }
 
     /// What only a thread that may wait should do for long.

@@ -3,6 +3,7 @@
 
 mod avoided;
 mod certificates;
+mod crowding;
 mod diagnosis;
 mod meet;
 mod sample;
@@ -45,6 +46,9 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     session.watch.enter("waiting for a backend's response");
     let met = meet::meet(&mut session).await?;
     let backends = session.takers();
+    if met == Met::Backend {
+        crowding::look(&mut session).await?;
+    }
     warm_up(&mut session, met, backends).await?;
     let judged = session.client.next_sequence();
     let judged_since = Instant::now();
@@ -54,6 +58,8 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     let inference = evidence.infer(&session.client.names());
     let sampled = session.client.next_sequence();
     let load = sample::load(&session, &inference, sampled)?;
+    // Those of the experiments would take the places of the sample's.
+    session.client.with(|prober, _| prober.hang_up_all());
     session.begin_sample(sampled as u32);
     session.watch.enter("taking the sample");
     session.watch.total.store(load.requests.unwrap_or(0), Ordering::Relaxed);
@@ -66,7 +72,8 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     // Of the experiments too: those that they caused to fail.
     invented.extend(avoided);
     invented.sort_unstable();
-    let received = session.client.with(|prober, _| traffic.samples.received(prober.samples()));
+    let mut received = session.client.with(|prober, _| traffic.samples.received(prober.samples()));
+    received.connection_limit = session.connection_limit;
     // Ten million of them are not copied.
     session.client.with(|prober, _| observations.splice(0..0, prober.observations().iter().copied()).for_each(drop));
     let slow_trial = try_slowly(&mut session, sampled, &mut observations, &mut invented).await?;
@@ -183,6 +190,7 @@ async fn experiment(
         has_body: ours && !is_call && request.bodies.iter().any(|body| body.len() > 1),
         rate: load.rate,
         requests,
+        connections: session.connection_limit.map(|limit| limit.at_once as usize),
         is_followed: scenario.steps.is_empty(),
         budget,
     };

@@ -19,6 +19,7 @@ use crate::fleets::Fleets;
 
 use crate::wire::Moment;
 use verdict::algorithm::Evidence;
+use verdict::facts::connections::ConnectionLimit;
 use verdict::facts::responses::ReceivedResponses;
 use verdict::facts::tls::KnownTls;
 use verdict::limit::SlowTrial;
@@ -44,6 +45,8 @@ pub(crate) struct CheckSession<'a> {
     /// Those that came back so recently that a balancer may still avoid them.
     pub(crate) young: Vec<(String, Duration)>,
     pub(crate) client: ClientHandle,
+    /// Connections that the balancer serves at once, where that is fewer than the check was to use.
+    pub(crate) connection_limit: Option<ConnectionLimit>,
     /// Of the fleet's records, if the backends are ours.
     pub(crate) collector: Option<Collector>,
     /// Failed handshakes that are not of this check.
@@ -120,6 +123,7 @@ impl<'a> CheckSession<'a> {
             backends: fleet.map(|fleet| fleet.ready),
             young: fleet.map_or_else(Vec::new, |fleet| fleet.young.clone()),
             client,
+            connection_limit: None,
             collector,
             handshakes_before: match fleet {
                 Some(fleet) => HandshakesBefore::of(&fleet.fleets).await,
@@ -185,6 +189,12 @@ impl<'a> CheckSession<'a> {
         let mut records = collector.finish().await;
         self.client.with(|_, backends| records.take_places_of(backends));
         Some(records)
+    }
+
+    /// Connections of the sample, at most.
+    pub(crate) fn connections_at_once(&self) -> usize {
+        let most = self.connection_limit.map_or(usize::MAX, |limit| limit.at_once as usize);
+        self.plan.connections_at_once().min(most)
     }
 
     /// Requests that may still be sent, where their number is limited.

@@ -24,6 +24,8 @@ pub(crate) struct LiveSubject<'a> {
     pub(crate) local: bool,
     /// Requests that the user would send at once, at most.
     connections: usize,
+    /// Connections that may be open at once.
+    most_connections: usize,
     held: Vec<(Held, Duration)>,
     /// Ids of responses that have come: the same once more comes out of a cache and says nothing about the backends.
     known: HashSet<ResponseId>,
@@ -60,6 +62,7 @@ impl<'a> LiveSubject<'a> {
             is_call,
             local,
             connections,
+            most_connections: usize::MAX,
             held: Vec::new(),
             known: HashSet::new(),
             failure: None,
@@ -71,6 +74,11 @@ impl<'a> LiveSubject<'a> {
         }
     }
 
+    /// No more connections at once.
+    pub(crate) fn with_at_most(self, most_connections: usize) -> Self {
+        LiveSubject { most_connections, ..self }
+    }
+
     /// One request, with all that can be known of its response.
     pub(crate) fn probe(&mut self, request: &ProbeRequest) -> Option<ProbeResult> {
         let held = self.begin(request)?;
@@ -79,10 +87,11 @@ impl<'a> LiveSubject<'a> {
 
     /// Sends a request and does not wait.
     fn begin(&mut self, request: &ProbeRequest) -> Option<Held> {
-        let path = match (request.path, request.query) {
-            (Some(number), _) => Some(template(self.path).replace("{}", &number.to_string())),
-            (None, Some(number)) => Some(other_query(self.path, &format!("value-{number}"))),
-            (None, None) => None,
+        let path = match (request.path, request.query, request.front) {
+            (Some(number), _, _) => Some(template(self.path).replace("{}", &number.to_string())),
+            (None, Some(number), _) => Some(other_query(self.path, &format!("value-{number}"))),
+            (None, None, Some(number)) => Some(format!("/{number}{}", self.path)),
+            (None, None, None) => None,
         };
         let mut delayed = None;
         let path = match request.delay {
@@ -214,7 +223,9 @@ impl Subject for LiveSubject<'_> {
             if self.is_delay_refused && request.delay.is_some_and(|delay| !delay.is_zero()) {
                 break;
             }
-            if in_flight.len() >= pace.width.max(1)
+            let elsewhere = self.prober.kept() + self.held.len();
+            let width = pace.width.min(self.most_connections.saturating_sub(elsewhere));
+            if in_flight.len() >= width.max(1)
                 && let Some(oldest) = self.prober.finish_first(&mut in_flight, self.backends)
             {
                 replies.push(self.reply(oldest));

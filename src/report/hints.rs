@@ -254,6 +254,11 @@ pub(crate) fn of_not_reached(timed_out: bool, product: Option<Balancer>) -> Stri
     after(HintTopic::Connections, &format!("{seen}; where it limits connections, stay below with -c"), product)
 }
 
+/// No more connections are served at once.
+pub(crate) fn of_connection_limit(at_once: u64, product: Option<Balancer>) -> String {
+    after(HintTopic::Connections, &format!("stay below it with -c {at_once}, or raise it"), product)
+}
+
 /// The client's own timeout was over first.
 pub(crate) fn of_own_timeout(product: Option<Balancer>) -> String {
     after(

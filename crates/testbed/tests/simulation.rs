@@ -76,6 +76,62 @@ fn cursors_that_get_connections_in_turns_are_not_taken_for_one() {
 }
 
 #[test]
+fn connections_that_keep_to_a_backend_are_no_sign_of_load() {
+    for every in [5, 8, 13, 16, 50] {
+        for (seed, rotations) in (1..=8).zip([1, 4].into_iter().cycle()) {
+            let mut subject = Simulated::new(3, Picks::Turns(vec![1; 3]), rotations, seed);
+            subject.strays = Some(every);
+            let seen = infer_of(subject, seed, 0);
+            let by_load = seen.candidates().iter().all(|it| it.follows_load());
+            assert!(!by_load && seen.certain() != Some(Algorithm::RoundRobin), "{every} {rotations} {seed}: {seen:#?}");
+            let is_excluded = seen.evidence.iter().any(|it| it.excludes.contains(&Algorithm::RoundRobin));
+            assert!(!is_excluded, "{every} {rotations} {seed}: {seen:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_rotation_that_is_often_left_is_not_several() {
+    for share in [0.02, 0.05, 0.1] {
+        for seed in 1..=8 {
+            let seen = infer(3, Picks::Doubles(share), 1, seed, 3_000);
+            let left = seen.breaks.as_ref().map_or(0, |breaks| breaks.at.len());
+            assert!(left >= 2 && seen.rotations.is_none_or(|it| it == 1), "{share} {seed}: {seen:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_canary_by_chance_leaves_the_rotation_of_the_others_known() {
+    for (share, backends) in [0.03, 0.1].into_iter().flat_map(|share| [(share, 3), (share, 4)]) {
+        for seed in 1..=8 {
+            let seen = infer(backends, Picks::Canary(share), 1, seed, 3_000);
+            let is_beside = matches!(&seen.selection, Selection::RotationBesides { others, .. } if others.len() == 1);
+            assert!(is_beside && seen.kind.is_none(), "{share} {backends} {seed}: {seen:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_balancer_that_serves_few_connections_is_named_all_the_same() {
+    for (picks, truth) in [
+        (Picks::Turns(vec![1; 3]), Algorithm::RoundRobin),
+        (Picks::LeastInTurns, Algorithm::LeastConnections),
+        (Picks::Source { network_only: true }, Algorithm::Source),
+    ] {
+        let mut subject = Simulated::new(3, picks, 1, 5);
+        let (backends, budget) = (Some(3), Duration::from_secs(20));
+        let setting = Setting { backends, can_hold: true, connections: Some(5), budget, ..Setting::default() };
+        let mut evidence = experiments::run(&mut subject, &setting);
+        subject.complete(&mut evidence);
+        let seen = evidence.infer(&[]);
+        assert_eq!(seen.certain(), Some(truth), "{seen:#?}");
+        assert!(!seen.is_unit_known && !seen.per_connection, "{seen:#?}");
+        assert!(evidence.connections.rows.is_empty() && evidence.rotations.is_none());
+    }
+}
+
+#[test]
 fn chance_is_told_from_many_cursors_also_without_a_sample() {
     for seed in 1..=15 {
         let chance = infer(3, Picks::Random(vec![1.0; 3]), 1, seed, 0);
@@ -126,7 +182,7 @@ fn what_follows_load_is_told_from_what_does_not() {
             assert!(kind.into_iter().chain(or).any(|it| it == Algorithm::LeastTime), "{backends}: {kind:?}");
         }
     }
-    for backends in [3, 5] {
+    for backends in [3, 5, 9, 10] {
         always(backends, Picks::LeastByChance, 1, Algorithm::LeastConnections);
         always(backends, Picks::TwoDistinct, 1, Algorithm::TwoChoices);
         always(backends, Picks::TwoWithReplacement, 1, Algorithm::TwoChoices);
@@ -155,6 +211,7 @@ fn what_it_keys_on_is_found() {
         always(backends, Picks::Source { network_only: true }, 2, Algorithm::Source);
         always(backends, Picks::Source { network_only: false }, 1, Algorithm::Source);
         always(backends, Picks::Uri, 1, Algorithm::Uri);
+        always(backends, Picks::UriFront, 1, Algorithm::Uri);
         always(backends, Picks::Header("X-User"), 1, Algorithm::Header);
         always(backends, Picks::Cookie("session"), 1, Algorithm::Cookie);
     }

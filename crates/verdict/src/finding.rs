@@ -146,6 +146,7 @@ rules! {
     Compressed(responses::TextWitness) = "compressed" from responses::COMPRESSED,
     Cookies(responses::TextWitness) = "cookies" from responses::COOKIES,
     GivenUp(account::GivenUp) = "given-up" from account::GIVEN_UP,
+    ConnectionLimit(connections::ConnectionLimit) = "connection-limit" from connections::CONNECTION_LIMIT,
     LostSyns(connections::LostSyns) = "lost-syns" from connections::LOST_SYNS,
     MethodChanged(requests::RequestChange) = "method-changed" from requests::METHOD_CHANGED,
     PathChanged(requests::RequestChange) = "path-changed" from requests::PATH_CHANGED,

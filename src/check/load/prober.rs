@@ -477,6 +477,23 @@ impl Prober {
         took.get(took.len() / 2).copied().filter(|took| !took.is_zero())
     }
 
+    /// Ends the connection of a slot.
+    pub(crate) fn hang_up(&mut self, slot: usize) {
+        if let Some(kept) = self.kept.get_mut(slot) {
+            *kept = None;
+        }
+    }
+
+    /// Ends all connections that are kept.
+    pub(crate) fn hang_up_all(&mut self) {
+        self.kept.clear();
+    }
+
+    /// How many connections are kept.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept.iter().flatten().count()
+    }
+
     /// Connections that were begun.
     pub(crate) fn opened(&self) -> u32 {
         self.opened

@@ -160,6 +160,7 @@ impl Samples {
             lapsed,
             lapsed_cookie,
             processes,
+            connection_limit: None,
         }
     }
 }

@@ -71,7 +71,7 @@ async fn try_slowly(
     let mut backends = BackendNames::new(session.client.names());
     let pace = passed_rate(sample).map(|rate| LEAST_GAP.max(Duration::from_secs_f64(SLOWER / rate)));
     let pace = pace.filter(|_| session.identity.is_fleet() && !session.plan.request.grpc);
-    let (path, connections) = (session.client.target().path.clone(), session.plan.connections_at_once());
+    let (path, connections) = (session.client.target().path.clone(), session.connections_at_once());
     let share = own(sample).filter(|own| *own == status).count() as f64 / sample.len() as f64;
     let needed = limit::trials(share).max(REQUESTS);
     let probing = spawn_blocking(move || {

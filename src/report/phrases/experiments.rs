@@ -53,8 +53,9 @@ fn line(facts: &ExperimentFacts) -> Option<String> {
             "{requests} requests in sequence, with one in flight at one backend after the other ({held} times): the rotation went on; {to_busy} of them went to the busy backend{}",
             if *left > 0 { format!("; they were left {}", count_of(*left, "time")) } else { String::new() }
         ),
-        Facts::BesideMost { requests, to_busy } => {
-            format!("with one in flight at all but one: {to_busy} of {requests} went to a busy one")
+        Facts::BesideMost { requests, to_busy, busy, backends } => {
+            let these = if busy + 1 < *backends { format!("{busy} of {backends}") } else { "all but one".to_owned() };
+            format!("with one in flight at {these}: {to_busy} of {requests} went to a busy one")
         }
         Facts::BesideAll { requests, waited } => format!(
             "with one in flight at each backend: {waited} of {requests} more waited until one was over, or were refused: each takes one request at a time"
@@ -102,10 +103,10 @@ fn sequence(order: &OrderFacts) -> String {
         count => format!("with {count} exceptions"),
     };
     match order {
-        OrderFacts::TooFew => "too few of some to compare".to_owned(),
+        OrderFacts::TooFew => "too few at some backends to compare".to_owned(),
         OrderFacts::One { backend } => format!("all to {backend}"),
         OrderFacts::Turns { length, round, exceptions } if round.is_empty() => {
-            format!("a turn of {length}, {}", but(*exceptions))
+            format!("a round of {length} requests, {}", but(*exceptions))
         }
         OrderFacts::Turns { round, exceptions, .. } => format!("{}, {}", round.join(" "), but(*exceptions)),
         OrderFacts::Blocks { length } => format!("each block of {length} complete, in changing order"),
@@ -138,6 +139,7 @@ fn varied(key: &Key) -> String {
         Key::Network => "source addresses of several networks".to_owned(),
         Key::Host => "source addresses of one network".to_owned(),
         Key::Path => "paths".to_owned(),
+        Key::PathFront => "beginnings of the path".to_owned(),
         Key::Query => "values of the query's parameters".to_owned(),
         Key::Body => "bodies".to_owned(),
         Key::Header(name) => format!("values of {}", one_or_more("header", name)),
@@ -203,6 +205,7 @@ fn because(why: SkipReason) -> &'static str {
         SkipReason::NotOurs => "the backends are not ours and cannot delay responses on request",
         SkipReason::Call => "calls keep their method, and only Generate can hold its response back",
         SkipReason::Own => "your own credentials, cookies and Host are not varied",
+        SkipReason::FewConnections => "the balancer serves too few connections at once",
         SkipReason::NotKept => "the balancer does not keep connections",
     }
 }
@@ -215,8 +218,8 @@ pub(super) fn remark(remark: AlgorithmRemark) -> &'static str {
              algorithm: a check with a higher limit tells whether load counts"
         }
         AlgorithmRemark::FillsInOrder => {
-            "a balancer that fills one backend before it takes the next does so (HAProxy's `balance first` with `maxconn`), and so does a \
-             limit of requests at a time: a check with -c 1 tells"
+            "a balancer that fills one backend before it takes the next does so (HAProxy's `balance first` with `maxconn`), one that prefers \
+             the fastest (least time), and a limit of requests at a time: a check with -c 1 tells"
         }
         AlgorithmRemark::SeveralRotations => {
             "several rotations: each worker process (or balancer) has its own. In NGINX a `zone` in the upstream block makes workers share one"
@@ -224,8 +227,23 @@ pub(super) fn remark(remark: AlgorithmRemark) -> &'static str {
         AlgorithmRemark::Ring => {
             "HAProxy with hash-type consistent selects so for requests without the key: name it with --key-header or --key-cookie"
         }
+        AlgorithmRemark::RingOfAnotherKey => {
+            "HAProxy with hash-type consistent selects so for requests without the key, and what --key-header and --key-cookie named is not it"
+        }
         AlgorithmRemark::Canary => {
             "a second rule sends some requests elsewhere, as for a canary (NGINX split_clients, weighted services): say the shares with --expect"
+        }
+        AlgorithmRemark::FirstOfConnections => {
+            "the first request of each connection reaches the same backend: clients that send one request a connection all do \
+             (--new-connections shows it). A rotation is to be shared by all connections"
+        }
+        AlgorithmRemark::Joined => {
+            "a backend joins a rotation when its balancer finds it well again (a health check, fail_timeout, slow start), and may get requests \
+             under load alone (a limit, an overflow): check again, and with -c 1"
+        }
+        AlgorithmRemark::KeptConnections => {
+            "something besides the rotation decides for some connections: a hash of the client's port, or a worker or another balancer that \
+             takes the other backends for down"
         }
         AlgorithmRemark::SeveralWorkers => {
             "far more even than chance, and no order: several workers or balancers, each with its own rotation"

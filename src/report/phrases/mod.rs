@@ -125,6 +125,7 @@ fn phrase_of(facts: &Facts, level: Level, context: &ProseContext) -> Phrase {
         Facts::Compressed(facts) => responses::compressed(facts),
         Facts::Cookies(facts) => responses::cookies(facts),
         Facts::GivenUp(facts) => requests::given_up(facts),
+        Facts::ConnectionLimit(facts) => responses::connection_limit(*facts, product),
         Facts::LostSyns(facts) => responses::lost_syns(facts),
         Facts::MethodChanged(facts) => arrivals::method(facts, product),
         Facts::PathChanged(facts) => arrivals::path(facts, product),

@@ -1,6 +1,6 @@
 //! The phrases of responses as they came.
 
-use verdict::facts::connections::{LostSyns, SlowOpenings};
+use verdict::facts::connections::{ConnectionLimit, LostSyns, SlowOpenings};
 use verdict::facts::requests::Extent;
 use verdict::facts::responses::{Altered, Deviation, FieldChanges, TextWitness};
 use verdict::numbers::{count_of, grouped};
@@ -106,6 +106,15 @@ pub(super) fn compressed(facts: &TextWitness) -> Phrase {
         others => format!("bodies in {} are not compared", listed(others)),
     };
     Phrase::of(format!("responses are compressed on the way ({}); {what}", listed(&facts.words)))
+}
+
+pub(super) fn connection_limit(facts: ConnectionLimit, product: Option<Balancer>) -> Phrase {
+    let ConnectionLimit { at_once, wanted, is_asked } = facts;
+    let used = format!("the check used no more, instead of {}", grouped(wanted));
+    let phrase = Phrase::of(format!("a limit of {} at once: {used}", count_of(at_once, "connection"))).because(vec![
+        "three times a further connection was not served, and then served as soon as one of these had ended".to_owned(),
+    ]);
+    if is_asked { phrase.try_this(hints::of_connection_limit(at_once, product)) } else { phrase }
 }
 
 pub(super) fn lost_syns(facts: &LostSyns) -> Phrase {

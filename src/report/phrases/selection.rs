@@ -25,8 +25,32 @@ pub(crate) fn selection(selection: &Selection) -> String {
         Selection::Rotation { weights, order } => rotation(weights, *order),
         Selection::RotationWithFailures => "a rotation; while requests fail, its weights are not known".to_owned(),
         Selection::SeveralRotations { algorithm } => format!("{}, with several rotations", algorithm_name(*algorithm)),
-        Selection::RotationBesides { turns, others } => {
-            format!("a rotation of {}, and a few requests to {}", turns.join(" "), others.join(" "))
+        Selection::RotationBesides { turns, others, share } => {
+            let requests = if *share < 0.01 {
+                "a few requests".to_owned()
+            } else {
+                format!("{:.0} % of the requests", share * 100.0)
+            };
+            format!("a rotation of {}, and {requests} to {}", turns.join(" "), others.join(" "))
+        }
+        Selection::RotationAtFirst { turns, others } => {
+            format!("a rotation of {} at first; {} got requests later", turns.join(" "), others.join(" "))
+        }
+        Selection::RotationOfSome { kept, of, backends } => {
+            format!(
+                "a rotation, which {kept} of {of} connections do not follow: these keep to {}",
+                backends.join(" or ")
+            )
+        }
+        Selection::ByPlaceOnConnection { round } => {
+            format!("each connection by itself, from the same backend on: {} …", round.join(" "))
+        }
+        Selection::RotationsByConnection { new, kept } => {
+            format!(
+                "a rotation of {} for new connections, and of {} on one connection",
+                by_colons(new),
+                by_colons(kept)
+            )
         }
         Selection::FixedOrder { length, rotations: Some(rotations) } => {
             format!("a fixed order of {length}, as {rotations} rotations in turn give")
@@ -82,12 +106,15 @@ fn algorithm_name(algorithm: Algorithm) -> &'static str {
     }
 }
 
+fn by_colons(weights: &[u32]) -> String {
+    weights.iter().map(u32::to_string).collect::<Vec<String>>().join(":")
+}
+
 fn rotation(weights: &[u32], order: RoundOrder) -> String {
     let name = if weights.is_empty() {
         "round robin".to_owned()
     } else {
-        let weights: Vec<String> = weights.iter().map(u32::to_string).collect();
-        format!("weighted round robin {}", weights.join(":"))
+        format!("weighted round robin {}", by_colons(weights))
     };
     match order {
         RoundOrder::Fixed => name,
@@ -107,6 +134,7 @@ fn by_load(how: LoadSelection) -> &'static str {
         LoadSelection::LeastConnectionsOrSeveralChoices => {
             "least connections, or the least loaded of several random choices"
         }
+        LoadSelection::SeveralChoices => "the least loaded of two or more random choices",
         LoadSelection::LeavesOutIdle => "by load, though an idle backend was left out for busy ones",
         LoadSelection::ChangedByOthers => "by load, which others change too",
         LoadSelection::InPart => "by load, which some requests ignore",
@@ -117,6 +145,7 @@ fn one(key: &Key) -> String {
     match key {
         Key::Network | Key::Host => "source address".to_owned(),
         Key::Path => "URI".to_owned(),
+        Key::PathFront => "the first part of the path".to_owned(),
         Key::Query => "a parameter of the query".to_owned(),
         Key::Body => "the request's body".to_owned(),
         Key::Header(name) => format!("the header {name}"),

@@ -135,6 +135,10 @@ pub struct Simulated {
     /// A new connection belongs to one by chance, or this number in a row belongs to the same one.
     pub batches: Option<usize>,
     connections: usize,
+    /// One in that many connections keeps to the first backend, by its number.
+    pub strays: Option<usize>,
+    /// Of those that are kept, the ones that do.
+    stray: Vec<bool>,
     pub chance: Chance,
     turns: Vec<Vec<i64>>,
     queue: Vec<Vec<usize>>,
@@ -190,6 +194,8 @@ impl Simulated {
             rotations,
             batches: None,
             connections: 0,
+            strays: None,
+            stray: vec![false; 128],
             chance,
             turns: vec![vec![0; backends]; rotations],
             queue: vec![Vec::new(); rotations],
@@ -401,6 +407,11 @@ impl Simulated {
         };
         let reused = request.connection.is_some_and(|slot| self.kept[slot].is_some());
         self.connections += usize::from(!reused);
+        let mut is_stray = !reused && self.strays.is_some_and(|every| self.connections.is_multiple_of(every));
+        if let Some(slot) = request.connection {
+            self.stray[slot] = if reused { self.stray[slot] } else { is_stray };
+            is_stray = self.stray[slot];
+        }
         let (rotation, bound) = match request.connection {
             None => fresh,
             Some(slot) => *self.kept[slot].get_or_insert(fresh),
@@ -410,6 +421,10 @@ impl Simulated {
                 let took = self.speed[bound];
                 self.in_flight.push(InFlight { backend: bound, rotation, end: self.now + took });
                 (Backend(bound as u16), Vec::new(), took)
+            }
+            _ if is_stray => {
+                let delay = request.delay.map_or(0.0, |delay| delay.as_secs_f64() * 1000.0);
+                (Backend(0), Vec::new(), self.respond(rotation, 0, sequence, 0.0, delay))
             }
             _ => self.serve(rotation, sequence, request),
         };

@@ -38,6 +38,8 @@ pub enum Picks {
         network_only: bool,
     },
     Uri,
+    /// By the beginning of the path alone, as HAProxy's `uri depth 1`.
+    UriFront,
     Header(&'static str),
     Cookie(&'static str),
     Sticky {
@@ -56,6 +58,10 @@ pub enum Picks {
     UnevenBursts(usize),
     /// In rotation, and every so often one backend's turn is skipped.
     Skips(usize),
+    /// In rotation, and that share of the requests goes where the one before went.
+    Doubles(f64),
+    /// That share of the requests to the last backend by chance, and the others in rotation among the others.
+    Canary(f64),
     One,
 }
 
@@ -176,6 +182,7 @@ impl Simulated {
                 let delay = request.delay.map_or(0, |delay| delay.as_millis() as u64);
                 self.key(u64::from(request.path.unwrap_or(0)) + 1 + (delay << 32))
             }
+            Picks::UriFront => self.key(u64::from(request.front.unwrap_or(0)) + 3),
             Picks::Header(name) => {
                 let value = request.headers.iter().find(|(header, _)| header == name).map_or("", |(_, value)| value);
                 self.hash(value)
@@ -195,6 +202,15 @@ impl Simulated {
                 self.picked += 1;
                 let skips = usize::from(self.picked.is_multiple_of(every as u64));
                 self.advance(rotation, 1 + skips)
+            }
+            Picks::Doubles(share) => {
+                let steps = usize::from(self.chance.unit() >= share);
+                self.advance(rotation, steps)
+            }
+            Picks::Canary(share) if self.chance.unit() < share => self.backends - 1,
+            Picks::Canary(_) => {
+                let next = (self.next[rotation] + 1) % (self.backends - 1);
+                self.go_to(rotation, next)
             }
             Picks::One => 0,
         };

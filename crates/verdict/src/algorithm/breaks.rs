@@ -37,6 +37,30 @@ impl Evidence {
         inference.or.extend(may_be_weights.then_some(Algorithm::WeightedRoundRobin));
     }
 
+    /// Where only one connection shows the rotation, as new ones may reach several workers, or leave it as often.
+    pub(super) fn look_for_breaks_on_one(&self, period: &[Backend], inference: &mut Inference) {
+        let rotates = matches!(inference.kind, Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin));
+        if !rotates || self.others > 0 || !self.is_undisturbed() {
+            return;
+        }
+        let mut left = exceptions(&backends(&self.kept), period);
+        left.retain(|place| self.follows(*place));
+        if left.len() < FEWEST {
+            return;
+        }
+        let at = left.iter().map(|place| self.kept[*place].sequence).collect();
+        inference.breaks = Some(RotationBreaks { requests: self.kept.len(), at, every: regular(&left) });
+        (inference.rotations, inference.remark) = (None, None);
+        // One that some requests take no part in has other shares than its turns.
+        inference.or.extend([Algorithm::RoundRobin, Algorithm::WeightedRoundRobin]);
+    }
+
+    /// Whether a request on the one connection was sent right after the one before it: between others nobody knows what came.
+    fn follows(&self, place: usize) -> bool {
+        let pair = place.checked_sub(1).and_then(|before| Some((self.kept.get(before)?, self.kept.get(place)?)));
+        pair.is_some_and(|(before, pick)| before.sequence + 1 == pick.sequence && !self.opened.contains(&pick.sequence))
+    }
+
     fn breaks(&self, period: &[Backend]) -> Option<RotationBreaks> {
         if self.kept.is_empty() || self.others > 0 || !self.is_undisturbed() {
             return None;
@@ -66,12 +90,7 @@ impl Evidence {
         let mut left = exceptions(&backends(&self.kept), period);
         // Or it has turns of its own.
         let has_these = left.len() * FOLLOWED <= self.kept.len();
-        let follows = |place: usize| {
-            let before = self.kept.get(place.checked_sub(1)?)?;
-            let pick = self.kept.get(place)?;
-            Some(before.sequence + 1 == pick.sequence && !self.opened.contains(&pick.sequence))
-        };
-        left.retain(|place| has_these && follows(*place) == Some(true));
+        left.retain(|place| has_these && self.follows(*place));
         left
     }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::evidence::{Flight, Full, Hold, MEMORIES, Missing, Pick, SkipReason, backends};
+use super::evidence::{Flight, Full, Hold, MEMORIES, Pick, WorkerRow, backends};
 use super::experiments::CURSOR_CONNECTIONS;
 use super::lab::{Lab, variation};
+use super::missing::{Missing, SkipReason};
 use super::order::{OrderPattern, counts};
 use super::subject::{Pace, ProbeReply, ProbeRequest, Released};
 use crate::observation::Backend;
@@ -32,6 +33,8 @@ const LEAST_GAP: Duration = Duration::from_millis(4);
 const WAITS: u32 = 2;
 /// Of more backends not all are kept busy at once.
 const MOST_BUSY: usize = 24;
+/// Of no more backends all but one are kept busy, where it is tried whether a busy one is ever picked while another is idle; of more, half.
+const MOST_BUT_ONE: usize = 9;
 /// Connections that are tried beside as many requests that are held, and how often.
 const BESIDE: usize = 10;
 const BESIDE_ROUNDS: usize = 6;
@@ -221,14 +224,18 @@ impl Lab<'_> {
         let backends = counts(&fresh.iter().copied().chain(others_too).collect::<Vec<Backend>>()).len();
         let there: usize = self.evidence.held_one.iter().map(Hold::to_busy).sum();
         let sent: usize = self.evidence.held_one.iter().map(|hold| hold.others.len()).sum();
-        if there * backends * 2 < sent && (3..=9).contains(&backends) {
-            self.evidence.held_most = self.hold_most(backends - 1);
+        if there * backends * 2 < sent && (3..=MOST_BUSY * 2).contains(&backends) {
+            // The more draws are held, the less often are all of them at another backend.
+            let held = if backends <= MOST_BUT_ONE { backends - 1 } else { backends / 2 };
+            if self.may_open(held + 1) {
+                self.evidence.held_most = self.hold_most(held);
+            }
         }
         // The smaller the part of one worker is, the more it takes to see that load counts there.
         if self.evidence.may_count_apart() {
             self.hold_one(others * 5);
         }
-        if there * backends * 2 < sent && size <= MOST_BUSY {
+        if there * backends * 2 < sent && size <= MOST_BUSY && self.may_open(size + 1) {
             self.evidence.full = self.fill(size);
         }
     }
@@ -257,7 +264,7 @@ impl Lab<'_> {
             let sent: usize = spread().map(|hold| hold.others.len()).sum();
             let there: usize = spread().map(Hold::to_busy).sum();
             // What goes to busy ones now and then: as often as two draws, or because the idle one seemed busy a moment longer?
-            let wanted = if there * 20 > sent { OTHERS / 2 } else { OTHERS / 4 };
+            let wanted = if there * 20 > sent { OTHERS } else { OTHERS / 4 };
             if sent >= wanted {
                 break;
             }
@@ -272,15 +279,20 @@ impl Lab<'_> {
     fn beside(&mut self) {
         let turns = self.evidence.rotation_of_workers().map(|turns| turns.len());
         let Some(size) = turns.filter(|size| *size <= MOST_BUSY) else { return };
+        if !self.may_open(CURSOR_CONNECTIONS + BESIDE * (BESIDE_ROUNDS + 1)) {
+            return;
+        }
         let takes = (self.usual * (2 + 2 * size) as u32 + ON_ITS_WAY) * BESIDE as u32;
         let delay = takes.mul_f64(1.0 / USED).clamp(HOLD, LONGEST_HOLD).min(self.longest_delay());
         for round in 0..BESIDE_ROUNDS {
-            let needed = BESIDE * (3 + 4 * size);
+            let needed = BESIDE * (3 + 6 * size);
             if self.left() < delay * 3 || self.requests_left() < needed {
                 return;
             }
             // Of their own: a balancer gives new connections to the workers that have taken others a moment ago.
             let slots: Vec<usize> = (0..BESIDE).map(|place| CURSOR_CONNECTIONS + round * BESIDE + place).collect();
+            // A connection that keeps to a backend of its own leaves out the others whatever is in flight.
+            let before: Vec<Vec<Pick>> = slots.iter().map(|slot| self.row(*slot, 2 * size)).collect();
             let until = self.subject.elapsed() + delay.mul_f64(USED);
             let mut rows: Vec<Vec<Pick>> = Vec::new();
             for slot in &slots {
@@ -300,12 +312,12 @@ impl Lab<'_> {
             }
             let held = self.subject.release();
             self.sent += held.len() as u64;
-            if held.iter().all(|held| held.busy().is_some()) {
-                self.evidence.beside.extend(rows);
-            }
-            for slot in slots {
-                let row = self.row(slot, 2 * size);
-                self.evidence.afterwards.push(row);
+            let is_held = held.iter().all(|held| held.busy().is_some());
+            let mut rows = rows.into_iter();
+            for (slot, before) in slots.into_iter().zip(before) {
+                let beside = rows.next().filter(|_| is_held).unwrap_or_default();
+                let after = self.row(slot, 2 * size);
+                self.evidence.beside.push(WorkerRow { before, beside, after });
             }
             if self.evidence.leaves_rotations_beside() == Some(true) {
                 return;

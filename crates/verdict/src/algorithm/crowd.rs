@@ -31,7 +31,7 @@ impl Lab<'_> {
             let request = ProbeRequest { delay: Some(DELAY), ..self.of_value(&key, value) };
             let pace = Pace { width: AT_ONCE, gap: self.gap(), until: self.setting.budget };
             // The delay stands in the path: another value, with another backend.
-            let home = if matches!(key, Key::Path | Key::Query) {
+            let home = if matches!(key, Key::Path | Key::PathFront | Key::Query) {
                 let alone = self.subject.send_all(std::slice::from_ref(&request), &pace);
                 self.sent += alone.len() as u64;
                 let Some(pick) = alone.into_iter().find_map(|reply| reply.pick) else { continue };
@@ -53,6 +53,7 @@ impl Lab<'_> {
             Key::Network => request.source = Some(IpAddr::V4(Ipv4Addr::new(127, 0, value as u8, 1))),
             Key::Host => request.source = Some(IpAddr::V4(Ipv4Addr::new(127, 0, 0, value as u8 + 1))),
             Key::Path => request.path = Some(value),
+            Key::PathFront => request.front = Some(value),
             Key::Query => request.query = Some(value),
             Key::Body => request.body = Some(value),
             Key::Cookie(name) => request.headers = vec![("Cookie".to_owned(), format!("{name}=value-{value}"))],

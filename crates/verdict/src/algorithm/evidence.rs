@@ -12,6 +12,7 @@ use crate::outcome::Outcome;
 use crate::statistics::{binomial_at_most, ln_multinomial, lower_bound};
 
 use super::Algorithm;
+use super::missing::Missing;
 use super::order::{OrderPattern, counts, is_clumped};
 
 /// A request of an experiment, and the backend that the balancer selected for it: at first the one that responded, and once the records
@@ -35,6 +36,8 @@ pub enum Key {
     Host,
     /// The end of the path and of the query.
     Path,
+    /// The beginning of the path.
+    PathFront,
     /// The values of the query's parameters.
     Query,
     /// The request's body.
@@ -145,6 +148,17 @@ impl Hold {
     }
 }
 
+/// Requests in sequence on one connection, which belongs to one worker.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct WorkerRow {
+    /// With nothing in flight.
+    pub before: Vec<Pick>,
+    /// While many others are in flight: a request, another after one more is held, and then several. Empty if these did not stay in flight.
+    pub beside: Vec<Pick>,
+    /// With nothing in flight any more.
+    pub after: Vec<Pick>,
+}
+
 /// With one request in flight at each backend: how many others were sent, and how many of these had to wait until one was over, or were
 /// refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -177,80 +191,6 @@ pub struct Flight {
     pub got: Moment,
     /// How long its backend was asked to wait.
     pub delay: Duration,
-}
-
-/// Why an experiment was not made, or not to its end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum SkipReason {
-    /// The user wants no experiments.
-    NotWanted,
-    /// Responses are slow: it does not fit into the experiments' time.
-    NoTime,
-    /// It does not fit into the number of requests that the user allows.
-    NoRequests,
-    /// A cache or the balancer itself gave the responses.
-    Cached,
-    /// No response of a backend came back whole.
-    NothingWhole,
-    /// Source addresses cannot be chosen: the balancer is on another machine.
-    Impossible,
-    /// Backends are not ours and cannot be asked to take their time.
-    NotOurs,
-    /// Calls keep their method, and only ours can be asked to hold its response back.
-    Call,
-    /// The balancer waits for responses too shortly for any to be held back.
-    Impatient,
-    /// The user's own credentials, cookies and Host are left as they are.
-    Own,
-    /// The balancer closes each connection after its request, so both are the same.
-    NotKept,
-}
-
-/// An experiment that is missing: what it would have shown is not known.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Missing {
-    /// The order in which new connections meet backends, with the number of requests that were sent.
-    Order {
-        /// Requests that were sent.
-        sent: usize,
-        /// Why there were no more.
-        why: SkipReason,
-    },
-    /// Whether connections are balanced, or requests.
-    Connections(SkipReason),
-    /// Different source addresses.
-    Source(SkipReason),
-    /// Different paths.
-    Path(SkipReason),
-    /// Different bodies.
-    Body(SkipReason),
-    /// Different values of a header.
-    Header(SkipReason),
-    /// Cookies that the client brings.
-    Cookie(SkipReason),
-    /// Cookies that the balancer issues.
-    Jar(SkipReason),
-    /// Backends that are kept busy.
-    Load(SkipReason),
-}
-
-impl Missing {
-    /// All of them, for that reason.
-    pub fn all(why: SkipReason) -> Vec<Missing> {
-        vec![
-            Missing::Order { sent: 0, why },
-            Missing::Connections(why),
-            Missing::Source(why),
-            Missing::Path(why),
-            Missing::Header(why),
-            Missing::Cookie(why),
-            Missing::Load(why),
-        ]
-    }
 }
 
 /// What the experiments saw; what a name of the algorithm is inferred from.
@@ -290,10 +230,8 @@ pub struct Evidence {
     pub full: Full,
     /// Of a hash: several requests of one value at once. Where they go one by one stands as busy.
     pub crowded: Vec<Hold>,
-    /// Requests in sequence on each of several connections while many others were in flight, a row a connection.
-    pub beside: Vec<Vec<Pick>>,
-    /// The same with nothing in flight any more.
-    pub afterwards: Vec<Vec<Pick>>,
+    /// Connections that were tried before, beside and after many requests in flight.
+    pub beside: Vec<WorkerRow>,
     /// Side by side, some taking much longer than others.
     pub mixed: Vec<Flight>,
     /// In place of a sample: further requests in sequence.
@@ -339,7 +277,7 @@ impl Evidence {
                 !is_stale
             }
         };
-        let rows = self.beside.iter_mut().chain(&mut self.afterwards);
+        let rows = self.beside.iter_mut().flat_map(|row| [&mut row.before, &mut row.beside, &mut row.after]);
         for picks in [&mut self.fresh, &mut self.kept, &mut self.steady, &mut self.more].into_iter().chain(rows) {
             picks.retain_mut(&mut correct);
         }

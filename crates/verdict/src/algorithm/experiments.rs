@@ -7,8 +7,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::algorithm::Algorithm;
-use crate::algorithm::evidence::{Evidence, Given, Key, KeyTrial, Missing, Pick, SkipReason, backends};
+use crate::algorithm::evidence::{Evidence, Given, Key, KeyTrial, Pick, backends};
 use crate::algorithm::lab::{Lab, TIMES, VALUES, variation};
+use crate::algorithm::missing::{Missing, SkipReason};
 use crate::algorithm::order::{OrderPattern, counts, lacking_to_repeat, needed_to_repeat, repeating};
 pub use crate::algorithm::subject::{Pace, ProbeReply, ProbeRequest, Released, Setting, Subject};
 use crate::observation::Backend;
@@ -47,6 +48,11 @@ impl Lab<'_> {
         let size = self.setting.backends.unwrap_or(8).max(2);
         if self.setting.budget.is_zero() {
             self.evidence.missing = Missing::all(SkipReason::NotWanted);
+            return;
+        }
+        // One is kept, one is held, and others are sent.
+        if !self.may_open(3) {
+            self.evidence.missing = Missing::all(SkipReason::FewConnections);
             return;
         }
         let given = self.pilot(size);
@@ -129,7 +135,7 @@ impl Lab<'_> {
 
     /// How many rotations there are, where one connection has strict turns and new ones have not.
     fn find_rotations(&mut self) {
-        if !self.is_serial() {
+        if !self.is_serial() || !self.may_open(CONNECTIONS + CURSOR_CONNECTIONS) {
             return;
         }
         let kept = OrderPattern::of(&backends(&self.evidence.kept));
@@ -243,6 +249,9 @@ impl Lab<'_> {
     /// Whether all requests of a connection go the same way. Connections take it in turns, in another order each round, so that what keeps
     /// to a backend for a while, or what rotates, is not taken for it.
     fn connections(&mut self) {
+        if !self.may_open(CONNECTIONS) {
+            return self.evidence.missing.push(Missing::Connections(SkipReason::FewConnections));
+        }
         let mut rows = vec![Vec::new(); CONNECTIONS];
         let mut reused = 0;
         let mut replied = 0;
@@ -341,7 +350,13 @@ impl Lab<'_> {
             self.evidence.missing.push(Missing::Path(self.why_not()));
         } else {
             let path = self.trial(VALUES, |value| ProbeRequest { path: Some(value), ..ProbeRequest::default() });
+            let decides = path.decides();
             self.evidence.keys.push((Key::Path, path));
+            // A balancer may look at the first directories alone (HAProxy's `balance uri depth`).
+            if !decides && self.affordable(needed, 0.9) >= needed {
+                let front = self.trial(VALUES, |value| ProbeRequest { front: Some(value), ..ProbeRequest::default() });
+                self.evidence.keys.push((Key::PathFront, front));
+            }
         }
     }
 

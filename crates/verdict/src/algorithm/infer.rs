@@ -1,9 +1,10 @@
 //! From the evidence to a name: what fits, and what else is not excluded. What was not tried excludes nothing.
 
 use super::Algorithm;
-use super::evidence::{Evidence, Key, Missing, SkipReason, backends};
-use super::inference::Inference;
+use super::evidence::{Evidence, Key, backends};
+use super::inference::{AlgorithmRemark, Inference};
 use super::load::LoadEffect;
+use super::missing::{Missing, SkipReason};
 use super::order::{OrderPattern, Recurrence, evenness, recurrence};
 use super::result::{ExperimentFacts, OrderFacts, SPREADING, name};
 use super::selection::{LoadSelection, Selection};
@@ -89,6 +90,13 @@ impl Evidence {
         if self.backends == Some(1) {
             inference.kind = Some(Algorithm::One);
             inference.selection = Selection::OnlyBackend;
+            return;
+        }
+        if let Some(round) = self.round_of_each_connection() {
+            let round = round.into_iter().map(|backend| name(names, backend).to_owned()).collect();
+            inference.selection = Selection::ByPlaceOnConnection { round };
+            inference.remark = Some(AlgorithmRemark::FirstOfConnections);
+            inference.or = vec![Algorithm::RoundRobin, Algorithm::WeightedRoundRobin];
             return;
         }
         // Whoever is asked to take its time is asked so in the path: a hash of it looks like a choice by load.

@@ -60,8 +60,16 @@ pub enum AlgorithmRemark {
     SeveralWorkers,
     /// A fixed order as a ring of hashes has its points, which requests without the key go through.
     Ring,
+    /// The same, though the user has named keys: it is another one.
+    RingOfAnotherKey,
     /// A second rule sends some requests to a backend that has no turn.
     Canary,
+    /// The first request of each connection reaches the same backend.
+    FirstOfConnections,
+    /// Backends got their first requests while the check ran.
+    Joined,
+    /// Some connections keep to a backend, and others do not.
+    KeptConnections,
 }
 
 /// Where a rotation was left for no reason that shows.
@@ -190,7 +198,8 @@ mod tests {
     use std::ops::Range;
 
     use super::*;
-    use crate::algorithm::evidence::{Evidence, Hold, Missing, Pick, SkipReason, backends};
+    use crate::algorithm::evidence::{Evidence, Hold, KeyTrial, Pick, backends};
+    use crate::algorithm::missing::{Missing, SkipReason};
     use crate::algorithm::order::OrderPattern;
     use crate::observation::Backend;
 
@@ -307,10 +316,96 @@ mod tests {
         let seen = of_turns(|turn| if turn % 131 == 60 { 2 } else { (turn % 2) as u16 });
         assert_eq!((seen.kind, seen.breaks), (None, None), "{:?}", seen.selection);
         assert!(seen.or.contains(&Algorithm::RoundRobin));
-        let Selection::RotationBesides { turns, others } = seen.selection else { panic!("{:?}", seen.selection) };
+        let Selection::RotationBesides { turns, others, .. } = seen.selection else { panic!("{:?}", seen.selection) };
         assert_eq!((turns, others), (vec!["a".to_owned(), "b".to_owned()], vec!["c".to_owned()]));
         // One that gets nothing at all takes no part.
         assert_eq!(of_turns(|turn| (turn % 2) as u16).kind, Some(Algorithm::RoundRobin));
+    }
+
+    #[test]
+    fn new_connections_and_requests_on_one_that_rotate_otherwise_have_no_rotation_in_common() {
+        for every in [7, 16, 50] {
+            // One new connection of so many goes to the second backend, and those that are kept are none of these.
+            let mut turn = 0;
+            let mut picks = |numbers: Range<u32>, strays: bool| -> Vec<Pick> {
+                let pick = |sequence: u32| {
+                    let is_stray = strays && sequence % every == every - 1;
+                    turn += u16::from(!is_stray);
+                    Pick { sequence, backend: Backend(if is_stray { 1 } else { turn % 3 }) }
+                };
+                numbers.map(pick).collect()
+            };
+            let (fresh, kept) = (picks(0..600, true), picks(600..750, false));
+            let evidence = Evidence { fresh, kept, backends: Some(3), ..Evidence::default() };
+            let seen = evidence.infer(&["a", "b", "c"].map(str::to_owned));
+            assert_eq!(seen.kind, None, "{every}: {seen:#?}");
+            assert!(matches!(seen.selection, Selection::RotationsByConnection { .. }), "{every}: {:?}", seen.selection);
+            assert!(seen.or.contains(&Algorithm::RoundRobin));
+        }
+    }
+
+    #[test]
+    fn a_backend_that_joins_the_rotation_later_is_no_canary() {
+        let joins = |at: u32| {
+            let picks = |turns: Range<u32>| -> Vec<Pick> {
+                let pick = |turn: u32| if turn < at { turn % 2 } else { turn % 3 };
+                turns.map(|sequence| Pick { sequence, backend: Backend(pick(sequence) as u16) }).collect()
+            };
+            let sample = picks(750..3_000).into_iter().map(|pick| pick.backend).collect();
+            let (fresh, kept) = (picks(0..600), picks(600..750));
+            Evidence { fresh, kept, sample, backends: Some(3), ..Evidence::default() }
+                .infer(&["a", "b", "c"].map(str::to_owned))
+        };
+        for at in [600, 700, 750, 1_200, 2_900] {
+            let seen = joins(at);
+            assert_eq!(seen.kind, None, "{at}");
+            let Selection::RotationAtFirst { turns, others } = seen.selection else {
+                panic!("{at}: {:?}", seen.selection)
+            };
+            assert_eq!((turns.join(""), others.join("")), ("ab".to_owned(), "c".to_owned()), "{at}");
+        }
+        assert_eq!(joins(100).kind, Some(Algorithm::RoundRobin));
+    }
+
+    #[test]
+    fn connections_that_all_begin_with_the_same_backend_rotate_each_by_itself() {
+        let rows = |row: fn(u32) -> u16| -> Vec<Vec<Pick>> {
+            let pick = |sequence: u32| Pick { sequence, backend: Backend(row(sequence)) };
+            (0..16).map(|_| (0..3).map(pick).collect()).collect()
+        };
+        let of = |row: fn(u32) -> u16| {
+            let fresh = (0..96).map(|sequence| Pick { sequence, backend: Backend(0) }).collect();
+            let connections = KeyTrial { rows: rows(row) };
+            let evidence = Evidence { fresh, connections, backends: Some(3), ..Evidence::default() };
+            evidence.infer(&["a", "b", "c"].map(str::to_owned))
+        };
+        let seen = of(|place| place as u16);
+        let Selection::ByPlaceOnConnection { round } = seen.selection else { panic!("{:?}", seen.selection) };
+        assert_eq!((round.join(""), seen.kind), ("abc".to_owned(), None));
+        let all_to_one = of(|_| 0);
+        assert!(matches!(all_to_one.selection, Selection::AllToOneUntried { .. }), "{:?}", all_to_one.selection);
+    }
+
+    #[test]
+    fn what_goes_to_others_under_load_alone_has_not_changed() {
+        let of = |sample: &dyn Fn(u32) -> u16| {
+            let to_first = |numbers: Range<u32>| -> Vec<Pick> {
+                numbers.map(|sequence| Pick { sequence, backend: Backend(0) }).collect()
+            };
+            let evidence = Evidence {
+                fresh: to_first(0..96),
+                held_one: vec![Hold { busy: vec![Backend(0)], others: to_first(96..500) }],
+                keys: [Key::Path, Key::Host].map(|key| (key, KeyTrial { rows: vec![to_first(0..3); 24] })).to_vec(),
+                sample: (0..1_000).map(|at| Backend(sample(at))).collect(),
+                backends: Some(3),
+                ..Evidence::default()
+            };
+            evidence.infer(&["a", "b", "c"].map(str::to_owned)).selection
+        };
+        // The slowest gets a few at the beginning alone.
+        let by_load = |at: u32| if at < 9 && at % 3 == 0 { 2 } else { u16::from(at % 5 == 0) };
+        assert_eq!(of(&by_load), Selection::AllToOneUntilLoad);
+        assert_eq!(of(&|at| u16::from(at > 500)), Selection::Changed);
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl Evidence {
         let network = decides(&|key| *key == Key::Network);
         let host = decides(&|key| *key == Key::Host);
         let others: [fn(&Key) -> Option<Algorithm>; 4] = [
-            |key| matches!(key, Key::Path | Key::Query).then_some(Algorithm::Uri),
+            |key| matches!(key, Key::Path | Key::PathFront | Key::Query).then_some(Algorithm::Uri),
             |key| (*key == Key::Body).then_some(Algorithm::Body),
             |key| matches!(key, Key::Header(_)).then_some(Algorithm::Header),
             |key| matches!(key, Key::Cookie(_)).then_some(Algorithm::Cookie),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::evidence::{Evidence, SkipReason};
+use super::evidence::Evidence;
+use super::missing::SkipReason;
 use super::subject::{Pace, ProbeReply, ProbeRequest, Setting, Subject};
 use crate::observation::Backend;
 
@@ -74,6 +75,11 @@ impl<'a> Lab<'a> {
 
     pub(super) fn gap(&self) -> Duration {
         self.setting.rate.map_or(GAP, |rate| GAP.max(Duration::from_secs_f64(1.0 / rate.max(0.01))))
+    }
+
+    /// Whether that many connections may be open at once, besides one on which a request is sent.
+    pub(super) fn may_open(&self, connections: usize) -> bool {
+        self.setting.connections.is_none_or(|most| connections < most)
     }
 
     pub(super) fn left(&self) -> Duration {

@@ -199,7 +199,14 @@ impl Evidence {
         inference.note(ExperimentFacts::BesideOne { busy, requests: sent(holds), to_busy: to_busy(holds), expected });
         if !self.held_most.is_empty() {
             let most: Vec<&Hold> = self.held_most.iter().collect();
-            inference.note(ExperimentFacts::BesideMost { requests: sent(&most), to_busy: to_busy(&most) });
+            let (requests, to_busy) = (sent(&most), to_busy(&most));
+            let (busy, backends) = self.most_busy();
+            inference.note(ExperimentFacts::BesideMost {
+                requests,
+                to_busy,
+                busy: busy as u64,
+                backends: backends as u64,
+            });
         }
         if self.full.is_limit() {
             let (requests, waited) = (u64::from(self.full.sent), u64::from(self.full.waited));
@@ -463,18 +470,20 @@ impl Evidence {
         let there: usize = spread.iter().map(|hold| hold.to_busy()).sum();
         let avoided = !spread.is_empty() && there * 10 < others;
         // Both choices of two are busy that often at most; what picks a busy one more often leaves out the idle one for another reason.
-        let all = spread.iter().map(|hold| hold.busy.len() + 1).max().unwrap_or(2) as f64;
-        let by_choice = ((all - 1.0) / all).powi(2);
+        let (busy, all) = self.most_busy();
+        let (busy, all) = (busy as f64, all as f64);
+        let by_choice = (busy / all).powi(2);
         if !spread.is_empty() && binomial_at_least(there as u64, others as u64, by_choice) < 1e-8 {
             inference.or = vec![LeastConnections, TwoChoices, LeastTime];
             inference.selection = Selection::ByLoad { how: LoadSelection::LeavesOutIdle };
             return;
         }
-        // Of two choices, the same one twice or not, and of however many workers that count apart, the share of the busy grows by (all - 2) / all
-        // from one that is busy to all but one. What least connections send there, because the idle one seemed busy a moment longer or another
-        // worker held it, grows by less.
+        // Of two choices, the same one twice or not, and of however many workers that count apart, the share of the busy grows by that much
+        // from one that is busy to as many. What least connections send there, because the idle ones seemed busy a moment longer or another
+        // worker held them, grows by less.
         let alone = self.beside_holds(&self.holds());
-        let least = (all - 2.0) / all + alone.there as f64 / alone.others.max(1) as f64;
+        let grows = (busy * (busy - 1.0) / (all * (all - 1.0))).min((busy * busy - 1.0) / (all * all));
+        let least = grows + alone.there as f64 / alone.others.max(1) as f64;
         let falls_short = binomial_at_most(there as u64, others as u64, least) < LIKELY;
         if !avoided && !spread.is_empty() && (falls_short || !self.is_by_two()) {
             inference.or = vec![LeastConnections, TwoChoices, LeastTime];
@@ -505,6 +514,10 @@ impl Evidence {
                     (Some(LeastConnections), Selection::ByLoadOfEachWorker { algorithm: LeastConnections })
                 }
             },
+            // Three choices leave a busy one less often, if not by much.
+            (false, false) if binomial_at_least(there as u64, others as u64, (busy / all).powi(3)) > LIKELY => {
+                (Some(TwoChoices), by_load(LoadSelection::SeveralChoices))
+            }
             (false, false) => (Some(TwoChoices), TwoChoices.into()),
             (true, _) if partly && !self.is_by_two() => {
                 inference.or = vec![LeastConnections, TwoChoices, LeastTime];
@@ -520,6 +533,12 @@ impl Evidence {
                 (Some(LeastConnections), by_load(LoadSelection::LeastConnectionsOrTwoChoices))
             }
         };
+    }
+
+    /// How many backends were kept busy at once where it was most of them, of how many.
+    fn most_busy(&self) -> (usize, usize) {
+        let busy = self.held_most.iter().filter(|hold| hold.is_spread()).map(|hold| hold.busy.len()).max().unwrap_or(1);
+        (busy, counts(&backends(&self.fresh)).len().max(busy + 1))
     }
 
     /// Whether a busy backend gets no more than two draws, each of which is any backend as likely as another, would send there.

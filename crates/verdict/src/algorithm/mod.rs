@@ -11,6 +11,7 @@ mod inference;
 mod keys;
 mod lab;
 mod load;
+mod missing;
 pub mod order;
 mod refute;
 mod result;
@@ -26,8 +27,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use evidence::{Evidence, Flight, Full, Given, HeldTurn, Hold, Key, KeyTrial, Missing, Pick, SkipReason};
+pub use evidence::{Evidence, Flight, Full, Given, HeldTurn, Hold, Key, KeyTrial, Pick, WorkerRow};
 pub use inference::{AlgorithmRemark, Inference, RotationBreaks};
+pub use missing::{Missing, SkipReason};
 pub use result::{ExperimentFacts, ExperimentResult, KeySpread, OrderFacts};
 pub use selection::{CookieGiver, LoadSelection, RoundOrder, Selection};
 

@@ -44,7 +44,7 @@ impl OrderPattern {
         if sequence.iter().all(|backend| *backend == first) {
             return OrderPattern::One(first);
         }
-        let found = turns(sequence).or_else(|| blocks(sequence).map(OrderPattern::Blocks));
+        let found = turns(sequence, Exceptions::Few).or_else(|| blocks(sequence).map(OrderPattern::Blocks));
         found.unwrap_or_else(|| OrderPattern::of_counts(&in_blocks(sequence)))
     }
 
@@ -105,6 +105,12 @@ impl OrderPattern {
     }
 }
 
+/// One rotation that is left again and again. What several give whose turns mix agrees with itself a round later no more often than chance.
+pub(super) fn loose_rotation(sequence: &[Backend]) -> Option<OrderPattern> {
+    let head = &sequence[..sequence.len().min(LOOKED_AT)];
+    (head.len() >= 60).then(|| turns(head, Exceptions::Many))?.filter(OrderPattern::is_of_one_rotation)
+}
+
 /// Looks at how evenly a sequence is filled in short blocks, and in longer ones: a rotation whose requests overtake each other is even in the
 /// long run alone.
 pub(crate) fn evenness(sequence: &[Backend]) -> OrderPattern {
@@ -140,7 +146,9 @@ const TOO_EVEN: f64 = 1e-3;
 
 /// The shortest period that a sequence has, if it goes through it three times at least and chance would not. A few exceptions are granted:
 /// a backend that was left out for a while, or somebody else's request, after which the turns go on.
-fn turns(sequence: &[Backend]) -> Option<OrderPattern> {
+///
+/// `exceptions`: how many more.
+fn turns(sequence: &[Backend], exceptions: Exceptions) -> Option<OrderPattern> {
     let shares = counts(sequence);
     // Chance gives the most frequent backend again with that probability, each time.
     let most = f64::from(shares.iter().map(|(_, count)| *count).max()?) / sequence.len() as f64;
@@ -151,10 +159,10 @@ fn turns(sequence: &[Backend]) -> Option<OrderPattern> {
     }
     let nearly = |period: &usize| {
         let (compared, agreed) = (sequence.len() - period, agreeing(*period));
-        agreed * 20 >= compared * 17
+        agreed as f64 >= compared as f64 * exceptions.least_agreeing()
             && binomial_at_least(agreed as u64, compared as u64, most) * (*period as f64) < LEVEL
     };
-    let length = (2..=(sequence.len() / 3).min(MOST_WITH_EXCEPTIONS)).find(nearly)?;
+    let length = (2..=(sequence.len() / 3).min(exceptions.longest())).find(nearly)?;
     // The round that is seen most often, wherever it begins.
     let rounds = sequence.windows(2 * length).filter(|two| two[..length] == two[length..]).map(|two| {
         let round = &two[..length];
@@ -171,7 +179,7 @@ fn turns(sequence: &[Backend]) -> Option<OrderPattern> {
     if counts(&period).len() < 2 {
         return None;
     }
-    Some(OrderPattern::Turns { exceptions: exceptions(sequence, &period).len(), period })
+    Some(OrderPattern::Turns { exceptions: self::exceptions(sequence, &period).len(), period })
 }
 
 /// Whether each backend has all of its turns of a round in a row, and some have several.
@@ -204,8 +212,33 @@ pub(super) fn needed_to_repeat(period: &[Backend]) -> usize {
     (rotation / each).ceil() as usize + period.len()
 }
 
-/// A longer period with exceptions is not looked for.
-const MOST_WITH_EXCEPTIONS: usize = 128;
+/// How often a rotation may be left.
+#[derive(Clone, Copy)]
+enum Exceptions {
+    Few,
+    Many,
+}
+
+impl Exceptions {
+    /// The share of requests that go where one went a round before, at least.
+    fn least_agreeing(self) -> f64 {
+        match self {
+            Exceptions::Few => 0.85,
+            Exceptions::Many => 0.6,
+        }
+    }
+
+    /// A longer period is not looked for.
+    fn longest(self) -> usize {
+        match self {
+            Exceptions::Few => 128,
+            Exceptions::Many => 32,
+        }
+    }
+}
+
+/// Of a longer sequence the beginning shows whether it is a rotation that is often left.
+const LOOKED_AT: usize = 600;
 
 /// Where a sequence leaves its turns: after each exception it is followed again from the place where most of the next round fits.
 pub fn exceptions(sequence: &[Backend], period: &[Backend]) -> Vec<usize> {

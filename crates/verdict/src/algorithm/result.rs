@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Algorithm;
-use super::evidence::{Key, KeyTrial, Missing};
+use super::evidence::{Key, KeyTrial};
+use super::missing::Missing;
 use super::order::OrderPattern;
 use super::selection::Selection;
 use crate::observation::Backend;
@@ -111,12 +112,18 @@ pub enum ExperimentFacts {
         /// How often the turns were left all the same.
         left: u64,
     },
-    /// Requests beside one in flight at all backends but one.
+    /// Requests beside one in flight at each of several backends: at all but one, or of many at half of them.
     BesideMost {
         /// Requests meanwhile.
         requests: u64,
         /// Those that went to a busy backend.
         to_busy: u64,
+        /// Backends that were busy.
+        #[serde(default)]
+        busy: u64,
+        /// All backends.
+        #[serde(default)]
+        backends: u64,
     },
     /// Requests beside one in flight at each backend.
     BesideAll {

@@ -71,8 +71,10 @@ impl Evidence {
         inference.rotations = match (self.rotations, is_strict) {
             (Some((_, rotations)), _) => Some(rotations as u32),
             (None, true) => Some(1),
-            // Connections in sequence that rotate no more than those of others do.
-            (None, false) if self.is_undisturbed() && !self.kept.is_empty() && !fresh.is_of_one_rotation() => Some(2),
+            // Connections in sequence that rotate no more than those of others do, while requests on one do.
+            (None, false) if self.is_undisturbed() && self.keeps_turns_on_one() && !fresh.is_of_one_rotation() => {
+                Some(2)
+            }
             (None, false) => None,
         };
         if let Some((connections, rotations)) = self.rotations {
@@ -81,6 +83,15 @@ impl Evidence {
         }
         if inference.rotations.is_some_and(|rotations| rotations > 1) {
             inference.remark = Some(AlgorithmRemark::SeveralRotations);
+        }
+    }
+
+    /// Whether requests on one connection went round without an exception.
+    fn keeps_turns_on_one(&self) -> bool {
+        match OrderPattern::of(&backends(&self.kept)) {
+            OrderPattern::Turns { exceptions, .. } => exceptions == 0,
+            OrderPattern::Blocks(_) => true,
+            _ => false,
         }
     }
 
@@ -121,7 +132,8 @@ fn are_equal(weights: &[(Backend, u32)]) -> (bool, bool) {
     (equal, equal && dead > *turns)
 }
 
-fn reduce(mut weights: Vec<(Backend, u32)>) -> Vec<(Backend, u32)> {
+/// Weights without what divides all of them.
+pub(super) fn reduce(mut weights: Vec<(Backend, u32)>) -> Vec<(Backend, u32)> {
     let divisor = weights.iter().fold(0, |divisor, (_, weight)| greatest_common_divisor(divisor, *weight));
     weights.iter_mut().for_each(|(_, weight)| *weight /= divisor.max(1));
     weights

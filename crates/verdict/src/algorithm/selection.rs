@@ -68,6 +68,37 @@ pub enum Selection {
         turns: Vec<String>,
         /// The names of the others.
         others: Vec<String>,
+        /// The share of all requests that the others get.
+        #[serde(default)]
+        share: f64,
+    },
+    /// A rotation of some backends at first, and later others got as many requests.
+    RotationAtFirst {
+        /// The names of the backends that had turns.
+        turns: Vec<String>,
+        /// The names of the others.
+        others: Vec<String>,
+    },
+    /// A rotation on most connections, while some keep to one backend.
+    RotationOfSome {
+        /// Connections that keep to a backend.
+        kept: u64,
+        /// Connections that were looked at.
+        of: u64,
+        /// The names of these backends.
+        backends: Vec<String>,
+    },
+    /// A rotation of new connections, and another one of the requests on one.
+    RotationsByConnection {
+        /// How often each backend has its turn among new connections.
+        new: Vec<u32>,
+        /// How often among requests on one connection.
+        kept: Vec<u32>,
+    },
+    /// Each connection begins with the same backend, and goes on to the same others.
+    ByPlaceOnConnection {
+        /// The backends of its first requests.
+        round: Vec<String>,
     },
     /// An order that repeats.
     FixedOrder {
@@ -164,6 +195,8 @@ pub enum LoadSelection {
     LeastConnectionsOrTwoChoices,
     /// Least connections, or the least loaded of several random choices.
     LeastConnectionsOrSeveralChoices,
+    /// The least loaded of two random choices, or of more.
+    SeveralChoices,
     /// An idle backend was left out for busy ones.
     LeavesOutIdle,
     /// Others change the load too.

@@ -4,7 +4,7 @@ use super::Algorithm;
 use super::evidence::{Evidence, backends};
 use super::inference::{AlgorithmRemark, Inference};
 use super::load::{LONG_SAMPLE, LoadEffect};
-use super::order::{OrderPattern, are_in_a_row, counts, evenness, is_clumped, is_too_even};
+use super::order::{OrderPattern, are_in_a_row, counts, evenness, is_clumped, is_too_even, loose_rotation};
 use super::result::{BY_WHAT_IS_ALIKE, ExperimentFacts, OrderFacts};
 use super::selection::Selection;
 use crate::observation::Backend;
@@ -12,7 +12,7 @@ use crate::observation::Backend;
 impl Evidence {
     /// Fresh connections went to several backends.
     pub(super) fn infer_spread(&self, fresh: &OrderPattern, names: &[String], inference: &mut Inference) {
-        let kept = OrderPattern::of(&backends(&self.kept));
+        let kept = self.order_of_kept();
         self.describe_orders(fresh, &kept, names, inference);
         let cookie = self.sticky(inference);
         if cookie.is_none() {
@@ -34,7 +34,11 @@ impl Evidence {
             Some(OrderPattern::Turns { period, exceptions }) => {
                 inference.exceptions = *exceptions;
                 self.name_rotation(counts(period), Some(period.clone()), fresh, load, inference);
-                self.look_for_breaks(fresh, inference);
+                if fresh.is_of_one_rotation() {
+                    self.look_for_breaks(fresh, inference);
+                } else if load == LoadEffect::Ignores && !inference.per_connection {
+                    self.look_for_breaks_on_one(period, inference);
+                }
             }
             Some(OrderPattern::Blocks(weights)) => self.name_rotation(weights.clone(), None, fresh, load, inference),
             _ => self.name_without_rotation(fresh, ordered, load, inference),
@@ -53,6 +57,18 @@ impl Evidence {
         if inference.per_connection {
             inference.selection = Selection::OfConnections { each: Box::new(inference.selection.clone()) };
         }
+    }
+
+    /// On one connection nobody else has a part in the order: a rotation shows there however often it is left.
+    fn order_of_kept(&self) -> OrderPattern {
+        let sequence = backends(&self.kept);
+        let order = OrderPattern::of(&sequence);
+        use OrderPattern::{Chance, Even, TooFew, Unclear};
+        let is_open = matches!(order, Even(_) | Chance | Unclear | TooFew);
+        if !is_open || !self.is_undisturbed() {
+            return order;
+        }
+        loose_rotation(&sequence).unwrap_or(order)
     }
 
     fn describe_orders(&self, fresh: &OrderPattern, kept: &OrderPattern, names: &[String], inference: &mut Inference) {

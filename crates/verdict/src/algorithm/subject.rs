@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::Moment;
-use crate::algorithm::evidence::{Pick, SkipReason};
+use crate::algorithm::evidence::Pick;
+use crate::algorithm::missing::SkipReason;
 use crate::observation::Backend;
 
 /// What is sent through the balancer.
@@ -14,6 +15,8 @@ pub struct ProbeRequest {
     pub source: Option<IpAddr>,
     /// What is appended to path and query to make it another one.
     pub path: Option<u32>,
+    /// What is put before the path to make it another one from its beginning on.
+    pub front: Option<u32>,
     /// Makes the body another one of the same length, where the user's requests have one.
     pub body: Option<u32>,
     /// Makes the values of the parameters in the user's query others.
@@ -130,6 +133,8 @@ pub struct Setting {
     pub has_body: bool,
     /// Requests a second at most.
     pub rate: Option<f64>,
+    /// Connections that may be open at once, if that is known to be few.
+    pub connections: Option<usize>,
     /// The most requests that all experiments together may send.
     pub requests: Option<u64>,
     /// Whether nothing is broken or varied in the sample that follows, so that it is evidence too.

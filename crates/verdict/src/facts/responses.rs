@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::RuleDescription;
+use crate::facts::connections::ConnectionLimit;
 use crate::facts::requests::Extent;
 use crate::observation::Backend;
 use crate::{Instance, Moment};
@@ -65,6 +66,8 @@ pub struct ReceivedResponses {
     pub codings: Vec<String>,
     /// Cookies that a browser does not keep or never sends back, each with the reason.
     pub refused_cookies: Vec<String>,
+    /// Connections that the balancer serves at once, where that is fewer than the check was to use.
+    pub connection_limit: Option<ConnectionLimit>,
     /// Connections whose first segment the kernel had to send again, by the whole seconds that they took to open.
     pub slow_openings: BTreeMap<u64, u64>,
     /// Clients of the sample for which a backend opened a session, where the user says where its id stands.

@@ -43,7 +43,7 @@ pub use case::{AVOIDED, Case, DETECTION, Drill, Urls};
 pub use expectations::{ConfiguredResponses, Expectations, ExpectedGroup, ExpectedWeights, FALSE_ALARM};
 pub use forwarding::describe as describe_forwarding;
 pub use requirement::{RequiredUnit, Requirement, TlsRequirement};
-pub use share_test::is_certain;
+pub use share_test::{is_certain, needed_of_rotation};
 
 /// Applies all rules: the findings, the worst first, the shares, and the verdict.
 pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shares>, Verdict) {

@@ -1,7 +1,7 @@
 //! How shares are tested: by what a rotation allows, or by chance.
 
-use crate::algorithm::Algorithm;
 use crate::algorithm::order::{OrderPattern, evenness};
+use crate::algorithm::{Algorithm, Inference};
 use crate::facts::shares::{ShareTest, Test, Unit};
 use crate::finding::Level;
 use crate::observation::Backend;
@@ -114,6 +114,11 @@ fn by_evenness(case: &Case, counts: &[u64], expected: &[f64], unit: Unit) -> Opt
 
 /// Requests of which the order is looked at.
 const LOOKED_AT: usize = 20_000;
+
+/// How many requests of a rotation surely show whether its shares are within that tolerance.
+pub fn needed_of_rotation(inference: &Inference, tolerance: f64) -> f64 {
+    ROTATIONS * discrepancy(inference.turns.as_deref(), &inference.weights).max(1.0) / tolerance
+}
 
 /// How many detect the deviation that must be detected.
 pub(super) fn needed(case: &Case, test: &Test, expected: &[f64]) -> Option<u64> {
