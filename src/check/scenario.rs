@@ -115,6 +115,15 @@ impl StepAction {
     }
 }
 
+impl ScenarioStep {
+    /// Whether this one, typed before the other, has to end before that begins: at one time, to one backend.
+    fn precedes(&self, other: &ScenarioStep) -> bool {
+        let is_command = |step: &ScenarioStep| matches!(step.action, StepAction::Command(_));
+        let is_alike = self.backend.is_none() || other.backend.is_none() || self.backend == other.backend;
+        self.at == other.at && is_alike && !is_command(self) && !is_command(other)
+    }
+}
+
 impl fmt::Display for ScenarioStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.action {

@@ -39,8 +39,8 @@ impl SampleEnd {
     }
 }
 
-/// Does all steps, whether the one before has ended or not. Returns when all have ended, in the order of their times. Dropped, no
-/// further step is begun.
+/// Does all steps, whether the one before has ended or not, but for those of one backend at one time: these keep the order in which they
+/// were typed. Returns when all have ended, in the order of their times. Dropped, no further step is begun.
 pub(crate) async fn run(
     steps: Vec<ScenarioStep>,
     fleets: Option<Fleets>,
@@ -48,10 +48,20 @@ pub(crate) async fn run(
     (start, end): (Instant, SampleEnd),
 ) -> Vec<StepResult> {
     let mut tasks = JoinSet::new();
+    let mut begun: Vec<(ScenarioStep, watch::Receiver<()>)> = Vec::new();
     for (place, step) in steps.into_iter().enumerate() {
         let (fleets, hosts, end) = (fleets.clone(), hosts.clone(), end.clone());
+        let earlier = begun.iter().filter(|(it, _)| it.precedes(&step)).map(|(_, ended)| ended.clone());
+        let earlier: Vec<watch::Receiver<()>> = earlier.collect();
+        let (ending, ended) = watch::channel(());
+        begun.push((step.clone(), ended));
         tasks.spawn_local(async move {
+            // Dropped with the task: then this step has ended.
+            let _ending = ending;
             sleep_until(start + step.at).await;
+            for mut earlier in earlier {
+                while earlier.changed().await.is_ok() {}
+            }
             let at = clock::now();
             let is_command = matches!(step.action, StepAction::Command(_));
             let outcome = tokio::select! {
@@ -106,4 +116,33 @@ async fn run_command(command: &str) -> Result<Option<String>, String> {
         return Ok(Some(printed).filter(|printed| !printed.is_empty()));
     }
     Err(if printed.is_empty() { output.status.to_string() } else { format!("{}: {printed}", output.status) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::scenario::{Reach, Scenario};
+    use std::sync::{Arc, Mutex};
+    use std::thread;
+    use tokio::task::LocalSet;
+
+    #[tokio::test]
+    async fn steps_of_one_backend_at_one_time_keep_their_order_and_others_are_done_side_by_side() {
+        let reached = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&reached);
+        let hosts = HostControl::new(move |backend, reach| {
+            // The first of each backend takes longest.
+            thread::sleep(Duration::from_millis(if reach == Reach::Gone { 100 } else { 5 }));
+            seen.lock().unwrap().push(format!("{} {backend}", reach.name()));
+            Ok(())
+        });
+        let scenario: Scenario = "gone:a@0s,back:a@0s,gone:a@0s,back:b@0s".parse().unwrap();
+        let (sample, end) = ending(async {});
+        sample.await;
+        let run = run(scenario.steps, None, Some(hosts), (Instant::now(), end));
+        let results = LocalSet::new().run_until(run).await;
+        assert!(results.iter().all(|result| result.is_done), "{results:?}");
+        assert_eq!(*reached.lock().unwrap(), ["back b", "gone a", "back a", "gone a"]);
+        assert!(results[0].ended <= results[1].at, "{results:?}");
+    }
 }
