@@ -292,8 +292,9 @@ impl<'a> TimelineTraffic<'a> {
                 self.last_error = self.last_error.max(Some(observation.ended));
             }
         }
+        // By when they were sent: how soon a backend reads says how busy its host is.
         for attempt in entry.attempts {
-            self.shares.see(attempt.received, attempt.backend == self.window.backend);
+            self.shares.see(observation.sent(), attempt.backend == self.window.backend);
         }
         for attempt in entry.attempts.iter().filter(|attempt| attempt.backend == self.window.backend) {
             // One that is paused receives when it goes on what was sent to it before.
