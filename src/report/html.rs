@@ -158,8 +158,11 @@ fn traffic(check: &Check) -> String {
         Some(fleet) => format!("{} backends of the fleet at {}", fleet.backends.len(), escaped(&fleet.control)),
         None => "third-party backends".to_owned(),
     };
-    let varied =
-        traffic.varied.as_ref().map(|varied| format!(", with {}", escaped(&variation(varied)))).unwrap_or_default();
+    let varied = traffic
+        .varied
+        .as_ref()
+        .map(|varied| format!(", with {}", escaped(&variation(varied, &check.findings))))
+        .unwrap_or_default();
     format!(
         "{} {} requests through {} to {behind}, in {}: {} req/s{varied}.",
         grouped(traffic.requests),

@@ -238,8 +238,11 @@ fn traffic(check: &Check) -> String {
         Some(rate) => format!("{rate} req/s as scheduled"),
         None => format!("{} req/s", grouped(traffic.requests_per_second as u64)),
     };
-    let varied =
-        traffic.varied.as_ref().map(|varied| format!(", {}", harmless(&variation(varied)))).unwrap_or_default();
+    let varied = traffic
+        .varied
+        .as_ref()
+        .map(|varied| format!(", {}", harmless(&variation(varied, &check.findings))))
+        .unwrap_or_default();
     format!(
         "{} {} in {}: {connections}, {pace}{varied}",
         grouped(traffic.requests),

@@ -58,11 +58,17 @@ impl Vary {
 /// Requests of one client on a connection before the next client's turn, where connections are fewer.
 const ROUND: u64 = 8;
 
+/// Where clients have sessions, every fourth request is one of these few: a session that ends after some uses is used often enough to end.
+const REGULARS: u32 = 8;
+const REGULAR_TURNS: u64 = 4;
+
 pub(super) struct Clients<'a> {
     load: &'a Load,
     count: u32,
     /// The client that sends next.
     next: u32,
+    /// Requests that were given to clients with sessions.
+    turns: u64,
     first: Vec<First>,
     jars: Vec<Jar>,
     /// The id of each client's session, where backends open them.
@@ -109,6 +115,7 @@ impl<'a> Clients<'a> {
             load,
             count,
             next: 0,
+            turns: 0,
             first: vec![First::Unsent; count as usize],
             jars,
             sessions,
@@ -146,6 +153,9 @@ impl<'a> Clients<'a> {
                 slot.client
             });
         }
+        if let Some(regular) = self.regular() {
+            return Some(regular);
+        }
         for _ in 0..self.count {
             let client = self.next;
             self.next = (self.next + 1) % self.count;
@@ -158,6 +168,17 @@ impl<'a> Clients<'a> {
             }
         }
         None
+    }
+
+    /// A client that comes more often than others, if it is the turn of one that has had its first response.
+    fn regular(&mut self) -> Option<u32> {
+        if !matches!(self.load.vary, Vary::Jar { .. } | Vary::Session { .. }) || self.count < 2 * REGULARS {
+            return None;
+        }
+        self.turns += 1;
+        let client = (self.turns / REGULAR_TURNS % u64::from(REGULARS)) as u32;
+        let is_regular = self.turns.is_multiple_of(REGULAR_TURNS);
+        (is_regular && self.first[client as usize] == First::Answered).then_some(client)
     }
 
     /// A request of a client is over.

@@ -8,7 +8,7 @@ use verdict::facts::account::{
 };
 use verdict::facts::records::{RecordFacts, RecordGap};
 use verdict::facts::{copies, limit};
-use verdict::finding::Level;
+use verdict::finding::{Facts, Finding, Level};
 use verdict::grpc::call_of_status;
 use verdict::limit::LimitKind;
 use verdict::numbers::{count_of, grouped, percent, time};
@@ -53,16 +53,21 @@ fn excused(excused: u64, of: u64) -> String {
     }
 }
 
-/// In what the requests of virtual clients differ.
-pub(crate) fn variation(variation: &Variation) -> String {
+/// In what the requests of virtual clients differ, and how long sessions were seen: one that ends later ends unseen.
+pub(crate) fn variation(variation: &Variation, findings: &[Finding]) -> String {
     let clients = variation.clients;
+    let longest = findings.iter().find_map(|finding| match &finding.facts {
+        Facts::Stickiness(facts) if facts.longest > 0 => Some(facts.longest),
+        _ => None,
+    });
+    let used = longest.map_or_else(String::new, |longest| format!(", used up to {} times", grouped(longest + 1)));
     match &variation.by {
         VariedPart::Source => format!("{clients} source addresses"),
         VariedPart::Path => format!("{clients} paths"),
         VariedPart::Header(name) => format!("{clients} values of the header {name}"),
         VariedPart::Cookie(name) => format!("{clients} values of the cookie {name}"),
-        VariedPart::Session => format!("{clients} clients, each with the session that a backend opened for it"),
-        VariedPart::Cookies => format!("{clients} clients, each with the cookies that it was given"),
+        VariedPart::Session => format!("{clients} clients, each with the session that a backend opened for it{used}"),
+        VariedPart::Cookies => format!("{clients} clients, each with the cookies that it was given{used}"),
     }
 }
 
