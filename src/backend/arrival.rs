@@ -40,7 +40,7 @@ impl<'b> CheckHeaders<'b> {
                         notes.add(Note::ForwardedFor);
                         forwarded_for = Some(field.value);
                     }
-                    Some(note) => notes.add(note),
+                    Some(note) => notes.add_field(note, field.value),
                     None => {}
                 },
             }

@@ -88,6 +88,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::StreamReload => "drain_time_s, parent_shutdown_time_s",
         HintTopic::StreamShares => "lb_policy LEAST_REQUEST",
         HintTopic::Recovery => "health_checks, outlier_detection with its base_ejection_time, slow_start_config",
+        HintTopic::Panic => "healthy_panic_threshold of common_lb_config",
         HintTopic::Underscores => "",
         HintTopic::BackendHttp2 => "http2_protocol_options of the cluster",
     }

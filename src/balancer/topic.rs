@@ -97,6 +97,8 @@ pub(crate) enum HintTopic {
     StreamShares,
     /// When a failing backend is left out, and when it is back.
     Recovery,
+    /// Whether backends get requests though they are known to fail, where too few are well.
+    Panic,
     /// What becomes of fields whose names have an underscore.
     Underscores,
     /// What speaks HTTP/2 to backends, which gRPC needs.

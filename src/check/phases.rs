@@ -23,6 +23,7 @@ use crate::check::phases::meet::Met;
 use crate::check::plan::{CheckPlan, Experiments};
 use crate::check::scenario::{self, StepResult};
 use crate::check::session::{CheckSession, SessionData};
+use crate::report::hints;
 use verdict::algorithm::experiments::{self, Setting};
 use verdict::algorithm::{Evidence, Missing, SkipReason};
 use verdict::limit::SlowTrial;
@@ -109,9 +110,12 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
 async fn warm_up(session: &mut CheckSession<'_>, met: Met, backends: Option<usize>) -> Result<()> {
     session.watch.enter("warming up until the same backends answer");
     let mended = session.young.iter().map(|(_, ago)| *ago).min();
+    let environment = &session.plan.environment;
+    let avoids = environment.keeps_away.map(|it| it.time.as_secs_f64());
+    let how_long = hints::of_avoidance_by(avoids, environment.balancer.as_deref());
     for (backend, age) in &session.young {
         session.watch.announce(&format!(
-            "{backend} was put right {:.1} s ago: a balancer may still avoid it (NGINX for fail_timeout, 10 s)",
+            "{backend} was put right {:.1} s ago: a balancer may still avoid it, {how_long}",
             age.as_secs_f64()
         ));
     }

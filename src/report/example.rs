@@ -205,7 +205,7 @@ fn forwarding() -> Forwarding {
             attempts: 4000,
             fields: Vec::new(),
         }],
-        added: vec![Added { name: "via".to_owned(), value: None, attempts: 4000, missing: 0 }],
+        added: vec![Added { name: "via".to_owned(), value: None, attempts: 4000, missing: 0, twice: 0 }],
         leaked: Vec::new(),
         http_1_0: 0,
         http_2: 0,
@@ -258,6 +258,7 @@ pub(crate) fn failing() -> Check {
         no_session: false,
         is_backend_away: false,
         of_several_urls: false,
+        stayed_at_each_url: false,
         needed: 228,
         detects: 0.02,
         bound: None,
@@ -289,6 +290,7 @@ pub(crate) fn broken() -> Check {
     };
     check.traffic.rate = Some(500.0);
     let facts = resilience::ResilienceFacts {
+        blocked: None,
         client_errors: 12,
         nobody: 0,
         late: 0,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use verdict::BadCertificate;
+use verdict::numbers::time;
 
 use crate::balancer::{Balancer, HintTopic};
 
@@ -278,6 +279,16 @@ pub(crate) fn of_unprocessed(product: Option<Balancer>) -> String {
     )
 }
 
+/// One backend that does not respond keeps requests from all others.
+pub(crate) fn of_blocked(product: Option<Balancer>) -> String {
+    after(
+        HintTopic::Timeout,
+        "requests that wait for one backend hold up all others: find what they share (a worker, a connection, a queue, a limit), and have the \
+         balancer give up sooner",
+        product,
+    )
+}
+
 /// Responses were given before.
 pub(crate) fn of_cache(product: Option<Balancer>) -> String {
     after(HintTopic::Cache, "backends send no-store: turn the cache off for this path, or use --allow stale", product)
@@ -344,6 +355,13 @@ pub(crate) fn of_lost_sessions(product: Option<Balancer>) -> String {
     after(HintTopic::Sessions, sentence, product)
 }
 
+/// Clients have a backend of their own at each URL.
+pub(crate) fn of_sessions_by_url(product: Option<Balancer>) -> String {
+    let sentence = "give all URLs one cookie: one name, one Path that covers them (Path=/), one service or upstream with one secret; with a \
+                    hash, one key";
+    after(HintTopic::Sessions, sentence, product)
+}
+
 /// A hash that moves nearly all clients when one backend leaves.
 pub(crate) fn of_hashes(product: Option<Balancer>) -> String {
     after(HintTopic::Hashes, "a consistent hash moves the clients of that backend alone", product)
@@ -401,6 +419,43 @@ pub(crate) fn of_recovery(sentence: &str, product: Option<Balancer>) -> String {
     after(HintTopic::Recovery, sentence, product)
 }
 
+/// A backend that is not ready gets requests.
+pub(crate) fn of_unready(sentence: &str, product: Option<Balancer>) -> String {
+    match named(HintTopic::Panic, product) {
+        Some(directives) => {
+            format!("{sentence}; where too few are well, some balancers send to all alike (panic): {directives}")
+        }
+        None => sentence.to_owned(),
+    }
+}
+
+/// How long a balancer may keep away from a backend that failed or was too slow. `time`: as its configuration says, in seconds.
+pub(crate) fn of_avoidance(avoids: Option<f64>, product: Option<Balancer>) -> String {
+    match (avoids.map(time), product) {
+        (Some(time), Some(_)) => {
+            format!("for up to {time}, by its configuration{}", in_brackets(HintTopic::Recovery, product))
+        }
+        (Some(time), None) => format!("for up to {time}, by its configuration"),
+        (None, Some(balancer)) if !balancer.usual_fail_timeout.is_zero() => {
+            let usual = time(balancer.usual_fail_timeout.as_secs_f64());
+            format!("for {usual} if its configuration says nothing else{}", in_brackets(HintTopic::Recovery, product))
+        }
+        (None, Some(_)) => {
+            format!("for as long as its configuration says{}", in_brackets(HintTopic::Recovery, product))
+        }
+        (None, None) => "for 10 s (NGINX fail_timeout) or up to 5 min (Envoy max_ejection_time)".to_owned(),
+    }
+}
+
+fn in_brackets(topic: HintTopic, product: Option<Balancer>) -> String {
+    named(topic, product).map_or_else(String::new, |directives| format!(" ({directives})"))
+}
+
+/// The same, of the balancer that this text names, if it names one.
+pub(crate) fn of_avoidance_by(avoids: Option<f64>, name: Option<&str>) -> String {
+    of_avoidance(avoids, name.and_then(Balancer::of_text))
+}
+
 /// Calls of gRPC arrived in HTTP/1.
 pub(crate) fn of_calls_over_http_1(product: Option<Balancer>) -> String {
     after(HintTopic::BackendHttp2, "the balancer speaks HTTP/1 to backends, and gRPC needs HTTP/2", product)
@@ -423,6 +478,21 @@ mod tests {
     fn a_balancer_that_has_no_such_directive_gets_none_of_others() {
         assert_eq!(of_same_host(Balancer::of_text("caddy")), None);
         assert_eq!(of_mirror(Balancer::of_text("caddy")).matches("NGINX").count(), 0);
+    }
+
+    #[test]
+    fn how_long_a_backend_is_avoided_is_that_of_the_balancer_that_is_known() {
+        let of = |avoids, name| of_avoidance(avoids, Balancer::of_text(name));
+        let haproxy = of(Some(90.0), "haproxy");
+        assert!(
+            haproxy.contains("90.0 s") && haproxy.contains("HAProxy check") && !haproxy.contains("NGINX"),
+            "{haproxy}"
+        );
+        let (nginx, envoy) = (of(None, "nginx"), of(None, "envoy"));
+        assert!(nginx.contains("10.0 s") && nginx.contains("fail_timeout"), "{nginx}");
+        assert!(!envoy.contains("10.0 s") && envoy.contains("base_ejection_time"), "{envoy}");
+        let unknown = of(None, "");
+        assert!(unknown.contains("NGINX") && unknown.contains("Envoy"), "{unknown}");
     }
 
     #[test]

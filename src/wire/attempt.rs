@@ -7,9 +7,9 @@ use crate::wire::call::{self, CALL_WORDS};
 use crate::wire::clipped::ClippedText;
 use crate::wire::life::{self, LIFE_WORDS};
 use crate::wire::record::{
-    AsArrived, BODY_DIGEST_WORD, BODY_LENGTH_WORD, End, FLAGS_WORD, FORWARDED_BYTES, HAS_CALL, HAS_LIFE, HAS_TLS,
-    HOST_BYTES, LONGEST_PATH, METHOD_BYTES, METHOD_WORD, PATH_BYTES, RECORD_WORDS, Record, Refusal, TARGET_WORD,
-    TEXT_WORD,
+    AsArrived, BODY_DIGEST_WORD, BODY_LENGTH_WORD, End, FLAGS_WORD, FORWARDED_BYTES, FURTHER_NOTES, HAS_CALL, HAS_LIFE,
+    HAS_TLS, HOST_BYTES, LONGEST_PATH, METHOD_BYTES, METHOD_WORD, PATH_BYTES, RECORD_WORDS, Record, Refusal,
+    TARGET_WORD, TEXT_WORD,
 };
 use crate::wire::{AttemptEnd, Generator, Moment, RequestId, ResponseId, Secured};
 use verdict::Call;
@@ -83,7 +83,9 @@ impl ReceivedAttempt<'_> {
             IpAddr::V6(v6) => v6.to_bits(),
         };
         (words[10], words[11]) = ((address >> 64) as u64, address as u64);
+        let notes = u64::from(self.arrived.notes.bits());
         words[12] = u64::from(Refusal::code(self.refusal)) << 56
+            | notes >> 16 << FURTHER_NOTES
             | u64::from(self.path.length.min(LONGEST_PATH)) << 32
             | u64::from(peer.port()) << 16
             | u64::from(self.method.length.min(255)) << 8
@@ -92,11 +94,11 @@ impl ReceivedAttempt<'_> {
             | if tls.is_some() { HAS_TLS } else { 0 }
             | AttemptEnd::Received.word();
         self.method.write(&mut words[METHOD_WORD..BODY_LENGTH_WORD]);
-        let ArrivedHead { differences, fields, notes, host, forwarded_for, target } = self.arrived;
+        let ArrivedHead { differences, fields, notes: _, host, forwarded_for, target } = self.arrived;
         words[TARGET_WORD] = *target;
         words[FLAGS_WORD] = u64::from(differences.bits())
             | u64::from(fields.0) << 16
-            | u64::from(notes.bits()) << 32
+            | (notes & 0xffff) << 32
             | u64::from(host.length.min(255)) << 48
             | u64::from(forwarded_for.length.min(255)) << 56;
         let mut used = TEXT_WORD;

@@ -170,7 +170,9 @@ pub(crate) const HOST_BYTES: usize = 32;
 /// A record keeps this much of X-Forwarded-For.
 pub(crate) const FORWARDED_BYTES: usize = 40;
 /// Of a longer one the length is not known.
-pub(super) const LONGEST_PATH: u32 = (1 << 24) - 1;
+pub(super) const LONGEST_PATH: u32 = (1 << 20) - 1;
+/// Above it in that word: the notes for which there is no room in the word of the flags.
+pub(super) const FURTHER_NOTES: u32 = 32 + 20;
 pub(super) const METHOD_WORD: usize = 13;
 pub(super) const BODY_LENGTH_WORD: usize = 15;
 pub(super) const BODY_DIGEST_WORD: usize = 16;
@@ -285,7 +287,9 @@ impl Record {
             arrived: AsArrived {
                 differences: Differences::from_bits(flags as u16),
                 fields: FieldMask((flags >> 16) as u16),
-                notes: Notes::from_bits((flags >> 32) as u16),
+                notes: Notes::from_bits(
+                    (flags >> 32) as u32 & 0xffff | ((words[12] >> FURTHER_NOTES) as u32 & 0xf) << 16,
+                ),
                 host,
                 forwarded_for,
                 target: words[TARGET_WORD],
@@ -443,16 +447,17 @@ mod tests {
             proptest::sample::select(&Malformed::ALL[..]).prop_map(|why| Some(Refusal::Malformed(why))),
         ];
         let texts = (proptest::collection::vec(any::<u8>(), 0..40), proptest::collection::vec(any::<u8>(), 0..50));
-        let arrived =
-            (any::<[u16; 3]>(), any::<[u64; 3]>(), texts).prop_map(|(flags, numbers, (host, forwarded))| AsArrived {
+        let arrived = (any::<[u16; 3]>(), any::<u32>(), any::<[u64; 3]>(), texts).prop_map(
+            |(flags, notes, numbers, (host, forwarded))| AsArrived {
                 differences: Differences::from_bits(flags[0]),
                 fields: FieldMask(flags[1]),
-                notes: Notes::from_bits(flags[2]),
+                notes: Notes::from_bits(u32::from(flags[2]) | notes),
                 host: Clipped::new(&host),
                 forwarded_for: Clipped::new(&forwarded),
                 target: numbers[0],
                 body: SentBody { length: numbers[1], digest: numbers[2] },
-            });
+            },
+        );
         (arrived, refusal)
     }
 

@@ -56,6 +56,10 @@ pub struct RequestChanges {
     pub fields: [u64; MASKED_FIELDS],
     /// How often each note was made, by its place in [`Note::ALL`].
     pub notes: [u64; Note::ALL.len()],
+    /// How often in the sample.
+    pub sample_notes: [u64; Note::ALL.len()],
+    /// Attempts of the sample.
+    pub sample_attempts: u64,
     /// X-Forwarded-For as it arrived.
     pub forwarded_for: TextCounts,
     /// X-Forwarded-For as it arrived in the sample, the empty text where there was none: experiments may ask for paths of their own, which
@@ -150,6 +154,10 @@ impl TextCounts {
     }
 }
 
+fn place_of(note: Note) -> usize {
+    (note as u32).trailing_zeros() as usize
+}
+
 /// Whether it is of the user's own fields.
 fn is_of_fields(part: RequestPart) -> bool {
     matches!(part, RequestPart::FieldLost | RequestPart::FieldChanged | RequestPart::FieldDoubled)
@@ -164,8 +172,7 @@ impl RequestChanges {
         let forwarded_for = Some(request.forwarded_for).filter(|_| !is_own_value);
         self.own_forwarded_for += u64::from(is_own_value);
         for note in request.notes.iter().filter(|note| *note != Note::ForwardedFor || forwarded_for.is_some()) {
-            let place = Note::ALL.iter().position(|known| *known == note);
-            place.into_iter().for_each(|place| self.notes[place] += 1);
+            self.notes[place_of(note)] += 1;
         }
         self.compared += u64::from(request.notes.contains(Note::Compared));
         self.hosts.see(request.host);
@@ -177,6 +184,8 @@ impl RequestChanges {
         }
         let is_own = self.has_own_fields(request.sequence);
         if is_own {
+            self.sample_attempts += 1;
+            request.notes.iter().for_each(|note| self.sample_notes[place_of(note)] += 1);
             self.sample_forwarded_for.see(forwarded_for.unwrap_or_default());
             self.own_compared += u64::from(request.notes.contains(Note::Compared));
             request.fields.iter().for_each(|field| self.fields[field] += 1);
@@ -229,7 +238,12 @@ impl RequestChanges {
 
     /// How often a note was made.
     pub fn noted(&self, note: Note) -> u64 {
-        Note::ALL.iter().position(|known| *known == note).map_or(0, |place| self.notes[place])
+        self.notes[place_of(note)]
+    }
+
+    /// How often a note was made in the sample.
+    pub fn noted_in_sample(&self, note: Note) -> u64 {
+        self.sample_notes[place_of(note)]
     }
 
     /// Without these, which were counted and turned out to be none of the run's requests.

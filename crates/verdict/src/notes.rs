@@ -4,7 +4,7 @@
 http::named_enum! {
     /// Something about a request as it arrived that is noted though nothing is compared with it.
     #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-    #[repr(u16)]
+    #[repr(u32)]
     pub enum Note {
         /// It said what was sent: its parts were compared.
         Compared = 1 => "compared",
@@ -38,6 +38,10 @@ http::named_enum! {
         Http2 = 1 << 14 => "http/2",
         /// A PROXY header names its client.
         Proxied = 1 << 15 => "proxy-protocol",
+        /// It has X-Forwarded-Proto twice, or two values of it.
+        ForwardedProtoTwice = 1 << 16 => "x-forwarded-proto-twice",
+        /// It has X-Forwarded-Host twice, or two values of it.
+        ForwardedHostTwice = 1 << 17 => "x-forwarded-host-twice",
     }
 
     /// As it stands in the API: for a field its name in lower case.
@@ -63,8 +67,17 @@ impl Note {
             | Note::Http10
             | Note::Http2
             | Note::Chunked
-            | Note::Proxied => false,
+            | Note::Proxied
+            | Note::ForwardedProtoTwice
+            | Note::ForwardedHostTwice => false,
         }
+    }
+
+    /// What is noted where this field has come before, or has two values: backends expect one, and take the first or the last of several.
+    pub fn twice(self) -> Option<Note> {
+        let twice =
+            [(Note::ForwardedProto, Note::ForwardedProtoTwice), (Note::ForwardedHost, Note::ForwardedHostTwice)];
+        twice.into_iter().find_map(|(once, twice)| (once == self).then_some(twice))
     }
 
     /// The note that a field of this name makes.
@@ -90,32 +103,43 @@ impl Note {
 
 /// What was noted about a request as it arrived.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Notes(u16);
+pub struct Notes(u32);
 
 impl Notes {
     /// Nothing was noted.
     pub const NONE: Notes = Notes(0);
 
     /// As [`Notes::bits`] wrote them; bits without a meaning are dropped.
-    pub fn from_bits(bits: u16) -> Notes {
+    pub fn from_bits(bits: u32) -> Notes {
         let mut notes = Notes::default();
-        Note::ALL.into_iter().filter(|note| bits & *note as u16 != 0).for_each(|note| notes.add(note));
+        Note::ALL.into_iter().filter(|note| bits & *note as u32 != 0).for_each(|note| notes.add(note));
         notes
     }
 
+    /// How many bits the notes have.
+    pub const BITS: u32 = 20;
+
     /// One bit for each note, as records have it.
-    pub fn bits(self) -> u16 {
+    pub fn bits(self) -> u32 {
         self.0
     }
 
     /// Adds a note.
     pub fn add(&mut self, note: Note) {
-        self.0 |= note as u16;
+        self.0 |= note as u32;
+    }
+
+    /// Adds the note of a field with that value.
+    pub fn add_field(&mut self, note: Note, value: &[u8]) {
+        if let Some(twice) = note.twice().filter(|_| self.contains(note) || value.contains(&b',')) {
+            self.add(twice);
+        }
+        self.add(note);
     }
 
     /// Whether it was made.
     pub fn contains(self, note: Note) -> bool {
-        self.0 & note as u16 != 0
+        self.0 & note as u32 != 0
     }
 
     /// One after the other.
@@ -134,10 +158,30 @@ mod tests {
             let mut notes = Notes::default();
             notes.add(note);
             assert_eq!(Notes::from_bits(notes.bits()).iter().collect::<Vec<_>>(), [note]);
-            let is_a_field =
-                !matches!(note, Note::Compared | Note::Http10 | Note::Http2 | Note::Chunked | Note::Proxied);
+            let is_a_field = !matches!(
+                note,
+                Note::Compared
+                    | Note::Http10
+                    | Note::Http2
+                    | Note::Chunked
+                    | Note::Proxied
+                    | Note::ForwardedProtoTwice
+                    | Note::ForwardedHostTwice
+            );
             assert_eq!(Note::of_field(&note.name().to_uppercase()), is_a_field.then_some(note));
+            assert!((note as u32) < 1 << Notes::BITS);
         }
         assert_eq!(Note::of_field("X-Forwarded-Fox"), None);
+    }
+
+    #[test]
+    fn a_field_with_two_values_is_noted_in_one_line_or_in_two() {
+        let twice = |values: &[&str]| {
+            let mut notes = Notes::default();
+            values.iter().for_each(|value| notes.add_field(Note::ForwardedProto, value.as_bytes()));
+            assert!(notes.contains(Note::ForwardedProto) && !notes.contains(Note::ForwardedHostTwice));
+            notes.contains(Note::ForwardedProtoTwice)
+        };
+        assert_eq!([twice(&["http"]), twice(&["http", "http"]), twice(&["https, http"])], [false, true, true]);
     }
 }

@@ -299,6 +299,9 @@ pub struct Added {
     /// Attempts that came without it.
     #[serde(default)]
     pub missing: u64,
+    /// Attempts that came with two values of it, where backends expect one.
+    #[serde(default)]
+    pub twice: u64,
 }
 
 /// Which backend got how much.

@@ -2,6 +2,7 @@
 //! that were seen.
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 
 use uuid::Uuid;
 
@@ -166,7 +167,7 @@ impl Identify {
             self.backend = backends.of(named, self.instance);
         }
         if let Some(name) = &self.user_named {
-            self.backend = backends.of_name(name);
+            self.backend = backends.of_name(responding(name));
         }
     }
 
@@ -211,6 +212,13 @@ impl Identify {
             self.backend = backends.of_name(&name);
         }
     }
+}
+
+/// Of a list of addresses the last: NGINX writes all that it tried into `$upstream_addr`, with commas, and colons where it began anew.
+fn responding(name: &str) -> &str {
+    let addresses = || name.split(", ").flat_map(|part| part.split(" : ")).map(str::trim);
+    let are_addresses = addresses().all(|address| address.parse::<SocketAddr>().is_ok());
+    addresses().last().filter(|_| are_addresses).unwrap_or(name)
 }
 
 /// The backends of a run, by number. Names beyond 4096 stay unknown: they are no names of backends.

@@ -487,7 +487,8 @@ impl CurrentResponse {
         if let Some(place) = rules.session.filter(|place| place.is_in_body()) {
             self.session = place.find(&self.session_body);
         }
-        let BodyComparison { flaw, changes, digest_changed } = self.verify.end(&mut self.who, notes.backends);
+        let BodyComparison { flaw, changes, digest_changed, digest_lost } =
+            self.verify.end(&mut self.who, notes.backends);
         for change in changes {
             self.deviate(change, notes);
         }
@@ -497,6 +498,13 @@ impl CurrentResponse {
         }
         if digest_changed {
             notes.samples.deviate(DIGEST_HEADER, None, &[], self.question.sequence);
+        }
+        if digest_lost {
+            notes.samples.deviate(DIGEST_HEADER, Some("digests of head and body"), &[], self.question.sequence);
+        }
+        if self.who.backend.is_known() && self.verify.length() > 0 {
+            let count = if self.verify.is_coded() { &mut notes.samples.coded } else { &mut notes.samples.plain };
+            *count += 1;
         }
         self.flaw = self.flaw.or(flaw);
         self.compare_call(notes);

@@ -24,6 +24,9 @@ pub(crate) struct Samples {
     pub(crate) vias: Vec<String>,
     /// Content codings of responses of ours: a compression on the way.
     pub(crate) codings: Vec<String>,
+    /// Whole responses of ours with content, in such a coding and in none.
+    pub(crate) coded: u64,
+    pub(crate) plain: u64,
     /// Fields that are not what the backend wrote, each with how many responses have it so.
     pub(crate) deviations: Vec<Deviation>,
     /// Cookies that a browser would not have kept, each once.
@@ -123,6 +126,8 @@ impl Samples {
             mut servers,
             mut vias,
             mut codings,
+            coded,
+            plain,
             mut refused_cookies,
             deviations,
             sessions,
@@ -154,6 +159,8 @@ impl Samples {
             servers,
             vias,
             codings,
+            coded,
+            plain,
             refused_cookies,
             slow_openings,
             sessions,

@@ -35,7 +35,12 @@ pub(super) struct Verify {
     against: Against,
     /// Where the digest is there and the head does not say who wrote it: our page may.
     unnamed: Option<Box<Page>>,
+    /// The first bytes of content that has no digest: bodies that are made while they are sent have none.
+    beginning: Vec<u8>,
 }
+
+/// How bodies begin that are written event by event (`verdict::life::StreamEvent`).
+const EVENTS: [&[u8]; 2] = [b"{\"event\":", b"id: "];
 
 #[derive(Debug)]
 enum Against {
@@ -91,6 +96,8 @@ pub(super) struct BodyComparison {
     pub(super) changes: Vec<HeadChange>,
     /// The head's digest is none that a backend writes.
     pub(super) digest_changed: bool,
+    /// It has none, though it says that one of our backends wrote it: bodies and fields are then hardly compared.
+    pub(super) digest_lost: bool,
 }
 
 /// What two readers of a response may take for its end. Our backends write one length, which whoever reads both may refuse.
@@ -131,6 +138,7 @@ impl Verify {
             length: 0,
             against: Against::Nothing,
             unnamed: None,
+            beginning: Vec::new(),
         }
     }
 
@@ -207,8 +215,10 @@ impl Verify {
             // Its messages may be the client's own, without an id; what was written, the trailers say.
             _ if kind.call => Against::Digest(BodyDigest::Empty),
             _ if kind.html || !who.is_ours() => Against::Page(Box::default()),
-            // What a backend says of a request that it refuses has an id in its head alone.
-            Some(response) if kind.status == 200 => Against::Search(Box::new(UuidSearch::new(response))),
+            // Of what is written for programs and terminals; lines of text, patterns and refusals have an id in their head alone.
+            Some(response) if kind.status == 200 && self.varies_by_accept => {
+                Against::Search(Box::new(UuidSearch::new(response)))
+            }
             _ => Against::Nothing,
         };
         let is_named = who.named.is_some() && who.response.is_some();
@@ -237,6 +247,10 @@ impl Verify {
         }
         if let Some(page) = &mut self.unnamed {
             page.feed(data);
+        }
+        if self.said.is_none() && self.kind.fleet {
+            let room = EVENTS[0].len() - self.beginning.len();
+            self.beginning.extend_from_slice(&data[..data.len().min(room)]);
         }
         match &mut self.against {
             Against::Nothing => {}
@@ -272,7 +286,7 @@ impl Verify {
         }
         if matches!(self.coding, Coding::Broken) {
             comparison.flaw = Some(Flaw::Coding);
-        } else if self.body_differs() {
+        } else if !comparison.digest_changed && self.body_differs() {
             comparison.flaw = Some(Flaw::Body);
         }
         let page = match &self.against {
@@ -286,6 +300,10 @@ impl Verify {
                 comparison.flaw = Some(Flaw::Identity);
             }
             who.see_page(named, uuid, backends);
+        }
+        if self.is_digest_lost(who) {
+            comparison.digest_lost = true;
+            comparison.flaw = comparison.flaw.or(Some(Flaw::Field));
         }
         if who.contradicts {
             comparison.flaw = Some(Flaw::Identity);
@@ -318,6 +336,14 @@ impl Verify {
                 }
             }
         }
+    }
+
+    /// Whether our backend wrote a digest that did not come. It writes one with all content that it knows before that leaves; how a call
+    /// ended, the balancer may have written.
+    fn is_digest_lost(&self, who: &Identify) -> bool {
+        let is_of_events = EVENTS.iter().any(|beginning| self.beginning.starts_with(beginning));
+        let is_written = self.length > 0 && !self.kind.call && !is_of_events && who.backend.is_known();
+        is_written && self.said.is_none() && !self.unreadable
     }
 
     fn body_differs(&self) -> bool {

@@ -84,6 +84,13 @@ fn left(facts: &stickiness::StickinessFacts, later: &str, product: Option<Balanc
         grouped(facts.left),
         percent(share)
     ));
+    if facts.stayed_at_each_url {
+        return phrase
+            .because(vec![
+                "at each URL each client stayed with one backend, which is another one at another URL".to_owned(),
+            ])
+            .try_this(hints::of_sessions_by_url(product));
+    }
     if facts.of_several_urls {
         return phrase
             .because(vec!["affinity was found with the first URL; others may be balanced in another way".to_owned()])

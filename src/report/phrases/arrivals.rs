@@ -1,6 +1,8 @@
 //! The phrases of requests as they arrived.
 
-use verdict::facts::requests::{ClientAddress, ClientAddressConclusion, Extent, Intact, PathChange, RequestChange};
+use verdict::facts::requests::{
+    ClientAddress, ClientAddressConclusion, Extent, Intact, PathChange, RequestChange, WayField, WayFields,
+};
 use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped};
 use verdict::report::{Forwarding, Rewrite};
@@ -157,6 +159,21 @@ pub(super) fn fields(facts: &RequestChange, product: Option<Balancer>) -> Phrase
     Phrase::of(summary).because(extent).try_this(hints::of_request_fields(&names, product))
 }
 
+pub(super) fn way_fields(facts: &WayFields) -> Phrase {
+    let clause = |it: &WayField| {
+        let name = header(&it.name);
+        let (some, all) = (grouped(it.attempts), count_of(it.of, "request"));
+        match it.twice {
+            0 => format!("{name} arrives with {some} of {all} that are alike"),
+            twice if it.attempts == it.of => format!("{name} arrives with two values in {} of {all}", grouped(twice)),
+            twice => format!("{name} arrives with {some} of {all}, in {} with two values", grouped(twice)),
+        }
+    };
+    Phrase::of(facts.fields.iter().map(clause).collect::<Vec<_>>().join("; ")).try_this(
+        "backends build links and redirects from it: have the outermost balancer set it for every request, in place of what came",
+    )
+}
+
 pub(super) fn client_address(facts: &ClientAddress, level: Level, product: Option<Balancer>) -> Phrase {
     let claimed = facts.claimed.as_deref().unwrap_or_default();
     let first = facts.arrived.first().map_or("", |(text, _)| text.as_str());
@@ -285,7 +302,12 @@ pub(crate) fn forwarding(it: &Forwarding) -> Vec<String> {
     for added in &it.added {
         let value = added.value.as_ref().map(|value| format!(": {value}")).unwrap_or_default();
         let some = of_all(added.attempts, added.attempts + added.missing);
-        clauses.push(format!("{}{value} added{some}", header(&added.name)));
+        let twice = match added.twice {
+            0 => String::new(),
+            twice if twice == added.attempts => ", twice in each".to_owned(),
+            twice => format!(", twice in {}", grouped(twice)),
+        };
+        clauses.push(format!("{}{value} added{some}{twice}", header(&added.name)));
     }
     for (name, _) in &it.leaked {
         clauses.push(format!("{} passed on, though it belongs to the connection", header(name)));

@@ -14,6 +14,8 @@ use super::experiments;
 use super::phrase::{Phrase, listed};
 use super::selection::selection;
 use super::tls::with_article;
+use crate::balancer::Balancer;
+use crate::report::hints;
 
 pub(super) fn identity(facts: &identity::IdentityFacts) -> Phrase {
     let place = &facts.place;
@@ -55,7 +57,7 @@ fn counter(shared: &identity::SharedCounter) -> String {
     format!("; {} may be {processes} processes: {} goes {}, …", shared.name, shared.place, values.join(", "))
 }
 
-pub(super) fn shares(facts: &shares::ShareFacts, level: Level, is_limited: bool) -> Phrase {
+pub(super) fn shares(facts: &shares::ShareFacts, level: Level, is_limited: bool, product: Option<Balancer>) -> Phrase {
     let unit = facts.unit.name();
     let widest = facts.widest.as_ref().map_or_else(String::new, |row| {
         let instead = row.expected.map_or_else(String::new, |expected| format!(" instead of {}", percent(expected)));
@@ -80,7 +82,7 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level, is_limited: bool)
              have noticed, which is a minute, or what --from FILE says",
         ),
         Conclusion::TooFew => too_few(facts, is_limited),
-        Conclusion::Unproven(why) => unproven(facts, *why, &widest),
+        Conclusion::Unproven(why) => unproven(facts, *why, &widest, product),
         Conclusion::NotPromised => {
             let selection = selection(&facts.selection);
             Phrase::of(format!("shares of {unit} are not judged: the algorithm guarantees none ({selection})"))
@@ -226,7 +228,7 @@ fn too_few(facts: &shares::ShareFacts, is_limited: bool) -> Phrase {
 }
 
 /// What is not even, why that proves nothing, and what would decide.
-fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str) -> Phrase {
+fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str, product: Option<Balancer>) -> Phrase {
     let algorithm = selection(&facts.selection);
     match why {
         Unproven::Algorithm => {
@@ -275,10 +277,10 @@ fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str) -> Phrase {
         Unproven::Unready => Phrase::of(format!(
             "backends that were not ready, or not known, when the check began got requests: {widest} of what was ready"
         ))
-        .try_this(
-            "a balancer without an active health check does not look at readiness, and Envoy sends to all where too few are healthy (panic): \
-             fleet ready NAME, or a health check of /readyz",
-        ),
+        .try_this(hints::of_unready(
+            "fleet ready NAME, or a health check of /readyz: without an active one a balancer does not look at readiness",
+            product,
+        )),
         Unproven::Unit => Phrase::of(format!(
             "shares of requests are not even: {widest}; whether connections or requests are balanced is not known"
         ))
@@ -379,7 +381,7 @@ fn probability(p: f64, equal: &str) -> String {
     }
 }
 
-pub(super) fn reach(facts: &reach::ReachFacts) -> Phrase {
+pub(super) fn reach(facts: &reach::ReachFacts, product: Option<Balancer>) -> Phrase {
     if facts.missed.is_empty() {
         let count = facts.expected.len();
         return Phrase::of(match facts.excluded.as_slice() {
@@ -405,10 +407,11 @@ pub(super) fn reach(facts: &reach::ReachFacts) -> Phrase {
             });
     }
     if facts.failed == facts.missed {
-        return Phrase::of(format!("{} failed before, and got no request that counts", listed(&facts.missed))).try_this(
-            "a balancer avoids a backend that failed or was too slow, for 10 s (NGINX fail_timeout) or up to 5 min (Envoy max_ejection_time): clear its faults, wait, and \
-             check again",
-        );
+        let how_long = hints::of_avoidance(facts.avoids, product);
+        return Phrase::of(format!("{} failed before, and got no request that counts", listed(&facts.missed)))
+            .try_this(format!(
+                "a balancer avoids a backend that failed or was too slow, {how_long}: clear its faults, wait, and check again"
+            ));
     }
     let chance = probability(facts.chance, "");
     let (draws, unit) = (grouped(facts.draws), facts.unit.name());

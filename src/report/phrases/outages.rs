@@ -23,6 +23,7 @@ pub(super) fn resilience(facts: &resilience::ResilienceFacts, level: Level, prod
             Phrase::of(format!("not carried out: {}; what was to be tried was not", listed(&not_done)))
                 .try_this("see why below, and fix the steps")
         }
+        _ if facts.blocked.is_some() => blocked(&summary, facts, product),
         0 if !idle.is_empty() => {
             Phrase::of(format!("no client saw an error, but {} had no traffic to lose", listed(&idle)))
                 .try_this("break a backend that the balancer uses")
@@ -40,14 +41,29 @@ pub(super) fn resilience(facts: &resilience::ResilienceFacts, level: Level, prod
         _ if facts.graceful && facts.backends.is_empty() => {
             Phrase::of(summary).try_this(hints::of_reload(product))
         }
-        _ if facts.graceful => Phrase::of(summary).try_this(
+        _ if facts.graceful => Phrase::of(summary).try_this(hints::of_unready(
             "a backend that drains or is not ready must cost nothing while others are up: its health check tells the balancer",
-        ),
+            product,
+        )),
         _ if facts.lossless => Phrase::of(summary),
         _ => Phrase::of(summary)
             .try_this("an outage may cost requests; --expect lossless makes this a failure"),
     };
     phrase.because(facts.backends.iter().map(affected).chain(facts.remarks.iter().map(remark)).collect())
+}
+
+/// One backend was broken, and nobody was served.
+fn blocked(summary: &str, facts: &resilience::ResilienceFacts, product: Option<Balancer>) -> Phrase {
+    let Some(blocked) = &facts.blocked else { return Phrase::of(summary) };
+    let verb = if blocked.others.len() == 1 { "was" } else { "were" };
+    Phrase::of(format!(
+        "{summary}; while {} was broken, {} reached nobody and {} reached {}, which {verb} up",
+        blocked.backend,
+        count_of(blocked.requests, "request"),
+        grouped(blocked.served),
+        listed(&blocked.others)
+    ))
+    .try_this(hints::of_blocked(product))
 }
 
 fn lost(outcome: Outcome, requests: u64) -> String {

@@ -2,8 +2,9 @@
 
 use verdict::facts::connections::{ConnectionLimit, LostSyns, SlowOpenings};
 use verdict::facts::requests::Extent;
-use verdict::facts::responses::{Altered, Deviation, FieldChanges, TextWitness};
+use verdict::facts::responses::{Altered, Compression, Deviation, FieldChanges, TextWitness};
 use verdict::numbers::{count_of, grouped};
+use verdict::response::DIGEST_HEADER;
 
 use super::phrase::{Phrase, by_lines, listed};
 use crate::balancer::Balancer;
@@ -90,6 +91,11 @@ pub(super) fn fields(facts: &FieldChanges, product: Option<Balancer>) -> Phrase 
         }
         .to_owned(),
     );
+    if facts.deviations.iter().any(|it| it.field == DIGEST_HEADER) {
+        lines.push(
+            "other fields and bodies are compared by Response-Digest: without it hardly any change is seen".to_owned(),
+        );
+    }
     let cacheable = facts.deviations.iter().any(|it| it.field.eq_ignore_ascii_case("cache-control"));
     let hint = hints::of_response_fields(cacheable, product);
     Phrase::of(format!("{what} of {whom} is not what the backend wrote{how}")).because(lines).try_this(hint)
@@ -98,14 +104,23 @@ pub(super) fn fields(facts: &FieldChanges, product: Option<Balancer>) -> Phrase 
 /// Content codings that the check undoes.
 const KNOWN_CODINGS: [&str; 5] = ["gzip", "x-gzip", "deflate", "br", "zstd"];
 
-pub(super) fn compressed(facts: &TextWitness) -> Phrase {
+pub(super) fn compressed(facts: &Compression, product: Option<Balancer>) -> Phrase {
     let is_known = |word: &&String| KNOWN_CODINGS.iter().any(|known| word.eq_ignore_ascii_case(known));
     let others: Vec<&String> = facts.words.iter().filter(|word| !is_known(word)).collect();
     let what = match others.as_slice() {
         [] => "they are compared with what backends wrote after decompression".to_owned(),
         others => format!("bodies in {} are not compared", listed(others)),
     };
-    Phrase::of(format!("responses are compressed on the way ({}); {what}", listed(&facts.words)))
+    let (some, all) = (grouped(facts.compressed), count_of(facts.of, "response"));
+    let is_partial = (1..facts.of).contains(&facts.compressed);
+    let whom = if is_partial { format!("{some} of {all}") } else { "responses".to_owned() };
+    let phrase = Phrase::of(format!("{whom} are compressed on the way ({}); {what}", listed(&facts.words)));
+    if facts.is_asked {
+        return phrase;
+    }
+    let phrase =
+        phrase.because(vec!["no request has Accept-Encoding: who cannot decompress cannot read them".to_owned()]);
+    if is_partial || facts.is_forbidden { phrase.try_this(hints::of_response_fields(false, product)) } else { phrase }
 }
 
 pub(super) fn connection_limit(facts: ConnectionLimit, product: Option<Balancer>) -> Phrase {

@@ -21,6 +21,9 @@ pub struct ReachFacts {
     /// Backends that got nothing and had failed earlier in the run: the balancer may avoid them.
     #[serde(default)]
     pub failed: Vec<String>,
+    /// Seconds for which the balancer may keep away from a backend that failed, as its configuration says; null if that is not known.
+    #[serde(default)]
+    pub avoids: Option<f64>,
     /// Why TLS handshakes with backends that got nothing failed, where their certificates are not accepted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>"))]

@@ -166,6 +166,28 @@ pub enum ClientAddressConclusion {
     ProxiedOther,
 }
 
+/// Fields that say how a request came to the balancer, and that do not arrive once with each request.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct WayFields {
+    /// One a field.
+    pub fields: Vec<WayField>,
+}
+
+/// One of them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct WayField {
+    /// Its name, in lower case.
+    pub name: String,
+    /// Attempts of the sample that had it.
+    pub attempts: u64,
+    /// All attempts of the sample.
+    pub of: u64,
+    /// Attempts that had two values of it.
+    pub twice: u64,
+}
+
 /// Whether requests arrive as they were sent.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -228,6 +250,13 @@ pub(crate) const CLIENT_ADDRESS: RuleDescription = RuleDescription {
     sound: "by construction: the backend recorded the field, and whom the header names; an address that cannot be the client's is \
             inconclusive, for what translates addresses on the way makes one too, but not in some requests to one URL only",
     source: Some("RFC 7239 §8.1"),
+};
+
+pub(crate) const WAY_FIELDS: RuleDescription = RuleDescription {
+    requires: "nothing: says where X-Forwarded-Proto or X-Forwarded-Host arrives with some of like requests only, or with two values",
+    sound: "by construction: the backend recorded the fields; requests are alike where there is one URL, nothing is varied, and each arrived \
+            once",
+    source: None,
 };
 
 pub(crate) const INTACT: RuleDescription = RuleDescription {

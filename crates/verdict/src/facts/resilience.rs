@@ -40,9 +40,26 @@ pub struct ResilienceFacts {
     pub backends: Vec<Affected>,
     /// Steps that went wrong or printed something.
     pub remarks: Vec<DrillStep>,
+    /// Requests that reached nobody though others than the broken backend were up; null if they were few.
+    #[serde(default)]
+    pub blocked: Option<Blocked>,
     /// Requests without a response, by what became of them, where no client saw an error before the first step: then that is their cause.
     #[serde(default)]
     pub without_response: Vec<(Outcome, u64)>,
+}
+
+/// While one backend was broken, the balancer served nobody.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Blocked {
+    /// The backend that was broken.
+    pub backend: String,
+    /// Those that were up, and had got requests before.
+    pub others: Vec<String>,
+    /// Requests that were sent meanwhile, got no response and reached no backend.
+    pub requests: u64,
+    /// Requests that were sent meanwhile and reached one of the others.
+    pub served: u64,
 }
 
 impl ResilienceFacts {
@@ -53,8 +70,10 @@ impl ResilienceFacts {
 }
 
 pub(crate) const RESILIENCE: RuleDescription = RuleDescription {
-    requires: "no client sees an error during an outage that a balancer can hide, or with --expect lossless",
+    requires: "no client sees an error during an outage that a balancer can hide, or with --expect lossless; and one broken backend does \
+               not keep requests from all others",
     sound: "by construction: the client got an error, and some backend was in service; after all had been out, errors are inconclusive for as \
-            long as the balancer may keep away from them",
+            long as the balancer may keep away from them; requests are kept from others where at least 30 that were sent meanwhile reached \
+            nobody and got no response, fifty times as many as reached the others, which had got a fifth of all in the second before",
     source: None,
 };

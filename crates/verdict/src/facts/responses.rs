@@ -42,8 +42,10 @@ pub(crate) const RESPONSE_FIELDS: RuleDescription = RuleDescription {
 };
 
 pub(crate) const COMPRESSED: RuleDescription = RuleDescription {
-    requires: "nothing: says that responses are compressed on the way",
-    sound: "by construction: backends write no content coding, and what is decompressed is compared with the digest",
+    requires: "nothing of responses that are all compressed on the way, unless --expect intact forbids what no request asks for; where \
+               some of like responses are, and no request asks for it, it is inconclusive",
+    sound: "by construction: backends write no content coding, and what is decompressed is compared with the digest; responses are alike \
+            where there is one URL and one body and nothing is varied",
     source: Some("RFC 9110 §8.4"),
 };
 
@@ -64,6 +66,10 @@ pub struct ReceivedResponses {
     pub vias: Vec<String>,
     /// Content codings of responses of the fleet.
     pub codings: Vec<String>,
+    /// Whole responses of the sample with content, and with such a coding.
+    pub coded: u64,
+    /// Those without one.
+    pub plain: u64,
     /// Cookies that a browser does not keep or never sends back, each with the reason.
     pub refused_cookies: Vec<String>,
     /// Connections that the balancer serves at once, where that is fewer than the check was to use.
@@ -131,6 +137,26 @@ pub struct FieldChanges {
 pub struct TextWitness {
     /// One statement each.
     pub words: Vec<String>,
+}
+
+/// Responses that were compressed on the way.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Compression {
+    /// The content codings.
+    pub words: Vec<String>,
+    /// Responses of the sample with one of them.
+    #[serde(default)]
+    pub compressed: u64,
+    /// Responses of the sample with content.
+    #[serde(default)]
+    pub of: u64,
+    /// Whether requests have Accept-Encoding.
+    #[serde(default)]
+    pub is_asked: bool,
+    /// Whether `--expect intact` forbids it.
+    #[serde(default)]
+    pub is_forbidden: bool,
 }
 
 /// Responses that are not what the backend wrote.

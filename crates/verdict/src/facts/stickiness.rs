@@ -62,6 +62,9 @@ pub struct StickinessFacts {
     /// Whether clients left between several URLs, and affinity is known of the first alone.
     #[serde(default)]
     pub of_several_urls: bool,
+    /// Whether each client stayed with a backend at each of several URLs, though not with one for all.
+    #[serde(default)]
+    pub stayed_at_each_url: bool,
     /// Later requests that are needed for a verdict, those of the experiments included.
     #[serde(default)]
     pub needed: u64,

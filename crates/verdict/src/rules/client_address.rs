@@ -92,7 +92,7 @@ fn count_others(case: &Case, texts: &TextCounts) -> u64 {
 
 /// Whether all of the sample are the same requests: copies of a mirror and requests of a subrequest go other ways, with other fields, and
 /// so may the requests to another URL, or with another path.
-fn is_each_once(case: &Case) -> bool {
+pub(super) fn is_each_once(case: &Case) -> bool {
     let is_alone = !case.urls.are_several() && !case.varied && case.ledger.subrequests().is_empty();
     is_alone && case.ledger.entries().all(|entry| entry.attempts.len() <= 1)
 }

@@ -82,6 +82,7 @@ fn list_added(case: &Case) -> Vec<Added> {
         value: changes.forwarded_for.only().filter(|_| note == Note::ForwardedFor).map(str::to_owned),
         attempts: changes.noted(note),
         missing: changes.attempts.saturating_sub(changes.noted(note) + own_values(note)),
+        twice: note.twice().map_or(0, |twice| changes.noted(twice)),
     };
     added.map(describe).collect()
 }

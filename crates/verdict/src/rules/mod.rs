@@ -34,6 +34,7 @@ mod tls;
 #[cfg(test)]
 mod trial;
 mod unit;
+mod way_fields;
 
 pub use crate::facts::identity::{IdentitySource, SharedCounter};
 use crate::finding::{Facts, Finding, Witness};
@@ -62,6 +63,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     findings.extend(copies::judge(case));
     findings.extend(requests::judge(case));
     findings.extend(client_address::judge(case));
+    findings.extend(way_fields::judge(case));
     findings.extend(responses::judge(case));
     findings.extend(reach::judge(case));
     findings.extend(backups::judge(case));

@@ -47,6 +47,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         excluded,
         missed: missed.iter().map(|place| names[*place].clone()).collect(),
         failed: missed.iter().filter(has_failed).map(|place| names[*place].clone()).collect(),
+        avoids: case.keeps_away.map(|time| time.as_secs_f64()),
         not_accepted: of_missed(&missed, names, &case.tls.connections.not_accepted),
         bad_certificates: of_missed(&missed, names, &case.tls.connections.bad_certificates),
         unit: if pins { Unit::Clients } else { Unit::Requests },

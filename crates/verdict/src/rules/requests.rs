@@ -359,6 +359,7 @@ mod tests {
         host: None,
         body: None,
         forwarded_for: "",
+        notes: &[],
         fields: 0,
         uncompared: false,
         over_http2: false,

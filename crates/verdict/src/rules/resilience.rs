@@ -1,16 +1,32 @@
 //! The rule of resilience: clients see no errors while something is broken, where nothing may be lost.
 
-use crate::facts::resilience::ResilienceFacts;
+use std::time::Duration;
+
+use crate::facts::resilience::{Blocked, ResilienceFacts};
 use crate::finding::{self, Facts, Finding, Level};
+use crate::ledger::Entry;
+use crate::observation::Backend;
 use crate::outcome::Outcome;
 use crate::report::Outage;
 use crate::rules::case::{Case, Drill};
+use crate::timeline::OutageWindow;
+
+/// What was under way when a backend broke may wait for it.
+const SETTLED: Duration = Duration::from_millis(500);
+/// Others were served until shortly before: not all that is sent now is meant for one backend, as on one connection it may be.
+const BEFORE: Duration = Duration::from_secs(1);
+const LEAST_SERVED: u64 = 10;
+/// Fewer requests that reached nobody may be those that were meant for the broken backend.
+const LEAST_BLOCKED: u64 = 30;
+/// How many times more they are than those that reached others.
+const TIMES: u64 = 50;
 
 pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     let outage = outage?;
     let facts = facts_of(case, outage);
     // What is held against the balancer; the rest nobody could have served.
     let level = match (outage.client_errors.saturating_sub(facts.nobody), case.lossless()) {
+        _ if facts.blocked.is_some() => Level::Fail,
         (0, _) if facts.nobody > 0 => Level::Note,
         (0, true) if !facts.idle().is_empty() => Level::Inconclusive,
         (0, false) if !facts.idle().is_empty() => Level::Note,
@@ -34,9 +50,15 @@ pub(crate) fn absorb_losses(case: &Case, findings: &mut Vec<Finding>) {
     if judged.any(|entry| case.done().is_error(&entry) && entry.observation.ended < first) {
         return;
     }
-    let is_absorbed = |(outcome, _)| case.drill == Drill::Graceful || outcome != Outcome::Lost;
-    let losses: Vec<Finding> =
-        findings.extract_if(.., |finding| outcome_of(finding).is_some_and(is_absorbed)).collect();
+    let is_blocked = |finding: &Finding| matches!(&finding.facts, Facts::Resilience(facts) if facts.blocked.is_some());
+    let blocked = findings.iter().any(is_blocked);
+    // Those that reached nobody, too, though an outage would have explained some.
+    let is_absorbed = |finding: &mut Finding| match outcome_of(finding) {
+        Some((Outcome::NotReached, _)) if blocked => true,
+        Some((outcome, _)) if finding.level == Level::Fail => case.drill == Drill::Graceful || outcome != Outcome::Lost,
+        _ => false,
+    };
+    let losses: Vec<Finding> = findings.extract_if(.., is_absorbed).collect();
     for finding in findings.iter_mut().filter(|finding| is_failure(finding)) {
         if let Facts::Resilience(facts) = &mut finding.facts {
             facts.without_response = losses.iter().filter_map(outcome_of).collect();
@@ -45,15 +67,53 @@ pub(crate) fn absorb_losses(case: &Case, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What became of requests without a response that a finding holds against the balancer, and how many they are.
+/// What became of requests without a response, and how many they are.
 fn outcome_of(finding: &Finding) -> Option<(Outcome, u64)> {
-    let outcome = match &finding.facts {
-        Facts::NotReached(losses) => (Outcome::NotReached, losses.requests),
-        Facts::Lost(losses) => (Outcome::Lost, losses.requests),
-        Facts::NoResponse(losses) => (Outcome::NoResponse, losses.requests),
-        _ => return None,
+    match &finding.facts {
+        Facts::NotReached(losses) => Some((Outcome::NotReached, losses.requests)),
+        Facts::Lost(losses) => Some((Outcome::Lost, losses.requests)),
+        Facts::NoResponse(losses) => Some((Outcome::NoResponse, losses.requests)),
+        _ => None,
+    }
+}
+
+/// Whether requests reached nobody while one backend was broken, though others were up: those that are meant for it alone are as many as
+/// its share, or come from clients that others had served before.
+fn blocked(case: &Case) -> Option<Blocked> {
+    let sample = || case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence));
+    let find = |window: &OutageWindow| {
+        let until = window.mended.unwrap_or(case.sampled.1);
+        // A command may take the balancer itself away.
+        if case.steps.iter().any(|step| step.backend.is_none() && step.ended >= window.broken && step.begun < until) {
+            return None;
+        }
+        let is_out = |place: usize| {
+            let is_its = |it: &&OutageWindow| it.backend == Backend(place as u16);
+            case.outages
+                .iter()
+                .filter(is_its)
+                .any(|it| it.broken < until && it.mended.is_none_or(|at| at > window.broken))
+        };
+        let others: Vec<usize> = (0..case.backends).filter(|place| !is_out(*place)).collect();
+        let is_there = |backend: Backend| others.contains(&usize::from(backend.0));
+        let reached = |entry: &Entry| entry.attempts.iter().any(|attempt| is_there(attempt.backend));
+        let before = window.broken.before(BEFORE);
+        let sent_before = || sample().filter(|it| (before..window.broken).contains(&it.observation.sent()));
+        let (all, theirs) = (sent_before().count() as u64, sent_before().filter(&reached).count() as u64);
+        let meanwhile = || sample().filter(|it| (window.broken.after(SETTLED)..until).contains(&it.observation.sent()));
+        let served = meanwhile().filter(&reached).count() as u64;
+        let requests = meanwhile().filter(|entry| entry.outcome == Outcome::NotReached).count() as u64;
+        let is_served = theirs >= LEAST_SERVED && theirs * 5 >= all;
+        let is_blocked = is_served && requests >= LEAST_BLOCKED && requests >= served * TIMES;
+        let name = |place: usize| case.names.get(place).cloned().unwrap_or_default();
+        is_blocked.then(|| Blocked {
+            backend: name(usize::from(window.backend.0)),
+            others: others.iter().map(|place| name(*place)).collect(),
+            requests,
+            served,
+        })
     };
-    (finding.level == Level::Fail).then_some(outcome)
+    case.outages.iter().filter(|_| case.has_records()).find_map(find)
 }
 
 /// For streams, whose ends have rules of their own: what was to be tried was not.
@@ -75,6 +135,7 @@ fn facts_of(case: &Case, outage: &Outage) -> ResilienceFacts {
         lossless: case.lossless(),
         graceful: case.drill == Drill::Graceful,
         backends: outage.backends.clone(),
+        blocked: blocked(case),
         without_response: Vec::new(),
         remarks: outage.steps.iter().filter(|step| !step.done || step.result.is_some()).cloned().collect(),
     }
@@ -82,12 +143,10 @@ fn facts_of(case: &Case, outage: &Outage) -> ResilienceFacts {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::observation::{Backend, ClientOutcome};
+    use crate::observation::ClientOutcome;
     use crate::rules::trial::RuleTrial;
-    use crate::timeline::{OutageWindow, StepSpan};
+    use crate::timeline::StepSpan;
 
     /// A reload after 100 requests; the requests at those places get no response.
     fn reload(lost: &[u16]) -> RuleTrial {
@@ -142,6 +201,40 @@ mod tests {
         let mut required = unready(u16::MAX);
         required.expectations.lossless = Some(true);
         assert_eq!(required.level("resilience"), Some(Level::Fail));
+    }
+
+    #[test]
+    fn one_broken_backend_is_no_reason_to_serve_nobody() {
+        // From the hundredth to the 1,200th request, a hundred a second.
+        let hang = |served: &dyn Fn(u16) -> Option<u16>| {
+            let mut trial = RuleTrial::new();
+            trial.drill.kind = Drill::Rough;
+            let (broken, mended) = (RuleTrial::due(100), Some(RuleTrial::due(1200)));
+            trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken, mended }];
+            for turn in 0..1500 {
+                let by = if (100..1200).contains(&turn) { served(turn) } else { Some(turn % 3) };
+                if let Some(backend) = by {
+                    trial.delivered(backend, 200);
+                } else {
+                    trial.failed(ClientOutcome::TimedOut, false);
+                }
+            }
+            let (steps, backends) = (Vec::new(), Vec::new());
+            trial.drill.outage = Some(Outage { steps, client_errors: 900, retries: 0, double_executions: 0, backends });
+            trial
+        };
+        let all = hang(&|_| None);
+        assert_eq!(all.failures(), ["resilience"]);
+        // Its share of requests waits for it, whatever else.
+        assert_eq!(hang(&|turn| (turn % 3 != 1).then_some(turn % 3)).failures(), [""; 0]);
+        // Who sent everything to that one has nobody else.
+        let mut only = hang(&|_| None);
+        only.arrivals.iter_mut().for_each(|arrival| arrival.backend = Backend(1));
+        assert_ne!(only.level("resilience"), Some(Level::Fail));
+        let mut by_command = all.clone();
+        let at = RuleTrial::due(300);
+        by_command.drill.steps = vec![StepSpan { backend: None, begun: at, ended: at, is_done: true, is_rough: false }];
+        assert_ne!(by_command.level("resilience"), Some(Level::Fail));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::facts::requests::Extent;
-use crate::facts::responses::{Altered, FieldChanges, TextWitness};
+use crate::facts::responses::{Altered, Compression, FieldChanges, TextWitness};
 use crate::finding::{Facts, Finding, Level};
 use crate::notes::Note;
 use crate::observation::{Backend, ClientOutcome, Flaw};
@@ -18,9 +18,30 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
     let note = |words: &[String], facts: fn(TextWitness) -> Facts| {
         (!words.is_empty()).then(|| Finding::new(Level::Note, facts(TextWitness { words: words.to_vec() })))
     };
-    findings.extend(note(&case.received.codings, Facts::Compressed));
+    findings.extend(compressed(case));
     findings.extend(note(&case.received.refused_cookies, Facts::Cookies));
     findings
+}
+
+/// Any coding will do for a request without Accept-Encoding (RFC 9110 §12.5.3). But whoever cannot read it is not to get it now and then.
+fn compressed(case: &Case) -> Option<Finding> {
+    let received = case.received;
+    if received.codings.is_empty() {
+        return None;
+    }
+    let is_asked = case.sent.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept-encoding"));
+    let are_alike = !case.urls.are_several() && !case.varied && case.bodies.len() < 2;
+    let is_forbidden = !is_asked && case.expectations.required.contains(&Requirement::Intact);
+    let level = if is_forbidden && received.coded > 0 {
+        Level::Fail
+    } else if !is_asked && are_alike && received.coded > 0 && received.plain > 0 {
+        Level::Inconclusive
+    } else {
+        Level::Note
+    };
+    let (compressed, of) = (received.coded, received.coded + received.plain);
+    let facts = Compression { words: received.codings.clone(), compressed, of, is_asked, is_forbidden };
+    Some(Finding::new(level, Facts::Compressed(facts)))
 }
 
 /// Of each status: responses of the fleet, and those with a field that is not what the backend wrote.
@@ -207,6 +228,32 @@ mod tests {
         trial.received.refused_cookies.push("SRV: it is Secure, and the URL is http://".to_owned());
         trial.received.codings.push("gzip".to_owned());
         assert_eq!(notes(&trial), before + 2);
+    }
+
+    #[test]
+    fn compression_that_nobody_asked_for_is_to_hit_all_or_none() {
+        let level = |coded: u64, plain: u64, more: &dyn Fn(&mut RuleTrial)| {
+            let mut trial = RuleTrial::new();
+            trial.healthy(30);
+            trial.received.codings.push("gzip".to_owned());
+            (trial.received.coded, trial.received.plain) = (coded, plain);
+            more(&mut trial);
+            trial.level("compressed")
+        };
+        let alone = |_: &mut RuleTrial| {};
+        assert_eq!(level(30, 0, &alone), Some(Level::Note));
+        assert_eq!(level(15, 15, &alone), Some(Level::Inconclusive));
+        let asked = |trial: &mut RuleTrial| trial.sent.fields = vec![("accept-encoding".to_owned(), "gzip".to_owned())];
+        assert_eq!(level(15, 15, &asked), Some(Level::Note));
+        let several = |trial: &mut RuleTrial| trial.sent.urls = vec!["/".to_owned(), "/a".to_owned()];
+        assert_eq!(level(15, 15, &several), Some(Level::Note));
+        let intact = |trial: &mut RuleTrial| trial.expectations.required.push(Requirement::Intact);
+        assert_eq!(level(30, 0, &intact), Some(Level::Fail));
+        let both = |trial: &mut RuleTrial| {
+            asked(trial);
+            intact(trial);
+        };
+        assert_eq!(level(30, 0, &both), Some(Level::Note));
     }
 
     #[test]

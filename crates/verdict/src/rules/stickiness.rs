@@ -1,8 +1,12 @@
 //! The rule of stickiness: a client, or a key, stays with its backend while that is up.
 
+use std::collections::HashMap;
+
+use crate::Moment;
 use crate::algorithm::Algorithm;
 use crate::facts::stickiness::{Disruption, StickinessFacts, needed};
 use crate::finding::{self, Finding, Level, Witness};
+use crate::ledger::Entry;
 use crate::observation::Backend;
 use crate::report::Outage;
 use crate::rules::case::{Case, Drill};
@@ -64,6 +68,7 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         bound,
         is_backend_away,
         of_several_urls,
+        stayed_at_each_url: pinned.left > 0 && stayed_at_each_url(case),
         needed,
         detects,
     };
@@ -72,6 +77,26 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     } else {
         witness(case)
     }))
+}
+
+/// Whether each client has one backend at each of several URLs: as where each of them gives a cookie of its own, for its path alone. With
+/// the first response from a URL a client is known there.
+fn stayed_at_each_url(case: &Case) -> bool {
+    if !case.urls.are_several() {
+        return false;
+    }
+    let mut known: HashMap<(u32, usize), (Backend, Moment)> = HashMap::new();
+    let mut is_left = |entry: &Entry| {
+        let Entry { observation, sequence, .. } = entry;
+        if !observation.backend.is_known() {
+            return false;
+        }
+        let new = (observation.backend, observation.ended);
+        let (backend, since) = *known.entry((observation.client, case.urls.of(*sequence))).or_insert(new);
+        observation.sent() >= since && backend != observation.backend
+    };
+    let mut sample = case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence));
+    !sample.any(|entry| is_left(&entry))
 }
 
 /// The same client, two requests, two backends; and that the first of them was there afterwards, if it was.
@@ -112,7 +137,6 @@ fn disruption(case: &Case) -> Option<Disruption> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Moment;
     use crate::algorithm::{ExperimentFacts, ExperimentResult, Key, KeySpread};
     use crate::facts::shares::SharesSource;
     use crate::rules::trial::RuleTrial;
@@ -162,11 +186,33 @@ mod tests {
             }
         }
         assert!(finding(&pages).0 == Level::Inconclusive && finding(&pages).1.of_several_urls);
+        assert!(!finding(&pages).1.stayed_at_each_url);
         let mut required = pages.clone();
         required.expectations.algorithm = Some(Algorithm::Source);
         assert_eq!(finding(&required).0, Level::Fail);
         required.expectations.shares_by = SharesSource::File { name: "nginx.conf".to_owned() };
         assert_eq!(finding(&required).0, Level::Inconclusive);
+    }
+
+    #[test]
+    fn clients_that_stay_at_each_url_have_a_session_at_each() {
+        let pages = |moves: u16| {
+            let mut pages = RuleTrial::of(3, Some(Algorithm::Sticky));
+            pages.varied = true;
+            pages.expectations.algorithm = Some(Algorithm::Sticky);
+            pages.sent.urls = vec!["/shop".to_owned(), "/cart".to_owned()];
+            for round in 0..40u16 {
+                for client in 0..60u16 {
+                    let url = round % 2;
+                    let backend = (client + url + round / 20 * moves) % 3;
+                    pages.send(u32::from(client), backend, u64::from(round) * 10_000 + u64::from(client) * 10);
+                    pages.sent.url_of.push(url as u8);
+                }
+            }
+            let (level, facts) = finding(&pages);
+            (level, facts.stayed_at_each_url)
+        };
+        assert_eq!((pages(0), pages(1)), ((Level::Fail, true), (Level::Fail, false)));
     }
 
     #[test]

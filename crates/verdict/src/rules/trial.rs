@@ -112,6 +112,7 @@ pub(crate) struct As<'a> {
     pub(crate) host: Option<&'a str>,
     pub(crate) body: Option<u64>,
     pub(crate) forwarded_for: &'a str,
+    pub(crate) notes: &'a [Note],
     pub(crate) fields: u16,
     pub(crate) uncompared: bool,
     pub(crate) over_http2: bool,
@@ -220,6 +221,7 @@ impl RuleTrial {
         let received = Moment(RuleTrial::due(self.observations.len() - 1).0 + MILLISECOND / 10 + self.next_id as u64);
         let differences: Differences = arrived.parts.iter().copied().collect();
         let mut notes = Notes::default();
+        arrived.notes.iter().for_each(|note| notes.add(*note));
         if !arrived.uncompared {
             notes.add(Note::Compared);
         }

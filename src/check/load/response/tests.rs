@@ -117,7 +117,7 @@ fn body() -> String {
 fn headers() -> String {
     format!(
         "Content-Type: text/html; charset=utf-8\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\nGenerator-Number: 9001\r\n\
-         Response-Id: {UUID}\r\nCheck-Request-Id: 0000000000000001-0000000000000002\r\n"
+         Vary: Accept\r\nResponse-Id: {UUID}\r\nCheck-Request-Id: 0000000000000001-0000000000000002\r\n"
     )
 }
 
@@ -139,6 +139,7 @@ fn page_answer() -> String {
     sized(&headers(), &body())
 }
 
+/// Of a page without a digest, which backends write.
 fn ours() -> Learnt {
     Learnt {
         outcome: Some(ClientOutcome::Response),
@@ -148,7 +149,7 @@ fn ours() -> Learnt {
         echo: Echo::Own,
         reusable: true,
         cookies: Vec::new(),
-        flaw: None,
+        flaw: Some(Flaw::Field),
     }
 }
 
@@ -168,7 +169,7 @@ fn a_page_is_understood_however_its_end_is_told() {
 fn what_has_no_body_ends_with_its_head() {
     let head = answer("Content-Length: 316\r\n", &headers(), "");
     let client = Client { head_only: true, ..CLIENT };
-    assert_eq!(client.whole(&head), ours());
+    assert_eq!(client.whole(&head), Learnt { flaw: None, ..ours() });
     let learnt = client.whole(page_answer());
     let flaw = Some(Flaw::Malformed(Malformed::BodyAfterHead));
     assert_eq!(learnt, Learnt { outcome: Some(ClientOutcome::Altered), flaw, reusable: false, ..ours() });
@@ -269,7 +270,7 @@ const LINE: &str = "Content-Type: text/plain; charset=utf-8\r\nCache-Control: no
 #[test]
 fn a_response_is_compared_with_its_digest() {
     let good = digested(LINE, ContentKind::Line, "hello\n", of_body(b"hello\n"));
-    let echo = Learnt { echo: Echo::None, ..ours() };
+    let echo = Learnt { echo: Echo::None, flaw: None, ..ours() };
     assert_eq!(CLIENT.whole(&good), echo);
     assert_eq!(CLIENT.read(good.as_bytes().chunks(3), None), echo);
     let flawed = |text: String| (CLIENT.whole(&text).outcome.unwrap(), CLIENT.whole(&text).flaw);
@@ -285,6 +286,27 @@ fn a_response_is_compared_with_its_digest() {
         assert_eq!(flawed(good.replace(from, to)), (ClientOutcome::Response, Some(Flaw::Field)), "{to}");
     }
     assert_eq!(flawed(good.replace("no-store", "no-store\r\nVary: Accept-Encoding")).1, None);
+}
+
+#[test]
+fn a_digest_that_is_lost_is_a_flaw_and_content_that_never_has_one_is_none() {
+    let good = digested(LINE, ContentKind::Line, "hello\n", of_body(b"hello\n"));
+    let without = |text: &str| -> String {
+        text.split_inclusive("\r\n").filter(|line| !line.starts_with("Response-Digest")).collect()
+    };
+    let flaw_of = |text: &str| (CLIENT.whole(text).outcome.unwrap(), CLIENT.whole(text).flaw);
+    let lost = (ClientOutcome::Response, Some(Flaw::Field));
+    assert_eq!(flaw_of(&without(&good)), lost, "no id is to be in it");
+    assert_eq!(flaw_of(&page_answer()), lost);
+    // Written while it is sent.
+    for events in
+        ["{\"event\":1,\"written\":2,\"response\":\"ID\"}\n", "id: 1\ndata: {\"event\":1,\"response\":\"ID\"}\n\n"]
+    {
+        let answer = without(&digested(LINE, ContentKind::Line, &events.replace("ID", UUID), 0));
+        for pieces in [1, 5, 10_000] {
+            assert_eq!(CLIENT.read(answer.as_bytes().chunks(pieces), None).flaw, None, "{answer}");
+        }
+    }
 }
 
 #[test]
@@ -402,7 +424,7 @@ fn what_the_head_does_not_say_the_page_does() {
         CLIENT.whole(sized(&format!("Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\nVary: Accept\r\nResponse-Digest: {digest}\r\n"), &body()))
     };
     let digest = of_body(body().as_bytes());
-    assert_eq!(digested(digest), stripped);
+    assert_eq!(digested(digest), Learnt { flaw: None, ..stripped });
     assert_eq!(digested(!digest).outcome, Some(ClientOutcome::Altered));
     let without = |name: &str| {
         let lines: Vec<&str> =
@@ -416,7 +438,7 @@ fn what_the_head_does_not_say_the_page_does() {
 #[test]
 fn an_answer_of_somebody_else_is_an_answer_of_nobody() {
     let learnt = CLIENT.whole(sized("Content-Type: text/html\r\nServer: nginx\r\n", "<h1>It works</h1>"));
-    assert_eq!(learnt, Learnt { answer: String::new(), backend: None, echo: Echo::None, ..ours() });
+    assert_eq!(learnt, Learnt { answer: String::new(), backend: None, echo: Echo::None, flaw: None, ..ours() });
 }
 
 #[test]
@@ -493,6 +515,13 @@ fn backends_that_are_not_ours_are_named_by_header_json_or_expression() {
     };
     let name = Some("web 2".to_owned());
     assert_eq!(named(Identity::Header("x-served-by".to_owned()), "X-Served-By: web 2\r\n", "x"), name);
+    // NGINX's `$upstream_addr`: the last one responded.
+    let address = |value: &str| {
+        named(Identity::Header("x-up".to_owned()), &format!("X-Up: {value}\r\n"), "x").unwrap_or_default()
+    };
+    assert_eq!(address("10.0.0.1:80, 10.0.0.2:80"), "10.0.0.2:80");
+    assert_eq!(address("10.0.0.1:80 : [::1]:80"), "[::1]:80");
+    assert_eq!(address("cache-a, 10.0.0.2:80"), "cache-a, 10.0.0.2:80");
     assert_eq!(named(Identity::Json("/host/name".to_owned()), "", r#"{"host":{"name":"web 2"}}"#), name);
     assert_eq!(named(Identity::Json("/n".to_owned()), "", r#"{"n":2}"#).as_deref(), Some("2"));
     assert_eq!(named(Identity::Json("/n".to_owned()), "", "{"), None);
