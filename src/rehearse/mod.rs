@@ -274,7 +274,10 @@ fn surroundings(order: &RehearsalPlan) -> Result<Surroundings> {
     let folder = order.file.parent().unwrap_or(Path::new("/")).to_owned();
     let absolute = |path: &String| folder.join(path);
     let certificates = order.read.iter().flat_map(|read| &read.certificates);
-    let pairs = certificates.map(|(certificate, key)| (absolute(certificate), absolute(key))).collect();
+    // Files that a variable names are found when a client comes, by what the balancer logs.
+    let is_written = |(certificate, key): &&(String, String)| ![certificate, key].iter().any(|it| it.contains('$'));
+    let pairs = certificates.filter(is_written);
+    let pairs = pairs.map(|(certificate, key)| (absolute(certificate), absolute(key))).collect();
     let arguments = order.arguments().with_context(|| format!("{} does not run here", order.balancer.title))?;
     let program = OsString::from(order.balancer.name);
     let command = [program].into_iter().chain(arguments).collect();

@@ -6,6 +6,7 @@ mod cluster;
 mod hashes;
 mod policy;
 mod priorities;
+mod sources;
 mod splits;
 mod subsets;
 
@@ -14,14 +15,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::balancer::read::configuration::{Configuration, Upstream, UpstreamMethod};
-use crate::balancer::read::document::{at, get, items, keys, number, objects, text};
+use crate::balancer::read::document::{at, get, items, number, objects, text};
 use crate::balancer::read::endpoint::Endpoint;
 use crate::balancer::read::key_changes::KeyChanges;
 use crate::balancer::read::reported::ReportedServers;
 use crate::balancer::read::time::{self, LoneNumber};
-
-/// Other files that the configuration names, by their paths in it.
-pub(crate) type NamedFiles<'l> = &'l dyn Fn(&str) -> Result<Value, String>;
+use sources::{NamedFiles, load_named, path};
 
 /// All clusters of a bootstrap configuration, and of files that it takes clusters and endpoints from.
 pub(crate) fn read(file: &str, bootstrap: &Value, load: NamedFiles) -> Configuration {
@@ -110,35 +109,6 @@ fn companions(all: &[&Value], upstreams: &[Upstream]) -> Vec<Endpoint> {
     let names: BTreeSet<String> = all.iter().flat_map(named).collect();
     let asked = upstreams.iter().filter(|it| names.contains(it.whole()));
     asked.flat_map(|it| &it.servers).map(|server| server.endpoint.clone()).collect()
-}
-
-/// Files that other files of it name, for routes, secrets and endpoints.
-fn load_named(documents: &mut Vec<(String, Value)>, load: NamedFiles, not_read: &mut Vec<String>) {
-    let mut next = 0;
-    while let Some((file, document)) = documents.get(next).cloned() {
-        next += 1;
-        // What a cluster or the whole takes from elsewhere is named where it is read.
-        let is_read_there = |key: &str| ["eds_config", "cds_config", "lds_config"].contains(&key);
-        let sources = objects(&document).into_iter().flat_map(|object| {
-            let named = keys(object).into_iter().filter(|key| !is_read_there(key));
-            named.filter_map(|key| at(object, &[&key, "path_config_source", "path"]).and_then(text)).collect::<Vec<_>>()
-        });
-        for path in sources {
-            if documents.iter().any(|(known, _)| *known == path) {
-                continue;
-            }
-            let loaded = load(&path).unwrap_or_else(|why| {
-                not_read.push(format!("{file}: {path}: {why}"));
-                Value::Null
-            });
-            documents.push((path, loaded));
-        }
-    }
-}
-
-fn path(source: &Value) -> Option<String> {
-    let path = at(source, &["path_config_source", "path"]).or_else(|| get(source, "path"))?;
-    text(path)
 }
 
 /// Statuses with which Envoy itself responds by a part of its configuration.

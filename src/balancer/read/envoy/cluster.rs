@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::priorities::{self, Health, PanicThreshold};
+use super::priorities::{self, EndpointHealth, PanicThreshold};
+use super::sources::{NamedFiles, path};
 use super::subsets::{self, Subset};
-use super::{NamedFiles, avoidance, path, policy};
+use super::{avoidance, policy};
 use crate::balancer::read::configuration::{SplitPart, Takes, Upstream, UpstreamMethod, UpstreamServer};
 use crate::balancer::read::document::{at, get, items, keys, number, text};
 use crate::balancer::read::endpoint::Endpoint;
@@ -73,7 +74,7 @@ struct LocalEndpoint {
     locality: usize,
 }
 
-struct Cluster<'c> {
+struct EnvoyCluster<'c> {
     config: &'c Value,
     name: String,
     /// The file, and the cluster in it.
@@ -116,7 +117,7 @@ pub(super) fn upstreams(
         ("STRICT_DNS", _) => Takes::OneFamily,
         _ => Takes::All,
     };
-    let mut cluster = Cluster {
+    let mut cluster = EnvoyCluster {
         config,
         name,
         place,
@@ -152,7 +153,7 @@ fn assigned(cluster: &Value, name: &str, load: NamedFiles) -> Result<Option<Valu
     Ok(items(get(&document, "resources")).find(is_it).cloned())
 }
 
-impl Cluster<'_> {
+impl EnvoyCluster<'_> {
     fn locality(&mut self, locality: &Value, takes: Takes) {
         // Endpoints that are taken from elsewhere.
         let others = ["leds_cluster_locality_config", "load_balancer_endpoints"].into_iter();
@@ -184,7 +185,7 @@ impl Cluster<'_> {
         upstream.servers = members.iter().map(|it| it.server.clone()).collect();
         let health = members
             .iter()
-            .map(|it| Health { priority: self.localities[it.locality].priority, is_well: !it.server.down });
+            .map(|it| EndpointHealth { priority: self.localities[it.locality].priority, is_well: !it.server.down });
         match priorities::first(health, self.overprovisioning, PanicThreshold::of(self.config)) {
             Ok(first) => {
                 let is_spare = |it: &LocalEndpoint| self.localities[it.locality].priority != first;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::balancer::read::document::{at, get, number};
 
 /// An endpoint, as far as priorities go.
-pub(super) struct Health {
+pub(super) struct EndpointHealth {
     pub(super) priority: u64,
     /// Whether the file takes it for healthy.
     pub(super) is_well: bool,
@@ -26,7 +26,7 @@ impl PanicThreshold {
 }
 
 /// Endpoints of one priority.
-struct Count {
+struct PriorityCount {
     priority: u64,
     all: u64,
     well: u64,
@@ -35,20 +35,20 @@ struct Count {
 /// The priority that gets all requests as long as its endpoints are as well as the file has them; or why several may. `factor` is Envoy's
 /// overprovisioning factor: with 140, a priority gets all while 100 in 140 of its endpoints are healthy.
 pub(super) fn first(
-    endpoints: impl Iterator<Item = Health>,
+    endpoints: impl Iterator<Item = EndpointHealth>,
     factor: u64,
     panic: PanicThreshold,
 ) -> Result<u64, &'static str> {
-    let mut counts: Vec<Count> = Vec::new();
-    for Health { priority, is_well } in endpoints {
+    let mut counts: Vec<PriorityCount> = Vec::new();
+    for EndpointHealth { priority, is_well } in endpoints {
         let known = counts.iter_mut().find(|it| it.priority == priority);
         match known {
             Some(count) => (count.all, count.well) = (count.all + 1, count.well + u64::from(is_well)),
-            None => counts.push(Count { priority, all: 1, well: u64::from(is_well) }),
+            None => counts.push(PriorityCount { priority, all: 1, well: u64::from(is_well) }),
         }
     }
     counts.sort_by_key(|it| it.priority);
-    let of = |it: &Count| (factor * it.well / it.all).min(100);
+    let of = |it: &PriorityCount| (factor * it.well / it.all).min(100);
     let whole = counts.iter().map(of).sum::<u64>().min(100);
     let Some(first) = counts.iter().find(|it| of(it) > 0) else {
         return if counts.is_empty() { Ok(0) } else { Err("health_status: no endpoint is healthy") };
@@ -67,7 +67,7 @@ mod tests {
 
     fn of(endpoints: &[(u64, usize, usize)], panic: Value) -> Result<u64, &'static str> {
         let all = endpoints.iter().flat_map(|(priority, well, ill)| {
-            let health = |is_well| Health { priority: *priority, is_well };
+            let health = |is_well| EndpointHealth { priority: *priority, is_well };
             (0..*well).map(move |_| health(true)).chain((0..*ill).map(move |_| health(false)))
         });
         first(all, 140, PanicThreshold::of(&json!({"common_lb_config": panic})))
