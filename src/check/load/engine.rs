@@ -3,6 +3,8 @@
 
 mod lanes;
 mod slots;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
@@ -291,14 +293,20 @@ impl<'a> Engine<'a> {
             if self.is_idle(token) {
                 continue;
             }
-            let slot = &mut self.slots[token];
+            let slot = &self.slots[token];
+            let is_late = now >= slot.deadline || stopped;
+            if slot.exchange.wakes_at().is_some_and(|at| now >= at) || is_late && self.may_have_come(token) {
+                // What has come already is read even when the time is over: it may be this process that is late.
+                self.look(token)?;
+            }
+            let slot = &self.slots[token];
+            if self.is_idle(token) {
+                continue;
+            }
             if now >= slot.deadline || stopped {
                 let outcome = self.expire(token);
                 self.finish(token, outcome, now);
                 continue;
-            }
-            if slot.exchange.wakes_at().is_some_and(|at| now >= at) {
-                self.serve(token, false)?;
             }
             let slot = &self.slots[token];
             next = next.min(slot.deadline).min(slot.exchange.wakes_at().unwrap_or(next));

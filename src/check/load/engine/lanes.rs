@@ -55,6 +55,19 @@ impl Engine<'_> {
         }
     }
 
+    /// Whether something of a response may have come: its connection is established.
+    pub(super) fn may_have_come(&self, token: usize) -> bool {
+        if self.lanes.is_empty() {
+            return self.slots[token].exchange.is_connected();
+        }
+        self.lanes[self.place_of(token).0].connection.is_open()
+    }
+
+    /// Reads what has come on its connection, though nothing said that it is ready.
+    pub(super) fn look(&mut self, token: usize) -> Result<(), DriveError> {
+        if self.lanes.is_empty() { self.serve(token, false) } else { self.serve_lane(self.place_of(token).0) }
+    }
+
     /// The time of its request is over.
     pub(super) fn expire(&mut self, token: usize) -> ClientOutcome {
         if self.lanes.is_empty() {
