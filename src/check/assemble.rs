@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use crate::check::figures;
-use crate::check::grpc;
 use crate::check::load::{Load, Pacing, Reuse, Vary};
-use crate::check::plan::{CheckPlan, RequestPlan, TargetPlan};
+use crate::check::plan::{CheckPlan, TargetPlan, split_url};
 use crate::check::session::SessionData;
 use verdict::algorithm::{AlgorithmRemark, Pick, Selection};
 use verdict::arrived::{OtherKind, OtherRequests, RequestChanges};
@@ -20,7 +19,6 @@ use verdict::report::{
     Account, AlgorithmReport, Check, FleetReport, NotCounted, OutcomeCount, Plots, TrafficSummary, UrlOutcomes,
     Variation, VariedPart,
 };
-use verdict::request::{Sent, SentBody};
 use verdict::rules::{Case, Drill, Urls, describe_forwarding, judge};
 use verdict::streams::{Lived, Streams};
 use verdict::surroundings::SurroundingLine;
@@ -84,7 +82,7 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
     let sessions = plan.expectations.session_life.as_ref();
     let judges = Judged { from: session.judged, invented: &session.invented, outages: &windows, lapsed, sessions };
     let tally = Tally::of(ledger, judges, session.sample.clone());
-    let targets: Vec<String> = plan.target.urls().map(|url| split(url).1.to_owned()).collect();
+    let targets: Vec<String> = plan.target.urls().map(|url| split_url(url).1.to_owned()).collect();
     let bodies: Vec<u64> = plan.request.bodies.iter().map(|body| body.len() as u64).collect();
     let varied = session.load.vary != Vary::Nothing;
     let drill = plan.scenario.drill();
@@ -119,7 +117,7 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
         changes: &known.changes,
         others: &known.others,
         received: &session.received,
-        sent: describe_sent(&plan.target.url, &plan.request),
+        sent: plan.sent(),
         over_http2: plan.target.is_over_http2(),
         judged: judges,
         connections: &session.connections,
@@ -227,27 +225,6 @@ fn strip(in_sequence: &[Pick], sampled: &[Backend]) -> (Vec<Option<u16>>, bool) 
         return (in_sequence.iter().take(STRIP).map(|pick| place(pick.backend)).collect(), true);
     }
     (sampled.iter().take(STRIP).map(|backend| place(*backend)).collect(), false)
-}
-
-/// The request that the user asked for, without what differs from client to client.
-fn describe_sent<'a>(url: &'a str, request: &'a RequestPlan) -> Sent<'a> {
-    let (authority, path) = split(url);
-    let target = if request.grpc { grpc::path_of(path) } else { path };
-    let own_host = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
-    Sent {
-        method: &request.method,
-        target,
-        host: Some(own_host.map_or(authority, |(_, value)| value)),
-        body: request.bodies.first().map(|body| SentBody::of(body)),
-        fields: &request.headers,
-    }
-}
-
-/// Host with port, and path with query.
-fn split(url: &str) -> (&str, &str) {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let (authority, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    (authority, if target.is_empty() { "/" } else { target })
 }
 
 /// The sample's requests by URL; none if there is one.

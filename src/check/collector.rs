@@ -24,6 +24,7 @@ use verdict::ledger::{Arrival, OF_ANOTHER_CHECK, UNNUMBERED, is_numbered};
 use verdict::notes::Note;
 use verdict::observation::Backend;
 use verdict::report::NotCounted;
+use verdict::request::{Differences, SentDeadline};
 use verdict::streams::Lived;
 
 /// How often the fleet is asked: it keeps a quarter of a million records, which is two seconds at full speed.
@@ -224,9 +225,9 @@ impl Collector {
         &self.fleets
     }
 
-    /// The sample begins with that request: what it sends is alike, but for what it varies.
-    pub(crate) fn begin_sample(&mut self, first: u32) {
-        self.changes.ways_from = first;
+    /// The sample begins with that request: what it sends is alike, but for what it varies. Its calls may have a deadline.
+    pub(crate) fn begin_sample(&mut self, first: u32, deadline: Option<SentDeadline>) {
+        (self.changes.ways_from, self.changes.deadline) = (first, deadline);
     }
 
     /// The ids of requests do not reach the backends.
@@ -367,7 +368,7 @@ impl Collector {
             // Of a backend that its fleet has not reported.
             return;
         };
-        let way = self.describe(host, record, sequence, backend);
+        let (way, differences) = self.describe(host, record, sequence, backend);
         if is_numbered(sequence) {
             self.count_tls(record);
             self.changes.upstream.see(backend, record.connection, record.received, record.responded);
@@ -385,7 +386,7 @@ impl Collector {
             backend,
             status: status_of(record),
             end: record.outcome,
-            differences: record.arrived.differences,
+            differences,
             way,
         };
         if let Some(life) = record.life {
@@ -409,8 +410,8 @@ impl Collector {
         }));
     }
 
-    /// Counts how it arrived, and in which way its request was changed.
-    fn describe(&mut self, host: usize, record: &Record, sequence: u32, backend: Backend) -> WayNumber {
+    /// Counts how it arrived, and in which way its request was changed, and in which parts.
+    fn describe(&mut self, host: usize, record: &Record, sequence: u32, backend: Backend) -> (WayNumber, Differences) {
         let shift = self.sources[host].shift;
         let RecordTexts { method, target, host, forwarded_for, peer, of } = &mut self.texts;
         let received = Moment(record.received.0.saturating_add_signed(shift));
@@ -447,7 +448,10 @@ impl Collector {
             fields: record.arrived.fields,
             notes: record.arrived.notes,
             body: record.arrived.body,
+            deadline: record.call.and_then(|call| call.timeout),
         };
+        let request = self.changes.note_deadline(request);
+        let differences = request.differences;
         match &record.refusal {
             Some(refusal) => {
                 // Whose another was is known when its response has been joined, if ever.
@@ -456,13 +460,13 @@ impl Collector {
                 }
                 // What did not come in time was not read because of what is done to a backend, too.
                 if *refusal != Refusal::TooSlow {
-                    return WayNumber::UNREAD;
+                    return (WayNumber::UNREAD, differences);
                 }
             }
-            None if is_numbered(sequence) => return self.changes.see(&request),
+            None if is_numbered(sequence) => return (self.changes.see(&request), differences),
             None => self.others.see(&request),
         }
-        WayNumber::default()
+        (WayNumber::default(), differences)
     }
 
     /// Reads the last records, and gives all that was collected.

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::check::grpc;
 use crate::check::load::{BodyTransfer, Identity, RequestSpec, SessionPlace};
 use crate::check::scenario::{HostControl, Scenario};
 use crate::remote::FleetChoice;
 use crate::topology::ClientNetwork;
 use verdict::life::StreamKind;
+use verdict::request::{Sent, SentBody};
 use verdict::rules::Expectations;
 use verdict::surroundings::Surrounding;
 use verdict::timeline::Avoidance;
@@ -231,6 +233,20 @@ impl CheckPlan {
         self.load.rate.or((!self.scenario.steps.is_empty()).then_some(SCENARIO_RATE))
     }
 
+    /// The request that the user asked for, without what differs from client to client.
+    pub(crate) fn sent(&self) -> Sent<'_> {
+        let RequestPlan { method, headers, bodies, grpc: is_call, .. } = &self.request;
+        let (authority, path) = split_url(&self.target.url);
+        let own_host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+        Sent {
+            method,
+            target: if *is_call { grpc::path_of(path) } else { path },
+            host: Some(own_host.map_or(authority, |(_, value)| value)),
+            body: bodies.first().map(|body| SentBody::of(body)),
+            fields: headers,
+        }
+    }
+
     /// Connections of the sample, at most.
     pub(crate) fn connections_at_once(&self) -> usize {
         let usual = if self.sample_rate().is_some() { OPEN_CONNECTIONS } else { CLOSED_CONNECTIONS };
@@ -241,6 +257,13 @@ impl CheckPlan {
     pub(crate) fn requests_at_once(&self) -> usize {
         self.connections_at_once().saturating_mul(self.load.multiplex.max(1))
     }
+}
+
+/// Host with port, and path with query.
+pub(crate) fn split_url(url: &str) -> (&str, &str) {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (authority, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    (authority, if target.is_empty() { "/" } else { target })
 }
 
 /// The experiments that find out the algorithm.

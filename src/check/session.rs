@@ -169,7 +169,7 @@ impl<'a> CheckSession<'a> {
 
     pub(crate) fn begin_sample(&mut self, first: u32) {
         if let Some(collector) = &mut self.collector {
-            collector.begin_sample(first);
+            collector.begin_sample(first, self.plan.sent().deadline());
         }
     }
 

@@ -1,11 +1,13 @@
 //! How the requests of a run arrived at backends, counted by kind: what rules say of the request as it arrived is said of this.
 
+use std::time::Duration;
+
 use crate::Moment;
 use crate::algorithm::experiments::is_own_forwarded_for;
 use crate::attempt::{Arrival, WayNumber};
 use crate::notes::{Note, Notes};
 use crate::observation::Backend;
-use crate::request::{Differences, FieldMask, MASKED_FIELDS, RequestPart, SentBody};
+use crate::request::{Differences, FieldMask, MASKED_FIELDS, RequestPart, SentBody, SentDeadline};
 use crate::upstream::UpstreamConnections;
 
 /// One attempt as its backend recorded it, texts clipped.
@@ -39,6 +41,8 @@ pub struct ArrivedRequest<'a> {
     pub notes: Notes,
     /// Length and digest of the content that arrived.
     pub body: SentBody,
+    /// How long the client of a call waits, as it arrived.
+    pub deadline: Option<Duration>,
 }
 
 /// All attempts of a run that carried their request's id.
@@ -79,6 +83,11 @@ pub struct RequestChanges {
     pub ways_from: u32,
     /// The first of these ways.
     pub ways: Vec<ChangedWay>,
+    /// The deadline with which calls of the sample were sent.
+    pub deadline: Option<SentDeadline>,
+    /// By how many microseconds deadlines arrived shorter than that, each that did, or was written in another way: time had passed, or somebody
+    /// shortened them.
+    pub shortened: Vec<u32>,
 }
 
 /// One way in which requests were changed: of the user's own fields some may be lost in one and others in another.
@@ -164,6 +173,29 @@ fn is_of_fields(part: RequestPart) -> bool {
 }
 
 impl RequestChanges {
+    /// An attempt of the run without what time changes: of a call whose deadline arrived as a shorter one that is noted.
+    pub fn note_deadline<'a>(&mut self, request: ArrivedRequest<'a>) -> ArrivedRequest<'a> {
+        let is_own = request.sequence.is_some() && self.has_own_fields(request.sequence);
+        let Some((sent, arrived)) = self.deadline.filter(|_| is_own).zip(request.deadline) else { return request };
+        let is_changed = sent.place < MASKED_FIELDS - 1
+            && request.fields.iter().any(|place| place == sent.place)
+            && !request.differences.contains(RequestPart::FieldDoubled);
+        let Some(shortened) = sent.shortened_to(arrived).filter(|_| is_changed) else { return request };
+        self.shortened.push(u32::try_from(shortened.as_micros()).unwrap_or(u32::MAX));
+        let fields = request.fields.without(sent.place);
+        let is_all = fields.iter().next().is_none();
+        let differences =
+            if is_all { request.differences.without(RequestPart::FieldChanged) } else { request.differences };
+        ArrivedRequest { fields, differences, ..request }
+    }
+
+    /// How many deadlines arrived shorter than the time that a call needs to its backend, `longest` at most, explains.
+    pub fn shortened_beyond(&self, longest: Duration) -> u64 {
+        let Some(sent) = self.deadline else { return 0 };
+        let longest = longest.saturating_add(sent.rounding()).as_micros();
+        self.shortened.iter().filter(|by| u128::from(**by) > longest).count() as u64
+    }
+
     /// Counts an attempt of the run. In which way its request was changed, if that is kept.
     pub fn see(&mut self, request: &ArrivedRequest) -> WayNumber {
         self.attempts += 1;
@@ -384,6 +416,7 @@ mod tests {
             fields: FieldMask(0),
             notes,
             body: SentBody { length: 0, digest: 0 },
+            deadline: None,
         }
     }
 

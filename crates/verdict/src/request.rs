@@ -19,7 +19,9 @@
 //! values joined with `, ` (RFC 9110 §5.3).
 
 use std::fmt;
+use std::time::Duration;
 
+use http::grpc::{TIMEOUT_FIELD, parse_timeout};
 use http::{Fields, digest, encode, is_hop_by_hop};
 
 /// Header of a request: what its client sent.
@@ -41,6 +43,28 @@ pub struct Sent<'a> {
     pub body: Option<SentBody>,
     /// Fields of the user's own, in order; those that belong to the connection are left out by [`Sent::write`].
     pub fields: &'a [(String, String)],
+}
+
+/// How long the client of a call waits, as the call says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SentDeadline {
+    /// Among the [judged fields](Sent::judged_fields).
+    pub place: usize,
+    /// How long that is.
+    pub time: Duration,
+}
+
+impl SentDeadline {
+    /// By how much one that arrived is shorter, for whoever passes a call on passes on the time that is left; none where it is longer. It may be
+    /// rounded: clients of gRPC write as few as three digits of it.
+    pub fn shortened_to(&self, arrived: Duration) -> Option<Duration> {
+        (arrived <= self.time + self.rounding()).then(|| self.time.saturating_sub(arrived))
+    }
+
+    /// By how much it may differ with nothing but its last digits.
+    pub fn rounding(&self) -> Duration {
+        self.time / 100 + Duration::from_millis(1)
+    }
 }
 
 /// Length and digest of a body.
@@ -107,6 +131,13 @@ impl Sent<'_> {
             }
         }
         names
+    }
+
+    /// The deadline of a call, if it carries one.
+    pub fn deadline(&self) -> Option<SentDeadline> {
+        let place = self.judged_fields().iter().position(|name| name.eq_ignore_ascii_case(TIMEOUT_FIELD))?;
+        let time = self.values(TIMEOUT_FIELD).next().and_then(|value| parse_timeout(value.as_bytes()))?;
+        Some(SentDeadline { place, time })
     }
 
     fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s str> {
@@ -207,6 +238,11 @@ impl Differences {
         self.0 |= part as u16;
     }
 
+    /// Without that part.
+    pub fn without(self, part: RequestPart) -> Differences {
+        Differences(self.0 & !(part as u16))
+    }
+
     /// Whether it is one of them.
     pub fn contains(self, part: RequestPart) -> bool {
         self.0 & part as u16 != 0
@@ -249,6 +285,11 @@ pub struct FieldMask(pub u16);
 impl FieldMask {
     fn add(&mut self, index: usize) {
         self.0 |= 1 << index.min(MASKED_FIELDS - 1);
+    }
+
+    /// Without that one.
+    pub(crate) fn without(self, index: usize) -> FieldMask {
+        FieldMask(self.0 & !(1 << index.min(MASKED_FIELDS - 1)))
     }
 
     /// The indices that are set.

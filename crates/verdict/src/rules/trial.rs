@@ -118,6 +118,8 @@ pub(crate) struct As<'a> {
     pub(crate) over_http2: bool,
     /// The client that a PROXY header names.
     pub(crate) client: Option<&'static str>,
+    /// How long the client of the call waits.
+    pub(crate) deadline: Option<Duration>,
 }
 
 impl RuleTrial {
@@ -246,7 +248,10 @@ impl RuleTrial {
             fields: FieldMask(arrived.fields),
             notes,
             body: SentBody { length: arrived.body.or(self.sent.body).unwrap_or(0), digest: 0 },
+            deadline: arrived.deadline,
         };
+        let request = self.changes.note_deadline(request);
+        let differences = request.differences;
         let way = if is_numbered(sequence) {
             self.changes.see(&request)
         } else {
