@@ -292,8 +292,11 @@ pub(super) fn copies(facts: &copies::CopyFacts, level: Level) -> Phrase {
 }
 
 pub(super) fn lost(facts: &Losses, product: Option<Balancer>) -> Phrase {
-    let Losses { requests, excused: by_outage, unprocessed, unfinished, timed_out, .. } = *facts;
+    let Losses { requests, excused: by_outage, unprocessed, unfinished, timed_out, at_work, .. } = *facts;
     let what = match (unprocessed, unfinished) {
+        _ if at_work > 0 && at_work + by_outage == requests => {
+            format!("{} still being served by a backend", were(requests))
+        }
         (0, 0) => format!("{} executed by a backend", were(requests)),
         (0, all) if all == requests => {
             format!(
@@ -327,13 +330,18 @@ pub(super) fn lost(facts: &Losses, product: Option<Balancer>) -> Phrase {
 }
 
 pub(super) fn not_reached(facts: &Losses, product: Option<Balancer>) -> Phrase {
-    let Losses { requests, excused: by_outage, timed_out, .. } = *facts;
+    let Losses { requests, excused: by_outage, timed_out, queued, .. } = *facts;
     let summary = format!(
         "{} got no response and reached no backend{}",
         count_of(requests, "request"),
         excused(by_outage, requests)
     );
-    Phrase::of(summary).try_this(hints::of_not_reached(timed_out == requests, product))
+    let phrase = Phrase::of(summary);
+    if queued == 0 {
+        return phrase.try_this(hints::of_not_reached(timed_out == requests, product));
+    }
+    let kept = format!("{} waited while backends were at work on earlier ones", grouped(queued));
+    phrase.because(vec![kept]).try_this(hints::of_queue(product))
 }
 
 pub(super) fn idle_close(facts: &IdleCloses, level: Level, product: Option<Balancer>) -> Phrase {

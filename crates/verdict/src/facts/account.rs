@@ -75,6 +75,12 @@ pub struct Losses {
     /// Requests for whose response the client waited until its own timeout, or until the deadline of the call.
     #[serde(default)]
     pub timed_out: u64,
+    /// Those of them on which a backend was still at work, or had only just responded: there was nothing to pass on yet.
+    #[serde(default)]
+    pub at_work: u64,
+    /// Requests that reached no backend while backends were at work on those before them: the balancer may have kept them in a queue.
+    #[serde(default)]
+    pub queued: u64,
 }
 
 /// Responses that ended too early.
@@ -298,13 +304,15 @@ pub(crate) const GIVEN_UP: RuleDescription = RuleDescription {
 
 pub(crate) const LOST: RuleDescription = RuleDescription {
     requires: "a request that a backend received gets its response",
-    sound: "by construction: a backend recorded the request and the client got nothing; what an outage excuses is left out",
+    sound: "by construction: a backend recorded the request and the client got nothing; what an outage excuses is left out; where a client \
+            gave up while backends were still at work, it is inconclusive",
     source: None,
 };
 
 pub(crate) const NOT_REACHED: RuleDescription = RuleDescription {
     requires: "every request reaches a backend or gets a response",
-    sound: "by construction: no backend recorded the request and the client got nothing",
+    sound: "by construction: no backend recorded the request and the client got nothing; where a client gave up while backends were at work \
+            on requests before its own, and hardly any later one came before it, it is inconclusive: a balancer may keep a queue",
     source: None,
 };
 

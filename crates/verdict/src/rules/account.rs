@@ -13,6 +13,7 @@ use crate::observation::ClientOutcome;
 use crate::outcome::Outcome;
 use crate::request::RequestPart;
 use crate::rules::case::{Case, Drill};
+use crate::rules::queue::Queue;
 use crate::rules::requirement::Requirement;
 use crate::rules::responses;
 
@@ -57,6 +58,12 @@ struct EntryCounts {
     unfinished: BTreeMap<Outcome, u64>,
     /// Requests of each outcome for which the client waited until its own timeout.
     timed_out: BTreeMap<Outcome, u64>,
+    /// Those among them on which a backend was still at work, without those that an outage excuses.
+    at_work: BTreeMap<Outcome, u64>,
+    /// What those waited for that reached nobody, where there are any.
+    queue: Option<Queue>,
+    /// Those of each outcome that were kept in a queue, without those that an outage excuses.
+    queued: BTreeMap<Outcome, u64>,
     statuses: BTreeMap<u16, u64>,
     statuses_excused: u64,
     /// Requests that a limit refused, of which its own rule speaks.
@@ -90,7 +97,9 @@ fn keep(examples: &mut Vec<u32>, sequence: u32) {
 
 impl EntryCounts {
     fn of(case: &Case) -> EntryCounts {
-        let mut seen = EntryCounts::default();
+        let is_given_up = case.ledger.observations().iter().any(|it| it.outcome == ClientOutcome::TimedOut);
+        let queue = is_given_up.then(|| Queue::of(case));
+        let mut seen = EntryCounts { queue, ..EntryCounts::default() };
         for entry in case.ledger.entries().filter(|entry| case.judged.includes(entry)) {
             seen.see(case, &entry);
         }
@@ -110,7 +119,12 @@ impl EntryCounts {
         if !is_idle_close {
             let counts = self.excused.entry(entry.outcome).or_default();
             *counts = (counts.0 + 1, counts.1 + u64::from(is_excused && entry.is_client_error()));
-            if !is_excused && case.may_be_excused(entry) {
+            let was_at_work = !is_excused && case.was_at_work(entry);
+            *self.at_work.entry(entry.outcome).or_default() += u64::from(was_at_work);
+            let was_queued = !is_excused && self.queue.as_ref().is_some_and(|queue| queue.kept(entry));
+            *self.queued.entry(entry.outcome).or_default() += u64::from(was_queued);
+            let is_forbidden = case.expectations.lossless == Some(true);
+            if !is_excused && (case.may_be_excused(entry) || (was_at_work || was_queued) && !is_forbidden) {
                 *self.in_doubt.entry(entry.outcome).or_default() += 1;
             }
         }
@@ -273,7 +287,9 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
     let unprocessed = seen.unprocessed.get(&outcome).copied().unwrap_or_default();
     let unfinished = seen.unfinished.get(&outcome).copied().unwrap_or_default();
     let timed_out = seen.timed_out.get(&outcome).copied().unwrap_or_default();
-    let losses = Losses { requests, excused, of, unprocessed, unfinished, timed_out };
+    let at_work = seen.at_work.get(&outcome).copied().unwrap_or_default();
+    let queued = seen.queued.get(&outcome).copied().unwrap_or_default();
+    let losses = Losses { requests, excused, of, unprocessed, unfinished, timed_out, at_work, queued };
     let plain = Requests { requests, of };
     let (level, facts) = match outcome {
         Outcome::Delivered | Outcome::Retried | Outcome::Mirrored => return None,

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use http::grpc::is_content_type;
 
-use crate::Moment;
 use crate::algorithm::Inference;
 use crate::arrived::{OtherRequests, RequestChanges};
 use crate::facts::fleets;
@@ -24,6 +23,7 @@ use crate::rules::requirement::Requirement;
 use crate::streams::Streams;
 use crate::tally::{Judged, Tally, directed};
 use crate::timeline::{OutageWindow, Outages, StepSpan};
+use crate::{AttemptEnd, Moment};
 
 /// Where nothing better is known: errors are forgiven for this time after a backend is well again. It is NGINX's fail_timeout.
 pub const DETECTION: Duration = Duration::from_secs(10);
@@ -225,6 +225,26 @@ impl Case<'_> {
         !self.lossless() && self.explains(entry, |attempt| !is_in_vain(entry.observation, attempt))
     }
 
+    /// Whether its client gave it up while a backend was at work on it, or had only just responded, and no other had executed it: then there was
+    /// no response that a balancer could have passed on.
+    pub(crate) fn was_at_work(&self, entry: &Entry) -> bool {
+        let left = entry.observation.ended;
+        let is_at_work = |attempt: &Arrival| {
+            let on_the_way = ON_THE_WAY.min(entry.observation.took() / 10);
+            let news = on_the_way.saturating_add(self.ledger.half_width(attempt.backend));
+            match attempt.end {
+                AttemptEnd::Received => true,
+                AttemptEnd::Completed | AttemptEnd::CutOff => attempt.responded().after(news) >= left,
+                AttemptEnd::Refused => false,
+            }
+        };
+        // A stream that is being written has begun: there is something to pass on.
+        self.streams.is_none()
+            && entry.observation.outcome == ClientOutcome::TimedOut
+            && entry.attempts.iter().any(is_at_work)
+            && !entry.attempts.iter().any(|attempt| attempt.executed() && !is_at_work(attempt))
+    }
+
     fn is_explained(&self, entry: &Entry) -> bool {
         self.explains(entry, |_| true)
     }
@@ -365,6 +385,9 @@ impl Case<'_> {
         self.ledger.records() == BackendRecords::Kept
     }
 }
+
+/// A response needs no longer to its client, however busy the machine is; nor a tenth of the time for which the client waited.
+const ON_THE_WAY: Duration = Duration::from_millis(200);
 
 /// Whether an attempt arrived in the last tenth of the time for which the client waited, or later.
 fn is_in_vain(observation: &Observation, attempt: &Arrival) -> bool {

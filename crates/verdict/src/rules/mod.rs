@@ -16,6 +16,7 @@ mod forwarding;
 mod given_up;
 mod identity;
 mod limit;
+mod queue;
 mod reach;
 mod records;
 mod recovery;

@@ -515,3 +515,35 @@ fn what_the_balancer_refuses_after_it_left_slow_backends_is_explained_by_that() 
     trial.observations[0].ended = RuleTrial::due(1);
     assert_eq!(given_up(&trial), (9, 0), "its client had left");
 }
+
+#[test]
+fn what_a_client_gave_up_while_backends_were_at_work_is_not_held_against_the_balancer() {
+    const SECOND: u64 = 1000 * MILLISECOND;
+    let lost = |outcome: ClientOutcome, attempts: &[(AttemptEnd, u16, u64)], lossless: Option<bool>| {
+        let mut trial = RuleTrial::new();
+        trial.expectations.lossless = lossless;
+        (0..30).for_each(|turn| trial.delivered(turn % 3, 200));
+        let observation = trial.failed(outcome, false);
+        observation.ended = Moment(observation.due.0 + SECOND);
+        for (place, (end, status, milliseconds)) in (0..).zip(attempts) {
+            trial.attempt(place, *status, *end);
+            trial.arrivals.last_mut().unwrap().took = (milliseconds * MILLISECOND / 100) as u32;
+        }
+        trial.level("lost")
+    };
+    use AttemptEnd::{Completed, CutOff, Received};
+    for end in [(Received, 0, 0), (CutOff, 200, 1001), (Completed, 200, 990)] {
+        assert_eq!(lost(ClientOutcome::TimedOut, &[end], None), Some(Level::Inconclusive), "{end:?}");
+        assert_eq!(lost(ClientOutcome::TimedOut, &[end], Some(true)), Some(Level::Fail), "{end:?}");
+        assert_eq!(lost(ClientOutcome::Closed, &[end], None), Some(Level::Fail), "{end:?}");
+    }
+    // The balancer had a response to pass on, or had ended the attempt itself.
+    for end in [(Completed, 200, 10), (Completed, 500, 10), (CutOff, 200, 10)] {
+        assert_eq!(lost(ClientOutcome::TimedOut, &[end], None), Some(Level::Fail), "{end:?}");
+    }
+    assert_eq!(lost(ClientOutcome::TimedOut, &[(Completed, 200, 10), (Received, 0, 0)], None), Some(Level::Fail));
+    assert_eq!(
+        lost(ClientOutcome::TimedOut, &[(Completed, 503, 10), (Received, 0, 0)], None),
+        Some(Level::Inconclusive)
+    );
+}
