@@ -60,7 +60,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::HeadLimit => "max_header_size",
         HintTopic::SlowRequest => "timeouts read_header, read_body",
         HintTopic::RateLimit => "rate_limit",
-        HintTopic::Overload => "",
+        HintTopic::Overload | HintTopic::Bandwidth => "",
         HintTopic::NoBackend => "health_uri, fail_duration, lb_try_duration",
         HintTopic::Timeout => "response_header_timeout",
         HintTopic::UnusableRequest => "client_auth, listener_wrappers proxy_protocol",

@@ -83,6 +83,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Reload => "hot restart, or xDS instead of a restart",
         HintTopic::Upgrade => "upgrade_configs with upgrade_type websocket",
         HintTopic::Buffering => "no buffer filter, no compressor for text/event-stream",
+        HintTopic::Bandwidth => "bandwidth_limit",
         HintTopic::StreamIdle => "stream_idle_timeout, timeout of the route, idle_timeout of tcp_proxy",
         HintTopic::StreamAge => "timeout 0s of the route, max_stream_duration",
         HintTopic::StreamReload => "drain_time_s, parent_shutdown_time_s",

@@ -86,6 +86,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Reload => "-W and USR2",
         HintTopic::Upgrade => "no http-request del-header Upgrade",
         HintTopic::Buffering => "option http-no-delay",
+        HintTopic::Bandwidth => "filter bwlim-out",
         HintTopic::StreamIdle => "timeout tunnel, timeout server, timeout client",
         HintTopic::StreamAge => "timeout server, hard-stop-after",
         HintTopic::StreamReload => "hard-stop-after",

@@ -87,6 +87,8 @@ pub(crate) enum HintTopic {
     Upgrade,
     /// What holds back events of a stream.
     Buffering,
+    /// What limits how fast a response comes.
+    Bandwidth,
     /// How long a silent stream is kept.
     StreamIdle,
     /// How old a stream may become.

@@ -49,7 +49,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::HeadLimit => "maxHeaderBytes of the entry point",
         HintTopic::SlowRequest => "respondingTimeouts readTimeout",
         HintTopic::RateLimit => "rateLimit, inFlightReq",
-        HintTopic::Overload => "",
+        HintTopic::Overload | HintTopic::Bandwidth => "",
         HintTopic::NoBackend => "healthCheck and servers of the service, retry",
         HintTopic::Timeout => "responseHeaderTimeout",
         HintTopic::UnusableRequest => "clientAuth of the TLS options, proxyProtocol of the entry point",

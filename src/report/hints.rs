@@ -260,6 +260,16 @@ pub(crate) fn of_connection_limit(at_once: u64, product: Option<Balancer>) -> St
     after(HintTopic::Connections, &format!("stay below it with -c {at_once}, or raise it"), product)
 }
 
+/// Requests waited for busy backends until their clients gave up.
+pub(crate) fn of_queue(product: Option<Balancer>) -> String {
+    after(
+        HintTopic::Overload,
+        "a balancer may keep requests in a queue while backends are busy: send fewer at once (-c), wait longer with --timeout, or see why \
+         backends are slow",
+        product,
+    )
+}
+
 /// The client's own timeout was over first.
 pub(crate) fn of_own_timeout(product: Option<Balancer>) -> String {
     after(
@@ -385,6 +395,11 @@ pub(crate) fn of_slow_websockets() -> &'static str {
 /// Events of a stream are held back.
 pub(crate) fn of_buffering(product: Option<Balancer>) -> String {
     after(HintTopic::Buffering, "pass each event on as it comes", product)
+}
+
+/// Events of a stream wait because they come more slowly than they are written.
+pub(crate) fn of_backlog(product: Option<Balancer>) -> String {
+    after(HintTopic::Bandwidth, "look for a limit of bandwidth, or for a way that has no more", product)
 }
 
 /// What streams were cut by.

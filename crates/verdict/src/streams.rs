@@ -233,8 +233,20 @@ pub struct Streams {
     lived: HashMap<Uuid, Lived>,
     /// Backends whose clock is not the client's: only differences between their times mean something.
     pub other_clocks: bool,
-    /// How late the client itself was where it meant to act at a time: of a hundred times the 90th.
+    /// How late the client itself was where it meant to act at a time: its [`lateness_of`].
     pub lateness: Duration,
+}
+
+/// How often an event waits for a processor on its way: at the backend, at the balancer twice, at the client.
+pub const HOPS: usize = 4;
+/// One event in so many may be late, for reasons that are not the balancer's.
+pub const LATE: usize = 10;
+
+/// How late whoever waits for a processor is at most, but for one time in forty: of the events on their way one in ten waits longer than that
+/// somewhere, and so no more than one in ten longer than four times that altogether.
+pub fn lateness_of(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() - times.len().div_ceil(HOPS * LATE)).copied().unwrap_or_default()
 }
 
 impl Streams {
@@ -281,6 +293,13 @@ mod tests {
             prop_assert_eq!(u64::from(sequence.distinct) + sequence.lost(), u64::from(sequence.last));
             prop_assert_eq!(sequence.distinct + sequence.doubled, numbers.len() as u32);
         }
+    }
+
+    #[test]
+    fn one_time_in_forty_is_later_than_the_lateness() {
+        let of =
+            |times: std::ops::Range<u64>| lateness_of(times.map(Duration::from_millis).rev().collect()).as_millis();
+        assert_eq!((of(0..400), of(0..40), of(0..9), of(0..0)), (390, 39, 8, 0));
     }
 
     fn observation(kind: StreamKind, end: ClientEnd, last: u32) -> StreamObservation {

@@ -19,6 +19,7 @@ use crate::check::load::stream_content::{CONTENT_LIMIT, Content, StreamReader};
 use crate::check::load::stream_load::StreamLoad;
 use crate::check::load::stream_request::StreamRequest;
 use crate::check::load::stream_response::{StreamProgress, StreamResponse};
+use crate::check::load::verify::ambiguous_length;
 use crate::check::load::{DriveError, Samples};
 use crate::io::ending::{Ending, Peeked};
 use crate::io::poller::{Interest, Poller, Watched};
@@ -37,6 +38,7 @@ const FIELDS: usize = 128;
 /// Room for a stream.
 pub(super) struct StreamSlot {
     client: u32,
+    kind: StreamKind,
     stage: StreamSlotState,
     connection: Option<Stream>,
     watched: Watched,
@@ -106,9 +108,10 @@ fn mask() -> Option<[u8; 4]> {
 
 impl StreamSlot {
     /// The place of a client whose first stream opens at that moment.
-    pub(super) fn new(client: u32, at: Moment) -> StreamSlot {
+    pub(super) fn new(client: u32, kind: StreamKind, at: Moment) -> StreamSlot {
         StreamSlot {
             client,
+            kind,
             stage: StreamSlotState::Resting(Some(at)),
             connection: None,
             watched: Watched::default(),
@@ -322,6 +325,7 @@ impl StreamSlot {
             Part::Head(head) => {
                 *status = head.status;
                 learned.see_head(head.fields, who);
+                *flaw = ambiguous_length(&head, who.is_ours()).map(Flaw::Malformed);
                 for value in head.fields.elements("content-encoding") {
                     coding.see(value);
                 }
@@ -356,7 +360,7 @@ impl StreamSlot {
             StreamProgress::More => None,
             StreamProgress::Whole => {
                 self.end = ClientEnd::Whole;
-                Some(ClientOutcome::Response)
+                Some(self.as_planned())
             }
             StreamProgress::CutOff if self.opened.is_none() => Some(ClientOutcome::StreamReset),
             StreamProgress::CutOff => {
@@ -441,7 +445,7 @@ impl StreamSlot {
         if self.closes_by.is_some() {
             // After its own close frame the client has no claim to the other side's.
             self.end = ClientEnd::Left;
-            return ClientOutcome::Response;
+            return self.as_planned();
         }
         let is_whole = match &mut self.reader {
             Reader::Http { response, .. } => response.is_ended_by(ending),
@@ -449,10 +453,15 @@ impl StreamSlot {
         };
         if is_whole {
             self.end = ClientEnd::Whole;
-            return ClientOutcome::Response;
+            return self.as_planned();
         }
         self.end = if ending == Ending::Reset { ClientEnd::Reset } else { ClientEnd::Closed };
         ClientOutcome::Truncated
+    }
+
+    /// What has become of a request whose stream ended as it was to end.
+    fn as_planned(&self) -> ClientOutcome {
+        if self.flaw.is_some() { ClientOutcome::Altered } else { ClientOutcome::Response }
     }
 
     /// Does what is due by now.
@@ -475,7 +484,7 @@ impl StreamSlot {
             self.end = ClientEnd::Left;
             // Nobody waited long enough to say what became of it.
             self.content.close_sent = None;
-            return SlotProgress::Over(ClientOutcome::Response);
+            return SlotProgress::Over(self.as_planned());
         }
         if matches!(self.reader, Reader::Http { .. }) || self.closes_by.is_some() {
             return SlotProgress::Waits;
@@ -517,14 +526,9 @@ impl StreamSlot {
         self.outbox.clear();
         self.stage = StreamSlotState::Resting(None);
         let content = std::mem::replace(&mut self.content, Content::new(None, now));
-        let kind = match &self.reader {
-            Reader::Socket { .. } => StreamKind::Websocket,
-            Reader::Http { lines: StreamReader::Events(_), .. } => StreamKind::Events,
-            Reader::Http { lines: StreamReader::Lines(_), .. } => StreamKind::Chunks,
-        };
         StreamObservation {
             sequence: u32::try_from(self.sequence).unwrap_or(u32::MAX),
-            kind,
+            kind: self.kind,
             opened: self.opened,
             ended: now,
             last_came: content.last_came,

@@ -12,7 +12,7 @@ use crate::io::{clock, limits};
 use crate::wire::Moment;
 use verdict::life::StreamKind;
 use verdict::observation::{ClientOutcome, Observation};
-use verdict::streams::StreamObservation;
+use verdict::streams::{StreamObservation, lateness_of};
 
 /// What the clients of streams saw.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct StreamTraffic {
     pub(crate) samples: Samples,
     pub(crate) started: Moment,
     pub(crate) ended: Moment,
-    /// How late this loop was where it meant to act at a time: the 90th percentile.
+    /// How late this loop was where it meant to act at a time.
     pub(crate) lateness: Duration,
 }
 
@@ -55,7 +55,7 @@ struct Holder<'a> {
     samples: Samples,
     started: Moment,
     until: Moment,
-    late: Vec<u64>,
+    late: Vec<Duration>,
     tick: Moment,
     input: Box<[u8]>,
 }
@@ -74,7 +74,7 @@ impl<'a> Holder<'a> {
             backends,
             progress,
             poller,
-            slots: (0..load.streams as u32).map(|client| StreamSlot::new(client, started)).collect(),
+            slots: (0..load.streams as u32).map(|client| StreamSlot::new(client, load.kind, started)).collect(),
             observations: Vec::new(),
             streams: Vec::new(),
             samples: Samples::default(),
@@ -109,24 +109,23 @@ impl<'a> Holder<'a> {
                 self.serve(event.token as usize)?;
             }
         }
-        let mut late = std::mem::take(&mut self.late);
-        late.sort_unstable();
-        let lateness = late.get(late.len() * 9 / 10).copied().unwrap_or_default();
+        let lateness = lateness_of(self.late);
         Ok(StreamTraffic {
             observations: self.observations,
             streams: self.streams.into_iter().flatten().collect(),
             samples: self.samples,
             started: self.started,
             ended: clock::now(),
-            lateness: Duration::from_nanos(lateness),
+            lateness,
         })
     }
 
     /// On a machine that is starved, what comes late says nothing of a balancer.
     fn look_how_late(&mut self, now: Moment) {
-        if now >= self.tick {
-            self.late.push(now.since(self.tick).as_nanos() as u64);
-            self.tick = now.after(TICK);
+        // One long wait is late for all that came due meanwhile.
+        while now >= self.tick {
+            self.late.push(now.since(self.tick));
+            self.tick = self.tick.after(TICK);
         }
     }
 

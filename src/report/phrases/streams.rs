@@ -82,7 +82,7 @@ pub(super) fn messages(facts: &Messages) -> Phrase {
 }
 
 pub(super) fn delays(facts: &Delays, level: Level, product: Option<Balancer>) -> Phrase {
-    let Delays { websockets, delay, withheld, limit, beyond, streams } = facts;
+    let Delays { websockets, delay, withheld, limit, beyond, streams, is_backlog } = facts;
     let mut lines = Vec::new();
     if delay.events > 0 {
         lines.push(format!("{}: {}", count_of(delay.events, "event"), distribution(delay)));
@@ -111,8 +111,10 @@ pub(super) fn delays(facts: &Delays, level: Level, product: Option<Balancer>) ->
             "look for what makes the balancer stop forwarding, or forward late, on connections that it keeps open",
         ),
         (Level::Inconclusive, _) => {
-            lines
-                .push(format!("the client or the backends themselves were late, by {} (p90)", seconds(delay.lateness)));
+            lines.push(format!(
+                "the client or the backends themselves were late, one time in forty by {} or more",
+                seconds(delay.lateness)
+            ));
             Phrase::of("events came late, and this machine is too busy to tell")
                 .because(lines)
                 .try_this("repeat the check on a machine with less load")
@@ -122,15 +124,22 @@ pub(super) fn delays(facts: &Delays, level: Level, product: Option<Balancer>) ->
                 Some(limit) => {
                     format!("{} of {} came later than {}", grouped(*beyond), count_of(total, "event"), seconds(*limit))
                 }
+                None if *is_backlog && *withheld > 0 => format!(
+                    "events come more slowly than backends write them: {} had not come when the client left",
+                    grouped(*withheld)
+                ),
                 None if *withheld > 0 => format!("{} were held back", count_of(*withheld, "event")),
+                None if *is_backlog => format!(
+                    "events come more slowly than backends write them: half of them {} late or more",
+                    seconds(delay.p50)
+                ),
                 None => format!("events are buffered: half of them for {} or longer", seconds(delay.p50)),
             };
-            let phrase = Phrase::of(what).because(lines);
-            if *websockets {
-                phrase.try_this(hints::of_slow_websockets())
-            } else {
-                phrase.try_this(hints::of_buffering(product))
-            }
+            Phrase::of(what).because(lines).try_this(match (websockets, is_backlog) {
+                (true, _) => hints::of_slow_websockets().to_owned(),
+                (false, true) => hints::of_backlog(product),
+                (false, false) => hints::of_buffering(product),
+            })
         }
     }
 }

@@ -102,6 +102,9 @@ pub struct Delays {
     /// Streams of which more than half of the events were beyond it.
     #[serde(default)]
     pub streams: u64,
+    /// Whether events came more slowly than they were written, or were written as fast as they were taken: they wait for those before them.
+    #[serde(default)]
+    pub is_backlog: bool,
 }
 
 /// Streams that ended before their end.
@@ -210,8 +213,8 @@ pub(crate) const MESSAGES: RuleDescription = RuleDescription {
 pub(crate) const DELAYS: RuleDescription = RuleDescription {
     requires: "with --expect unbuffered:100ms nine of ten events come within that time, and half of those of each stream; \
                messages of a WebSocket are not held back",
-    sound: "both times are of one clock, or only their differences are used; where the client itself was late by half the limit it is \
-            inconclusive; a stream counts alone only with ten events and three seconds, and apart from drills; without the expectation it \
+    sound: "both times are of one clock, or only their differences are used; what the client and the backends were late themselves, one time in \
+            forty, is taken off four times: where that decides it is inconclusive; a stream counts alone only with ten events and three seconds, and apart from drills; without the expectation it \
             is a note, or inconclusive where a tenth of the messages of WebSockets had not come when the client left",
     source: None,
 };

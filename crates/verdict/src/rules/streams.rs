@@ -12,16 +12,16 @@ use crate::rules::case::{Case, Drill};
 use crate::rules::requirement::Requirement;
 use crate::rules::share_test::is_certain;
 use crate::statistics::ln_e_value;
-use crate::streams::{ClientEnd, Lived, Side, StreamObservation, StreamOutcome, Streams};
+use crate::streams::{ClientEnd, HOPS, LATE, Lived, Side, StreamObservation, StreamOutcome, Streams, lateness_of};
 use crate::{AttemptEnd, Moment};
 
 const SHOWN: usize = 3;
 /// What a step ends has ended within this time.
 const AFTER_STEP: Duration = Duration::from_secs(2);
+/// Who writes events nearer to each other than that writes them as fast as they are taken.
+const UNPACED: Duration = Duration::from_millis(5);
 /// Delays from here on are worth a note.
 const NOTABLE: f64 = 0.05;
-/// The share of events that may be late, for reasons that are not the balancer's.
-const LATE_SHARE: f64 = 0.1;
 
 /// With which a balancer that does not speak WebSocket refuses a handshake. What has a meaning of its own is not among them: credentials, no
 /// route, a limit.
@@ -290,17 +290,12 @@ fn delay(units: &[StreamSides], streams: &Streams, lateness: Duration) -> Option
     })
 }
 
-/// How late those were whom nobody holds back: the client where it meant to act at a time, and backends with what they pace. Of a hundred
-/// times the 90th, of whoever was later.
+/// How late those were whom nobody holds back: the client where it meant to act at a time, and backends with what they pace; whoever was
+/// later.
 fn lateness(units: &[StreamSides], streams: &Streams) -> Duration {
-    let mut of_backends: Vec<Duration> = units.iter().flat_map(|unit| unit.seen.backend_lateness()).collect();
-    of_backends.sort_unstable();
-    let backends = of_backends.get(of_backends.len() * 9 / 10).copied().unwrap_or_default();
-    backends.max(streams.lateness)
+    let of_backends = units.iter().flat_map(|unit| unit.seen.backend_lateness()).collect();
+    lateness_of(of_backends).max(streams.lateness)
 }
-
-/// How often an event waits for a processor on its way: at the backend, at the balancer twice, at the client.
-const HOPS: f64 = 4.0;
 
 /// If nothing of a response comes in this time after its backend ended it, nobody who passes it on waits for anything any more.
 const STALLED: Duration = Duration::from_secs(3);
@@ -329,7 +324,7 @@ fn withheld(unit: &StreamSides, lateness: Duration) -> Option<u64> {
     let paced = lived.life.written.max(seen.sent).max(1);
     let every = lived.ended.since(lived.began).as_secs_f64() / f64::from(paced);
     // One may be on its way anyhow.
-    let on_their_way = 1.0 + (HOPS * lateness.as_secs_f64() / every.max(1e-9)).floor();
+    let on_their_way = 1.0 + (HOPS as f64 * lateness.as_secs_f64() / every.max(1e-9)).floor();
     Some(u64::from(missing).saturating_sub(on_their_way as u64))
 }
 
@@ -342,7 +337,8 @@ fn delays(case: &Case, units: &[StreamSides], delay: Option<Delay>, lateness: Du
     let Some(delay) = delay else {
         let nothing = Delay { events: 0, p50: 0.0, p90: 0.0, max: 0.0, lateness: lateness.as_secs_f64() };
         let websockets = are_websockets(units);
-        let facts = Delays { websockets, delay: nothing, withheld, limit, beyond: withheld, streams: 0 };
+        let facts =
+            Delays { websockets, delay: nothing, withheld, limit, beyond: withheld, streams: 0, is_backlog: false };
         let level = if withheld > 0 && limit.is_some() { Level::Fail } else { Level::Inconclusive };
         return (limit.is_some() || withheld > 0).then(|| Finding::new(level, Facts::StreamDelay(facts)));
     };
@@ -355,9 +351,9 @@ fn delays(case: &Case, units: &[StreamSides], delay: Option<Delay>, lateness: Du
     let beyond = share(limit.unwrap_or(NOTABLE));
     let total = delay.events + withheld;
     // What a machine that is late by so much explains is nobody's.
-    let explained = HOPS * lateness.as_secs_f64();
+    let explained = HOPS as f64 * lateness.as_secs_f64();
     let held = limit.map_or_else(Vec::new, |limit| held_back(case, units, limit + explained, lateness));
-    let are_withheld = withheld as f64 > LATE_SHARE * total as f64;
+    let are_withheld = withheld * LATE as u64 > total;
     let level = match limit {
         // Where clocks differ the distribution alone is known.
         Some(limit) if are_withheld || delay.p90 - explained > limit || !held.is_empty() => Level::Fail,
@@ -369,8 +365,23 @@ fn delays(case: &Case, units: &[StreamSides], delay: Option<Delay>, lateness: Du
         None => return None,
     };
     let (websockets, streams) = (are_websockets(units), held.len() as u64);
-    let facts = Delays { websockets, delay, withheld, limit, beyond, streams };
+    let facts = Delays { websockets, delay, withheld, limit, beyond, streams, is_backlog: is_backlog(units) };
     Some(Finding::new(level, Facts::StreamDelay(facts)).shown_by(pick_witnesses(case, &held)))
+}
+
+/// Whether events wait for those before them in most streams that say so: they are written as fast as they are taken, or came more slowly
+/// than they were written.
+fn is_backlog(units: &[StreamSides]) -> bool {
+    let mut counts = [0_usize; 2];
+    for times in units.iter().map(|unit| &unit.seen.times).filter(|times| times.len() as u64 >= MANY) {
+        let span = |each: fn(&(Moment, Moment)) -> Moment| -> Option<Duration> {
+            Some(times.iter().map(each).max()?.since(times.iter().map(each).min()?))
+        };
+        let (written, came) = (span(|it| it.0).unwrap_or_default(), span(|it| it.1).unwrap_or_default());
+        let is_unpaced = written < UNPACED * times.len() as u32;
+        counts[usize::from(is_unpaced || came > written * 11 / 10 + Duration::from_secs_f64(NOTABLE))] += 1;
+    }
+    counts[1] > counts[0]
 }
 
 // How they end.

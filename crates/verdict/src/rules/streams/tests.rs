@@ -269,6 +269,27 @@ fn events_that_are_held_back_fail_where_that_is_forbidden_and_else_are_a_note() 
 }
 
 #[test]
+fn events_that_come_more_slowly_than_they_are_written_are_not_called_buffered() {
+    let is_backlog = |came: fn(u64) -> u64, written: Option<u64>| {
+        let mut rig = three(StreamKind::Events);
+        for seen in &mut rig.seen {
+            let first = seen.times[0].0.0;
+            for (number, (at, arrived)) in (0..).zip(&mut seen.times) {
+                at.0 = written.map_or(at.0, |every| first + number * every);
+                arrived.0 = first + came(number);
+            }
+        }
+        let Facts::StreamDelay(facts) = rig.judged().facts("stream-delay") else { panic!() };
+        facts.is_backlog
+    };
+    // All at the end, or each later than the one before.
+    assert!(!is_backlog(|_| SECOND, None) && !is_backlog(|number| (number + 2) * SECOND / 10, None));
+    assert!(is_backlog(|number| number * SECOND / 5, None));
+    // Who writes as fast as it can is ahead of whoever reads.
+    assert!(is_backlog(|number| SECOND / 5 + number * MILLISECOND, Some(MILLISECOND)));
+}
+
+#[test]
 fn one_stream_of_many_that_is_held_back_is_found() {
     let held = |late: u64, seconds: u64, is_drill: bool| {
         let mut rig = StreamRig::of(StreamKind::Events);
