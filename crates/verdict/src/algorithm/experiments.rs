@@ -341,6 +341,19 @@ impl Lab<'_> {
         } else {
             self.find(&names(&COOKIES, &self.setting.cookies), cookie, Key::Cookie, Missing::Cookie);
         }
+        if is_one {
+            self.path_front(needed);
+        }
+    }
+
+    /// A balancer may look at the first directories of the path alone (HAProxy's `balance uri depth`): the last thing to try, if there is time.
+    fn path_front(&mut self, needed: usize) {
+        let decides = self.evidence.keys.iter().any(|(_, trial)| trial.decides());
+        if decides || self.setting.keeps_path.is_some() || self.affordable(needed, 0.9) < needed {
+            return;
+        }
+        let front = self.trial(VALUES, |value| ProbeRequest { front: Some(value), ..ProbeRequest::default() });
+        self.evidence.keys.push((Key::PathFront, front));
     }
 
     fn path(&mut self, needed: usize) {
@@ -350,13 +363,7 @@ impl Lab<'_> {
             self.evidence.missing.push(Missing::Path(self.why_not()));
         } else {
             let path = self.trial(VALUES, |value| ProbeRequest { path: Some(value), ..ProbeRequest::default() });
-            let decides = path.decides();
             self.evidence.keys.push((Key::Path, path));
-            // A balancer may look at the first directories alone (HAProxy's `balance uri depth`).
-            if !decides && self.affordable(needed, 0.9) >= needed {
-                let front = self.trial(VALUES, |value| ProbeRequest { front: Some(value), ..ProbeRequest::default() });
-                self.evidence.keys.push((Key::PathFront, front));
-            }
         }
     }
 
