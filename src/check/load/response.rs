@@ -496,16 +496,12 @@ impl CurrentResponse {
             let received: Vec<&str> = self.values_that_differ(DATE).collect();
             notes.samples.deviate_in_date(written, &received, self.question.sequence);
         }
-        if digest_changed {
-            notes.samples.deviate(DIGEST_HEADER, None, &[], self.question.sequence);
+        if digest_changed || digest_lost {
+            let written = digest_lost.then_some("digests of head and body");
+            notes.samples.deviate(DIGEST_HEADER, written, &[], self.question.sequence);
         }
-        if digest_lost {
-            notes.samples.deviate(DIGEST_HEADER, Some("digests of head and body"), &[], self.question.sequence);
-        }
-        if self.who.backend.is_known() && self.verify.length() > 0 {
-            let count = if self.verify.is_coded() { &mut notes.samples.coded } else { &mut notes.samples.plain };
-            *count += 1;
-        }
+        let has_content = self.who.backend.is_known() && self.verify.length() > 0;
+        notes.samples.see_content(has_content, self.verify.is_coded());
         self.flaw = self.flaw.or(flaw);
         self.compare_call(notes);
         self.compare_session(notes);

@@ -53,6 +53,12 @@ impl Samples {
         }
     }
 
+    /// Counts a response of a backend of ours that has content.
+    pub(super) fn see_content(&mut self, has_content: bool, is_coded: bool) {
+        let count = if is_coded { &mut self.coded } else { &mut self.plain };
+        *count += u64::from(has_content);
+    }
+
     /// A cookie that a browser does not keep, or never sends back.
     pub(super) fn refuse_cookie(&mut self, value: &str, why: &NotKept) {
         let name = value.split(['=', ';']).next().unwrap_or_default().trim();
