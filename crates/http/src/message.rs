@@ -367,7 +367,7 @@ fn why(error: httparse::Error, first_line: Malformed, bytes: &[u8]) -> Malformed
 
 /// Whether the first line of the head that is no field goes on with the field before it. What stands before the first field folds none.
 fn is_folded(head: &[u8]) -> bool {
-    let is_field = |line: &[u8]| line.split(|byte| *byte == b':').next().is_some_and(is_token);
+    let is_field = |line: &[u8]| line.iter().position(|byte| *byte == b':').is_some_and(|at| is_token(&line[..at]));
     let mut lines = head.trim_ascii_start().split(|byte| *byte == b'\n').skip(1).enumerate();
     let other = lines.find(|(_, line)| !is_field(line));
     other.is_some_and(|(place, line)| place > 0 && matches!(line.first(), Some(b' ' | b'\t')))
@@ -546,6 +546,8 @@ mod tests {
             (TlsUnexpected, "\u{16}\u{3}\u{1}\r\n\r\n"),
             (FieldName, "GET / HTTP/1.1\r\nHost : a\r\n\r\n"),
             (FieldFolded, "GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n"),
+            (FieldName, "GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n folded\r\n\r\n"),
+            (FieldName, "GET / HTTP/1.1\r\nHost: a\r\ncolonless\r\n folded\r\n\r\n"),
             (FieldName, "GET / HTTP/1.1\r\n Host: a\r\n\r\n"),
             (FieldValue, "GET / HTTP/1.1\r\nHost: a\r\nA: \0\r\n\r\n"),
             (FieldValue, "GET / HTTP/1.1\r\nHost: a\r\nA: b\rc\r\n\r\n"),
