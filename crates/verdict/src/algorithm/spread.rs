@@ -59,13 +59,14 @@ impl Evidence {
         }
     }
 
-    /// On one connection nobody else has a part in the order: a rotation shows there however often it is left.
+    /// On one connection nobody else has a part in the order: a rotation shows there however often it is left. Of many workers each may look at
+    /// load alone, and leaves its turns where a request of its own lingers: then it need not be one.
     fn order_of_kept(&self) -> OrderPattern {
         let sequence = backends(&self.kept);
         let order = OrderPattern::of(&sequence);
         use OrderPattern::{Chance, Even, TooFew, Unclear};
         let is_open = matches!(order, Even(_) | Chance | Unclear | TooFew);
-        if !is_open || !self.is_undisturbed() {
+        if !is_open || !self.is_undisturbed() || self.may_count_apart() {
             return order;
         }
         loose_rotation(&sequence).unwrap_or(order)
