@@ -186,7 +186,7 @@ impl RequestChanges {
         let is_all = fields.iter().next().is_none();
         let differences =
             if is_all { request.differences.without(RequestPart::FieldChanged) } else { request.differences };
-        ArrivedRequest { fields, differences, ..request }
+        ArrivedRequest { differences, fields, ..request }
     }
 
     /// How many deadlines arrived shorter than the time that a call needs to its backend, `longest` at most, explains.

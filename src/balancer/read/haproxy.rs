@@ -98,6 +98,16 @@ impl Global<'_> {
             _ => self.states.note(words),
         }
     }
+
+    /// Paths of servers and of authorities begin where it says.
+    fn apply(&self, configuration: &mut Configuration) {
+        if let Some(root) = &self.chroot {
+            address::lock_up(root, configuration.upstreams.iter_mut().flat_map(|it| &mut it.servers));
+        }
+        if let Some(base) = &self.ca_base {
+            lay_below(base, &mut configuration.authorities);
+        }
+    }
 }
 
 struct Section {
@@ -135,8 +145,7 @@ pub(crate) fn read(
     let mut defaults: BTreeMap<String, SectionSettings> = BTreeMap::new();
     let unsaid = || SectionSettings { method: version.map(method::of_version), ..SectionSettings::default() };
     let mut latest = unsaid();
-    let mut open = Open::Other;
-    let mut conditional = None;
+    let (mut open, mut conditional) = (Open::Other, None);
     let mut global = Global { ca_base: None, chroot: None, spread: 0, states: StateFiles::new(exists) };
     let mut frontends = Frontends::default();
     let mut changes = KeyChanges::default();
@@ -151,7 +160,7 @@ pub(crate) fn read(
             let before = std::mem::replace(&mut open, Open::Other);
             close(before, &mut configuration, &mut defaults, &mut latest, &global);
             let name = words.get(1).cloned().unwrap_or_default();
-            let from = words.iter().position(|word| word == "from").and_then(|at| words.get(at + 1));
+            let from = inherits_from(&words);
             let inherited = || from.map_or_else(|| Some(latest.clone()), |from| defaults.get(from).cloned());
             frontends.open();
             open = match first {
@@ -165,11 +174,10 @@ pub(crate) fn read(
             };
             continue;
         }
-        if first == "use-fcgi-app" {
-            configuration.foreign.push(format!("{place}: {}", words.join(" ")));
-        }
-        if first == "use_backend" {
-            configuration.routes.push(format!("{place}: {}", words.join(" ")));
+        match first {
+            "use-fcgi-app" => configuration.foreign.push(format!("{place}: {}", words.join(" "))),
+            "use_backend" => configuration.routes.push(format!("{place}: {}", words.join(" "))),
+            _ => {}
         }
         frontends.note(&words);
         key_lines::note(&words, &place, &mut changes, &mut configuration.client_headers);
@@ -191,18 +199,16 @@ pub(crate) fn read(
     close(open, &mut configuration, &mut defaults, &mut latest, &global);
     frontends.join(&mut configuration.upstreams);
     changes.apply(&mut configuration.upstreams);
-    if let Some(root) = &global.chroot {
-        address::lock_up(root, configuration.upstreams.iter_mut().flat_map(|it| &mut it.servers));
-    }
-    if let Some(base) = global.ca_base {
-        lay_below(&base, &mut configuration.authorities);
-    }
+    global.apply(&mut configuration);
     if let Some(why) = conditional {
-        for upstream in &mut configuration.upstreams {
-            upstream.method = UpstreamMethod::Unknown(why.clone());
-        }
+        configuration.upstreams.iter_mut().for_each(|it| it.method = UpstreamMethod::Unknown(why.clone()));
     }
     configuration
+}
+
+/// The name of the defaults that a section takes.
+fn inherits_from(words: &[String]) -> Option<&String> {
+    words.iter().position(|word| word == "from").and_then(|at| words.get(at + 1))
 }
 
 fn is_server_timeout(words: &[String]) -> bool {

@@ -3,6 +3,7 @@
 use verdict::algorithm::{Algorithm, CookieGiver, Key, LoadSelection, RoundOrder, Selection};
 
 /// Fits after a colon, and after "the algorithm is".
+#[expect(clippy::too_many_lines, reason = "a phrase for each way to select")]
 pub(crate) fn selection(selection: &Selection) -> String {
     match selection {
         Selection::Named { algorithm } => algorithm_name(*algorithm).to_owned(),

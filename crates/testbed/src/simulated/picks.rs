@@ -177,11 +177,7 @@ impl Simulated {
                 let kept = if network_only { source.rsplit_once('.').unwrap().0 } else { &source };
                 self.hash(kept)
             }
-            Picks::Uri => {
-                // The check asks for a delay in the path.
-                let delay = request.delay.map_or(0, |delay| delay.as_millis() as u64);
-                self.key(u64::from(request.path.unwrap_or(0)) + 1 + (delay << 32))
-            }
+            Picks::Uri => self.pick_by_uri(request),
             Picks::UriFront => self.key(u64::from(request.front.unwrap_or(0)) + 3),
             Picks::Header(name) => {
                 let value = request.headers.iter().find(|(header, _)| header == name).map_or("", |(_, value)| value);
@@ -207,14 +203,25 @@ impl Simulated {
                 let steps = usize::from(self.chance.unit() >= share);
                 self.advance(rotation, steps)
             }
-            Picks::Canary(share) if self.chance.unit() < share => self.backends - 1,
-            Picks::Canary(_) => {
-                let next = (self.next[rotation] + 1) % (self.backends - 1);
-                self.go_to(rotation, next)
-            }
+            Picks::Canary(share) => self.pick_beside_canary(rotation, share),
             Picks::One => 0,
         };
         (backend, Vec::new())
+    }
+
+    fn pick_by_uri(&mut self, request: &ProbeRequest) -> usize {
+        // The check asks for a delay in the path.
+        let delay = request.delay.map_or(0, |delay| delay.as_millis() as u64);
+        self.key(u64::from(request.path.unwrap_or(0)) + 1 + (delay << 32))
+    }
+
+    fn pick_beside_canary(&mut self, rotation: usize, share: f64) -> usize {
+        let canary = self.backends - 1;
+        if self.chance.unit() < share {
+            return canary;
+        }
+        let next = (self.next[rotation] + 1) % canary;
+        self.go_to(rotation, next)
     }
 
     fn pick_in_blocks(&mut self, rotation: usize, weights: &[u32]) -> usize {

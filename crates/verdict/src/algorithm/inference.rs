@@ -403,7 +403,7 @@ mod tests {
             evidence.infer(&["a", "b", "c"].map(str::to_owned)).selection
         };
         // The slowest gets a few at the beginning alone.
-        let by_load = |at: u32| if at < 9 && at % 3 == 0 { 2 } else { u16::from(at % 5 == 0) };
+        let by_load = |at: u32| if at < 9 && at.is_multiple_of(3) { 2 } else { u16::from(at.is_multiple_of(5)) };
         assert_eq!(of(&by_load), Selection::AllToOneUntilLoad);
         assert_eq!(of(&|at| u16::from(at > 500)), Selection::Changed);
     }

@@ -15,7 +15,7 @@ pub(super) fn note(words: &[String], place: &str, changes: &mut KeyChanges, clie
             }
         }
         ["http-request", "set-header" | "add-header" | "del-header" | "replace-header" | "replace-value", name, ..] => {
-            changes.header(name, line())
+            changes.header(name, line());
         }
         ["http-request", "set-src", value, ..]
         | ["tcp-request", "connection" | "content" | "session", "set-src", value, ..] => match header(value) {
