@@ -37,6 +37,8 @@ const TRIALS: u32 = 3;
 /// Of the rate that passed. What the sample shows of it may be too much by a burst.
 const SLOWER: f64 = 4.0;
 const LEAST_GAP: Duration = Duration::from_millis(4);
+/// Where a sample was over so soon that nothing passed in its latter half.
+const FIRST_GAP: Duration = Duration::from_millis(30);
 
 /// Their observations, and what they show. `first` is the number of the next request of the run; `sample` what passed and what was refused with
 /// that status.
@@ -70,22 +72,20 @@ async fn try_slowly(
     let mut prober = session.new_prober(first)?;
     let mut backends = BackendNames::new(session.client.names());
     let pace = passed_rate(sample).map(|rate| LEAST_GAP.max(Duration::from_secs_f64(SLOWER / rate)));
-    let pace = pace.filter(|_| session.identity.is_fleet() && !session.plan.request.grpc);
+    let can_delay = session.identity.is_fleet() && !session.plan.request.grpc;
     let (path, connections) = (session.client.target().path.clone(), session.connections_at_once());
     let share = own(sample).filter(|own| *own == status).count() as f64 / sample.len() as f64;
     let needed = limit::trials(share).max(REQUESTS);
     let probing = spawn_blocking(move || {
-        let passed = all_pass_slowly(&mut prober, &mut backends, needed, pace.unwrap_or(GAP))?;
-        let kind = match pace.filter(|_| passed) {
-            Some(gap) => {
-                let mut live = LiveSubject::new(&mut prober, &mut backends, &path, false, connections);
-                let mut gaps = (0..TRIALS).map(|trial| gap * 2u32.pow(trial));
-                let kind = gaps.find_map(|gap| what_is_limited(&mut live, gap, connections).ok()).flatten();
-                live.end()?;
-                kind
-            }
-            None => None,
-        };
+        let passed = all_pass_slowly(&mut prober, &mut backends, needed, pace.filter(|_| can_delay).unwrap_or(GAP))?;
+        let mut kind = None;
+        if passed && can_delay {
+            let mut live = LiveSubject::new(&mut prober, &mut backends, &path, false, connections);
+            let gap = pace.unwrap_or(FIRST_GAP);
+            let mut gaps = (0..TRIALS).map(|trial| gap * 2u32.pow(trial));
+            kind = gaps.find_map(|gap| what_is_limited(&mut live, gap, connections).ok()).flatten();
+            live.end()?;
+        }
         let slow = prober.observations().len();
         if passed {
             send_again(&mut prober, &mut backends, &path, connections, needed as usize, status)?;
