@@ -239,7 +239,7 @@ pub struct Streams {
 
 /// How often an event waits for a processor on its way: at the backend, at the balancer twice, at the client.
 pub const HOPS: usize = 4;
-/// One event in so many may be late, for reasons that are not the balancer's.
+/// One event in this number may be late, for reasons that are not the balancer's.
 pub const LATE: usize = 10;
 
 /// How late whoever waits for a processor is at most, but for one time in forty: of the events on their way one in ten waits longer than that

@@ -1,4 +1,4 @@
-//! How many connections the balancer serves at once: one that is not served while so many are open, and is as soon as one of these ends, waits
+//! How many connections the balancer serves at once: one that is not served beside the others, and is as soon as one of these ends, waits
 //! for its turn (HAProxy's `maxconn`) or is refused until then (Traefik's `inFlightConn`). The check then uses no more.
 
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ use verdict::observation::ClientOutcome;
 const MOST: usize = 64;
 /// Of slower services it is not looked for: each connection waits for its response.
 const SLOWEST: Duration = Duration::from_millis(50);
-/// What has no response for so long is not served.
+/// What has no response in this time is not served.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// What waits is served so soon when another connection ends.
 const SOON: Duration = Duration::from_millis(400);

@@ -124,7 +124,7 @@ mod tests {
     use verdict::algorithm::{Evidence, Pick};
     use verdict::observation::Backend;
 
-    /// Turns of which every so many are left out.
+    /// Turns of which one in a number is left out.
     fn rotation(skips: u32) -> Inference {
         let picks = |numbers: std::ops::Range<u32>| -> Vec<Pick> {
             let backend = |number: u32| Backend(((number + number / skips) % 3) as u16);

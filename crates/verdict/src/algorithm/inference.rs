@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn new_connections_and_requests_on_one_that_rotate_otherwise_have_no_rotation_in_common() {
         for every in [7, 16, 50] {
-            // One new connection of so many goes to the second backend, and those that are kept are none of these.
+            // One new connection in `every` goes to the second backend, and those that are kept are none of these.
             let mut turn = 0;
             let mut picks = |numbers: Range<u32>, strays: bool| -> Vec<Pick> {
                 let pick = |sequence: u32| {
