@@ -299,6 +299,16 @@ pub(crate) fn of_blocked(product: Option<Balancer>) -> String {
     )
 }
 
+/// The failures of one backend make the balancer refuse all requests.
+pub(crate) fn of_breaker(product: Option<Balancer>) -> String {
+    after(
+        HintTopic::NoBackend,
+        "a circuit breaker or a limit before the selection of a backend refuses everything for the failures of one: have the balancer leave out \
+         the broken backend alone",
+        product,
+    )
+}
+
 /// Responses were given before.
 pub(crate) fn of_cache(product: Option<Balancer>) -> String {
     after(HintTopic::Cache, "backends send no-store: turn the cache off for this path, or use --allow stale", product)

@@ -246,6 +246,11 @@ fn hints_by_rule() -> Vec<(Rule, &'static str, String)> {
             hints::of_unready("a health check of /readyz tells the balancer", None),
         ),
         (Rule::Resilience, "one broken backend keeps requests from all others", hints::of_blocked(None)),
+        (
+            Rule::Resilience,
+            "the failures of one backend make the balancer refuse all requests",
+            hints::of_breaker(None),
+        ),
         (Rule::Reach, "a backend failed before", hints::of_avoidance(None, None)),
         (Rule::Upgrade, "", hints::of_upgrade(None)),
         (Rule::StreamDelay, "", hints::of_buffering(None)),

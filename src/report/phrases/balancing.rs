@@ -459,8 +459,8 @@ pub(super) fn algorithm(facts: &algorithm::AlgorithmFacts, level: Level, loses_c
     };
     if level == Level::Inconclusive && facts.experiments.iter().any(is_not_ours) {
         return phrase.try_this(
-            "whether the load of a backend counts shows with backends of ours alone: rehearse the balancer's file \
-             (uuid-generator rehearse), or start a fleet in their place",
+            "whether the load of a backend counts shows where one backend takes much longer than others and gets its turns all the same (-c 32 \
+             or more), or with backends of ours: rehearse the balancer's file (uuid-generator rehearse), or start a fleet in their place",
         );
     }
     if level == Level::Inconclusive && !facts.candidates.is_empty() {

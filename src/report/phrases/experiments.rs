@@ -68,6 +68,14 @@ fn line(facts: &ExperimentFacts) -> Option<String> {
             drift.map_or(String::new(), |drift| format!("no backend was more than {drift:.1} turns ahead or behind; ")),
             if *waited { "; some waited until another request at the same backend was over" } else { "" }
         ),
+        Facts::SampleSideBySide { requests, at_once, chances: 0, .. } => {
+            format!(
+                "{requests} requests of the sample, up to {at_once} at once: no backend had surely more in flight than another"
+            )
+        }
+        Facts::SampleSideBySide { requests, at_once, drift, chances, uphill, expected } => format!(
+            "{requests} requests of the sample, up to {at_once} at once: no backend was more than {drift:.1} turns ahead or behind; {uphill} of {chances} went to a slow backend that had more in flight than another ({expected:.0} expected if load is ignored)"
+        ),
         Facts::AfterSlow { backend, requests, there, usual } => format!(
             "after a slow response of {backend}: {there} of {requests} requests went there (usually {:.0} %)",
             usual * 100.0

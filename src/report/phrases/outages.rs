@@ -56,6 +56,16 @@ pub(super) fn resilience(facts: &resilience::ResilienceFacts, level: Level, prod
 fn blocked(summary: &str, facts: &resilience::ResilienceFacts, product: Option<Balancer>) -> Phrase {
     let Some(blocked) = &facts.blocked else { return Phrase::of(summary) };
     let verb = if blocked.others.len() == 1 { "was" } else { "were" };
+    if let Some(seconds) = blocked.refused_for {
+        return Phrase::of(format!(
+            "{summary}; while {} was broken, the balancer refused all requests for {}, {} in sequence, though {} {verb} up",
+            blocked.backend,
+            time(seconds),
+            grouped(blocked.requests),
+            listed(&blocked.others)
+        ))
+        .try_this(hints::of_breaker(product));
+    }
     Phrase::of(format!(
         "{summary}; while {} was broken, {} reached nobody and {} reached {}, which {verb} up",
         blocked.backend,
@@ -92,6 +102,9 @@ pub(super) fn recovery(facts: &recovery::RecoveryFacts, product: Option<Balancer
         Some(Unknown::Kept) => phrase.try_this(
             "clients stay where they were moved to: with --no-experiments, and no session expected, requests are those of new clients",
         ),
+        Some(Unknown::ByLoad) => phrase.try_this(
+            "least connections sends requests to whoever has nothing in flight: a slow start shows with round robin, or where each backend has several in flight",
+        ),
         Some(Unknown::Unrecorded) => phrase.try_this("use a fault that backends record, such as status:503:9002@2s"),
         None if facts.backends.iter().any(|it| it.holds == Some(false)) => {
             phrase.try_this(hints::of_recovery(what_decides(facts.quantity), product))
@@ -119,6 +132,7 @@ fn measured(quantity: Quantity, measured: &Measured) -> String {
         (Some(Unknown::TooShort), ..) => "the sample ended too early".to_owned(),
         (Some(Unknown::Kept), ..) => "all clients since then are kept by other backends".to_owned(),
         (Some(Unknown::Unrecorded), ..) => "failed attempts there were not recorded".to_owned(),
+        (Some(Unknown::ByLoad), ..) => "load may decide who gets requests, and hide its weight".to_owned(),
         (Some(Unknown::Unclear), ..) => "not clear by its share".to_owned(),
         (None, Quantity::Back, Some(seconds)) => format!("back after {}", time(seconds)),
         (None, Quantity::Back, None) => "not back by the end".to_owned(),

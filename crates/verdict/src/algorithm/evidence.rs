@@ -238,7 +238,7 @@ pub struct Evidence {
     pub more: Vec<Pick>,
     /// Where the requests of the sample went, in the order in which they were sent, if nothing was varied or broken in it.
     pub sample: Vec<Backend>,
-    /// The beginning of the sample as it was in flight, where backends were kept busy side by side.
+    /// The beginning of the sample as it was in flight, where backends were kept busy side by side, or could not be and keep no records.
     pub sample_flights: Vec<Flight>,
     /// Requests of the experiments that reached no backend, and are left out of the evidence.
     pub lost: u64,
@@ -317,26 +317,6 @@ impl Evidence {
         self.mixed.sort_by_key(|flight| flight.from);
         self.copied = copied;
         self.failing = counts(&failing).into_iter().map(|(backend, _)| backend).collect();
-    }
-
-    /// Adds the sample: which backends were selected, in the order in which requests were sent, and how the first of them were in flight.
-    pub fn add_sample(&mut self, ledger: &Ledger, sample: Range<u32>, picks: &[Backend]) {
-        self.sample = picks.to_vec();
-        // Only where nothing could be held are they looked at.
-        if self.mixed.is_empty() {
-            return;
-        }
-        let head = sample.start..sample.end.min(sample.start.saturating_add(SAMPLE_FLIGHTS));
-        let flight = |sequence: u32| {
-            let entry = ledger.entry(sequence)?;
-            let first = *entry.selected_attempt()?;
-            let (sent, got) = (entry.observation.sent(), entry.observation.ended);
-            let pick = Pick { sequence, backend: first.backend };
-            let mut flight = Flight { pick, sent, from: got, to: got, got, delay: Duration::ZERO };
-            (flight.from, flight.to) = span(ledger, &flight, &first);
-            Some(flight)
-        };
-        self.sample_flights = head.filter_map(flight).collect();
     }
 
     /// What new connections in sequence look like, without the few that reached nobody.
@@ -482,11 +462,8 @@ impl Evidence {
     }
 }
 
-/// Requests of the sample that are looked at in flight, at most.
-const SAMPLE_FLIGHTS: u32 = 4_000;
-
 /// From when until when it certainly was at its backend, by any clock: it was selected before, and in flight until then.
-fn span(ledger: &Ledger, flight: &Flight, first: &Arrival) -> (Moment, Moment) {
+pub(super) fn span(ledger: &Ledger, flight: &Flight, first: &Arrival) -> (Moment, Moment) {
     // By a clock that is not the client's nothing can be said of when.
     if first.received < flight.sent || flight.got < first.received {
         return (flight.got, flight.got);

@@ -75,8 +75,13 @@ impl Evidence {
             return LoadEffect::Ignores;
         }
         let first = inference.evidence.len();
-        let load =
-            if self.mixed.is_empty() { self.load_of_held(names, inference) } else { self.load_of_mixed(inference) };
+        let load = if !self.mixed.is_empty() {
+            self.load_of_mixed(inference)
+        } else if self.held_one.is_empty() {
+            self.load_of_sample(inference)
+        } else {
+            self.load_of_held(names, inference)
+        };
         // The others with busy backends only add to it.
         if let Some(result) = inference.evidence.get_mut(first) {
             result.excludes = load.excludes().to_vec();
@@ -360,7 +365,7 @@ fn least_uphill(weighings: &[SideBySide]) -> SideBySide {
 /// Of what ignores load, that much is left where one worker in eight knows of a request that is held.
 const OF_ONE_WORKER: f64 = 0.87;
 /// Requests side by side that a rotation has to keep its pace for.
-const LEAST_PACED: usize = 200;
+pub(super) const LEAST_PACED: usize = 200;
 /// The same where several workers may each know of their own requests alone: of 240 requests one in a hundred such series keeps within that pace,
 /// and each further 240 make it as many times rarer.
 const LEAST_PACED_APART: usize = 960;
@@ -368,7 +373,7 @@ const LEAST_PACED_APART: usize = 960;
 pub(super) const LONG_SAMPLE: usize = 10_000;
 /// Turns from the farthest behind to the farthest ahead that several rotations give, and requests that overtake each other on a busy machine. What
 /// looks at load, and what draws, is hardly ever within that (the bench `certainty`).
-const PACE: f64 = 4.0;
+pub(super) const PACE: f64 = 4.0;
 /// What takes longer may differ from backend to backend by more than a slow response.
 const QUICK: Duration = Duration::from_millis(3);
 /// Workers that each know of their own requests alone, beyond which two random choices side by side are not told from one.

@@ -16,6 +16,7 @@ pub mod order;
 mod refute;
 mod result;
 mod rotation;
+mod sampled;
 mod selection;
 mod spread;
 mod subject;

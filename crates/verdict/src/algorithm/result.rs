@@ -156,6 +156,21 @@ pub enum ExperimentFacts {
         /// Whether some waited until another request at the same backend was over.
         waited: bool,
     },
+    /// The beginning of the sample, where backends that are not ours take longer than others by themselves.
+    SampleSideBySide {
+        /// Requests that were looked at.
+        requests: u64,
+        /// The most of them at once.
+        at_once: u64,
+        /// How far any backend was ahead of its turns, or behind, at most.
+        drift: f64,
+        /// Requests for which some backend surely had more in flight than another.
+        chances: u64,
+        /// Those that went to such a backend.
+        uphill: u64,
+        /// How many would have if load is ignored.
+        expected: f64,
+    },
     /// Requests after a slow response of one backend, with nothing in flight.
     AfterSlow {
         /// That backend.

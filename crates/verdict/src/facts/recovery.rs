@@ -63,6 +63,8 @@ pub enum Unknown {
     Kept,
     /// What fails at a backend that is gone leaves no record.
     Unrecorded,
+    /// Load may decide who gets a request: a weight that grows shows only where several are in flight.
+    ByLoad,
     /// The figure is too near to the limit for how exactly it is measured.
     Unclear,
 }

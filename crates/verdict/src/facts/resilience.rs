@@ -56,10 +56,20 @@ pub struct Blocked {
     pub backend: String,
     /// Those that were up, and had got requests before.
     pub others: Vec<String>,
-    /// Requests that were sent meanwhile, got no response and reached no backend.
+    /// Requests that were sent meanwhile, got no response of a backend and reached none.
     pub requests: u64,
     /// Requests that were sent meanwhile and reached one of the others.
     pub served: u64,
+    /// Where the balancer refused them itself: for how many seconds it refused all; null if it gave no response.
+    #[serde(default)]
+    pub refused_for: Option<f64>,
+}
+
+impl Blocked {
+    /// Whether the balancer itself refused all.
+    pub fn is_refused(&self) -> bool {
+        self.refused_for.is_some()
+    }
 }
 
 impl ResilienceFacts {
@@ -74,6 +84,8 @@ pub(crate) const RESILIENCE: RuleDescription = RuleDescription {
                not keep requests from all others",
     sound: "by construction: the client got an error, and some backend was in service; after all had been out, errors are inconclusive for as \
             long as the balancer may keep away from them; requests are kept from others where at least 30 that were sent meanwhile reached \
-            nobody and got no response, fifty times as many as reached the others, which had got a fifth of all in the second before",
+            nobody and got no response, fifty times as many as reached the others, which had got a fifth of all in the second before; or \
+            where the balancer itself refused all for a second or longer, 30 requests and more than chance explains (level 1e-9), while \
+            the others, which had not failed, had nothing to do",
     source: None,
 };

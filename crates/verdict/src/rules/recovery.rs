@@ -69,7 +69,13 @@ impl RecoveryLimit {
 fn finding(expected: String, limit: RecoveryLimit, case: &Case, outage: Option<&Outage>) -> Finding {
     let affected = outage.map(|outage| outage.backends.as_slice()).unwrap_or_default();
     let length = case.sampled.1.since(case.sampled.0).as_secs_f64();
-    let measured = |it: &Affected| measure(limit, it, length, case.drill, are_kept_elsewhere(case, it));
+    let circumstances = |it: &Affected| Circumstances {
+        length,
+        drill: case.drill,
+        are_kept_elsewhere: are_kept_elsewhere(case, it),
+        by_load: may_be_by_load(case),
+    };
+    let measured = |it: &Affected| measure(limit, it, circumstances(it));
     let backends: Vec<Measured> = affected.iter().map(measured).collect();
     let is_done = outage.is_some_and(|outage| outage.steps.iter().all(|step| step.done));
     let level = if backends.iter().any(|it| it.holds == Some(false)) {
@@ -101,16 +107,36 @@ fn are_kept_elsewhere(case: &Case, affected: &Affected) -> bool {
     later.all(|entry| kept.get(&entry.observation.client).is_some_and(|since| *since <= entry.observation.sent()))
 }
 
-fn measure(limit: RecoveryLimit, affected: &Affected, length: f64, drill: Drill, are_kept_elsewhere: bool) -> Measured {
+/// Whether load may decide: as long as nothing is in flight a weight that grows shows nowhere then.
+fn may_be_by_load(case: &Case) -> bool {
+    let candidates = case.inference.candidates();
+    let may_be = candidates.is_empty() || candidates.iter().any(|it| it.follows_load());
+    may_be && case.expectations.algorithm.is_none_or(Algorithm::follows_load)
+}
+
+/// What is known besides what happened to one backend.
+#[derive(Clone, Copy)]
+struct Circumstances {
+    /// Seconds that the sample took.
+    length: f64,
+    drill: Drill,
+    are_kept_elsewhere: bool,
+    by_load: bool,
+}
+
+fn measure(limit: RecoveryLimit, affected: &Affected, known: Circumstances) -> Measured {
     let judged = if affected.received_before == 0 {
         Err(Unknown::Idle)
     } else {
         match limit {
-            RecoveryLimit::Back(_) if affected.back_after.is_none() && are_kept_elsewhere => Err(Unknown::Kept),
-            RecoveryLimit::Back(limit) => back(affected, limit, length),
-            RecoveryLimit::Ejected(limit) => ejected(affected, limit, drill),
+            RecoveryLimit::Back(_) if affected.back_after.is_none() && known.are_kept_elsewhere => Err(Unknown::Kept),
+            RecoveryLimit::Back(limit) => back(affected, limit, known.length),
+            RecoveryLimit::Ejected(limit) => ejected(affected, limit, known.drill),
             RecoveryLimit::ErrorsEnd(limit) => Ok(errors_end(affected, limit)),
-            RecoveryLimit::SlowStart(time) => slow_start(affected, time, length),
+            RecoveryLimit::SlowStart(time) => match slow_start(affected, time, known.length) {
+                Ok((_, false)) if known.by_load => Err(Unknown::ByLoad),
+                judged => judged,
+            },
         }
     };
     let is_most = affected.pauses.iter().all(|pause| pause.failures_before < affected.failures_since);
@@ -178,6 +204,8 @@ mod tests {
     use crate::timeline::Pause;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const OTHERWISE: Circumstances =
+        Circumstances { length: 20.0, drill: Drill::Rough, are_kept_elsewhere: false, by_load: false };
 
     /// Broken at 2 s, mended at 6 s of a sample of 20 s.
     fn affected() -> Affected {
@@ -199,7 +227,7 @@ mod tests {
 
     fn holds(required: Requirement, affected: &Affected) -> Result<bool, Unknown> {
         let limit = RecoveryLimit::of(&required).expect("it bounds recovery");
-        let measured = measure(limit, affected, 20.0, Drill::Rough, false);
+        let measured = measure(limit, affected, OTHERWISE);
         measured.holds.ok_or_else(|| measured.unknown.unwrap())
     }
 
@@ -234,7 +262,9 @@ mod tests {
         assert!(kept(Algorithm::Sticky, false) && kept(Algorithm::Source, false));
         assert!(!kept(Algorithm::Sticky, true) && !kept(Algorithm::RoundRobin, false));
         let away = Affected { back_after: None, ..affected() };
-        let back = |are_kept| measure(RecoveryLimit::Back(SECOND), &away, 20.0, Drill::Rough, are_kept);
+        let back = |are_kept| {
+            measure(RecoveryLimit::Back(SECOND), &away, Circumstances { are_kept_elsewhere: are_kept, ..OTHERWISE })
+        };
         assert_eq!((back(true).unknown, back(false).holds), (Some(Unknown::Kept), Some(false)));
     }
 
@@ -253,13 +283,13 @@ mod tests {
         let pause = Pause { from: 2.4, until: None, failures_before: 0 };
         let gone = Affected { pauses: vec![pause], ..affected() };
         assert_eq!(holds(Requirement::Ejected(2), &gone), Err(Unknown::Unrecorded));
-        let drained = measure(RecoveryLimit::Ejected(0), &gone, 20.0, Drill::Graceful, false);
+        let drained = measure(RecoveryLimit::Ejected(0), &gone, Circumstances { drill: Drill::Graceful, ..OTHERWISE });
         assert_eq!(drained.holds, Some(true));
         let tried_again = Affected { stopped_after: None, failures_since: 3, ..affected() };
         assert_eq!(holds(Requirement::Ejected(3), &tried_again), Ok(true));
         let kept_then = Affected { failures_since: 100, ..tried_again };
         assert_eq!(holds(Requirement::Ejected(5), &kept_then), Ok(false));
-        assert!(measure(RecoveryLimit::Ejected(5), &kept_then, 20.0, Drill::Rough, false).stayed);
+        assert!(measure(RecoveryLimit::Ejected(5), &kept_then, OTHERWISE).stayed);
         let kept = Affected { pauses: Vec::new(), stopped_after: None, client_errors: 50, ..affected() };
         assert_eq!(holds(Requirement::Ejected(5), &kept), Ok(false));
         let few = Affected { client_errors: 2, ..kept };
@@ -289,5 +319,24 @@ mod tests {
         let open = Affected { ramp: None, ..affected() };
         assert_eq!(holds(Requirement::SlowStart(10 * SECOND), &open), Err(Unknown::TooShort));
         assert_eq!(holds(Requirement::SlowStart(2 * SECOND), &open), Ok(false));
+    }
+
+    #[test]
+    fn load_hides_a_weight_that_grows_but_not_one_that_is_seen_to_grow() {
+        let by_load = |affected: &Affected| {
+            let known = Circumstances { by_load: true, ..OTHERWISE };
+            let measured = measure(RecoveryLimit::SlowStart(10 * SECOND), affected, known);
+            measured.holds.ok_or_else(|| measured.unknown.unwrap())
+        };
+        assert_eq!(by_load(&Affected { ramp: Some(0.1), ..affected() }), Err(Unknown::ByLoad));
+        assert_eq!(by_load(&affected()), Ok(true));
+        let may_be = |kind: Option<Algorithm>, expected: Option<Algorithm>| {
+            let mut trial = RuleTrial::of(3, kind);
+            trial.expectations.algorithm = expected;
+            trial.judge_by(may_be_by_load)
+        };
+        use Algorithm::{LeastConnections, RoundRobin};
+        assert!(may_be(Some(LeastConnections), None) && may_be(None, None));
+        assert!(!may_be(Some(RoundRobin), None) && !may_be(Some(LeastConnections), Some(RoundRobin)));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::Moment;
 use crate::facts::resilience::{Blocked, ResilienceFacts};
 use crate::finding::{self, Facts, Finding, Level};
 use crate::ledger::Entry;
@@ -20,6 +21,10 @@ const LEAST_SERVED: u64 = 10;
 const LEAST_BLOCKED: u64 = 30;
 /// How many times more they are than those that reached others.
 const TIMES: u64 = 50;
+/// What is refused for a shorter time may be so until the balancer has noticed.
+const LEAST_REFUSED: Duration = Duration::from_secs(1);
+/// A false conclusion from chance alone is less likely than that.
+const LEVEL: f64 = 1e-9;
 
 pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     let outage = outage?;
@@ -58,6 +63,14 @@ pub(crate) fn absorb_losses(case: &Case, findings: &mut Vec<Finding>) {
         Some((outcome, _)) if finding.level == Level::Fail => case.drill == Drill::Graceful || outcome != Outcome::Lost,
         _ => false,
     };
+    // What it refuses after the outage has the same cause.
+    if findings
+        .iter()
+        .any(|it| matches!(&it.facts, Facts::Resilience(it) if it.blocked.as_ref().is_some_and(Blocked::is_refused)))
+    {
+        let own = findings.iter_mut().filter(|finding| matches!(finding.facts, Facts::Balancer(_)));
+        own.for_each(|finding| finding.level = finding.level.min(Level::Note));
+    }
     let losses: Vec<Finding> = findings.extract_if(.., is_absorbed).collect();
     for finding in findings.iter_mut().filter(|finding| is_failure(finding)) {
         if let Facts::Resilience(facts) = &mut finding.facts {
@@ -103,17 +116,50 @@ fn blocked(case: &Case) -> Option<Blocked> {
         let meanwhile = || sample().filter(|it| (window.broken.after(SETTLED)..until).contains(&it.observation.sent()));
         let served = meanwhile().filter(&reached).count() as u64;
         let requests = meanwhile().filter(|entry| entry.outcome == Outcome::NotReached).count() as u64;
-        let is_served = theirs >= LEAST_SERVED && theirs * 5 >= all;
-        let is_blocked = is_served && requests >= LEAST_BLOCKED && requests >= served * TIMES;
+        if theirs < LEAST_SERVED || theirs * 5 < all {
+            return None;
+        }
         let name = |place: usize| case.names.get(place).cloned().unwrap_or_default();
-        is_blocked.then(|| Blocked {
-            backend: name(usize::from(window.backend.0)),
-            others: others.iter().map(|place| name(*place)).collect(),
-            requests,
-            served,
-        })
+        let (backend, others) =
+            (name(usize::from(window.backend.0)), others.iter().map(|place| name(*place)).collect::<Vec<String>>());
+        if requests >= LEAST_BLOCKED && requests >= served * TIMES {
+            return Some(Blocked { backend, others, requests, served, refused_for: None });
+        }
+        // Whoever failed before may have been left out for that.
+        let are_well = others.iter().all(|other| !case.fleets.unwell.contains(other));
+        let (requests, lasted) = refused(meanwhile(), reached).filter(|_| are_well)?;
+        // Those that a balancer sends to others as ever are not all missing by chance.
+        let by_chance = requests as f64 * (1.0 - theirs as f64 / all as f64).ln() + (sample().count() as f64).ln();
+        let is_blocked = requests >= LEAST_BLOCKED && lasted >= LEAST_REFUSED && by_chance < LEVEL.ln();
+        let refused_for = Some(lasted.as_secs_f64());
+        is_blocked.then_some(Blocked { backend, others, requests, served: 0, refused_for })
     };
     case.outages.iter().filter(|_| case.has_records()).find_map(find)
+}
+
+/// The longest time in which the balancer refused all requests itself while nobody else served any, and how many these are.
+fn refused<'l>(
+    meanwhile: impl Iterator<Item = Entry<'l>>,
+    reached: impl Fn(&Entry) -> bool,
+) -> Option<(u64, Duration)> {
+    let mut spans: Vec<(u64, Moment, Moment)> = Vec::new();
+    // What others are busy with is served.
+    let mut served_until = Moment(0);
+    let mut goes_on = false;
+    for entry in meanwhile {
+        let (sent, ended) = (entry.observation.sent(), entry.observation.ended);
+        if reached(&entry) {
+            (served_until, goes_on) = (served_until.max(ended), false);
+        } else if sent >= served_until && entry.outcome == Outcome::Balancer && entry.observation.status >= 500 {
+            match spans.last_mut().filter(|_| goes_on) {
+                Some((count, _, last)) => (*count, *last) = (*count + 1, sent),
+                None => spans.push((1, sent, sent)),
+            }
+            goes_on = true;
+        }
+    }
+    let lasting = spans.into_iter().map(|(count, first, last)| (count, last.since(first)));
+    lasting.max_by_key(|(_, lasted)| *lasted)
 }
 
 /// For streams, whose ends have rules of their own: what was to be tried was not.
@@ -235,6 +281,52 @@ mod tests {
         let at = RuleTrial::due(300);
         by_command.drill.steps = vec![StepSpan { backend: None, begun: at, ended: at, is_done: true, is_rough: false }];
         assert_ne!(by_command.level("resilience"), Some(Level::Fail));
+    }
+
+    #[test]
+    fn failures_of_one_backend_are_no_reason_to_refuse_all() {
+        // From the hundredth request to the 4,000th, a thousand a second; who serves a request, and how long that takes.
+        let breaks = |served: &dyn Fn(u16) -> Option<(u16, u64)>| {
+            let mut trial = RuleTrial::new();
+            trial.drill.kind = Drill::Rough;
+            let (broken, mended) = (RuleTrial::due(1000), Some(RuleTrial::due(4000)));
+            trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken, mended }];
+            for turn in 0..5000 {
+                let by = if turn >= 1000 { served(turn) } else { Some((turn % 3, 0)) };
+                if let Some((backend, milliseconds)) = by {
+                    trial.delivered(backend, 200);
+                    let observation = trial.observations.last_mut().unwrap();
+                    observation.ended = observation.ended.after(Duration::from_millis(milliseconds));
+                } else {
+                    trial.balancer(503);
+                }
+            }
+            let (steps, backends) = (Vec::new(), Vec::new());
+            trial.drill.outage = Some(Outage { steps, client_errors: 900, retries: 0, double_executions: 0, backends });
+            trial
+        };
+        // It counts failures first, and refuses all then.
+        let by_turn = |turn: u16| (turn >= 4000 || turn % 3 != 1).then_some((turn % 3, 0));
+        let opens = breaks(&|turn| by_turn(turn).filter(|_| !(2000..4000).contains(&turn)));
+        assert_eq!(opens.failures(), ["resilience"]);
+        let closes_late = breaks(&|turn| by_turn(turn).filter(|_| !(2000..4500).contains(&turn)));
+        assert_eq!((closes_late.failures(), closes_late.level("balancer")), (vec!["resilience"], Some(Level::Note)));
+        let Facts::Resilience(facts) = opens.facts("resilience") else { panic!() };
+        let blocked = facts.blocked.unwrap();
+        assert_eq!((blocked.requests, blocked.others.join(" ").as_str()), (2001, "9001 9003"));
+        assert!(blocked.refused_for.is_some_and(|seconds| (1.9..2.1).contains(&seconds)));
+        let mut may_have_failed = opens.clone();
+        may_have_failed.fleet.fleets.unwell = vec!["9003".to_owned()];
+        assert_ne!(may_have_failed.level("resilience"), Some(Level::Fail));
+        for right in [
+            breaks(&by_turn),
+            // All are busy, and the clients that wait for them send nothing more meanwhile.
+            breaks(&|turn| if turn < 4000 { (turn % 1000 == 0).then_some((0, 999)) } else { by_turn(turn) }),
+            // Not for long.
+            breaks(&|turn| by_turn(turn).filter(|_| !(1600..2500).contains(&turn))),
+        ] {
+            assert_eq!(right.failures(), [""; 0]);
+        }
     }
 
     #[test]
