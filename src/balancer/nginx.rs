@@ -98,6 +98,7 @@ fn directive_of_calls(topic: HintTopic) -> &'static str {
         | HintTopic::StreamShares
         | HintTopic::Recovery
         | HintTopic::Panic
+        | HintTopic::Deadline
         | HintTopic::Underscores
         | HintTopic::BackendHttp2 => directive(topic),
     }
@@ -156,7 +157,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::StreamReload => "worker_shutdown_timeout",
         HintTopic::StreamShares => "least_conn, with a zone for several workers",
         HintTopic::Recovery => "max_fails and fail_timeout of the server",
-        HintTopic::Panic => "",
+        HintTopic::Panic | HintTopic::Deadline => "",
         HintTopic::Underscores => "underscores_in_headers on",
         HintTopic::BackendHttp2 => "grpc_pass",
     }

@@ -27,6 +27,8 @@ pub(crate) enum HintTopic {
     NoBackend,
     /// How long a response may take.
     Timeout,
+    /// How long the deadline of a call may be.
+    Deadline,
     /// What a connection must begin with.
     UnusableRequest,
     /// Redirects to another URL.

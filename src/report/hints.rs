@@ -348,6 +348,11 @@ pub(crate) fn of_request_fields(names: &[&str], product: Option<Balancer>) -> St
     after(HintTopic::RequestFields, "look for what sets or removes headers of requests", product)
 }
 
+/// Deadlines of calls are shortened.
+pub(crate) fn of_deadlines(product: Option<Balancer>) -> String {
+    after(HintTopic::Deadline, "pass deadlines of clients on, or let clients know the shorter one", product)
+}
+
 /// Fields of responses are lost, changed or doubled.
 pub(crate) fn of_response_fields(is_cacheable: bool, product: Option<Balancer>) -> String {
     let sentence = if is_cacheable {

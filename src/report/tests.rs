@@ -235,6 +235,7 @@ fn hints_by_rule() -> Vec<(Rule, &'static str, String)> {
         (Rule::BodyChanged, "", hints::of_body(None)),
         (Rule::FieldChanged, "", hints::of_request_fields(&["X-Tenant"], None)),
         (Rule::FieldChanged, "a name with an underscore", hints::of_request_fields(&["x_tenant"], None)),
+        (Rule::FieldChanged, "deadlines of calls are shortened", hints::of_deadlines(None)),
         (Rule::ClientAddress, "", hints::of_forwarded_for(None)),
         (Rule::Stickiness, "", hints::of_lost_sessions(None)),
         (Rule::Stickiness, "a client has another backend at another URL", hints::of_sessions_by_url(None)),

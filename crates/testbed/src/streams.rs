@@ -29,6 +29,8 @@ pub enum StreamDefect {
     Stalls,
     /// Events arrive as plain text.
     ChangesMediaType,
+    /// Responses that come in chunks say a length, too.
+    SaysLength,
     /// The third message of text arrives as one of bytes.
     ChangesType,
     /// A reserved bit of the third message's frame is set.
@@ -110,6 +112,9 @@ fn pass(mut client: TcpStream, backend: SocketAddr, defect: StreamDefect) -> Io<
     let mut head = read_head(&mut backend)?;
     if defect == StreamDefect::ChangesMediaType {
         head = head.replace("text/event-stream", "text/plain");
+    }
+    if defect == StreamDefect::SaysLength {
+        head = head.replacen("\r\n\r\n", "\r\nContent-Length: 7\r\n\r\n", 1);
     }
     client.write_all(head.as_bytes())?;
     let lower = head.to_ascii_lowercase();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::Moment;
 use crate::algorithm::experiments::is_own_forwarded_for;
 use crate::attempt::{Arrival, WayNumber};
+use crate::facts::requests::ShortenedDeadlines;
 use crate::notes::{Note, Notes};
 use crate::observation::Backend;
 use crate::request::{Differences, FieldMask, MASKED_FIELDS, RequestPart, SentBody, SentDeadline};
@@ -189,11 +190,18 @@ impl RequestChanges {
         ArrivedRequest { differences, fields, ..request }
     }
 
-    /// How many deadlines arrived shorter than the time that a call needs to its backend, `longest` at most, explains.
-    pub fn shortened_beyond(&self, longest: Duration) -> u64 {
-        let Some(sent) = self.deadline else { return 0 };
+    /// The deadlines that arrived shorter than the time that a call needs to its backend, `longest` at most, explains; none if none did.
+    pub fn shortened_beyond(&self, longest: Duration) -> Option<ShortenedDeadlines> {
+        let sent = self.deadline?;
         let longest = longest.saturating_add(sent.rounding()).as_micros();
-        self.shortened.iter().filter(|by| u128::from(**by) > longest).count() as u64
+        let beyond = || self.shortened.iter().copied().filter(|by| u128::from(*by) > longest);
+        let arrived = |by: u32| sent.time.saturating_sub(Duration::from_micros(u64::from(by))).as_secs_f64();
+        Some(ShortenedDeadlines {
+            attempts: beyond().count() as u64,
+            sent: sent.time.as_secs_f64(),
+            shortest: arrived(beyond().max()?),
+            longest: arrived(beyond().min()?),
+        })
     }
 
     /// Counts an attempt of the run. In which way its request was changed, if that is kept.

@@ -1,10 +1,11 @@
 //! The phrases of requests as they arrived.
 
 use verdict::facts::requests::{
-    ClientAddress, ClientAddressConclusion, Extent, Intact, PathChange, RequestChange, WayField, WayFields,
+    ClientAddress, ClientAddressConclusion, Extent, Intact, PathChange, RequestChange, ShortenedDeadlines, WayField,
+    WayFields,
 };
 use verdict::finding::Level;
-use verdict::numbers::{count_of, grouped};
+use verdict::numbers::{count_of, grouped, time};
 use verdict::report::{Forwarding, Rewrite};
 
 use super::phrase::{Phrase, listed};
@@ -155,8 +156,21 @@ pub(super) fn fields(facts: &RequestChange, product: Option<Balancer>) -> Phrase
         Some(expected) => format!("{summary}, against --expect {expected}"),
         None => summary,
     };
-    let extent = vec![whom_it_hits(facts.extent).to_owned()];
-    Phrase::of(summary).because(extent).try_this(hints::of_request_fields(&names, product))
+    let mut lines = vec![whom_it_hits(facts.extent).to_owned()];
+    let hint = match facts.shortened {
+        Some(deadlines) => {
+            lines.insert(0, shortened(deadlines));
+            hints::of_deadlines(product)
+        }
+        None => hints::of_request_fields(&names, product),
+    };
+    Phrase::of(summary).because(lines).try_this(hint)
+}
+
+fn shortened(deadlines: ShortenedDeadlines) -> String {
+    let (shortest, longest) = (time(deadlines.shortest), time(deadlines.longest));
+    let arrived = if shortest == longest { shortest } else { format!("{shortest} to {longest}") };
+    format!("deadline of {}: arrived as {arrived}; the way to backends explains less", time(deadlines.sent))
 }
 
 pub(super) fn way_fields(facts: &WayFields) -> Phrase {

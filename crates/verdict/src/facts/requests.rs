@@ -25,8 +25,25 @@ pub struct RequestChange {
     pub urls: Vec<String>,
     /// Names of the user's own fields that were lost, changed or doubled, with the number of attempts.
     pub fields: Vec<(String, u64)>,
+    /// Deadlines of calls that arrived shorter than the way to backends explains; null if none did.
+    #[serde(default)]
+    pub shortened: Option<ShortenedDeadlines>,
     /// The expectation that forbids it, as it is typed; null if none does.
     pub expected: Option<String>,
+}
+
+/// Calls that arrived with less time than their clients wait, in seconds.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ShortenedDeadlines {
+    /// Attempts that did.
+    pub attempts: u64,
+    /// As it was sent.
+    pub sent: f64,
+    /// The shortest that arrived.
+    pub shortest: f64,
+    /// The longest of those.
+    pub longest: f64,
 }
 
 /// Which requests a change hits.

@@ -158,6 +158,7 @@ fn method(case: &Case) -> Option<Finding> {
         arrived: arrived(case.changes.part(RequestPart::Method)),
         path: None,
         fields: Vec::new(),
+        shortened: None,
         expected: forbidden(case, |_| false),
     };
     Some(witnessed(case, Level::Fail, Facts::MethodChanged(facts), differs))
@@ -185,6 +186,7 @@ fn path(case: &Case) -> Option<Finding> {
         arrived,
         path,
         fields: Vec::new(),
+        shortened: None,
         expected,
     };
     Some(witnessed(case, level, Facts::PathChanged(facts), differs))
@@ -199,7 +201,18 @@ fn query(case: &Case) -> Option<Finding> {
     let sent = hits.target(case).split_once('?').map(|(_, query)| query.to_owned());
     let arrived = arrived_queries(case);
     let level = level(extent, expected.as_ref());
-    let facts = RequestChange { changed, of, extent, urls, sent, arrived, path: None, fields: Vec::new(), expected };
+    let facts = RequestChange {
+        changed,
+        of,
+        extent,
+        urls,
+        sent,
+        arrived,
+        path: None,
+        fields: Vec::new(),
+        shortened: None,
+        expected,
+    };
     Some(witnessed(case, level, Facts::QueryChanged(facts), differs))
 }
 
@@ -215,7 +228,18 @@ fn host(case: &Case) -> Option<Finding> {
     }
     let sent = case.sent.host.map(str::to_owned);
     let arrived = arrived(case.changes.part(RequestPart::Host));
-    let facts = RequestChange { changed, of, extent, urls, sent, arrived, path: None, fields: Vec::new(), expected };
+    let facts = RequestChange {
+        changed,
+        of,
+        extent,
+        urls,
+        sent,
+        arrived,
+        path: None,
+        fields: Vec::new(),
+        shortened: None,
+        expected,
+    };
     Some(witnessed(case, Level::Fail, Facts::HostChanged(facts), differs))
 }
 
@@ -248,6 +272,7 @@ fn body(case: &Case) -> Option<Finding> {
         arrived: arrived(case.changes.part(RequestPart::BodyLength)),
         path: None,
         fields: Vec::new(),
+        shortened: None,
         expected: forbidden(case, |_| false),
     };
     Some(witnessed(case, Level::Fail, Facts::BodyChanged(facts), differs))
@@ -276,8 +301,9 @@ fn fields(case: &Case) -> Option<Finding> {
     let names = case.sent.judged_fields();
     let mut changes = case.changes.fields;
     let shortened = case.changes.shortened_beyond(longest_way(case));
+    let shortened_attempts = shortened.map_or(0, |shortened| shortened.attempts);
     if let Some(deadline) = case.changes.deadline {
-        changes[deadline.place.min(MASKED_FIELDS - 1)] += shortened;
+        changes[deadline.place.min(MASKED_FIELDS - 1)] += shortened_attempts;
     }
     let fields: Vec<(String, u64)> = names
         .iter()
@@ -292,7 +318,9 @@ fn fields(case: &Case) -> Option<Finding> {
     let parts = [RequestPart::FieldLost, RequestPart::FieldChanged, RequestPart::FieldDoubled];
     let differs = |differences: Differences| parts.iter().any(|part| differences.contains(*part));
     let of = case.changes.own_compared;
-    let extent = if fields.iter().all(|(_, count)| *count == of) && !case.changes.are_ways_known() {
+    let extent = if fields.iter().all(|(_, count)| *count == of)
+        && (shortened_attempts == of || !case.changes.are_ways_known())
+    {
         Extent::All
     } else if case.varied || !case.changes.are_ways_known() {
         // What is varied may be such a field.
@@ -309,10 +337,10 @@ fn fields(case: &Case) -> Option<Finding> {
     let expected = case.expectations.required.iter().find(forbids).map(ToString::to_string);
     let doubled = case.changes.part(RequestPart::FieldDoubled).map_or(0, |change| change.count);
     let lost = case.changes.part(RequestPart::FieldLost).map_or(0, |change| change.count);
-    let changed = shortened + case.changes.part(RequestPart::FieldChanged).map_or(0, |change| change.count);
+    let changed = case.changes.part(RequestPart::FieldChanged).map_or(0, |change| change.count);
     let only_own = !(0..names.len()).any(|place| is_forwarding(case, &names, place));
     let level = if doubled > 0 && only_own { Level::Fail } else { level(extent, expected.as_ref()) };
-    let ways = [("lost", lost), ("changed", changed), ("doubled", doubled)];
+    let ways = [("lost", lost), ("changed", changed), ("shortened", shortened_attempts), ("doubled", doubled)];
     let facts = RequestChange {
         changed: fields.iter().map(|(_, count)| *count).max().unwrap_or(0),
         of,
@@ -322,6 +350,7 @@ fn fields(case: &Case) -> Option<Finding> {
         arrived: ways.iter().filter(|(_, count)| *count > 0).map(|(way, count)| ((*way).to_owned(), *count)).collect(),
         path: None,
         fields,
+        shortened,
         expected,
     };
     (level > Level::Note || !are_replaced).then(|| witnessed(case, level, Facts::FieldChanged(facts), differs))
@@ -347,6 +376,7 @@ fn request_id(case: &Case) -> Option<Finding> {
         arrived: vec![("lost".to_owned(), hits.changed)],
         path: None,
         fields: vec![(REQUEST_HEADER.to_owned(), hits.changed)],
+        shortened: None,
         expected: None,
     };
     let shown: Vec<u32> = unidentified.iter().copied().filter(|it| case.sample.contains(it)).take(SHOWN).collect();

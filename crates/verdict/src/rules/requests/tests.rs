@@ -1,4 +1,5 @@
 use super::*;
+use crate::facts::requests::ShortenedDeadlines;
 use crate::request::Sent;
 use crate::rules::trial::{As, RuleTrial};
 
@@ -274,6 +275,11 @@ fn a_deadline_may_arrive_as_the_time_that_is_left_of_it_and_no_shorter() {
     assert_eq!(capped.failures(), ["field-changed"]);
     let Facts::FieldChanged(change) = capped.facts("field-changed") else { panic!() };
     assert_eq!(change.fields, [("grpc-timeout".to_owned(), 30)]);
+    let of_all = level(&[2_000_000, 1_900_000]);
+    let Facts::FieldChanged(change) = of_all.facts("field-changed") else { panic!() };
+    let shortened = ShortenedDeadlines { attempts: 60, sent: 5.0, shortest: 1.9, longest: 2.0 };
+    assert_eq!((change.shortened, change.extent), (Some(shortened), Extent::All));
+    assert_eq!(change.arrived, [("shortened".to_owned(), 60)]);
     assert_eq!(level(&[6_000_000]).failures(), ["field-changed"]);
 }
 
