@@ -360,6 +360,24 @@ fn a_certificate_of_the_users_own_is_served_and_no_bad_one_is_made_of_it() {
     refuses(&["--tls-names", "a.internal"], &["the backends speak no TLS", "--tls"]);
 }
 
+#[test]
+fn who_trusts_a_kept_authority_trusts_the_fleet_after_a_restart() {
+    let place = TemporaryDirectory::new();
+    let key = place.path().join("ca.key");
+    let flag = format!("--authority-key={}", key.display());
+    let first = Backend::start(&[&flag]);
+    let roots = first.client().roots;
+    drop(first);
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    let second = Backend::start(&[&flag]);
+    let client = Client { roots, ..second.client() };
+    ask(&mut client.connect(&client.config()).unwrap(), GET).unwrap();
+    let (stranger, _) = Fleet::of(1, &[]);
+    fs::write(&key, "no key").unwrap();
+    let said = error_of(&stranger.program(&["--ports", "1", "--tls", &flag]));
+    assert!(said.contains("no key of an authority") && said.contains("ca.key"), "{said}");
+}
+
 /// What a check says of a balancer whose configuration we write: of verification, and what of it was accepted.
 fn verification(balancer: &str, options: &[&str]) -> (Level, Vec<BadCertificate>) {
     let place = TemporaryDirectory::new();

@@ -193,6 +193,36 @@ fn rehearse_files(place: &TemporaryDirectory, balancer: &str, files: &[(&str, &s
     rehearse(place, balancer, files[0].0, words, true)
 }
 
+#[test]
+fn backends_of_a_rehearsal_serve_bad_certificates_and_who_verifies_none_is_found() {
+    let file = |transport: &str| {
+        format!(
+            "{{\n admin off\n auto_https off\n}}\nhttp://shop.example:8080 {{\n reverse_proxy https://10.7.0.1:8443 https://app2.internal:8443 {{\n\
+             lb_policy round_robin\n transport http {{\n {transport}\n }}\n }}\n}}\n"
+        )
+    };
+    let verifies = "tls_trust_pool file /etc/corp-of-a-test/ca.pem";
+    for (transport, level, status) in [("tls_insecure_skip_verify", "fail", 1), (verifies, "pass", 3)] {
+        let place = TemporaryDirectory::new();
+        let words = [
+            "http://shop.example:8080/",
+            "--expect",
+            "tls:verified",
+            "-n",
+            "200",
+            "--no-experiments",
+            "--format",
+            "json",
+        ];
+        let output = rehearse_files(&place, "caddy", &[("Caddyfile", &file(transport))], &words);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
+        let findings = report["checks"][0]["findings"].as_array().unwrap();
+        let found = findings.iter().find(|it| it["rule"] == "tls-verified").unwrap();
+        // Without experiments the algorithm is not certain.
+        assert_eq!((found["level"].as_str(), output.status.code()), (Some(level), Some(status)), "{found}");
+    }
+}
+
 /// Of files of this machine that a rehearsal could change: their lengths and times.
 fn state() -> Vec<String> {
     let files = [

@@ -74,6 +74,11 @@ layer! {
         #[arg(long, value_name = "FILE", help_heading = "TLS of the backends")]
         pub(crate) ca_out: Option<PathBuf>,
 
+        /// Private key of the fleet's authority (PEM), created if it is missing: whoever trusts the authority's certificate trusts it after a
+        /// restart, too [default: a new authority at each start]
+        #[arg(long, value_name = "FILE", help_heading = "TLS of the backends")]
+        pub(crate) authority_key: Option<PathBuf>,
+
         /// Certificate chain of the backends (PEM), instead of a generated one; switches TLS on
         #[arg(long, value_name = "FILE", help_heading = "TLS of the backends")]
         pub(crate) cert: Option<PathBuf>,
@@ -193,6 +198,7 @@ impl FleetConfig {
         let given = [
             ("tls-names", self.tls_names.is_some()),
             ("ca-out", self.ca_out.is_some()),
+            ("authority-key", self.authority_key.is_some()),
             ("cert", self.cert.is_some()),
             ("key", self.key.is_some()),
             ("client-ca", self.client_ca.is_some()),
@@ -200,7 +206,7 @@ impl FleetConfig {
         let given =
             |names: &[&str]| given.iter().find(|(name, is_given)| *is_given && names.contains(name)).map(|it| it.0);
         if !self.speaks_tls() {
-            return match given(&["tls-names", "ca-out", "cert", "key", "client-ca"]) {
+            return match given(&["tls-names", "ca-out", "authority-key", "cert", "key", "client-ca"]) {
                 None => Ok(None),
                 Some(name) => Err(Problem::new("the backends speak no TLS").on(name).hint("switch it on with --tls")),
             };
@@ -216,7 +222,7 @@ impl FleetConfig {
             }
         };
         if own.is_some()
-            && let Some(name) = given(&["tls-names", "ca-out"])
+            && let Some(name) = given(&["tls-names", "ca-out", "authority-key"])
         {
             let problem = Problem::new("it is for a generated certificate, but cert names an existing one");
             return Err(problem.on(name).hint("leave one of the two out"));
@@ -230,6 +236,7 @@ impl FleetConfig {
         Ok(Some(TlsPlan {
             own,
             client_ca: self.client_ca.clone(),
+            authority_key: self.authority_key.clone(),
             ca_out: self.ca_out.clone(),
             names: names.filter(|name| !name.is_empty()).map(str::to_owned).collect(),
         }))

@@ -1,4 +1,5 @@
-//! What backends serve with TLS: certificates of the fleet's own authority, or the user's. Their keys and the authority's never touch a disk; its
+//! What backends serve with TLS: certificates of the fleet's own authority, or the user's. Their keys never touch a disk, nor does the authority's,
+//! unless the user wants the same one from one start to the next; its
 //! certificate and its revocation list are written for those who are to trust it, and a client's certificate with its key where it is asked for.
 
 use std::fs::{self, OpenOptions, Permissions};
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Problem;
 use crate::fleet::start_error::StartError;
-use crate::io::authority::Authority;
+use crate::io::authority::{Authority, OF_A_FLEET};
 use crate::io::tls_server;
 use crate::platform::machine_name;
 use crate::runfile;
@@ -23,6 +24,8 @@ pub(crate) struct TlsPlan {
     pub(crate) own: Option<(PathBuf, PathBuf)>,
     /// Clients must show a certificate of one of these authorities.
     pub(crate) client_ca: Option<TlsFile>,
+    /// The file with the authority's key, which is made if it is missing; none for one that lives in memory alone.
+    pub(crate) authority_key: Option<PathBuf>,
     /// Where the authority's certificate is written; none for the folder of run files.
     pub(crate) ca_out: Option<PathBuf>,
     /// Further names of the certificate.
@@ -119,7 +122,10 @@ fn of_authority(plan: &TlsPlan, topology: &Topology) -> Result<Prepared, Problem
         Problem::new(format!("failed to make a certificate: {why}")).on("--tls").hint(hint)
     };
     let names = names(plan, topology);
-    let authority = Authority::new("uuid-generator fleet").map_err(failed)?;
+    let authority = match &plan.authority_key {
+        Some(file) => kept_authority(file)?,
+        None => Authority::new(OF_A_FLEET).map_err(failed)?,
+    };
     let good = authority.certify(&names).map_err(failed)?;
     let bad = BadCertificate::ALL.into_iter().map(|bad| Ok((bad, authority.certify_badly(&names, bad)?)));
     let bad = bad.collect::<Result<_, rcgen::Error>>().map_err(failed)?;
@@ -141,6 +147,22 @@ fn of_authority(plan: &TlsPlan, topology: &Topology) -> Result<Prepared, Problem
     }
     let assignment = TlsAssignment { good, bad, clients };
     Ok(Prepared { assignment, authority: Some(AuthorityFiles { certificate: file, revocations: list, client }) })
+}
+
+/// The authority whose key is in that file, or a new one whose key is then there.
+fn kept_authority(file: &Path) -> Result<Authority, Problem> {
+    let unusable = |why: rcgen::Error| {
+        let problem = Problem::new(format!("no key of an authority: {why}"));
+        problem
+            .on(format!("--authority-key {}", file.display()))
+            .hint("give a private key in PEM (PKCS #8), or a file that is to be made")
+    };
+    if file.exists() {
+        return Authority::with_key(OF_A_FLEET, &read("--authority-key", file)?).map_err(unusable);
+    }
+    let authority = Authority::new(OF_A_FLEET).map_err(unusable)?;
+    write(file, &authority.key(), Readers::Owner)?;
+    Ok(authority)
 }
 
 /// Who may read a file.
@@ -165,8 +187,8 @@ fn write(path: &Path, text: &str, readers: Readers) -> Result<(), Problem> {
         file.write_all(text.as_bytes())
     });
     written.map_err(|why| {
-        let problem = Problem::new(format!("failed to write a certificate of the fleet's authority: {why}"));
-        problem.on(path.display().to_string()).hint("name another file with --ca-out")
+        let problem = Problem::new(format!("failed to write a file of the fleet's authority: {why}"));
+        problem.on(path.display().to_string()).hint("name another file with --ca-out or --authority-key")
     })
 }
 

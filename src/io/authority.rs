@@ -8,11 +8,13 @@ use rcgen::{
 
 use crate::wire::{BadCertificate, Credentials};
 
-/// The authority. Its key lives in memory alone.
+/// The authority. Its key lives in memory alone, unless somebody keeps it.
 pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
+/// The common name of an authority that signs certificates of a fleet.
+pub(crate) const OF_A_FLEET: &str = "uuid-generator fleet";
 /// The serial number of the certificate that the revocation list has.
 const REVOKED: u64 = 666;
 /// The years in which certificates are valid. One that is over was so in the years before, one to come in those after.
@@ -21,11 +23,25 @@ const VALID: std::ops::Range<i32> = 2024..2060;
 impl Authority {
     /// Makes an authority with this common name.
     pub(crate) fn new(name: &str) -> Result<Authority, Error> {
+        Authority::of_key(name, KeyPair::generate()?)
+    }
+
+    /// The authority that has this key, in PEM: whoever trusts a certificate of the same name and key trusts what it signs.
+    pub(crate) fn with_key(name: &str, key: &str) -> Result<Authority, Error> {
+        Authority::of_key(name, KeyPair::from_pem(key)?)
+    }
+
+    fn of_key(name: &str, key: KeyPair) -> Result<Authority, Error> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.distinguished_name.push(DnType::CommonName, name);
-        Ok(Authority { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)? })
+        Ok(Authority { issuer: CertifiedIssuer::self_signed(params, key)? })
+    }
+
+    /// Its key, in PEM.
+    pub(crate) fn key(&self) -> String {
+        self.issuer.key().serialize_pem()
     }
 
     /// Its certificate, which those trust who trust it.

@@ -144,7 +144,7 @@ pub(crate) async fn prepare(order: &RehearsalPlan, state: &mut RehearsalState) -
     refuse_clients_among(order, &addresses)?;
     refuse_answers_among(order, &addresses, &around.names)?;
     let secure = scouted.is_secure(order, &all)?;
-    let secured = secure.then(|| tls.write(addresses.iter().map(SocketAddr::ip))).transpose()?;
+    let secured = if secure { tls.options()? } else { Vec::new() };
     // A balancer that passes TLS on shows the certificate of its backends.
     around.passed_on = (secure && around.places.iter().any(|it| it.secure)).then(|| tls.pem());
     let beside = scouted.beside();
@@ -155,7 +155,7 @@ pub(crate) async fn prepare(order: &RehearsalPlan, state: &mut RehearsalState) -
     }
     backends.iter_mut().for_each(|it| it.health = scouted.health_of(it, &all, secure));
     let places: Vec<Listens> = all.iter().chain(backends.iter().flat_map(|backend| &backend.health)).cloned().collect();
-    let options = options(&backends, scouted.is_proxied(), secured.as_ref());
+    let options = options(&backends, scouted.is_proxied(), secured);
     let others = scouted.keep_but(&places);
     for group in &groups {
         copy::make_way(&group.sockets())?;
@@ -250,16 +250,14 @@ fn refuse_clients_among(order: &RehearsalPlan, addresses: &[SocketAddr]) -> Resu
     }
 }
 
-fn options(backends: &[RehearsedBackend], proxied: bool, secured: Option<&(PathBuf, PathBuf)>) -> Vec<String> {
+fn options(backends: &[RehearsedBackend], proxied: bool, secured: Vec<String>) -> Vec<String> {
     let mut options = vec![
         format!("--backends={}", naming::option(backends)),
         format!("--network={}", world::BACKENDS_NETWORK),
         "--control=127.0.0.1:0".to_owned(),
     ];
     options.extend(proxied.then(|| "--proxy-protocol".to_owned()));
-    if let Some((chain, key)) = secured {
-        options.extend([format!("--cert={}", chain.display()), format!("--key={}", key.display())]);
-    }
+    options.extend(secured);
     options
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustls::ServerConfig;
+use verdict::numbers::count_of;
 use world::names::WorldNames;
 use world::scout::{Scout, Sightings};
 
@@ -39,6 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const READ: Duration = Duration::from_secs(4);
 /// The longest time that a request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// A round that reaches nobody ends after this time, however few requests that was: each may have waited for its timeout.
+const FRUITLESS: Duration = Duration::from_secs(20);
 /// What gets an empty response unless the user wants another one.
 const STATUS: u16 = 204;
 /// The time after which a request seems to wait for a server that is missing.
@@ -119,7 +122,7 @@ impl Scouted {
         self.rounds += 1;
         self.visits = Visits::default();
         let mut new: Vec<Listens> = Vec::new();
-        let (begun, mut quiet, mut latest) = (Instant::now(), 0, None);
+        let (begun, mut quiet, mut latest, mut sent) = (Instant::now(), 0, None, 0);
         while quiet < SOON || new.is_empty() && (quiet < QUIET || self.may_be_spread(order, quiet, begun)) {
             let visited = Instant::now();
             for (url, place) in order.urls.iter().zip(places) {
@@ -129,6 +132,7 @@ impl Scouted {
                 let asked = now.map(|(it, _)| it.listens.clone()).collect();
                 self.visits.add(asked, responder_of(&visited.head), &self.answered);
                 latest = Some((url.clone(), visited));
+                sent += 1;
             }
             let seen = scout.seen();
             if self.resolve(&seen)? {
@@ -150,6 +154,9 @@ impl Scouted {
                 break;
             }
             let fruitless = new.is_empty() && self.visits.asked.is_empty();
+            if fruitless && begun.elapsed() > FRUITLESS {
+                break;
+            }
             let patience = latest.as_ref().map_or(Duration::ZERO, |(_, it)| patience(it.status));
             if fruitless && quiet >= SOON && begun.elapsed() < patience {
                 (quiet, ()) = (SOON, sleep(Duration::from_millis(100)));
@@ -157,7 +164,7 @@ impl Scouted {
         }
         if new.is_empty() && self.visits.asked.is_empty() {
             self.refuse_what_is_not_spoken(order, &self.of_file(order))?;
-            return Err(nobody(order, latest, &self.asked_beside()));
+            return Err(nobody(order, latest, sent, &self.asked_beside()));
         }
         if self.rounds > ROUNDS || self.found.len() + new.len() > 1000 {
             let hint = "a rehearsal has a process for each: give a file with fewer servers, or --upstream NAME and its block alone";
@@ -438,12 +445,13 @@ fn unhealthy(line: &str) -> String {
     format!("a backend of a rehearsal need not pass its health checks: {line}; rehearse a copy without this line")
 }
 
-fn nobody(order: &RehearsalPlan, latest: Option<(String, Visited)>, beside: &[String]) -> anyhow::Error {
+fn nobody(order: &RehearsalPlan, latest: Option<(String, Visited)>, sent: u64, beside: &[String]) -> anyhow::Error {
     let Some((url, visited)) = latest else { return Problem::new("no URL").into() };
     let location = visited.location.map(|to| format!(", which leads to {to}")).unwrap_or_default();
     let what = format!(
-        "{} asked no backend for {QUIET} requests: {}{location}{}",
+        "{} asked no backend for {}: {}{location}{}",
         order.balancer.title,
+        count_of(sent, "request"),
         what_came(&visited.client),
         server_block(order, &url)
     );

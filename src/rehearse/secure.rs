@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, fs};
 
@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::io::authority::Authority;
+use crate::io::authority::{Authority, OF_A_FLEET};
 
 /// The authority, with what it was asked for.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ struct Issuer {
 impl StandInTls {
     /// For servers of these names, as far as they can stand in a certificate.
     pub(super) fn new(names: Vec<String>) -> Result<StandInTls> {
-        let authority = Authority::new("uuid-generator rehearsal, backends").context("failed to make an authority")?;
+        let authority = Authority::new(OF_A_FLEET).context("failed to make an authority")?;
         let names: BTreeSet<String> = names.into_iter().filter(|name| is_plain(name)).collect();
         let names = names.into_iter().collect();
         Ok(StandInTls(Arc::new(Issuer { authority, names, asked: Mutex::default(), made: Mutex::default() })))
@@ -53,17 +53,19 @@ impl StandInTls {
         Ok(Arc::new(config))
     }
 
-    /// The files of a certificate for all names that were asked for, and of its key, for backends at these addresses.
-    pub(super) fn write(&self, addresses: impl Iterator<Item = IpAddr>) -> Result<(PathBuf, PathBuf)> {
+    /// What a fleet needs to have certificates of this authority, good ones for all names that were asked for, and bad ones.
+    pub(super) fn options(&self) -> Result<Vec<String>> {
         let asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let names: BTreeSet<String> =
-            self.0.names.iter().cloned().chain(asked).chain(addresses.map(|ip| ip.to_string())).collect();
+        let names: BTreeSet<String> = self.0.names.iter().cloned().chain(asked).collect();
         let names: Vec<String> = names.into_iter().collect();
-        let made = self.0.authority.certify(&names).context("failed to make a certificate of the backends")?;
-        let files = ["backends.crt", "backends.key"].map(|name| Path::new(world::FOLDER).join(name));
-        fs::write(&files[0], made.chain).and_then(|()| fs::write(&files[1], made.key)).context("failed to keep it")?;
-        let [chain, key] = files;
-        Ok((chain, key))
+        let [key, certificate] = ["backends.key", "backends.pem"].map(|name| Path::new(world::FOLDER).join(name));
+        fs::write(&key, self.0.authority.key()).context("failed to keep the key of an authority")?;
+        Ok(vec![
+            "--tls".to_owned(),
+            format!("--authority-key={}", key.display()),
+            format!("--ca-out={}", certificate.display()),
+            format!("--tls-names={}", names.join(",")),
+        ])
     }
 }
 
