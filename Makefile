@@ -1,7 +1,7 @@
 # The commands of the README. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run development setup check test cases rehearsals soak bench matrix protocols fuzz screenshots vendor dist
+.PHONY: help run development setup check test cases rehearsals soak hosts bench matrix protocols fuzz screenshots vendor dist
 
 help: ## Show these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -11,7 +11,7 @@ run: ## Start three backends on localhost ports 9001, 9002 and 9003
 
 development: ## Install what the checks need: rustfmt, clippy, cargo-deny
 	rustup component add rustfmt clippy
-	cargo deny --version || cargo install cargo-deny --locked
+	cargo deny --version || cargo install cargo-deny --locked --debug # unoptimised, as it runs for a second
 
 setup: ## Install what the tests need: nginx, haproxy, a browser, and the balancers of tests/balancers.txt
 	tests/prepare
@@ -47,7 +47,8 @@ hosts: ## What records of many hosts cost (writes docs/results/HOSTS.md); a chec
 
 bench: ## Compare speed and memory with peers, side by side; writes docs/results/BENCHMARKS.md (needs wrk and nginx)
 	tests/prepare wrk
-	cargo bench --bench speed
+	cargo build --release --locked
+	PROGRAM=$(CURDIR)/target/release/uuid-generator cargo bench --bench speed
 	cargo bench -p uuid-generator-testbed --profile release --bench certainty
 
 fuzz: ## Run each fuzz target of crates/http for a minute (needs cargo-fuzz and a nightly toolchain)

@@ -76,6 +76,9 @@ fn run() -> Result<()> {
         if load == Load::Kept(64) {
             peers.push(Box::new(peers::Original::start()?));
         }
+        if let Some(quickly_built) = Fleet::quickly_built(&place)? {
+            peers.push(Box::new(quickly_built));
+        }
         peers.push(Box::new(ours));
         for round in 0..=ROUNDS {
             for peer in &peers {

@@ -1,5 +1,6 @@
 //! The servers that are compared, each one process on the server's core, ended when dropped.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -13,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::client::{CLIENT_CORE, Load, SERVER_CORE, answer_of};
 
 pub const OURS: &str = env!("CARGO_BIN_EXE_uuid-generator");
+const QUICKLY_BUILT: &str = "uuid-generator, built quickly";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server whose CPU time is read.
@@ -125,6 +127,7 @@ fn free_ports(count: u16) -> Result<u16> {
 
 /// Ours, with everything on: records, limits, timeouts, and a log that sums up.
 pub struct Fleet {
+    name: &'static str,
     supervisor: Process,
     first: u16,
 }
@@ -134,18 +137,29 @@ impl Fleet {
         Fleet::start_with(place, backends, &[])
     }
 
+    /// One backend of the program that `cargo build --release` makes, which `make bench` names.
+    pub fn quickly_built(place: &Place) -> Result<Option<Fleet>> {
+        let start = |program: OsString| Fleet::launch(QUICKLY_BUILT, Path::new(&program), place, 1, &[]);
+        std::env::var_os("PROGRAM").map(start).transpose()
+    }
+
     /// With further options.
     pub fn start_with(place: &Place, backends: u16, options: &[&str]) -> Result<Fleet> {
+        Fleet::launch("uuid-generator", Path::new(OURS), place, backends, options)
+    }
+
+    fn launch(name: &'static str, program: &Path, place: &Place, backends: u16, options: &[&str]) -> Result<Fleet> {
         let first = free_ports(backends)?;
         let ports = format!("{first}-{}", first + backends - 1);
-        let mut command = Command::new(OURS);
+        let mut command = Command::new(program);
         command
             .args(["--ports", &ports, "--control", "127.0.0.1:0"])
             .args(options)
             .current_dir(&place.0)
             .env("XDG_RUNTIME_DIR", &place.0);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let fleet = Fleet { supervisor: Process(child), first };
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = child.with_context(|| format!("failed to start {}", program.display()))?;
+        let fleet = Fleet { name, supervisor: Process(child), first };
         for port in first..first + backends {
             wait_until("a backend", || {
                 if options.contains(&"--tls") {
@@ -178,7 +192,7 @@ fn pin(pid: u32, core: &str) -> Result<()> {
 
 impl Peer for Fleet {
     fn name(&self) -> &'static str {
-        "uuid-generator"
+        self.name
     }
 
     fn port(&self) -> u16 {

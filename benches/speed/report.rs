@@ -197,6 +197,7 @@ impl Measured {
              a ratio is the median of the rounds' ratios. The machine is shared and noisy: ratios count, microseconds are those of that day.\n\n\
              - *uuid-generator*: one backend with everything on: records, limits, timeouts, the log. The supervisor that reads its records has the\n  \
                client's core; it spends {helping:.2} µs a request beside, at 64 connections.\n\
+             - *uuid-generator, built quickly*: the same from `cargo build --release`, which gives up speed for a build in half the time.\n\
              - *bare epoll loop*: answers the same bytes as ours, constant, parses nothing (`benches/speed/floor.rs`): the floor.\n\
              - *nginx return*: one worker, `return 200` with `$request_id` and padding to the same length, no log.\n\
              - *Python original*: `http.server` with the behaviour of the program that this one began as; HTTP/1.0, so each request has its connection.\n\n\
