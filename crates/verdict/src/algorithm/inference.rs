@@ -309,6 +309,10 @@ mod tests {
         assert_eq!(two.or.last(), Some(&Algorithm::LeastTime));
         assert!(two.or.contains(&Algorithm::WeightedRoundRobin), "{two:#?}");
         assert!(!dead(&[1]).or.contains(&Algorithm::WeightedRoundRobin));
+        // Every fifth new one is refused, whosever turn it is.
+        let refused = of_turns(|turn| if turn % 5 == 4 && turn < 600 { Backend::UNKNOWN.0 } else { (turn % 3) as u16 });
+        assert_eq!((refused.kind, refused.certain()), (Some(Algorithm::RoundRobin), None), "{refused:#?}");
+        assert!(refused.or.contains(&Algorithm::WeightedRoundRobin));
     }
 
     #[test]

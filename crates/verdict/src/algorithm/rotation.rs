@@ -128,8 +128,9 @@ fn are_equal(weights: &[(Backend, u32)]) -> (bool, bool) {
     let (known, nobody): (Vec<_>, Vec<_>) = weights.iter().partition(|(backend, _)| backend.is_known());
     let Some((_, turns)) = known.first() else { return (true, false) };
     let dead: u32 = nobody.iter().map(|(_, turns)| turns).sum();
-    let equal = known.iter().all(|(_, weight)| weight == turns) && dead.is_multiple_of(*turns);
-    (equal, equal && dead > *turns)
+    let equal = known.iter().all(|(_, weight)| weight == turns);
+    // One that is dead has a turn as each other has; several may be one with a weight, and less than a turn is another's: a refusal, too.
+    (equal, equal && dead > 0 && dead != *turns)
 }
 
 /// Weights without what divides all of them.
