@@ -97,6 +97,7 @@ fn posted_twice() -> Witness {
         },
         attempts: vec![attempt("9002", 0.1), attempt("9001", 0.101)],
         unrecorded: false,
+        words: None,
     })
 }
 

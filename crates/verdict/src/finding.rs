@@ -254,6 +254,9 @@ pub struct RequestWitness {
     /// Whether nobody recorded what backends received: they are not this program's.
     #[serde(default)]
     pub unrecorded: bool,
+    /// What the response says beyond its status, where no backend has named itself in it; null if nothing.
+    #[serde(default)]
+    pub words: Option<String>,
 }
 
 /// What the client got.

@@ -2,6 +2,7 @@
 //! sends a request twice.
 
 mod affinity;
+mod call_response;
 mod clients;
 mod coding;
 mod connect;
@@ -32,6 +33,7 @@ mod tests_http2;
 #[cfg(test)]
 mod tests_tls;
 mod verify;
+mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -2,17 +2,19 @@
 //! written (`verify`). Where it ends is the http crate's. Nothing of it is stored that need not be.
 
 use http::RequestContext;
-use http::grpc::{self, GrpcStatus, MessageReader};
+use http::grpc::{self, GrpcStatus};
 use http::h1::client::{Ended, Receiver, ResponseEvent, ResponseProgress};
 use http::h2::client as h2;
 use http::{Field, Framing, HttpVersion, Malformed, ResponseHead};
 
 use crate::check::load::affinity::{self, SessionPlace};
+use crate::check::load::call_response::CallResponse;
 use crate::check::load::identify::{BackendNames, Identify, Identity};
 use crate::check::load::page::UUID_BYTES;
 use crate::check::load::request::ID_BYTES;
 use crate::check::load::samples::Samples;
 use crate::check::load::verify::{BodyComparison, Kind, Verify, ambiguous_length};
+use crate::check::load::words;
 use crate::io::ending::Ending;
 use crate::wire::{
     GENERATOR_HEADER, INSTANCE_HEADER, NAME_HEADER, REQUEST_HEADER, RESPONSE_HEADER, SESSION_COOKIE, SESSION_HEADER,
@@ -21,7 +23,7 @@ use uuid::Uuid;
 use verdict::Instance;
 use verdict::grpc::status_of_call;
 use verdict::observation::{Backend, ClientOutcome, Flaw, Observation};
-use verdict::response::{COVERED, DIGEST_HEADER, HeadChange, MESSAGE_HEADER};
+use verdict::response::{COVERED, DIGEST_HEADER, HeadChange};
 
 /// Bytes of a status line and its headers, and of interim responses before them.
 pub(super) const HEAD_LIMIT: usize = 64 * 1024;
@@ -109,52 +111,10 @@ struct CurrentResponse {
     /// The body in which that stands.
     session_body: Vec<u8>,
     head_text: Vec<u8>,
-    /// The beginning of the body, where heads are wanted.
+    /// The beginning of the body, where heads are wanted, or where it may say why nobody served the request.
     body_text: Vec<u8>,
     /// Names and values of the fields that a digest covers, of a response of ours whose head differs; empty of any other.
     differing: Vec<(String, String)>,
-}
-
-/// What is known of the response to a call of gRPC.
-#[derive(Debug)]
-struct CallResponse {
-    status: Option<GrpcStatus>,
-    /// It has come twice.
-    is_status_doubled: bool,
-    /// What explains the status, as often as it came; and as our backend wrote it.
-    explanations: Vec<String>,
-    written: Option<String>,
-    messages: MessageReader,
-    /// What is no message has come.
-    is_broken: bool,
-}
-
-impl CallResponse {
-    fn see_end(&mut self, name: &str, value: &[u8]) {
-        match name {
-            grpc::STATUS_FIELD => {
-                self.is_status_doubled |= self.status.is_some();
-                self.status = GrpcStatus::of_field(value);
-            }
-            grpc::MESSAGE_FIELD => self.explanations.push(grpc::decode_message(value)),
-            MESSAGE_HEADER => self.written = Some(grpc::decode_message(value)),
-            _ => {}
-        }
-    }
-
-    fn see_data(&mut self, mut data: &[u8]) {
-        if !data.is_empty() {
-            // One in the head is the status of a call without messages ("Trailers-Only"): whoever reads some waits for trailers.
-            self.status = None;
-        }
-        while !self.is_broken {
-            match self.messages.next(&mut data) {
-                Ok(Some(_)) => {}
-                Ok(None) => return,
-                Err(_) => self.is_broken = true,
-            }
-        }
-    }
 }
 
 const NO_QUESTION: Question = Question { id: [0; ID_BYTES], sequence: 0, head_only: false, conditional: false };
@@ -367,7 +327,7 @@ impl CurrentResponse {
                     let room = affinity::BODY_LIMIT - self.session_body.len();
                     self.session_body.extend_from_slice(&data[..data.len().min(room)]);
                 }
-                if rules.heads {
+                if rules.heads || self.is_of_nobody() {
                     let room = TEXT_LIMIT - self.body_text.len();
                     self.body_text.extend_from_slice(&data[..data.len().min(room)]);
                 }
@@ -377,23 +337,19 @@ impl CurrentResponse {
         }
     }
 
-    fn is_too_large(&self, rules: &Rules) -> bool {
-        self.announces_too_much || self.received > rules.body_limit || self.verify.length() > rules.body_limit
+    /// Whether it is an error in which no backend has named itself.
+    fn is_of_nobody(&self) -> bool {
+        self.status >= 400 && !self.who.backend.is_known()
     }
 
-    fn begin_call(&mut self, head: &ResponseHead, rules: &Rules) {
-        let messages = MessageReader::new(u32::try_from(rules.body_limit).unwrap_or(u32::MAX));
-        let (explanations, written) = (Vec::new(), None);
-        let unknown =
-            CallResponse { status: None, is_status_doubled: false, explanations, written, messages, is_broken: false };
-        let call = self.call.insert(Box::new(unknown));
-        head.fields.iter().for_each(|field| call.see_end(field.name, field.value));
+    fn is_too_large(&self, rules: &Rules) -> bool {
+        self.announces_too_much || self.received > rules.body_limit || self.verify.length() > rules.body_limit
     }
 
     fn see_head(&mut self, head: &ResponseHead, rules: &Rules, notes: &mut ResponseNotes) {
         self.status = head.status;
         if rules.grpc && head.status == 200 {
-            self.begin_call(head, rules);
+            self.call = Some(Box::new(CallResponse::begin(head, rules.body_limit)));
         }
         let (mut html, mut server, mut via) = (false, None, None);
         for Field { name, value } in head.fields.iter() {
@@ -471,7 +427,8 @@ impl CurrentResponse {
             self.flaw = Some(Flaw::Malformed(why));
         }
         if rules.heads {
-            self.head_text = if head.version == HttpVersion::Http2 { text_of(head) } else { head.bytes.to_vec() };
+            self.head_text =
+                if head.version == HttpVersion::Http2 { words::of_head(head) } else { head.bytes.to_vec() };
         }
         if self.verify.head_differs() || self.verify.changed_date().is_some() {
             let covered = |name: &str| COVERED.iter().chain(&[DATE]).any(|it| name.eq_ignore_ascii_case(it));
@@ -495,6 +452,11 @@ impl CurrentResponse {
         if let Some(written) = self.verify.changed_date() {
             let received: Vec<&str> = self.values_that_differ(DATE).collect();
             notes.samples.deviate_in_date(written, &received, self.question.sequence);
+        }
+        if self.is_of_nobody()
+            && let Some(words) = words::beyond_status(self.status, &self.body_text)
+        {
+            notes.samples.see_words(self.status, words, self.question.sequence);
         }
         if digest_changed || digest_lost {
             let written = digest_lost.then_some("digests of head and body");
@@ -588,14 +550,6 @@ impl CurrentResponse {
         };
         notes.samples.deviate(name, written, &received, sequence);
     }
-}
-
-/// A head of HTTP/2 as people write it.
-fn text_of(head: &ResponseHead) -> Vec<u8> {
-    let mut text = format!("HTTP/2 {}\r\n", head.status).into_bytes();
-    head.fields.iter().for_each(|Field { name, value }| http::encode::field(&mut text, name, value));
-    http::encode::end_of_head(&mut text);
-    text
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::check::load::cookies::NotKept;
-use verdict::facts::responses::{Deviation, ObservedProcess, ReceivedResponses};
+use verdict::facts::responses::{Deviation, ObservedProcess, ReceivedResponses, ResponseWords};
 use verdict::observation::Backend;
 use verdict::{Instance, Moment};
 
@@ -14,6 +14,8 @@ const MOST: usize = 8;
 const MOST_PROCESSES: usize = 4096;
 /// Requests of each kind that are named: the first ones.
 const FIRST: usize = 3;
+/// The same of what responses say: some come before those that are judged.
+const FIRST_OF_WORDS: usize = 256;
 
 /// The first responses of each kind, kept as evidence.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -38,6 +40,8 @@ pub(crate) struct Samples {
     pub(crate) lapsed_cookie: Option<String>,
     /// Connections that opened when a SYN was sent again, by the whole seconds that they took.
     pub(crate) slow_openings: BTreeMap<u64, u64>,
+    /// What responses of nobody's say beyond their status.
+    pub(crate) words: Vec<ResponseWords>,
     /// Processes of backends that responded.
     pub(crate) processes: HashMap<Instance, ObservedProcess>,
 }
@@ -75,6 +79,17 @@ impl Samples {
     pub(super) fn see_opening(&mut self, took: Duration) {
         if let Some(seconds) = repeats(took) {
             *self.slow_openings.entry(seconds).or_default() += 1;
+        }
+    }
+
+    /// Keeps what a response says that no backend has named itself in.
+    pub(super) fn see_words(&mut self, status: u16, text: String, sequence: u64) {
+        if let Some(known) = self.words.iter_mut().find(|it| it.status == status && it.text == text) {
+            if known.first.len() < FIRST_OF_WORDS {
+                known.first.push(sequence);
+            }
+        } else if self.words.len() < MOST {
+            self.words.push(ResponseWords { status, text, first: vec![sequence] });
         }
     }
 
@@ -140,6 +155,7 @@ impl Samples {
             mut lapsed,
             lapsed_cookie,
             mut slow_openings,
+            mut words,
             mut processes,
         } = self;
         lapsed.sort_unstable();
@@ -153,6 +169,7 @@ impl Samples {
         also(&mut vias, &earlier.vias);
         also(&mut codings, &earlier.codings);
         also(&mut refused_cookies, &earlier.refused_cookies);
+        words.extend(earlier.words.iter().cloned());
         for before in earlier.processes.values() {
             let process = processes.entry(before.instance).or_insert(ObservedProcess { responses: 0, ..*before });
             process.responses += before.responses;
@@ -172,6 +189,7 @@ impl Samples {
             sessions,
             lapsed,
             lapsed_cookie,
+            words,
             processes,
             connection_limit: None,
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::escape::harmless;
 use verdict::AttemptEnd;
 use verdict::finding::{AttemptWitness, ClientWitness, EvidenceLine, RequestWitness, Witness};
 use verdict::observation::ClientOutcome;
@@ -39,7 +40,8 @@ fn destination(request: &RequestWitness) -> String {
 
 fn request(request: &RequestWitness) -> EvidenceLine {
     let (came, took) = (came(&request.client, !request.unrecorded), brief(request.client.seconds));
-    let head = format!("request {}{}: {came} after {took}", request.number, when(request.at));
+    let words = request.words.as_deref().map_or_else(String::new, |words| format!(": \"{}\"", harmless(words)));
+    let head = format!("request {}{}: {came} after {took}{words}", request.number, when(request.at));
     if request.unrecorded {
         return EvidenceLine::of(head);
     }

@@ -82,8 +82,30 @@ pub struct ReceivedResponses {
     pub lapsed: Vec<u32>,
     /// The name of the first of these cookies.
     pub lapsed_cookie: Option<String>,
+    /// What responses say, beyond their status, in which no backend has named itself.
+    pub words: Vec<ResponseWords>,
     /// Processes of backends that responded, from the first request on.
     pub processes: Vec<ObservedProcess>,
+}
+
+/// What some responses of a status say beyond it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ResponseWords {
+    /// Their status.
+    pub status: u16,
+    /// What they say.
+    pub text: String,
+    /// Numbers of the first of them.
+    pub first: Vec<u64>,
+}
+
+impl ReceivedResponses {
+    /// What the response to that request says, if it is known: all of its status do, or it was looked at.
+    pub(crate) fn words(&self, request: u32, status: u16) -> Option<&str> {
+        let of_status = || self.words.iter().filter(|it| it.status == status);
+        let own = of_status().find(|it| it.first.contains(&u64::from(request)));
+        own.or_else(|| of_status().next().filter(|_| of_status().count() == 1)).map(|it| it.text.as_str())
+    }
 }
 
 /// A process of a backend, as its responses show it.

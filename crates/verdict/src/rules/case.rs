@@ -365,6 +365,8 @@ impl Case<'_> {
             status: (attempt.status > 0).then_some(attempt.status),
             seconds: f64::from(attempt.took) / 1e7,
         });
+        let is_own = !observation.backend.is_known() && observation.status > 0;
+        let words = self.received.words(entry.sequence, observation.status).filter(|_| is_own);
         RequestWitness {
             id: RequestId { run: self.run, sequence: u64::from(entry.sequence) }.to_string(),
             number: entry.sequence,
@@ -372,6 +374,7 @@ impl Case<'_> {
             client: ClientWitness::of(observation, name(observation.backend)),
             attempts: attempts.collect(),
             unrecorded: !self.has_records(),
+            words: words.map(str::to_owned),
         }
     }
 
