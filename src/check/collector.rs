@@ -14,7 +14,7 @@ use crate::fleets::{Fleets, Heirs};
 use crate::io::clock;
 use crate::remote::{PageConnection, Remote, TimedPage};
 use crate::wire::{Clipped, End, FORWARDED_BYTES, HOST_BYTES, Instance, Moment, Record, Refusal, TlsVersion};
-use verdict::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
+use verdict::arrived::{ArrivedRequest, OtherRequests, RequestChanges, TextCounts};
 use verdict::clocks::{Clock, HostClock};
 use verdict::facts::records::RecordGap;
 use verdict::facts::tls;
@@ -57,6 +57,8 @@ pub(crate) struct Collector {
     is_stripped: bool,
     changes: RequestChanges,
     others: OtherRequests,
+    /// Why backends refused to read what came without an id of this run.
+    unread: TextCounts,
     tls: tls::ArrivedByTls,
     texts: RecordTexts,
     lived: Vec<Lived>,
@@ -213,6 +215,7 @@ impl Collector {
             is_stripped: false,
             changes: RequestChanges { ways_from: UNNUMBERED, ..RequestChanges::default() },
             others: OtherRequests::default(),
+            unread: TextCounts::default(),
             tls: tls::ArrivedByTls::default(),
             texts: RecordTexts::default(),
             lived: Vec::new(),
@@ -255,6 +258,12 @@ impl Collector {
     pub(crate) async fn has_attempts(&mut self) -> bool {
         let in_flight = self.catch_up().await;
         !in_flight.is_empty() || !self.arrivals.is_empty()
+    }
+
+    /// Why backends refused to read most of what came without an id of this run, if anything.
+    pub(crate) async fn unread(&mut self) -> Option<&str> {
+        self.catch_up().await;
+        self.unread.most()
     }
 
     /// Collects records until `end` resolves.
@@ -455,9 +464,8 @@ impl Collector {
         match &record.refusal {
             Some(refusal) => {
                 // Whose another was is known when its response has been joined, if ever.
-                if is_numbered(sequence) {
-                    self.changes.see_refused(&refusal.to_string());
-                }
+                let unread = if is_numbered(sequence) { &mut self.changes.refused } else { &mut self.unread };
+                unread.see(&refusal.to_string());
                 // What did not come in time was not read because of what is done to a backend, too.
                 if *refusal != Refusal::TooSlow {
                     return (WayNumber::UNREAD, differences);

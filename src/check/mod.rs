@@ -131,6 +131,9 @@ async fn check_found(
     let records = if data.records.is_some() { BackendRecords::Kept } else { BackendRecords::None };
     let mut collected = data.records.take().unwrap_or_default();
     let mut observed = std::mem::take(&mut data.observations);
+    if let Some(deadline) = plan.sent().deadline() {
+        verdict::grpc::give_up(&mut observed, deadline);
+    }
     let JoinedHosts { facts: fleets, clocks, unrecorded } =
         joined::join(&mut collected, &mut observed, &data, plan.environment.keeps_away);
     let ledger = Ledger::join(observed, collected.arrivals, records).without_records_of(unrecorded).with_clocks(clocks);

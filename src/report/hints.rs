@@ -166,10 +166,18 @@ pub(crate) fn of_refusal(statuses: &BTreeMap<u16, u64>) -> &'static str {
     }
 }
 
+/// Backends ended calls because their deadline was over, before that of the client was.
+pub(crate) fn of_exceeded_deadlines(product: Option<Balancer>) -> String {
+    after(
+        HintTopic::Deadline,
+        "backends say that a deadline is over, and the client's is not: see who shortens it, or sets one",
+        product,
+    )
+}
+
 /// A backend responded with a status that is not expected.
-pub(crate) fn of_backend_status(statuses: &BTreeMap<u16, u64>) -> &'static str {
-    let most = statuses.iter().max_by_key(|(_, count)| **count).map_or(0, |(status, _)| *status);
-    match most {
+pub(crate) fn of_backend_status(status: u16) -> &'static str {
+    match status {
         400 => {
             "backends could read the request, and have no such response: the body of the response says why (curl); --expect status:… if that \
              is meant"

@@ -155,6 +155,11 @@ impl TextCounts {
         self.counts.iter().map(|(_, count)| count).sum::<u64>() + self.more
     }
 
+    /// The most frequent of those that are kept.
+    pub fn most(&self) -> Option<&str> {
+        self.counts.iter().max_by_key(|(_, count)| *count).map(|(text, _)| text.as_str())
+    }
+
     /// The only one that occurred.
     pub fn only(&self) -> Option<&str> {
         match self.counts.as_slice() {
@@ -264,11 +269,6 @@ impl RequestChanges {
     /// In which way an attempt's request was changed; none if it was not, or if that is not known.
     pub fn way(&self, number: WayNumber) -> Option<&ChangedWay> {
         self.ways.get(usize::from(number.0).checked_sub(1)?).filter(|_| self.are_ways_known())
-    }
-
-    /// Counts an attempt that its backend refused unread.
-    pub fn see_refused(&mut self, why: &str) {
-        self.refused.see(why);
     }
 
     /// What is known of a part that differed; none if it always arrived as it was sent.

@@ -24,6 +24,8 @@ pub(crate) struct Unmet<'a> {
     pub(crate) with_fleet: bool,
     /// Why most TLS handshakes with backends failed, as they say; none if none did.
     pub(crate) failed_handshake: Option<HandshakeFailure>,
+    /// Why backends refused to read most of what came meanwhile; none if they read all.
+    pub(crate) unread: Option<&'a str>,
 }
 
 /// Flaws of a first response that is none of HTTP in the version that was asked for, most likely.
@@ -213,6 +215,9 @@ impl Unmet<'_> {
             500..=599 if let Some(why) = self.failed_handshake => {
                 format!("TLS handshakes of the balancer with backends fail: {}", why.name())
             }
+            500..=599 if let Some(why) = self.unread => {
+                format!("backends cannot read what comes to them, {why}: which protocol does the balancer speak to them?")
+            }
             500..=599 => "do the backends run where the balancer looks for them? Its error log says why".to_owned(),
             _ if self.with_fleet => {
                 "is it the path that the balancer passes on to the fleet, and the Host (--header 'Host: …')? For other backends use \
@@ -269,7 +274,7 @@ pub(crate) fn proxy_header(url: &str, seen: &ProbeResult) -> Option<Problem> {
         let what = format!("backends refuse requests with {}: {text}", seen.observation.status);
         Problem::new(what).on(url).hint(
             "the balancer sends a PROXY protocol header: start the fleet with --proxy-protocol, or turn it off in the balancer; a fleet \
-             that was started so expects exactly one, where a connection begins",
+             that was started so reads one, where a connection begins",
         )
     })
 }

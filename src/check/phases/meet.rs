@@ -27,6 +27,8 @@ use verdict::rules::IdentitySource;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A router that reads its routes late answers 404 until then; one that reads its certificate late shows another.
 pub(super) const ROUTES: Duration = Duration::from_secs(3);
+/// Where backends cannot read what the balancer sends, time mends little.
+const UNREAD: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(200);
 /// The first request waits no longer: its backend may hang while others do not.
 const FIRST: Duration = Duration::from_secs(3);
@@ -81,6 +83,7 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
             _ if speaks_tls || is_lasting => Duration::ZERO,
             ClientOutcome::Response | ClientOutcome::Altered => match seen.observation.status {
                 404 => ROUTES,
+                500.. if unread(session).await.is_some() => UNREAD,
                 408 | 425 | 429 | 500.. => PATIENCE,
                 // The first response may be of a backend that is not ours, or one that the balancer gives to some requests.
                 _ if tries <= ASKS => continue,
@@ -104,7 +107,8 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
     }
 }
 
-async fn unmet(session: &CheckSession<'_>, seen: &ProbeResult, speaks_tls: bool) -> Problem {
+async fn unmet(session: &mut CheckSession<'_>, seen: &ProbeResult, speaks_tls: bool) -> Problem {
+    let unread = unread(session).await;
     let failed_handshake = failed_handshake(session).await;
     let unmet = Unmet {
         plan: session.plan,
@@ -113,8 +117,15 @@ async fn unmet(session: &CheckSession<'_>, seen: &ProbeResult, speaks_tls: bool)
         has_client_certificate: session.plan.target.client_certificate.is_some(),
         with_fleet: session.collector.is_some(),
         failed_handshake,
+        unread: unread.as_deref(),
     };
     unmet.problem()
+}
+
+/// Why backends refused to read most of what came so far.
+async fn unread(session: &mut CheckSession<'_>) -> Option<String> {
+    let collector = session.collector.as_mut()?;
+    collector.unread().await.map(str::to_owned)
 }
 
 /// No stream could be opened: if a request gets no connection or no TLS session either, there is nothing to judge, and it is said why.

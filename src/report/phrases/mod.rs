@@ -114,7 +114,7 @@ fn phrase_of(facts: &Facts, level: Level, context: &ProseContext) -> Phrase {
         Facts::IdleClose(facts) => requests::idle_close(facts, level, product),
         Facts::Balancer(facts) => requests::balancer(facts, product, limit, of_calls),
         Facts::Refused(facts) => requests::refused(facts, of_calls),
-        Facts::Statuses(facts) => requests::statuses(facts, level, of_calls),
+        Facts::Statuses(facts) => requests::statuses(facts, level, of_calls, product),
         Facts::Subrequests(facts) => requests::subrequests(facts),
         Facts::Copies(facts) => requests::copies(facts, level),
         Facts::Stale(facts) => requests::stale(facts, product),

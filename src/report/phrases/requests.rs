@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use http::grpc::GrpcStatus;
 use verdict::facts::account::{
     AccountFacts, BackendStatuses, GivenUp, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests,
     RetriedRequests, StaleResponses, Subrequests, TruncatedResponses, UnrecordedResponses,
@@ -435,7 +436,7 @@ pub(super) fn refused(facts: &BackendStatuses, of_calls: bool) -> Phrase {
     Phrase::of(summary).because(reasons.collect()).try_this(hints::of_refusal(&facts.statuses))
 }
 
-pub(super) fn statuses(facts: &BackendStatuses, level: Level, of_calls: bool) -> Phrase {
+pub(super) fn statuses(facts: &BackendStatuses, level: Level, of_calls: bool, product: Option<Balancer>) -> Phrase {
     let wrong: u64 = facts.statuses.values().sum();
     if level == Level::Pass {
         return Phrase::of(format!(
@@ -466,8 +467,12 @@ pub(super) fn statuses(facts: &BackendStatuses, level: Level, of_calls: bool) ->
         counted(&facts.statuses, of_calls)
     ))
     .because(evidence);
+    let most = facts.statuses.iter().max_by_key(|(_, count)| **count).map_or(0, |(status, _)| *status);
+    let says_exceeded = of_calls && call_of_status(most) == Some(GrpcStatus::DEADLINE_EXCEEDED);
+    let hint =
+        if says_exceeded { hints::of_exceeded_deadlines(product) } else { hints::of_backend_status(most).to_owned() };
     // What to try where the balancer responds by itself is said where that is reported.
-    if facts.by_balancer == wrong { phrase } else { phrase.try_this(hints::of_backend_status(&facts.statuses)) }
+    if facts.by_balancer == wrong { phrase } else { phrase.try_this(hint) }
 }
 
 pub(super) fn stale(facts: &StaleResponses, product: Option<Balancer>) -> Phrase {
