@@ -103,8 +103,11 @@ fn is_written(lower: &str) -> bool {
     [".log", ".pid", "bind", "pidfile", "socket", "log file"].iter().any(|word| lower.contains(word))
 }
 
-/// The path of a line: in quotes or brackets first, as all five write theirs.
+/// The path of a line: where HAProxy says that it is a file, which may be relative; else in quotes or brackets first, as all five write theirs.
 fn path(line: &str) -> Option<PathBuf> {
+    if let Some((file, _)) = line.split_once("from file '").and_then(|(_, rest)| rest.split_once('\'')) {
+        return Some(PathBuf::from(file));
+    }
     let pairs = [('"', '"'), ('\'', '\''), ('<', '>'), ('[', ']'), ('(', ')')];
     let enclosed = pairs.iter().find_map(|(open, close)| {
         line.match_indices(*open).find_map(|(at, _)| {
@@ -201,6 +204,10 @@ mod tests {
             (
                 "[emerg] 13#13: cannot load CRL \"/etc/ssl/crl.pem\": BIO_new_file() failed (SSL: error:80000002:system library::No such file or directory)",
                 vec![Remedy::Revocations("/etc/ssl/crl.pem".into())],
+            ),
+            (
+                "[ALERT]    (14) : config : parsing [/etc/haproxy/haproxy.cfg:9] : 'bind :8443' in section 'frontend' : unable to stat SSL certificate from file 'certs/' : No such file or directory.",
+                stand_in("/etc/nginx/certs/"),
             ),
             (
                 "[ALERT]    (3) : [haproxy.main()] Cannot chroot(/srv/jail).: No such file or directory",

@@ -71,8 +71,12 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level, is_limited: bool,
             let visible = widest_row
                 .is_some_and(|row| row.expected.is_some_and(|expected| (row.share - expected).abs() >= 0.00005));
             let what = if visible { widest } else { format!("shares of {unit} cannot be judged") };
-            Phrase::of(format!("{what}, while backends failed: what fails gets less, and others more"))
-                .try_this("repeat the check with healthy backends")
+            let (meanwhile, hint) = if is_limited {
+                ("a limit refused requests", BELOW_THE_LIMIT)
+            } else {
+                ("backends failed: what fails gets less, and others more", "repeat the check with healthy backends")
+            };
+            Phrase::of(format!("{what}, while {meanwhile}")).try_this(hint)
         }
         Conclusion::OutageThroughout => Phrase::of(format!(
             "shares of {unit} cannot be judged: no requests that count were sent after everything had recovered"
@@ -205,13 +209,15 @@ fn left_out(facts: &shares::ShareFacts, names: &[String]) -> Phrase {
     ))
 }
 
+const BELOW_THE_LIMIT: &str = "the limit refuses the others: stay below it";
+
 /// Where a limit refuses the rest, more of them would not help.
 fn too_few(facts: &shares::ShareFacts, is_limited: bool) -> Phrase {
     let unit = facts.unit.name();
     let detects = facts.test.as_ref().map_or(1.0, |test| test.detects) * 100.0;
     Phrase::of(format!("too few {unit}: {} detect deviations ≥ {detects:.1} pp", grouped(facts.total))).try_this(
         match facts.needed {
-            _ if is_limited => "the limit refuses the others: stay below it".to_owned(),
+            _ if is_limited => BELOW_THE_LIMIT.to_owned(),
             // A rotation shows with few, if one knows that it is one.
             Some(_) if facts.selection == Selection::NotExamined => {
                 "with experiments (no --no-experiments, a larger --budget) fewer show what the algorithm promises; or a larger -n".to_owned()
