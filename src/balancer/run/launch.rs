@@ -61,9 +61,7 @@ pub(crate) struct Running {
     name: String,
 }
 
-/// From the signal until successors have taken over.
-const TAKING_OVER: Duration = Duration::from_secs(3);
-/// Envoy and Traefik need a second on a slow machine.
+/// Until it accepts connections, or successors have taken over: a busy machine needs many times the usual second.
 const START: Duration = Duration::from_secs(20);
 /// How many of the last lines that a balancer has printed an error shows.
 const LINES: usize = 40;
@@ -105,7 +103,7 @@ impl Running {
         write(&recipe.files, self.scratch.path())?;
         kill_process(Pid::from_raw(main as i32).with_context(ended)?, signal)
             .with_context(|| format!("{} takes no signal", self.name))?;
-        let deadline = Instant::now() + TAKING_OVER;
+        let deadline = Instant::now() + START;
         let port = recipe.address.port();
         while Instant::now() < deadline {
             let (before, after): (Vec<u32>, Vec<u32>) = workers().into_iter().partition(|worker| old.contains(worker));
