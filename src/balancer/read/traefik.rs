@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
+use sha1_smol::Sha1;
 
 use crate::balancer::read::configuration::{Configuration, Takes, Upstream, UpstreamMethod, UpstreamServer};
 use crate::balancer::read::document::{at, entries, get, items, keys, number, text};
@@ -12,7 +13,6 @@ use crate::balancer::read::endpoint::{Endpoint, endpoint_of_url};
 use crate::balancer::read::reported::ReportedServers;
 use crate::balancer::read::time::{self, LoneNumber};
 use crate::topology::Policy;
-use http::ws::sha1;
 use verdict::rules::AVOIDED;
 use verdict::timeline::Avoidance;
 
@@ -276,8 +276,7 @@ fn upstream(file: &str, name: &str, balancer: &Value) -> Upstream {
 
 /// How Traefik calls the cookie of a service of a file where nothing is written: by a hash of the service's name.
 fn unnamed_cookie(service: &str) -> String {
-    let hash = sha1(format!("_TRAEFIK_BACKEND_{service}@file").as_bytes());
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = Sha1::from(format!("_TRAEFIK_BACKEND_{service}@file")).digest().to_string();
     format!("_{}", &hash[..5])
 }
 

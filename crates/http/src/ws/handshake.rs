@@ -1,6 +1,9 @@
 //! The opening handshake: RFC 6455 §4.
 
-use super::sha1::sha1;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use sha1_smol::Sha1;
+
 use crate::{HttpVersion, RequestHead, ResponseHead};
 
 /// The version of the protocol, as Sec-WebSocket-Version has it.
@@ -77,25 +80,21 @@ pub fn announces_content(head: &ResponseHead) -> bool {
 
 /// The proof that a server has read a key.
 pub fn accept_key(key: &[u8]) -> AcceptKey {
-    base64(&sha1(&[key, GUID].concat()))
+    let mut proof = Sha1::from(key);
+    proof.update(GUID);
+    encoded(&proof.digest().bytes())
 }
 
 /// A key of 16 random bytes, as it is sent.
 pub fn key(random: [u8; 16]) -> [u8; KEY_BYTES] {
-    base64(&random)
+    encoded(&random)
 }
 
-/// RFC 4648 §4, with padding. `N` fits.
-fn base64<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = [b'='; N];
-    for (group, letters) in bytes.chunks(3).zip(out.as_chunks_mut::<4>().0) {
-        let bits =
-            group.iter().enumerate().fold(0u32, |bits, (place, byte)| bits | u32::from(*byte) << (16 - 8 * place));
-        for (place, letter) in letters.iter_mut().take(group.len() + 1).enumerate() {
-            *letter = LETTERS[(bits >> (18 - 6 * place) & 63) as usize];
-        }
-    }
+/// RFC 4648 §4, with padding. `N` is the length that this comes to.
+fn encoded<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut out = [0; N];
+    let written = BASE64_STANDARD.encode_slice(bytes, &mut out);
+    debug_assert_eq!(written, Ok(N));
     out
 }
 

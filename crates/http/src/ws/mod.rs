@@ -3,10 +3,8 @@
 
 mod frames;
 mod handshake;
-mod sha1;
 
 pub use frames::{
     Closing, FrameReader, Opcode, ReaderRole, Violation, WebSocketEvent, is_close_code, write_close, write_frame,
 };
 pub use handshake::{AcceptKey, NoUpgrade, VERSION, accept_key, announces_content, is_accepted, key, upgrade};
-pub use sha1::sha1;
