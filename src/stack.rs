@@ -15,7 +15,7 @@ use crate::balancer::run::installed;
 use crate::balancer::run::launch::{Lost, Recipe, Running, free_port};
 use crate::balancer::{Balancer, Containers, For, Listen, Options};
 use crate::check::plan::{Backing, CheckPlan, Trust};
-use crate::check::{Started, start_fleet};
+use crate::check::{Started, grpc, start_fleet};
 use crate::config::Layer;
 use crate::config::balancing::BalancingConfig;
 use crate::config::fleet::MergedFleet;
@@ -315,20 +315,26 @@ impl Stack {
         Some(Avoidance { time: passive.max(active) + ATTENTION, grows })
     }
 
-    /// What a check asks: where backends are spoken to in gRPC, methods are called.
+    /// What a check asks: where backends are spoken to in gRPC, methods are called, below the balancer's path.
     pub(crate) fn check_url(&self) -> String {
+        let method = if self.topology.path.is_root() { "" } else { grpc::METHOD };
         match (&self.topology.http, self.url.split_once("://")) {
-            (BackendHttp::Grpc, Some(("https", rest))) => format!("grpcs://{rest}"),
-            (BackendHttp::Grpc, Some((_, rest))) => format!("grpc://{rest}"),
+            (BackendHttp::Grpc, Some(("https", rest))) => format!("grpcs://{rest}{method}"),
+            (BackendHttp::Grpc, Some((_, rest))) => format!("grpc://{rest}{method}"),
             (BackendHttp::Grpc | BackendHttp::One | BackendHttp::Two, _) => self.url.clone(),
         }
+    }
+
+    /// Whom to trust: a certificate that the configuration has been given, of whatever authority.
+    pub(crate) fn trust(&self) -> Trust {
+        self.topology.listen_tls.clone().map_or(Trust::Machine, Trust::Also)
     }
 
     /// A check of what is configured.
     pub(crate) fn plan(&self, requests: Option<u64>) -> CheckPlan {
         let backends = Backing::Fleets(vec![FleetChoice::supervisor(self.supervisor)]);
         let mut plan = CheckPlan::new(self.url.clone(), backends);
-        plan.target.trust = self.topology.listen_tls.clone().map_or(Trust::Machine, Trust::Also);
+        plan.target.trust = self.trust();
         plan.environment.balancer = Some(self.front.balancer.title.to_owned());
         plan.environment.keeps_away = self.keeps_away();
         plan.load.requests = requests;

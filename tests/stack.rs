@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::support::certificates::{self, Certified};
 use crate::support::{Demo, TemporaryDirectory, children, error_of, eventually, lives, ports, program, run};
 use rustix::process::Signal;
 use verdict::finding::Level;
@@ -148,6 +149,19 @@ fn the_fleet_and_the_balancer_speak_over_unix_sockets_and_with_the_proxy_protoco
     let sockets = std::fs::read_dir(place.path()).unwrap().map(|it| it.unwrap().path());
     let sockets = sockets.filter(|path| path.extension().is_some_and(|it| it == "sock"));
     assert_eq!(sockets.collect::<Vec<_>>(), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn calls_below_a_path_reach_backends_through_a_certificate_that_nobody_else_trusts() {
+    let place = TemporaryDirectory::new();
+    let Certified { certificates, key } = certificates::localhost();
+    let file = place.path().join("own.pem");
+    std::fs::write(&file, [certificates, key].concat()).unwrap();
+    let options =
+        ["--backend-protocol", "grpc", "--path", "/x", "--no-experiments", "--listen-tls", file.to_str().unwrap()];
+    let report = check_with(&place, "nginx", &options);
+    let failed = |check: &verdict::report::Check| check.findings.iter().any(|it| it.level == Level::Fail);
+    assert!(report.checks[0].url.starts_with("grpcs://") && !failed(&report.checks[0]), "{report:#?}");
 }
 
 #[test]

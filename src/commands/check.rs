@@ -25,7 +25,7 @@ use super::print::{in_locale, print};
 use super::private::{DATA, Private};
 use crate::args::check::CheckArgs;
 use crate::args::report::ReportArgs;
-use crate::check::plan::{Backing, CheckPlan};
+use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::{self, CheckWatch};
 use crate::config::check::CheckConfig;
 use crate::config::fleet::checks_of_file;
@@ -295,6 +295,9 @@ fn plans_on(
     let plan = |check: CheckConfig| {
         let has_tolerance = check.tolerance.is_some();
         let mut plan = check.at(&stack.check_url()).resolve(&backing)?;
+        if plan.target.trust == Trust::Machine {
+            plan.target.trust = stack.trust();
+        }
         plan.environment.balancer = Some(stack.front.balancer.title.to_owned());
         plan.environment.surroundings = notes.to_vec();
         plan.environment.keeps_away = stack.keeps_away();
