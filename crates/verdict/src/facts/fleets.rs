@@ -96,5 +96,5 @@ pub(crate) const FLEETS: RuleDescription = RuleDescription {
     requires: "the check knows every backend behind the balancer, from the first request to the last",
     sound: "by construction: each process has a random id in its responses, and fleets say which ids are theirs; it never fails a \
             balancer, but leaves shares, reach, stickiness and the algorithm inconclusive",
-    source: Some("Cristian 1989, for clocks of several hosts"),
+    source: None,
 };
