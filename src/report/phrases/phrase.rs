@@ -30,9 +30,15 @@ pub(super) fn by_lines(lines: &[String]) -> String {
     }
 }
 
-/// `9001`, `9001 and 9002`, `9001, 9002 and 9003`.
+/// `9001`, `9001 and 9002`, `9001, 9002 and 9003`; of many the first: `9001, 9002, 9003 and 297 others`.
 pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    const MOST: usize = 16;
+    const FIRST: usize = 12;
     match names {
+        [first @ .., _] if first.len() >= MOST => {
+            let shown: Vec<&str> = names[..FIRST].iter().map(AsRef::as_ref).collect();
+            format!("{} and {} others", shown.join(", "), names.len() - FIRST)
+        }
         [] => String::new(),
         [one] => one.as_ref().to_owned(),
         [most @ .., last] => {

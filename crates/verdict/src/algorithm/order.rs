@@ -243,15 +243,18 @@ const LOOKED_AT: usize = 600;
 /// Where a sequence leaves its turns: after each exception it is followed again from the place where most of the next round fits.
 pub fn exceptions(sequence: &[Backend], period: &[Backend]) -> Vec<usize> {
     let length = period.len();
-    let fits = |at: usize, place: usize| {
-        sequence[at..]
-            .iter()
-            .take(length)
-            .enumerate()
-            .filter(|(step, it)| **it == period[(place + step) % length])
-            .count()
+    let mut places: Vec<(Backend, usize)> = period.iter().enumerate().map(|(place, turn)| (*turn, place)).collect();
+    places.sort_unstable();
+    // Each of the next requests speaks for the places from which the turns would come to it: periods may be long.
+    let best = |at: usize| {
+        let mut fits = vec![0u32; length];
+        for (step, backend) in sequence[at..].iter().take(length).enumerate() {
+            let first = places.partition_point(|(turn, _)| turn < backend);
+            let its = places[first..].iter().take_while(|(turn, _)| turn == backend);
+            its.for_each(|(_, place)| fits[(place + length - step) % length] += 1);
+        }
+        (0..length).max_by_key(|place| fits[*place]).unwrap_or(0)
     };
-    let best = |at: usize| (0..length).max_by_key(|place| fits(at, *place)).unwrap_or(0);
     let (mut left, mut at, mut place) = (Vec::new(), 0, best(0));
     while at < sequence.len() {
         if sequence[at] != period[place] {

@@ -59,6 +59,16 @@ struct TurnsSeen {
     on_time: usize,
     /// How often the turns were left.
     left: usize,
+    /// Whether each backend has as many turns as another.
+    are_equal: bool,
+}
+
+impl TurnsSeen {
+    /// Whether turns surely go on as if nothing was held: of equal turns a few may be left, as they are in sequence.
+    fn are_kept(self) -> bool {
+        let is_left = self.left > 0 && !self.are_equal;
+        !is_left && self.rounds >= FEWEST_ROUNDS && self.on_time >= ON_TIME + FOR_EACH_LEFT * self.left
+    }
 }
 
 impl Evidence {
@@ -78,11 +88,37 @@ impl Evidence {
         (is_kept && turns.iter().all(|backend| backend.is_known())).then_some(turns)
     }
 
-    /// How far the turns went on; none if they are not strict, or nothing was held. `apart`: what was held there does not count, as where a
-    /// backend fails.
-    fn turns_seen(&self, apart: Option<Backend>) -> Option<TurnsSeen> {
-        let turns = self.strict_turns().filter(|_| !self.held_turns.is_empty())?;
-        let mut seen = TurnsSeen::default();
+    /// How far the turns went on; none if they are not strict, or nothing was held.
+    fn turns_seen(&self) -> Option<TurnsSeen> {
+        let turns = self.strict_turns()?;
+        self.times_left_beside(&turns).map(|left| self.turns_seen_apart(&turns, left, None))
+    }
+
+    /// The same where turns were left so often. `apart`: what was held there does not count, as where a backend fails.
+    fn turns_seen_apart(&self, turns: &[Backend], left: usize, apart: Option<Backend>) -> TurnsSeen {
+        // What fails looks idle.
+        let fails = |backend| self.failing.contains(&backend) || apart == Some(backend);
+        let is_whole = |round: &&HeldTurn| round.beside().len() >= turns.len() && !fails(round.held.backend);
+        let times = counts(turns);
+        let are_equal = times.iter().all(|(_, count)| *count == times[0].1);
+        let mut seen = TurnsSeen { left, are_equal, ..TurnsSeen::default() };
+        for round in self.held_turns.iter().filter(is_whole) {
+            seen.rounds += 1;
+            seen.requests += round.beside().len();
+            seen.on_time += round.on_time();
+        }
+        seen
+    }
+
+    /// How often these turns were left beside what was held; none if nothing was.
+    fn times_left_beside(&self, turns: &[Backend]) -> Option<usize> {
+        let mut left = None;
+        let mut pairs: Vec<(Backend, Backend)> =
+            turns.iter().zip(turns.iter().cycle().skip(1)).map(|(turn, next)| (*turn, *next)).collect();
+        pairs.sort_unstable();
+        let follows = |turn: Option<&Backend>, next: Option<&Backend>| {
+            turn.zip(next).is_some_and(|(turn, next)| pairs.binary_search(&(*turn, *next)).is_ok())
+        };
         // All of them are one sequence: what was held took its turn before the first that was surely sent beside it.
         let mut sequence: Vec<Backend> = Vec::new();
         for round in &self.held_turns {
@@ -91,42 +127,35 @@ impl Evidence {
                 let (before, after) = others.split_at(place.min(others.len()));
                 [&sequence, before, &[round.held.backend], after].concat()
             };
-            let places = (0..=round.beside.start).map(|place| {
+            // Elsewhere it would leave the turns twice.
+            let held = Some(&round.held.backend);
+            let is_its_turn = |place: &usize| {
+                let before = place.checked_sub(1).map_or(sequence.last(), |before| others.get(before));
+                follows(before, held) || follows(held, others.get(*place))
+            };
+            let its_turns: Vec<usize> = (0..=round.beside.start).filter(is_its_turn).collect();
+            let places = if its_turns.is_empty() { (0..=round.beside.start).collect() } else { its_turns };
+            let sequences = places.into_iter().map(|place| {
                 let sequence = with_held(place);
-                (times_left(&sequence, &turns), sequence)
+                (times_left(&sequence, turns), sequence)
             });
-            (seen.left, sequence) = places.min_by_key(|(left, _)| *left)?;
-            // What fails looks idle.
-            let fails = self.failing.contains(&round.held.backend) || apart == Some(round.held.backend);
-            if round.beside().len() < turns.len() || fails {
-                continue;
-            }
-            seen.rounds += 1;
-            seen.requests += round.beside().len();
-            seen.on_time += round.on_time();
+            let (least, most_likely) = sequences.min_by_key(|(left, _)| *left)?;
+            (left, sequence) = (Some(least), most_likely);
         }
-        Some(seen)
-    }
-
-    /// Whether turns surely go on as if nothing was held: of equal turns a few may be left, as they are in sequence.
-    fn keeps_turns(&self, seen: TurnsSeen) -> bool {
-        let are_equal = self.strict_turns().is_some_and(|turns| {
-            let times = counts(&turns);
-            times.iter().all(|(_, count)| *count == times[0].1)
-        });
-        let is_left = seen.left > 0 && !are_equal;
-        !is_left && seen.rounds >= FEWEST_ROUNDS && seen.on_time >= ON_TIME + FOR_EACH_LEFT * seen.left
+        left
     }
 
     /// Whether that is known also if one of the backends turns out to fail.
     fn keeps_turns_whoever_fails(&self) -> bool {
-        let keeps = |backend| self.turns_seen(Some(backend)).is_some_and(|seen| self.keeps_turns(seen));
+        let Some(turns) = self.strict_turns() else { return false };
+        let Some(left) = self.times_left_beside(&turns) else { return false };
+        let keeps = |backend| self.turns_seen_apart(&turns, left, Some(backend)).are_kept();
         self.held_turns.iter().all(|round| keeps(round.held.backend))
     }
 
     /// Whether turns surely go on beside what is held, and what that excludes.
     pub(super) fn turns_beside(&self) -> Option<(ExperimentFacts, &'static [Algorithm])> {
-        let seen = self.turns_seen(None).filter(|seen| self.keeps_turns(*seen))?;
+        let seen = self.turns_seen().filter(|seen| seen.are_kept())?;
         let (held, requests) = (seen.rounds as u64, seen.requests as u64);
         let facts =
             ExperimentFacts::TurnsBeside { held, requests, to_busy: seen.on_time as u64, left: seen.left as u64 };
@@ -165,7 +194,7 @@ impl Lab<'_> {
             return false;
         }
         for round in 0..rounds * 2 {
-            let before = self.evidence.turns_seen(None).unwrap_or_default();
+            let before = self.evidence.turns_seen().unwrap_or_default();
             let delay = if round == 0 { delay.max(HOLD).min(self.longest_delay()) } else { delay };
             if !self.hold_a_turn(delay, count) {
                 break;
@@ -174,8 +203,8 @@ impl Lab<'_> {
             if round == 0 && !self.forgets_the_first(size) {
                 break;
             }
-            let now = self.evidence.turns_seen(None).unwrap_or_default();
-            if self.evidence.keeps_turns(now) && self.evidence.keeps_turns_whoever_fails() {
+            let now = self.evidence.turns_seen().unwrap_or_default();
+            if now.are_kept() && self.evidence.keeps_turns_whoever_fails() {
                 return true;
             }
             // What looks at load leaves the turns at once, and for a machine that is too busy this is no way.
@@ -235,6 +264,47 @@ impl Lab<'_> {
             if self.evidence.remembers() || self.evidence.forgets() {
                 break;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A strict rotation over many backends, of which one after the other is held, each for a few rounds of the others.
+    fn rotates_beside(size: u16, leaves_out: bool) -> Evidence {
+        let mut turn = 0u16;
+        let mut picks = |count: u16| -> Vec<Pick> {
+            (0..count)
+                .map(|_| {
+                    turn += 1;
+                    Pick { sequence: u32::from(turn), backend: Backend(turn % size) }
+                })
+                .collect()
+        };
+        let (fresh, kept) = (picks(60.max(size * 5)), picks(60.max(size * 4)));
+        let mut held_turns = Vec::new();
+        for _ in 0..6 {
+            let held = picks(1)[0];
+            let mut others = picks(60.max(size * 5));
+            if leaves_out {
+                others.retain(|other| other.backend != held.backend);
+            }
+            let end = others.len();
+            // What is surely beside it begins late.
+            held_turns.push(HeldTurn { held, others, beside: usize::from(size)..end });
+        }
+        Evidence { fresh, kept, held_turns, backends: Some(usize::from(size)), ..Evidence::default() }
+    }
+
+    #[test]
+    fn a_rotation_goes_on_beside_what_is_held_however_long_it_is() {
+        for size in [3, 10, 300] {
+            let (facts, _) = rotates_beside(size, false).turns_beside().unwrap_or_else(|| panic!("{size}"));
+            assert!(matches!(facts, ExperimentFacts::TurnsBeside { held: 6, left: 0, .. }), "{size}: {facts:?}");
+            assert!(rotates_beside(size, false).keeps_turns_whoever_fails());
+            assert!(rotates_beside(size, true).turns_beside().is_none(), "{size}");
         }
     }
 }
