@@ -321,6 +321,20 @@ fn where_namespaces_are_forbidden_a_rewritten_copy_is_checked() {
 }
 
 #[test]
+fn where_namespaces_are_permitted_the_file_itself_runs_whatever_is_mapped() {
+    let place = tree(SITE);
+    let words = ["https://shop.example/", "--map=10.20.0.11:8080=9001", "-n", "60", "--no-experiments"];
+    let output = rehearse(&place, true, &words);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said(&output).contains("--map is not needed") && !said(&output).contains("copy of the file"),
+        "{}",
+        said(&output)
+    );
+    assert!(printed.contains("10.20.0.11:8080"), "{printed}");
+}
+
+#[test]
 fn a_dry_run_says_what_is_read_and_starts_nothing() {
     let place = tree(SITE);
     let output = rehearse(&place, false, &["--dry-run"]);

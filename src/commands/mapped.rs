@@ -39,6 +39,15 @@ struct CopyLimits {
     but: PathBuf,
 }
 
+/// Whether servers are mapped, and have to be: where private copies of this machine are permitted, the file itself is rehearsed.
+pub(super) fn is_needed(args: &RehearseArgs) -> bool {
+    let is_needed = !args.map.is_empty() && world::refusal().is_some();
+    if !args.map.is_empty() && !is_needed {
+        eprintln!("--map is not needed: this machine permits private copies, and the file is rehearsed unchanged");
+    }
+    is_needed
+}
+
 /// Makes the copy. What differs from the file is printed, a line each.
 pub(super) fn prepare(args: &RehearseArgs) -> Result<MappedCheck> {
     let file = fs::canonicalize(&args.file).with_context(|| args.file.display().to_string())?;

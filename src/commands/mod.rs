@@ -48,7 +48,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             block_on(check::run(*args))
         }
         Some(Command::Rehearse(args)) if args.within => block_on(rehearse::within(*args)),
-        Some(Command::Rehearse(args)) if !args.map.is_empty() => {
+        Some(Command::Rehearse(args)) if mapped::is_needed(&args) => {
             let mapped = mapped::prepare(&args)?;
             check::enter(&mapped.check)?;
             block_on(check::run(mapped.check))
