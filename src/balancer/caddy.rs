@@ -95,7 +95,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::StreamReload => "stream_close_delay",
         HintTopic::StreamShares => "lb_policy least_conn",
         HintTopic::Recovery => "health_interval, max_fails, fail_duration",
-        HintTopic::Panic | HintTopic::Deadline => "",
+        HintTopic::Panic | HintTopic::Deadline | HintTopic::Rotations => "",
         HintTopic::BackendHttp2 => "reverse_proxy h2c://…",
     }
 }

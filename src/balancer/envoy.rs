@@ -89,6 +89,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::StreamAge => "timeout 0s of the route, max_stream_duration",
         HintTopic::StreamReload => "drain_time_s, parent_shutdown_time_s",
         HintTopic::StreamShares => "lb_policy LEAST_REQUEST",
+        HintTopic::Rotations => "--concurrency 1",
         HintTopic::Recovery => "health_checks, outlier_detection with its base_ejection_time, slow_start_config",
         HintTopic::Panic => "healthy_panic_threshold of common_lb_config",
         HintTopic::Underscores => "",

@@ -92,7 +92,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::StreamReload => "hard-stop-after",
         HintTopic::StreamShares => "balance leastconn",
         HintTopic::Recovery => "check inter, fall, rise and slowstart of the server, observe layer7",
-        HintTopic::Panic | HintTopic::Deadline => "",
+        HintTopic::Panic | HintTopic::Deadline | HintTopic::Rotations => "",
         HintTopic::Underscores => "",
         HintTopic::BackendHttp2 => "proto h2 on the server",
     }

@@ -96,6 +96,7 @@ fn directive_of_calls(topic: HintTopic) -> &'static str {
         | HintTopic::StreamAge
         | HintTopic::StreamReload
         | HintTopic::StreamShares
+        | HintTopic::Rotations
         | HintTopic::Recovery
         | HintTopic::Panic
         | HintTopic::Deadline
@@ -156,6 +157,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::StreamAge => "worker_shutdown_timeout, proxy_read_timeout",
         HintTopic::StreamReload => "worker_shutdown_timeout",
         HintTopic::StreamShares => "least_conn, with a zone for several workers",
+        HintTopic::Rotations => "zone in the upstream block",
         HintTopic::Recovery => "max_fails and fail_timeout of the server",
         HintTopic::Panic | HintTopic::Deadline => "",
         HintTopic::Underscores => "underscores_in_headers on",

@@ -99,6 +99,8 @@ pub(crate) enum HintTopic {
     StreamReload,
     /// An algorithm that holds over lives of streams.
     StreamShares,
+    /// What workers share, so that there is one rotation.
+    Rotations,
     /// When a failing backend is left out, and when it is back.
     Recovery,
     /// Whether backends get requests though they are known to fail, where too few are well.

@@ -86,7 +86,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::StreamReload => "lifeCycle graceTimeOut",
         HintTopic::StreamShares => "strategy leasttime or p2c of the service",
         HintTopic::Recovery => "healthCheck interval, passiveHealthCheck failureWindow",
-        HintTopic::Panic | HintTopic::Deadline => "",
+        HintTopic::Panic | HintTopic::Deadline | HintTopic::Rotations => "",
         HintTopic::BackendHttp2 => "h2c:// in the URL of the server",
     }
 }

@@ -447,6 +447,15 @@ pub(crate) fn of_cut(cut: Cut, product: Option<Balancer>) -> String {
     }
 }
 
+/// There are several rotations.
+pub(crate) fn of_rotations(product: Option<Balancer>) -> String {
+    let sentence = "several rotations: each worker (or balancer) has its own";
+    match named(HintTopic::Rotations, product) {
+        Some(directives) => format!("{sentence}; for one of all: {directives}"),
+        None => sentence.to_owned(),
+    }
+}
+
 /// Streams are not spread evenly.
 pub(crate) fn of_alive(product: Option<Balancer>) -> String {
     after(HintTopic::StreamShares, "select by streams that are alive; those that live on stay where they are", product)

@@ -5,6 +5,8 @@ use verdict::algorithm::{
 };
 use verdict::numbers::count_of;
 
+use crate::balancer::Balancer;
+use crate::report::hints;
 use crate::report::phrases::selection::selection;
 
 pub(super) fn lines(experiments: &[ExperimentResult]) -> Vec<String> {
@@ -219,8 +221,8 @@ fn because(why: SkipReason) -> &'static str {
 }
 
 /// What the reader should know besides the name.
-pub(super) fn remark(remark: AlgorithmRemark) -> &'static str {
-    match remark {
+pub(super) fn remark(remark: AlgorithmRemark, product: Option<Balancer>) -> String {
+    let text = match remark {
         AlgorithmRemark::Limit => {
             "a limit of requests at a time (HAProxy's `maxconn`, NGINX's `max_conns`) keeps requests from a busy backend, whatever the \
              algorithm: a check with a higher limit tells whether load counts"
@@ -229,9 +231,7 @@ pub(super) fn remark(remark: AlgorithmRemark) -> &'static str {
             "a balancer that fills one backend before it takes the next does so (HAProxy's `balance first` with `maxconn`), one that prefers \
              the fastest (least time), and a limit of requests at a time: a check with -c 1 tells"
         }
-        AlgorithmRemark::SeveralRotations => {
-            "several rotations: each worker process (or balancer) has its own. In NGINX a `zone` in the upstream block makes workers share one"
-        }
+        AlgorithmRemark::SeveralRotations => return hints::of_rotations(product),
         AlgorithmRemark::Ring => {
             "HAProxy with hash-type consistent selects so for requests without the key: name it with --key-header or --key-cookie"
         }
@@ -256,7 +256,8 @@ pub(super) fn remark(remark: AlgorithmRemark) -> &'static str {
         AlgorithmRemark::SeveralWorkers => {
             "far more even than chance, and no order: several workers or balancers, each with its own rotation"
         }
-    }
+    };
+    text.to_owned()
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub(crate) fn spell(check: &mut Check) {
         let of_several = if check.account.urls.is_empty() { "" } else { " (first URL)" };
         algorithm.label = selection::selection(&algorithm.selection) + of_several;
         algorithm.evidence = experiments::lines(&algorithm.experiments);
-        algorithm.hint = algorithm.remark.map(|remark| experiments::remark(remark).to_owned());
+        algorithm.hint = algorithm.remark.map(|remark| experiments::remark(remark, context.product));
     }
 }
 
