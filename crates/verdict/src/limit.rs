@@ -194,9 +194,11 @@ impl PassedMeanwhile {
 }
 
 /// Whether a balancer may refuse so what is too much: with 503, or with a status that blames the client, as HAProxy's `http-request deny` does
-/// with 403. Others say that a backend failed, or the balancer did.
+/// with 403. Others say that a backend failed, or the balancer did; and some name what is wrong with the request itself, at any rate: its length,
+/// its type, its protocol, its head.
 pub fn is_refusal(status: u16) -> bool {
-    status == 503 || (400..500).contains(&status)
+    const OF_THE_REQUEST: [u16; 7] = [411, 413, 414, 415, 421, 426, 431];
+    status == 503 || (400..500).contains(&status) && !OF_THE_REQUEST.contains(&status)
 }
 
 /// The status with which the balancer refuses most, if it does so often. `own`: those of the sample that it gave itself.
@@ -298,8 +300,8 @@ mod tests {
     }
 
     #[test]
-    fn what_says_that_a_backend_failed_is_no_limit() {
-        for status in [500, 502, 504] {
+    fn what_says_that_a_backend_or_the_request_is_at_fault_is_no_limit() {
+        for status in [500, 502, 504, 413, 431] {
             let (ledger, sample) = limited(status);
             assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample, slowly(true)), None);
         }

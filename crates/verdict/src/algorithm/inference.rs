@@ -300,6 +300,12 @@ mod tests {
     }
 
     #[test]
+    fn what_reaches_nobody_for_a_while_is_no_burst() {
+        let seen = of_turns(|turn| if turn > 200 { Backend::UNKNOWN.0 } else { (turn % 3) as u16 });
+        assert!(seen.selection != Selection::Bursts && !seen.excludes_others, "{seen:#?}");
+    }
+
+    #[test]
     fn several_dead_backends_are_no_weight_of_one() {
         let dead = |all: &'static [u32]| {
             of_turns(move |turn| if all.contains(&(turn % 10)) { Backend::UNKNOWN.0 } else { (turn % 10) as u16 })

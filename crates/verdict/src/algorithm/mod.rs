@@ -115,11 +115,12 @@ impl FromStr for Algorithm {
         let alias = || match word.as_str() {
             "wrr" => Some(Algorithm::WeightedRoundRobin),
             "rr" | "roundrobin" => Some(Algorithm::RoundRobin),
-            "least-conn" | "leastconn" | "least-request" => Some(Algorithm::LeastConnections),
+            "least-conn" | "leastconn" => Some(Algorithm::LeastConnections),
             "leasttime" => Some(Algorithm::LeastTime),
             "ip-hash" | "source-hash" => Some(Algorithm::Source),
             "uri-hash" => Some(Algorithm::Uri),
-            "random-two" | "p2c" => Some(Algorithm::TwoChoices),
+            // Envoy's least request takes the less loaded of two.
+            "random-two" | "p2c" | "least-request" => Some(Algorithm::TwoChoices),
             _ => None,
         };
         known.or_else(alias).ok_or_else(|| UnknownAlgorithm(text.to_owned()))
@@ -135,5 +136,23 @@ impl std::error::Error for UnknownAlgorithm {}
 impl fmt::Display for UnknownAlgorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: unknown algorithm; known are {}", self.0, Algorithm::ALL.map(Algorithm::name).join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balancers_have_names_of_their_own_for_algorithms() {
+        for (name, algorithm) in [
+            ("LEAST_REQUEST", Algorithm::TwoChoices),
+            ("leastconn", Algorithm::LeastConnections),
+            ("roundrobin", Algorithm::RoundRobin),
+            ("ip_hash", Algorithm::Source),
+        ] {
+            assert_eq!(name.parse(), Ok(algorithm));
+        }
+        assert!("fastest".parse::<Algorithm>().is_err());
     }
 }

@@ -146,7 +146,9 @@ impl Evidence {
         // One after the other with nothing in flight, load says nothing: even is a rotation. Side by side load evens out too.
         let is_serial = !self.kept.is_empty();
         // Long turns of one backend after the other repeat too, and are even on the whole: rotations they are not.
-        let in_bursts = is_serial && is_clumped(&backends(&self.fresh));
+        // What reaches nobody for a while is no burst.
+        let shows_bursts = is_serial && self.fresh.iter().all(|pick| pick.backend.is_known());
+        let in_bursts = shows_bursts && is_clumped(&backends(&self.fresh));
         let in_turns = matches!(fresh, OrderPattern::Even(_) | OrderPattern::Turns { .. }) && !in_bursts;
         let even_in_series = is_serial && in_turns;
         let even = in_turns || matches!(sample, OrderPattern::Even(_)) && !in_bursts;
@@ -169,7 +171,7 @@ impl Evidence {
                     inference.or.retain(|algorithm| !algorithm.follows_load());
                 }
                 // Side by side a starved machine makes bursts too.
-                let is_burst = in_bursts || is_serial && *fresh == OrderPattern::Clumped;
+                let is_burst = in_bursts || shows_bursts && *fresh == OrderPattern::Clumped;
                 inference.selection = if is_burst { Selection::Bursts } else { Selection::NoOrder };
                 // One after the other on one connection, and in bursts too: neither a rotation nor a draw gives that.
                 if is_burst && self.is_undisturbed() && is_clumped(&backends(&self.kept)) {
