@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::facts::requests::Extent;
 use crate::ledger::Arrival;
 use crate::observation::Backend;
+use crate::outcome::Outcome;
 use crate::request::{Differences, MASKED_FIELDS, RequestPart};
 use crate::rules::case::Case;
 use crate::rules::requirement::Requirement;
@@ -88,6 +89,10 @@ pub(super) fn extent(case: &Case, way_of: impl Fn(&Arrival) -> Option<u64>) -> O
         let mut attempts = entry.attempts.iter().filter(|attempt| !case.ledger.is_mirror(attempt.backend));
         let Some(first) = attempts.next().filter(|attempt| is_read(attempt)) else { continue };
         let way = way_of(first);
+        // Of one that was executed twice nobody knows which is the copy, and whether that was changed alone.
+        if entry.outcome == Outcome::Duplicated && attempts.any(|other| way_of(other) != way) {
+            continue;
+        }
         all.add(way);
         by_backend.entry(first.backend).or_default().add(way);
         by_client.entry(entry.observation.client).or_default().add(way);

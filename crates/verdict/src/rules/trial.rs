@@ -218,7 +218,14 @@ impl RuleTrial {
         self.attempt_as(sequence as u32, backend, status, end, &As::default())
     }
 
-    fn attempt_as(&mut self, sequence: u32, backend: u16, status: u16, end: AttemptEnd, arrived: &As) -> Uuid {
+    pub(crate) fn attempt_as(
+        &mut self,
+        sequence: u32,
+        backend: u16,
+        status: u16,
+        end: AttemptEnd,
+        arrived: &As,
+    ) -> Uuid {
         let answer = self.id();
         let received = Moment(RuleTrial::due(self.observations.len() - 1).0 + MILLISECOND / 10 + self.next_id as u64);
         let differences: Differences = arrived.parts.iter().copied().collect();

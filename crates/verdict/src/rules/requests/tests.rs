@@ -1,4 +1,5 @@
 use super::*;
+use crate::AttemptEnd;
 use crate::facts::requests::ShortenedDeadlines;
 use crate::request::Sent;
 use crate::rules::trial::{As, RuleTrial};
@@ -292,4 +293,22 @@ fn what_was_not_compared_is_inconclusive() {
     trial.healthy(30);
     trial.changes = crate::arrived::RequestChanges::default();
     assert_eq!(trial.level("intact"), Some(Level::Inconclusive));
+}
+
+#[test]
+fn what_a_copy_has_in_place_of_the_path_is_no_rewrite_of_the_request() {
+    let copied = |first_is_copy: fn(u16) -> bool, are_both_changed: bool| {
+        let mut trial = RuleTrial::new();
+        let copy = As { parts: &[RequestPart::Path], target: Some("/m"), ..As::default() };
+        for turn in 0..60u16 {
+            let is_first = first_is_copy(turn);
+            let (first, second) = if is_first { (&copy, &PLAIN) } else { (&PLAIN, &copy) };
+            let second = if are_both_changed { first } else { second };
+            trial.delivered_as(turn % 3, 200, first);
+            trial.attempt_as(u32::from(turn), (turn + 1) % 3, 200, AttemptEnd::Completed, second);
+        }
+        trial.level("path-changed")
+    };
+    assert_eq!(copied(|turn| turn % 3 == 0, false), None);
+    assert_eq!(copied(|turn| turn % 3 == 0, true), Some(Level::Fail));
 }
