@@ -387,9 +387,6 @@ fn probability(p: f64, equal: &str) -> String {
     }
 }
 
-/// Chance explains what is as likely as that.
-const BY_CHANCE: f64 = 1e-3;
-
 pub(super) fn reach(facts: &reach::ReachFacts, product: Option<Balancer>) -> Phrase {
     if facts.missed.is_empty() {
         let count = facts.expected.len();
@@ -433,7 +430,7 @@ pub(super) fn reach(facts: &reach::ReachFacts, product: Option<Balancer>) -> Phr
         .try_this(if facts.reached_nobody > 0 {
             "check its address in the balancer's configuration: what reached no backend may have been meant for it; one that is meant to \
              get nothing: --expect backup:NAME"
-        } else if facts.chance > BY_CHANCE && !facts.only_one {
+        } else if facts.may_be_chance() {
             "so few need not reach all backends: send more, with a larger -n"
         } else if facts.only_one && !facts.is_promised && facts.may_be_source {
             "everything went to one backend, and so it does where the source address decides: use a URL with 127.0.0.1 if the balancer is on \

@@ -49,6 +49,13 @@ pub struct ReachFacts {
     pub is_promised: bool,
 }
 
+impl ReachFacts {
+    /// Whether chance explains that some got nothing, while several got something.
+    pub fn may_be_chance(&self) -> bool {
+        self.chance > 1e-3 && !self.only_one
+    }
+}
+
 pub(crate) const REACH: RuleDescription = RuleDescription {
     requires: "every backend that is ready gets requests",
     sound: "it fails only where --expect requires shares, or where the algorithm for certain gives something to each; level 4e-8 for draws, \
