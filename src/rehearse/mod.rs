@@ -311,9 +311,9 @@ impl Surroundings {
 
     fn lay_certificates(&mut self) -> Result<()> {
         let Some(stand_in) = &self.stand_in else { return Ok(()) };
-        for (certificate, key) in &self.recipe.pairs {
-            world::lay(certificate, stand_in.pem.as_bytes())?;
-            world::lay(key, stand_in.pem.as_bytes())?;
+        for file in self.recipe.pairs.iter().flat_map(|(certificate, key)| [certificate, key]) {
+            world::lay(file, stand_in.pem.as_bytes())?;
+            self.remedied.note_file(file, FileChange::WantedCertificate);
         }
         self.remedied.certificates = true;
         Ok(())

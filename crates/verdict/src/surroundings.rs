@@ -139,6 +139,8 @@ pub enum Surrounding {
 pub enum FileChange {
     /// A certificate or key of ours: its own is missing or cannot be read.
     Certificate,
+    /// A certificate or key of ours, as `--certificate stand-in` says.
+    WantedCertificate,
     /// A list of revoked certificates that revokes none.
     Revocations,
     /// The Diffie-Hellman group ffdhe2048.

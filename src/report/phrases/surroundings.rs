@@ -57,6 +57,7 @@ pub(crate) fn describe(what: &Surrounding) -> String {
 fn describe_change(change: FileChange) -> &'static str {
     match change {
         FileChange::Certificate => "cannot be used here; a certificate of our own stands in",
+        FileChange::WantedCertificate => "a certificate of our own stands in, as --certificate stand-in says",
         FileChange::Revocations => "cannot be used here; an empty list of revoked certificates stands in",
         FileChange::DiffieHellman => "cannot be used here; the group ffdhe2048 stands in",
         FileChange::MoreAuthorities => "an authority of ours is trusted too",
