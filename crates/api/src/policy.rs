@@ -207,7 +207,7 @@ mod tests {
             ("wrr", Policy::RoundRobin),
             ("least_conn", Policy::LeastConnections),
             ("leastconn", Policy::LeastConnections),
-            ("LEAST_REQUEST", Policy::LeastConnections),
+            ("LEAST_REQUEST", Policy::TwoChoices),
             ("p2c", Policy::TwoChoices),
             ("ip_hash", Policy::Source),
             ("uri_hash", Policy::Uri),
