@@ -25,12 +25,12 @@ check: ## Formatting, lints, documentation, licences and sources of dependencies
 test: setup ## Install what the tests need, then run all of them: units, the whole program, the cases, a part of the matrix
 	tests/run
 	cargo build --release --locked
-	tests/cases/run --jobs 4 --retries 2
+	tests/cases/run --jobs 6 --retries 2
 	PROGRAM=$(CURDIR)/target/release/uuid-generator cargo bench --locked --profile dev --bench matrix -- --part=$$(git rev-list --count HEAD 2>/dev/null || echo 0)
 
 cases: ## Judge the program in the situations of tests/cases; CASES="failure/ sticky" for some of them
 	cargo build --release --locked
-	tests/cases/run --jobs 4 --retries 2 $(CASES)
+	tests/cases/run --jobs 6 --retries 2 $(CASES)
 
 rehearsals: setup ## Rehearse all kinds of files in tests/rehearse_kinds, as root too where this is root; KINDS=haproxy for some of them
 	KINDS=$(or $(KINDS),all) cargo test --locked --test tests -- rehearse_kinds::files_of_all_balancers
