@@ -14,8 +14,8 @@ use super::result::{BY_LOAD, ExperimentFacts};
 use crate::ledger::Ledger;
 use crate::observation::Backend;
 
-/// Requests at once from which on more of them are at one worker than its own rotation takes: rotations of so many workers that each has one of them keep
-/// no pace together.
+/// Requests at once from which on more of them are at one worker than its own rotation takes: where each worker has
+/// one of them, their rotations keep no pace together.
 const AT_ONCE: usize = 16;
 /// Requests that went to a backend at work while another had less to do, at the least.
 const FEWEST_UPHILL: u64 = 20;

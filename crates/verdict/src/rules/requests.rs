@@ -8,7 +8,7 @@ use crate::id::REQUEST_HEADER;
 use crate::ledger::{Arrival, BackendRecords};
 use crate::request::{Differences, MASKED_FIELDS, RequestPart};
 use crate::rules::case::Case;
-use crate::rules::extent::{extent, is_forwarding, is_read, is_replaced, way_of, way_of_fields, way_of_part};
+use crate::rules::extent::{Hits, extent, is_forwarding, is_read, is_replaced, way_of, way_of_fields, way_of_part};
 use crate::rules::requirement::Requirement;
 use crate::{AttemptEnd, arrived::PartChange};
 
@@ -164,11 +164,25 @@ fn method(case: &Case) -> Option<Finding> {
     Some(witnessed(case, Level::Fail, Facts::MethodChanged(facts), differs))
 }
 
+/// A change that hits these requests, of which nothing more is known yet.
+fn change(case: &Case, hits: &Hits) -> RequestChange {
+    RequestChange {
+        changed: hits.changed,
+        of: hits.of,
+        extent: hits.extent,
+        urls: hits.targets(case),
+        sent: None,
+        arrived: Vec::new(),
+        path: None,
+        fields: Vec::new(),
+        shortened: None,
+        expected: None,
+    }
+}
+
 fn path(case: &Case) -> Option<Finding> {
     let differs = has(RequestPart::Path);
     let hits = extent(case, way_of_part(RequestPart::Path))?;
-    let (extent, changed, of) = (hits.extent, hits.changed, hits.of);
-    let urls = hits.targets(case);
     let expected = forbidden(case, |it| *it == Requirement::PathPreserved);
     let sent = hits.target(case).split('?').next().unwrap_or_default();
     let arrived = arrived(case.changes.part(RequestPart::Path));
@@ -176,43 +190,20 @@ fn path(case: &Case) -> Option<Finding> {
         [(only, _)] => PathChange::between(sent, only),
         _ => None,
     };
-    let level = level(extent, expected.as_ref());
-    let facts = RequestChange {
-        changed,
-        of,
-        extent,
-        urls,
-        sent: Some(sent.to_owned()),
-        arrived,
-        path,
-        fields: Vec::new(),
-        shortened: None,
-        expected,
-    };
+    let level = level(hits.extent, expected.as_ref());
+    let sent = Some(sent.to_owned());
+    let facts = RequestChange { sent, arrived, path, expected, ..change(case, &hits) };
     Some(witnessed(case, level, Facts::PathChanged(facts), differs))
 }
 
 fn query(case: &Case) -> Option<Finding> {
     let differs = has(RequestPart::Query);
     let hits = extent(case, way_of_part(RequestPart::Query))?;
-    let (extent, changed, of) = (hits.extent, hits.changed, hits.of);
-    let urls = hits.targets(case);
     let expected = forbidden(case, |_| false);
     let sent = hits.target(case).split_once('?').map(|(_, query)| query.to_owned());
     let arrived = arrived_queries(case);
-    let level = level(extent, expected.as_ref());
-    let facts = RequestChange {
-        changed,
-        of,
-        extent,
-        urls,
-        sent,
-        arrived,
-        path: None,
-        fields: Vec::new(),
-        shortened: None,
-        expected,
-    };
+    let level = level(hits.extent, expected.as_ref());
+    let facts = RequestChange { sent, arrived, expected, ..change(case, &hits) };
     Some(witnessed(case, level, Facts::QueryChanged(facts), differs))
 }
 
@@ -220,26 +211,13 @@ fn query(case: &Case) -> Option<Finding> {
 fn host(case: &Case) -> Option<Finding> {
     let differs = has(RequestPart::Host);
     let hits = extent(case, way_of_part(RequestPart::Host))?;
-    let (extent, changed, of) = (hits.extent, hits.changed, hits.of);
-    let urls = hits.targets(case);
     let expected = forbidden(case, |it| *it == Requirement::HostPreserved);
-    if expected.is_none() && extent != Extent::Some {
+    if expected.is_none() && hits.extent != Extent::Some {
         return None;
     }
     let sent = case.sent.host.map(str::to_owned);
     let arrived = arrived(case.changes.part(RequestPart::Host));
-    let facts = RequestChange {
-        changed,
-        of,
-        extent,
-        urls,
-        sent,
-        arrived,
-        path: None,
-        fields: Vec::new(),
-        shortened: None,
-        expected,
-    };
+    let facts = RequestChange { sent, arrived, expected, ..change(case, &hits) };
     Some(witnessed(case, Level::Fail, Facts::HostChanged(facts), differs))
 }
 
@@ -368,16 +346,9 @@ fn request_id(case: &Case) -> Option<Finding> {
         Extent::Some => Level::Fail,
     };
     let facts = RequestChange {
-        changed: hits.changed,
-        of: hits.of,
-        extent: hits.extent,
-        urls: hits.targets(case),
-        sent: None,
         arrived: vec![("lost".to_owned(), hits.changed)],
-        path: None,
         fields: vec![(REQUEST_HEADER.to_owned(), hits.changed)],
-        shortened: None,
-        expected: None,
+        ..change(case, &hits)
     };
     let shown: Vec<u32> = unidentified.iter().copied().filter(|it| case.sample.contains(it)).take(SHOWN).collect();
     Some(Finding::new(level, Facts::FieldChanged(facts)).shown_by(case.witnesses(&shown)))
