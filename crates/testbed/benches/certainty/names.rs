@@ -276,8 +276,7 @@ pub(crate) fn write(text: &mut String, runs: u64, wanted: impl Fn(&str) -> bool,
         let always = cells.iter().filter(|(_, cell)| cell.named == cell.runs).count();
         let others = cells.iter().filter(|(_, cell)| cell.named < cell.runs);
         let others: Vec<String> = others.map(|(name, cell)| format!("{name} {}", share(cell))).collect();
-        let _ = writeln!(
-            text,
+        let row = format!(
             "| {} | {} | {} | {} | {always} of {} | {} |",
             condition.name,
             total.runs,
@@ -286,8 +285,9 @@ pub(crate) fn write(text: &mut String, runs: u64, wanted: impl Fn(&str) -> bool,
             cells.len(),
             others.join("; ")
         );
+        let _ = writeln!(text, "{row}");
         // Long as it is: what is finished is seen.
-        eprintln!("{}: {} runs, {} wrong", condition.name, total.runs, total.wrong);
+        eprintln!("{row}");
         (all.runs, all.named, all.wrong) = (all.runs + total.runs, all.named + total.named, all.wrong + total.wrong);
     }
     let _ = writeln!(text, "\n{} runs, {} of them with a wrong name.\n", all.runs, all.wrong);
