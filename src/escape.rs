@@ -30,6 +30,24 @@ pub(crate) fn without_colours(text: &str) -> String {
     })
 }
 
+/// A page as text: each of its tags ends a line.
+pub(crate) fn without_markup(page: &str) -> String {
+    let mut text = String::with_capacity(page.len());
+    let mut is_tag = false;
+    for character in page.chars() {
+        match character {
+            '<' => is_tag = true,
+            '>' => {
+                is_tag = false;
+                text.push('\n');
+            }
+            _ if is_tag => {}
+            plain => text.push(plain),
+        }
+    }
+    text
+}
+
 /// Controls, and what Unicode has to steer (bidirectional formatting, tags) or to show nothing (zero width, fillers).
 fn is_hidden(character: char) -> bool {
     character.is_control()

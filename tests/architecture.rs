@@ -28,7 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fleets", &["error", "io", "remote", "wire"]),
     ("fleet", &["error", "escape", "io", "journal", "platform", "runfile", "topology", "wire"]),
     ("backend", &["io", "journal", "platform", "wire"]),
-    ("check", &["error", "fleets", "io", "platform", "remote", "report", "runfile", "topology", "wire"]),
+    ("check", &["error", "escape", "fleets", "io", "platform", "remote", "report", "runfile", "topology", "wire"]),
     ("balancer", &["error", "escape", "platform", "topology"]),
     ("report", &["balancer", "escape", "wrap"]),
     ("error", &["wrap"]),

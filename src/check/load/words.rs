@@ -2,6 +2,8 @@
 
 use http::{Field, ResponseHead};
 
+use crate::escape::without_markup;
+
 /// Of the words of a body, as much as a line of a report holds.
 const SHOWN: usize = 160;
 
@@ -9,7 +11,8 @@ const SHOWN: usize = 160;
 pub(super) fn beyond_status(status: u16, body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(body);
     let is_page = text.trim_start().starts_with('<');
-    let plain = if is_page { text_of_page(&text) } else { text.into_owned() };
+    let body = text.split_once("</head>").map_or(&*text, |(_, body)| body);
+    let plain = if is_page { without_markup(body) } else { text.into_owned() };
     let mut words: Vec<&str> = plain.split_whitespace().collect();
     for said in [status.to_string().as_str(), http::reason(status)] {
         let said: Vec<&str> = said.split_whitespace().collect();
@@ -34,25 +37,6 @@ pub(super) fn of_head(head: &ResponseHead) -> Vec<u8> {
     let mut text = format!("HTTP/2 {}\r\n", head.status).into_bytes();
     head.fields.iter().for_each(|Field { name, value }| http::encode::field(&mut text, name, value));
     http::encode::end_of_head(&mut text);
-    text
-}
-
-/// The text of a page, without its head.
-fn text_of_page(page: &str) -> String {
-    let body = page.split_once("</head>").map_or(page, |(_, body)| body);
-    let mut text = String::with_capacity(body.len());
-    let mut is_tag = false;
-    for character in body.chars() {
-        match character {
-            '<' => is_tag = true,
-            '>' => {
-                is_tag = false;
-                text.push(' ');
-            }
-            _ if is_tag => {}
-            plain => text.push(plain),
-        }
-    }
     text
 }
 

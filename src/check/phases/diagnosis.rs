@@ -7,6 +7,7 @@ use crate::check::load::ProbeResult;
 use crate::check::phases::sample::BODY_LIMIT;
 use crate::check::plan::CheckPlan;
 use crate::error::Problem;
+use crate::escape::without_markup;
 use crate::report::hints;
 use http::Malformed;
 use verdict::HandshakeFailure;
@@ -162,7 +163,7 @@ impl Unmet<'_> {
         } else {
             format!("{status_line}{by}")
         };
-        let text = first_line(&seen.body);
+        let text = longest_line(&seen.body);
         let hint = match seen.observation.status {
             300..=399 => match header(&seen.head, "Location") {
                 Some(location) => {
@@ -269,7 +270,7 @@ fn wants_client_certificate(body: &str) -> bool {
 
 /// Backends that read a PROXY header where a request should begin.
 pub(crate) fn proxy_header(url: &str, seen: &ProbeResult) -> Option<Problem> {
-    let text = first_line(&seen.body);
+    let text = longest_line(&seen.body);
     (seen.observation.status == 400 && text.contains("PROXY header")).then(|| {
         let what = format!("backends refuse requests with {}: {text}", seen.observation.status);
         Problem::new(what).on(url).hint(
@@ -279,21 +280,10 @@ pub(crate) fn proxy_header(url: &str, seen: &ProbeResult) -> Option<Problem> {
     })
 }
 
-/// The first line of a body, without markup.
-fn first_line(body: &str) -> String {
-    let mut text = String::new();
-    let mut in_tag = false;
-    for character in body.chars().take(2000) {
-        match character {
-            '<' => in_tag = true,
-            '>' => {
-                in_tag = false;
-                text.push('\n');
-            }
-            _ if in_tag => {}
-            character => text.push(character),
-        }
-    }
+/// The line of a body that says most.
+fn longest_line(body: &str) -> String {
+    let begin: String = body.chars().take(2000).collect();
+    let text = without_markup(&begin);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     // A title often repeats the status alone.
     let longest = lines.take(6).max_by_key(|line| line.len()).unwrap_or_default();
@@ -312,9 +302,9 @@ mod tests {
     fn a_page_of_errors_gives_the_sentence_that_says_most() {
         let nginx = "<html>\r\n<head><title>400 No required SSL certificate was sent</title></head>\r\n<body>\r\n\
                      <center><h1>400 Bad Request</h1></center>\r\n<center>No required SSL certificate was sent</center>";
-        assert_eq!(first_line(nginx), "400 No required SSL certificate was sent");
+        assert_eq!(longest_line(nginx), "400 No required SSL certificate was sent");
         assert!(wants_client_certificate(nginx));
         assert!(!wants_client_certificate("<h1>400 Bad Request</h1>"));
-        assert_eq!(first_line(""), "");
+        assert_eq!(longest_line(""), "");
     }
 }
