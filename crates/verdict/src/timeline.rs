@@ -86,6 +86,9 @@ pub struct Affected {
     pub mended: Option<f64>,
     /// Attempts that it received of the latest requests before the break: of 100, or of twenty a backend. With none, its outage shows nothing.
     pub received_before: u64,
+    /// How many these latest requests were.
+    #[serde(default)]
+    pub sent_before: u64,
     /// Attempts that it received while it was broken, according to its records.
     pub received_meanwhile: u64,
     /// Seconds from the break until the last attempt that was sent there before the mend, according to its records; 0 without one, null
@@ -133,6 +136,22 @@ const RATE: Duration = Duration::from_secs(5);
 /// How many times longer than the usual gap a pause is: by chance, e^-30.
 const GAPS: f64 = 30.0;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(300);
+/// Of a backend that is in rotation, less likely than that is no chance.
+const LEVEL: f64 = 1e-8;
+/// What got all requests before may not get all of them when it is back.
+const LARGEST_SHARE: f64 = 0.95;
+
+impl Affected {
+    /// Whether so many requests that all went elsewhere show that it was out of rotation, by the share that it had before.
+    pub(crate) fn is_passed_over(&self, requests: u64) -> bool {
+        is_passed_over(requests, self.received_before, self.sent_before)
+    }
+}
+
+fn is_passed_over(requests: u64, received_before: u64, sent_before: u64) -> bool {
+    let share = received_before as f64 / sent_before.max(1) as f64;
+    requests as f64 * (1.0 - share.min(LARGEST_SHARE)).ln() <= LEVEL.ln()
+}
 
 /// What was done to backends.
 #[derive(Clone, Copy, Debug)]
@@ -220,7 +239,17 @@ fn timeline(
     let last = meanwhile.clone().map(|(at, _)| *at).next_back();
     let times: Vec<Moment> = seen.directed.iter().map(|(at, _)| *at).collect();
     let usual = usual_gap(&times, started, window.broken);
-    let pauses = usual.map_or_else(Vec::new, |usual| pauses(&seen.directed, window, (started, ended), usual));
+    let mut pauses = usual.map_or_else(Vec::new, |usual| pauses(&seen.directed, window, (started, ended), usual));
+    let (received_before, sent_before) = received_before(ledger, sample, window, names.len());
+    keep_passed_over(
+        &mut pauses,
+        |requests| is_passed_over(requests, received_before, sent_before),
+        || {
+            let entries = ledger.entries().filter(|entry| sample.contains(&entry.sequence));
+            let elsewhere = entries.filter(|entry| entry.attempts.iter().all(|it| it.backend != window.backend));
+            elsewhere.map(|entry| since(entry.observation.sent()))
+        },
+    );
     let ramp =
         seen.back.and_then(|back| seen.shares.ramp(window.broken, back, outages.alone_until(window, back, ended)?));
     let failures = seen.directed.iter().filter(|(at, failed)| *failed && *at >= window.broken).count() as u64;
@@ -228,7 +257,8 @@ fn timeline(
         backend: names.get(usize::from(window.backend.0)).cloned().unwrap_or_default(),
         broken: since(window.broken),
         mended: window.mended.map(since),
-        received_before: received_before(ledger, sample, window, names.len()),
+        received_before,
+        sent_before,
         received_meanwhile: meanwhile.count() as u64,
         stopped_after: match last {
             None => Some(0.0),
@@ -315,13 +345,17 @@ fn has_failed(attempt: &Arrival) -> bool {
     attempt.end != AttemptEnd::Completed || attempt.status >= 500
 }
 
-fn received_before(ledger: &Ledger, sample: &Range<u32>, window: &OutageWindow, backends: usize) -> u64 {
+/// Attempts that it received of the latest requests before the break, and how many these requests were.
+fn received_before(ledger: &Ledger, sample: &Range<u32>, window: &OutageWindow, backends: usize) -> (u64, u64) {
     let mut entries = ledger.entries().filter(|entry| sample.contains(&entry.sequence));
     let first = entries.find(|entry| entry.observation.sent() >= window.broken).map(|entry| entry.sequence);
     let end = first.unwrap_or(sample.end);
     let latest = end.saturating_sub(LATEST.max(20 * backends as u32))..end;
-    let attempts = latest.filter_map(|sequence| ledger.entry(sequence));
-    attempts.map(|it| it.attempts.iter().filter(|attempt| attempt.backend == window.backend).count() as u64).sum()
+    let here = |it: Entry| it.attempts.iter().filter(|attempt| attempt.backend == window.backend).count() as u64;
+    latest
+        .filter(|sequence| sample.contains(sequence))
+        .filter_map(|sequence| ledger.entry(sequence))
+        .fold((0, 0), |(received, sent), entry| (received + here(entry), sent + 1))
 }
 
 /// From one request to the next before the break; none if there were too few.
@@ -360,6 +394,32 @@ fn pauses(
     pauses
 }
 
+/// A backend that got nothing while a client sent nothing was in rotation all the same.
+fn keep_passed_over<Times: Iterator<Item = f64>>(
+    pauses: &mut Vec<Pause>,
+    is_passed_over: impl Fn(u64) -> bool,
+    sent_elsewhere: impl FnOnce() -> Times,
+) {
+    if pauses.is_empty() {
+        return;
+    }
+    let mut elsewhere = vec![0; pauses.len()];
+    for at in sent_elsewhere() {
+        let next = pauses.partition_point(|pause| pause.from < at);
+        if next > 0 && pauses[next - 1].until.is_none_or(|until| at < until) {
+            elsewhere[next - 1] += 1;
+        }
+    }
+    let mut failures = 0;
+    let mut elsewhere = elsewhere.into_iter();
+    pauses.retain_mut(|pause| {
+        pause.failures_before += failures;
+        let is_out = elsewhere.next().is_some_and(&is_passed_over);
+        failures = if is_out { 0 } else { pause.failures_before };
+        is_out
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -375,9 +435,13 @@ mod tests {
     /// A request a millisecond, each to the backend that `choose` says, with what became of it there; none reaches no backend and is an
     /// error of the balancer's.
     fn run(count: u32, choose: impl Fn(u64) -> Option<(u16, u16)>) -> Ledger {
+        run_at((0..u64::from(count)).collect(), choose)
+    }
+
+    /// The same with requests at these milliseconds.
+    fn run_at(times: Vec<u64>, choose: impl Fn(u64) -> Option<(u16, u16)>) -> Ledger {
         let (mut observations, mut arrivals) = (Vec::new(), Vec::new());
-        for sequence in 0..count {
-            let at = u64::from(sequence);
+        for (sequence, at) in (0u32..).zip(times) {
             let chosen = choose(at);
             let answer = chosen.map_or(Uuid::nil(), |_| Uuid::from_u128(u128::from(sequence) + 1));
             observations.push(Observation {
@@ -525,6 +589,17 @@ mod tests {
             timeline.stopped_after.is_none() && timeline.received_meanwhile == 1_000 && timeline.pauses.is_empty(),
             "{timeline:?}"
         );
+    }
+
+    #[test]
+    fn a_backend_that_gets_nothing_while_nobody_sends_anything_is_in_rotation() {
+        let even = |at: u64| Some(((at % 2) as u16, 200));
+        // The client waits: nothing is sent from 3 s to 5 s.
+        let waits = |at: &u64| !(3_000..5_000).contains(at);
+        let ledger = run_at((0..10_000).filter(waits).collect(), even);
+        assert_eq!(of(&ledger, 2_000, Some(6_000)).pauses, []);
+        let out = |at: u64| if (3_000..5_000).contains(&at) { Some((0, 200)) } else { even(at) };
+        assert_eq!(of(&run(10_000, out), 2_000, Some(6_000)).pauses.len(), 1);
     }
 
     #[test]

@@ -99,6 +99,7 @@ pub(super) fn recovery(facts: &recovery::RecoveryFacts, product: Option<Balancer
         Some(Unknown::Idle) => phrase.try_this("break a backend that the balancer uses"),
         Some(Unknown::NotMended) => phrase.try_this("end the outage with a step such as start@6s"),
         Some(Unknown::TooShort) => phrase.try_this("give the sample more time with --duration"),
+        Some(Unknown::TooFew) => phrase.try_this("send more requests: a higher --rate, or a longer --duration"),
         Some(Unknown::Kept) => phrase.try_this(
             "clients stay where they were moved to: with --no-experiments, and no session expected, requests are those of new clients",
         ),
@@ -130,6 +131,7 @@ fn measured(quantity: Quantity, measured: &Measured) -> String {
         (Some(Unknown::Idle), ..) => "no traffic before".to_owned(),
         (Some(Unknown::NotMended), ..) => "nothing ended the outage".to_owned(),
         (Some(Unknown::TooShort), ..) => "the sample ended too early".to_owned(),
+        (Some(Unknown::TooFew), ..) => "too few requests came then to see whether it was back".to_owned(),
         (Some(Unknown::Kept), ..) => "all clients since then are kept by other backends".to_owned(),
         (Some(Unknown::Unrecorded), ..) => "failed attempts there were not recorded".to_owned(),
         (Some(Unknown::ByLoad), ..) => "load may decide who gets requests, and hide its weight".to_owned(),

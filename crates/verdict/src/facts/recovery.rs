@@ -59,6 +59,8 @@ pub enum Unknown {
     NotMended,
     /// The sample ended too early.
     TooShort,
+    /// Too few requests were sent when it had to be back: it may have been, and not yet its turn.
+    TooFew,
     /// All clients that came since then are kept by other backends.
     Kept,
     /// What fails at a backend that is gone leaves no record.

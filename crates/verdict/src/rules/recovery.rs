@@ -56,6 +56,13 @@ impl RecoveryLimit {
         }
     }
 
+    fn back(self) -> Option<Duration> {
+        match self {
+            RecoveryLimit::Back(limit) => Some(limit),
+            RecoveryLimit::Ejected(_) | RecoveryLimit::ErrorsEnd(_) | RecoveryLimit::SlowStart(_) => None,
+        }
+    }
+
     fn quantity(self) -> Quantity {
         match self {
             RecoveryLimit::Back(_) => Quantity::Back,
@@ -74,6 +81,7 @@ fn finding(expected: String, limit: RecoveryLimit, case: &Case, outage: Option<&
         drill: case.drill,
         are_kept_elsewhere: are_kept_elsewhere(case, it),
         by_load: may_be_by_load(case),
+        passed_over: limit.back().is_some_and(|limit| it.is_passed_over(sent_elsewhere_after(limit, it, case))),
     };
     let measured = |it: &Affected| measure(limit, it, circumstances(it));
     let backends: Vec<Measured> = affected.iter().map(measured).collect();
@@ -107,6 +115,19 @@ fn are_kept_elsewhere(case: &Case, affected: &Affected) -> bool {
     later.all(|entry| kept.get(&entry.observation.client).is_some_and(|since| *since <= entry.observation.sent()))
 }
 
+/// Requests that were sent when a backend had to be back, and before it was.
+fn sent_elsewhere_after(limit: Duration, affected: &Affected, case: &Case) -> u64 {
+    let Some(mended) = affected.mended else { return 0 };
+    let until = affected.back_after.map_or(f64::INFINITY, |back| mended + back);
+    let is_own = |backend: Backend| case.names.get(usize::from(backend.0)) == Some(&affected.backend);
+    let sample = case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence));
+    let meanwhile = sample.filter(|entry| {
+        let sent = case.seconds(entry.observation.sent());
+        sent > mended + limit.as_secs_f64() && sent < until
+    });
+    meanwhile.filter(|entry| entry.attempts.iter().all(|it| !is_own(it.backend))).count() as u64
+}
+
 /// Whether load may decide: as long as nothing is in flight a weight that grows shows nowhere then.
 fn may_be_by_load(case: &Case) -> bool {
     let candidates = case.inference.candidates();
@@ -122,6 +143,8 @@ struct Circumstances {
     drill: Drill,
     are_kept_elsewhere: bool,
     by_load: bool,
+    /// Whether requests that were sent when it had to be back show that it was not.
+    passed_over: bool,
 }
 
 fn measure(limit: RecoveryLimit, affected: &Affected, known: Circumstances) -> Measured {
@@ -130,7 +153,7 @@ fn measure(limit: RecoveryLimit, affected: &Affected, known: Circumstances) -> M
     } else {
         match limit {
             RecoveryLimit::Back(_) if affected.back_after.is_none() && known.are_kept_elsewhere => Err(Unknown::Kept),
-            RecoveryLimit::Back(limit) => back(affected, limit, known.length),
+            RecoveryLimit::Back(limit) => back(affected, limit, known),
             RecoveryLimit::Ejected(limit) => ejected(affected, limit, known.drill),
             RecoveryLimit::ErrorsEnd(limit) => Ok(errors_end(affected, limit)),
             RecoveryLimit::SlowStart(time) => match slow_start(affected, time, known.length) {
@@ -149,13 +172,16 @@ fn measure(limit: RecoveryLimit, affected: &Affected, known: Circumstances) -> M
 
 type JudgedBackend = Result<(Option<f64>, bool), Unknown>;
 
-fn back(affected: &Affected, limit: Duration, length: f64) -> JudgedBackend {
+fn back(affected: &Affected, limit: Duration, known: Circumstances) -> JudgedBackend {
     let mended = affected.mended.ok_or(Unknown::NotMended)?;
     match affected.back_after {
-        Some(seconds) => Ok((Some(seconds), seconds <= limit.as_secs_f64())),
-        // It had the time, and a share of the traffic before it was broken.
-        None if length - mended > limit.as_secs_f64() => Ok((None, false)),
-        None => Err(Unknown::TooShort),
+        Some(seconds) if seconds <= limit.as_secs_f64() => Ok((Some(seconds), true)),
+        // It may have been in rotation, and not yet its turn.
+        Some(_) if !known.passed_over => Err(Unknown::TooFew),
+        Some(seconds) => Ok((Some(seconds), false)),
+        None if known.length - mended <= limit.as_secs_f64() => Err(Unknown::TooShort),
+        None if !known.passed_over => Err(Unknown::TooFew),
+        None => Ok((None, false)),
     }
 }
 
@@ -204,8 +230,13 @@ mod tests {
     use crate::timeline::Pause;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const OTHERWISE: Circumstances =
-        Circumstances { length: 20.0, drill: Drill::Rough, are_kept_elsewhere: false, by_load: false };
+    const OTHERWISE: Circumstances = Circumstances {
+        length: 20.0,
+        drill: Drill::Rough,
+        are_kept_elsewhere: false,
+        by_load: false,
+        passed_over: true,
+    };
 
     /// Broken at 2 s, mended at 6 s of a sample of 20 s.
     fn affected() -> Affected {
@@ -240,6 +271,30 @@ mod tests {
         assert_eq!(holds(Requirement::Back(30 * SECOND), &away), Err(Unknown::TooShort));
         let broken = Affected { mended: None, ..affected() };
         assert_eq!(holds(Requirement::Back(5 * SECOND), &broken), Err(Unknown::NotMended));
+    }
+
+    #[test]
+    fn a_backend_that_has_not_had_its_turn_yet_may_be_back() {
+        let few = Circumstances { passed_over: false, ..OTHERWISE };
+        let away = Affected { back_after: None, ..affected() };
+        for (it, limit, unknown) in [
+            (affected(), 3, Some(Unknown::TooFew)),
+            (affected(), 5, None),
+            (away.clone(), 3, Some(Unknown::TooFew)),
+            (away, 30, Some(Unknown::TooShort)),
+        ] {
+            assert_eq!(measure(RecoveryLimit::Back(limit * SECOND), &it, few).unknown, unknown);
+        }
+        // Mended at 6 s, and sent elsewhere ten times a second from then on.
+        let passed_over = |requests: u64| {
+            let mut trial = RuleTrial::of(3, Some(Algorithm::Random));
+            for turn in 0..requests {
+                trial.send(0, 0, 9_001_000 + turn * 100_000);
+            }
+            let away = Affected { back_after: None, received_before: 33, sent_before: 100, ..affected() };
+            trial.judge_by(|case| away.is_passed_over(sent_elsewhere_after(3 * SECOND, &away, case)))
+        };
+        assert!(!passed_over(40) && passed_over(50));
     }
 
     #[test]
