@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -237,6 +237,28 @@ fn more_servers_than_a_rehearsal_can_have_and_programs_that_are_missing_are_refu
         Command::new(env!("CARGO_BIN_EXE_uuid-generator")).args(words).env("PATH", "/nowhere").output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("it is not installed"), "{}", said(&output));
+}
+
+#[test]
+fn programs_and_files_behind_links_are_found_and_those_of_servers_without_their_folder_on_path() {
+    let site = "upstream shop { server 10.20.0.11:8080; } server { listen 80; location / { proxy_pass http://shop; } }";
+    let place = tree(site);
+    let folder = |name: &str| {
+        let path = place.path().join(name);
+        fs::create_dir(&path).unwrap();
+        path
+    };
+    let (programs, real, links) = (folder("programs"), folder("real"), folder("links"));
+    fs::copy("/usr/sbin/nginx", real.join("nginx")).unwrap();
+    symlink(real.join("nginx"), programs.join("nginx")).unwrap();
+    symlink(place.path().join("nginx.conf"), links.join("nginx.conf")).unwrap();
+    for path in [format!("{}:/usr/bin:/bin", programs.display()), "/usr/bin:/bin".to_owned()] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_uuid-generator"));
+        command.args(["rehearse", "nginx"]).arg(links.join("nginx.conf")).arg("http://shop.example/");
+        command.args(["-n", "500", "--no-experiments", "-q", "--during", "nginx -s reload@0s"]);
+        let output = command.env("PATH", &path).current_dir("/").output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{path}: {}", said(&output));
+    }
 }
 
 #[test]

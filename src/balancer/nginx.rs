@@ -101,7 +101,8 @@ fn directive_of_calls(topic: HintTopic) -> &'static str {
         | HintTopic::Panic
         | HintTopic::Deadline
         | HintTopic::Underscores
-        | HintTopic::BackendHttp2 => directive(topic),
+        | HintTopic::BackendHttp2
+        | HintTopic::AllAddresses => directive(topic),
     }
 }
 
@@ -159,7 +160,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::StreamShares => "least_conn, with a zone for several workers",
         HintTopic::Rotations => "zone in the upstream block",
         HintTopic::Recovery => "max_fails and fail_timeout of the server",
-        HintTopic::Panic | HintTopic::Deadline => "",
+        HintTopic::Panic | HintTopic::Deadline | HintTopic::AllAddresses => "",
         HintTopic::Underscores => "underscores_in_headers on",
         HintTopic::BackendHttp2 => "grpc_pass",
     }

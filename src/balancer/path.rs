@@ -4,9 +4,19 @@ use std::path::{Path, PathBuf};
 
 /// The file of that program: on PATH, or where balancers are installed although it is not on every user's PATH.
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&folders).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
-    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
+    folders().into_iter().map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// Folders with programs: those on PATH, then those of servers, which are not on every user's PATH.
+pub(crate) fn folders() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    for servers in ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from) {
+        if !folders.contains(&servers) {
+            folders.push(servers);
+        }
+    }
+    folders
 }
 
 /// Quotes a path as one word of a shell.

@@ -109,4 +109,6 @@ pub(crate) enum HintTopic {
     Underscores,
     /// What speaks HTTP/2 to backends, which gRPC needs.
     BackendHttp2,
+    /// What uses all addresses that a name has.
+    AllAddresses,
 }

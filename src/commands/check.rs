@@ -25,6 +25,7 @@ use super::print::{in_locale, print};
 use super::private::{DATA, Private};
 use crate::args::check::CheckArgs;
 use crate::args::report::ReportArgs;
+use crate::balancer::path::on_path;
 use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::{self, CheckWatch};
 use crate::config::check::CheckConfig;
@@ -76,7 +77,8 @@ pub(super) fn enter(args: &CheckArgs) -> Result<()> {
     visible
         .extend([Some(file.as_path()), args.from.as_deref(), args.location.file()].into_iter().flatten().map(folder));
     let urls = checks.iter().flat_map(|check| check.url.clone()).collect();
-    Err(Private { own: vec![Path::new(DATA).join(with)], visible, urls }.enter(outputs)?)
+    let program = on_path(with);
+    Err(Private { own: vec![Path::new(DATA).join(with)], program, visible, urls }.enter(outputs)?)
 }
 
 /// The folder of a file, from the root.

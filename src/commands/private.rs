@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use rustix::io::{FdFlags, fcntl_setfd};
 use world::World;
 
+use crate::balancer::path::folders;
 use crate::config::output::Output;
 use crate::rehearse::{self, UrlTarget};
 
@@ -19,6 +20,8 @@ pub(super) const DATA: &str = "/var/lib";
 pub(super) struct Private {
     /// Folders that are empty there, beside the usual ones.
     pub(super) own: Vec<PathBuf>,
+    /// That of the balancer.
+    pub(super) program: Option<PathBuf>,
     /// Files and folders that it reads although they may lie in folders that are empty there.
     pub(super) visible: Vec<PathBuf>,
     /// URLs whose names lead to the private copy.
@@ -49,8 +52,10 @@ impl Private {
         world.own.extend(self.own);
         world.visible = self.visible;
         world.visible.extend(std::env::current_dir());
-        // Balancers and the tools of commands.
-        world.visible.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        // A link to it may lead to where it has its own files.
+        let program = self.program.and_then(|program| program.canonicalize().ok());
+        world.visible.extend(program.as_deref().and_then(Path::parent).map(Path::to_owned));
+        world.programs = folders();
         let places = self.urls.iter().filter_map(|url| UrlTarget::of(url).ok());
         let names = places.filter(|place| place.address().is_none() && place.host != "localhost");
         world.hosts = names.map(|place| format!("127.0.0.1 {}\n", place.host)).collect();

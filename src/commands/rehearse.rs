@@ -14,11 +14,11 @@ use super::check::{self as checking, expect, interrupt};
 use super::print::print;
 use super::private::{DATA, Private};
 use crate::args::rehearse::{CertificateChoice, RehearseArgs};
+use crate::balancer::Balancer;
 use crate::balancer::expected::Expected;
 use crate::balancer::path::quoted;
 use crate::balancer::read::{Configuration, Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer};
 use crate::balancer::run::installed;
-use crate::balancer::{Balancer, Program};
 use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::scenario::{HostControl, Reach, Scenario};
 use crate::check::{CheckWatch, is_secure};
@@ -42,11 +42,19 @@ pub(super) fn run(args: RehearseArgs) -> Result<ExitCode> {
         return print(describe(&args, &order).as_bytes());
     }
     let mut visible = args.check.files();
+    // What was typed may be a link to the file.
+    let typed = std::path::absolute(&args.file).ok();
+    visible.extend(typed.as_deref().and_then(Path::parent).map(Path::to_owned));
     visible.extend(order.file.parent().map(Path::to_owned));
     visible.push(order.file.clone());
     visible.extend(order.further.clone());
     visible.extend(order.then.clone());
-    let private = Private { own: vec![data_of(&order)], visible, urls: order.urls.clone() };
+    let private = Private {
+        own: vec![data_of(&order)],
+        program: installed::find(&order.balancer),
+        visible,
+        urls: order.urls.clone(),
+    };
     Err(private.enter(outputs)?)
 }
 
@@ -106,7 +114,7 @@ fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
     if args.balancer.alone.is_none() {
         return Err(Problem::new("it does not run on this machine").on(args.balancer.title));
     }
-    if !args.dry_run && args.balancer.program != Program::BuiltIn && !is_installed(args.balancer.name) {
+    if !args.dry_run && installed::find(&args.balancer).is_none() {
         return Err(Problem::new("it is not installed").on(args.balancer.title).hint(args.balancer.install));
     }
     if args.check.url.is_empty() && !args.dry_run {
@@ -183,11 +191,6 @@ fn read(balancer: Balancer, file: &Path, further: &[PathBuf]) -> (Option<Configu
         Some(Ok(read)) => (Some(read), None),
         Some(Err(why)) => (None, Some(format!("{why:#}"))),
     }
-}
-
-fn is_installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 fn plan(args: &RehearseArgs, backing: &Backing) -> Result<CheckPlan, Problem> {

@@ -5,15 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use anyhow::Result;
+use verdict::promise::Promise;
 use verdict::surroundings::Surrounding;
 use world::names::{NameQuery, WorldNames};
 
+use crate::balancer::HintTopic;
 use crate::balancer::expected::Expected;
 use crate::balancer::read::{Configuration, Endpoint, SplitPart, Takes, Upstream, UpstreamMethod, UpstreamServer};
 use crate::error::Problem;
 use crate::rehearse::naming::{self, Listens, RehearsedBackend};
 use crate::rehearse::order::{RehearsalPlan, addresses_of, is_here};
 use crate::rehearse::own_words::{self, Servers};
+use crate::topology::Policy;
 
 /// Requests of visits, as servers saw them.
 #[derive(Default)]
@@ -114,8 +117,11 @@ pub(crate) fn choose(order: &RehearsalPlan, names: &WorldNames, found: &[Listens
                 .into())
         }
         (several, _) => {
-            let why =
-                format!("{}: several upstream blocks are behind the URL: {}", order.file.display(), all_names(several));
+            let why = format!(
+                "{}: several upstream blocks may be behind the URL: {}; --upstream NAME says which",
+                order.file.display(),
+                all_names(several)
+            );
             let mut all: Vec<Listens> =
                 several.iter().flat_map(|it| &it.servers).flat_map(|it| listens(it, names)).collect();
             let mut seen = BTreeSet::new();
@@ -174,6 +180,27 @@ fn left_out(takes: Takes, places: &[Listens]) -> Option<String> {
         Takes::One => only(1),
         Takes::AtMost(most) => only(most),
     }
+}
+
+/// Servers that use some of the addresses of their names, and it is not known which: each gets its share, wherever of its addresses.
+fn as_split(upstream: &Upstream, taken: Vec<Option<String>>) -> UpstreamMethod {
+    let why = taken.iter().flatten().next().cloned().unwrap_or_default();
+    let divides = |policy: &Policy| Promise::of(policy.algorithm(true)) != Promise::Nothing;
+    // Of a name whose addresses are servers of their own, how many there are decides.
+    let is_one = |server: &UpstreamServer| matches!(server.takes, Takes::One);
+    match &upstream.method {
+        UpstreamMethod::Known(policy) if divides(policy) && upstream.servers.iter().all(is_one) => {}
+        UpstreamMethod::Known(_) | UpstreamMethod::Unknown(_) | UpstreamMethod::Split(_) => {
+            return UpstreamMethod::Unknown(why);
+        }
+    }
+    let part = |(server, why): (&UpstreamServer, Option<String>)| SplitPart {
+        name: server.address.clone(),
+        weight: if server.backup || server.down { 0 } else { server.weight },
+        servers: 1,
+        method: why.map_or_else(|| upstream.method.clone(), UpstreamMethod::Unknown),
+    };
+    UpstreamMethod::Split(upstream.servers.iter().zip(taken).map(part).collect())
 }
 
 /// Whether it is the same to expect one or the other: of the same servers.
@@ -345,6 +372,23 @@ impl Group {
         repeated.map(|(it, times)| Surrounding::RepeatedServer { server: it.address.clone(), times }).collect()
     }
 
+    /// Names of which it uses one address at a time.
+    pub(crate) fn one_address(&self, order: &RehearsalPlan, names: &WorldNames) -> Vec<Surrounding> {
+        let places = self.places(names);
+        let directive = (order.balancer.directive)(HintTopic::AllAddresses);
+        let note = |server: &UpstreamServer| {
+            let Endpoint::Tcp(host, _) = &server.endpoint else { return None };
+            let addresses = places(&server.endpoint).len();
+            (server.takes == Takes::One && addresses > 1).then(|| Surrounding::OneAddress {
+                name: host.clone(),
+                addresses,
+                place: server.place.clone(),
+                instead: directive.to_owned(),
+            })
+        };
+        self.upstream.iter().flat_map(|upstream| &upstream.servers).filter_map(note).collect()
+    }
+
     /// What the file says of them.
     pub(crate) fn expected(&self, names: &WorldNames) -> Option<Expected> {
         let backends = self.backends(names);
@@ -355,8 +399,11 @@ impl Group {
             Some(format!("{}: server {} {why}", server.place, server.address))
         };
         let in_doubt = self.health().map(in_doubt);
-        if let Some(why) = upstream.servers.iter().find_map(left_out).or(in_doubt) {
+        let taken: Vec<Option<String>> = upstream.servers.iter().map(left_out).collect();
+        if let Some(why) = in_doubt {
             upstream.method = UpstreamMethod::Unknown(why);
+        } else if taken.iter().any(Option::is_some) {
+            upstream.method = as_split(&upstream, taken);
         }
         let named = |server: &UpstreamServer| {
             let all = places(&server.endpoint);
@@ -418,6 +465,39 @@ mod tests {
             assert_eq!(left_out(takes, &both).as_deref(), expected);
             assert_eq!(left_out(takes, &both[..1]), None);
         }
+    }
+
+    #[test]
+    fn servers_that_use_one_address_of_a_name_get_their_shares_wherever() {
+        let mut group = Upstream::named("web");
+        group.method = UpstreamMethod::Known(Policy::RoundRobin);
+        for (name, weight) in [("app", 3), ("other", 1)] {
+            let endpoint = Endpoint::Tcp(name.to_owned(), 80);
+            group.servers.push(UpstreamServer {
+                takes: Takes::One,
+                weight,
+                ..UpstreamServer::at(name, endpoint, "haproxy.cfg")
+            });
+        }
+        let taken = || vec![Some("uses 1 of 2 addresses".to_owned()), None];
+        let expected_of = |group: &Upstream| {
+            let group = Upstream { method: as_split(group, taken()), ..group.clone() };
+            Expected::of_named(&group, &|server| match server.address.as_str() {
+                "app" => vec!["app-1".to_owned(), "app-2".to_owned()],
+                other => vec![other.to_owned()],
+            })
+        };
+        let expected = expected_of(&group);
+        let groups: Vec<(&str, u32, usize)> =
+            expected.groups.iter().map(|it| (it.name.as_str(), it.weight, it.backends.len())).collect();
+        assert_eq!((groups, expected.shares), (vec![("app", 3, 2), ("other", 1, 1)], None));
+        assert_eq!(expected.unknown, ["uses 1 of 2 addresses"]);
+        // Shares that nobody promises are not judged, and one server alone gets everything.
+        group.method = UpstreamMethod::Known(Policy::LeastConnections);
+        assert!(expected_of(&group).groups.is_empty());
+        group.method = UpstreamMethod::Known(Policy::RoundRobin);
+        group.servers.pop();
+        assert!(expected_of(&group).groups.is_empty());
     }
 
     #[test]

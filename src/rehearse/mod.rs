@@ -8,6 +8,7 @@ pub(crate) mod group;
 mod hosts;
 mod listening;
 mod naming;
+mod notes;
 mod order;
 mod own_words;
 mod remedy;
@@ -24,7 +25,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use verdict::surroundings::{FileChange, StandInResponse, Surrounding};
+use verdict::surroundings::{FileChange, Surrounding};
 use world::names::WorldNames;
 use world::scout::Scout;
 
@@ -167,7 +168,7 @@ pub(crate) async fn prepare(order: &RehearsalPlan, state: &mut RehearsalState) -
     scouting::settle(order, &around.places, around.authority()?.as_deref(), group.health())?;
     // It may have made itself one meanwhile.
     let authority = around.authority()?;
-    let mut notes = around.notes(&groups, &backends, &others, &listening);
+    let mut notes = around.notes(order, &groups, &backends, &others, &listening);
     notes.extend(order.read.iter().chain(&order.then_read).flat_map(naming::mistyped));
     notes.extend(not_asked(order, &around.names, &others));
     let contradiction = match group.understood(&around.names) {
@@ -282,7 +283,9 @@ fn surroundings(order: &RehearsalPlan) -> Result<Surroundings> {
     let ports = places.iter().map(|place| place.port).collect();
     let elsewhere = order.read.iter().flat_map(|read| read.not_read.clone()).collect();
     let refused = order.refused.clone();
-    let recipe = RehearsalRecipe { title: order.balancer.title, command, folder, ports, pairs, refused, elsewhere };
+    let is_part = order.read.as_ref().is_some_and(|read| read.is_part);
+    let title = order.balancer.title;
+    let recipe = RehearsalRecipe { title, command, folder, ports, pairs, is_part, refused, elsewhere };
     let remedied = Remedied::default();
     let mut around = Surroundings { places, names, scout, recipe, stand_in, remedied, root: None, passed_on: None };
     match order.certificates {
@@ -492,54 +495,6 @@ impl Surroundings {
         let file = Path::new(world::FOLDER).join("authority.pem");
         fs::write(&file, &all).context("failed to write our authority")?;
         Ok(Some(file))
-    }
-
-    fn notes(
-        &self,
-        groups: &[&Group],
-        backends: &[RehearsedBackend],
-        others: &[Responder],
-        lacking: &[IpAddr],
-    ) -> Vec<Surrounding> {
-        let names = backends.iter().map(|backend| backend.name.clone()).collect();
-        let upstreams = groups.iter().filter_map(|group| group.name.clone()).collect();
-        let mut notes = vec![Surrounding::Backends { upstreams, backends: names }];
-        notes.extend(groups.iter().flat_map(|group| group.repeated()));
-        for backend in backends {
-            let of = |address: &Listens| Surrounding::HealthAddress {
-                address: address.to_string(),
-                backend: backend.name.clone(),
-            };
-            notes.extend(backend.health.iter().map(of));
-        }
-        for asked in self.names.asked() {
-            if !asked.addresses.iter().any(IpAddr::is_loopback) {
-                let addresses = asked.addresses.iter().map(ToString::to_string).collect();
-                notes.push(Surrounding::InventedAddress { name: asked.name, addresses });
-            }
-        }
-        notes.extend(lacking.iter().map(|ip| Surrounding::AddedAddress { address: ip.to_string() }));
-        notes.extend(self.remedied.notes.iter().cloned());
-        // Such as syslog or a resolver of another kind: nobody answers.
-        let seen = self.scout.seen();
-        let is_unheard = |it: &SocketAddr| it.port() != 53 && !seen.questions.contains(it) && !order::is_here(it.ip());
-        for (address, count) in seen.datagrams.iter().filter(|(it, _)| is_unheard(it)) {
-            notes.push(Surrounding::Datagrams { address: address.to_string(), count: *count });
-        }
-        notes.extend(others.iter().filter_map(|other| self.note_other(other)));
-        notes
-    }
-
-    /// A server that is no backend, if the balancer spoke to it.
-    fn note_other(&self, other: &Responder) -> Option<Surrounding> {
-        let response = match (other.requests(), other.foreign()) {
-            (0, None) => return None,
-            (0, Some(what)) => StandInResponse::None { protocol: what.to_string() },
-            (_, _) => StandInResponse::Status(other.status),
-        };
-        let address = other.listens.address();
-        let name = address.and_then(|it| Some(format!("{}:{}", self.names.name_of(it.ip())?.0, it.port())));
-        Some(Surrounding::OtherServer { address: other.listens.to_string(), name, response })
     }
 }
 

@@ -104,7 +104,7 @@ fn is_written(lower: &str) -> bool {
 }
 
 /// The path of a line: where HAProxy says that it is a file, which may be relative; else in quotes or brackets first, as all five write theirs.
-fn path(line: &str) -> Option<PathBuf> {
+pub(super) fn path(line: &str) -> Option<PathBuf> {
     if let Some((file, _)) = line.split_once("from file '").and_then(|(_, rest)| rest.split_once('\'')) {
         return Some(PathBuf::from(file));
     }

@@ -17,7 +17,7 @@ use crate::error::Problem;
 use crate::escape::{harmless_lines, without_colours};
 use crate::rehearse::certificate::{self, StandIn, UnusableFile, data};
 use crate::rehearse::listening::{choose, listeners};
-use crate::rehearse::remedy::{Remedy, remedies};
+use crate::rehearse::remedy::{self, Remedy, remedies};
 use verdict::surroundings::{FileChange, Surrounding};
 
 /// It listens, or has said why not, within this time; Envoy and Traefik need some seconds on a slow machine.
@@ -48,6 +48,8 @@ pub(super) struct RehearsalRecipe {
     pub(super) ports: Vec<u16>,
     /// Certificates and their keys, as the file pairs them.
     pub(super) pairs: Vec<(PathBuf, PathBuf)>,
+    /// Whether the file is one that another one includes.
+    pub(super) is_part: bool,
     /// Why its own tool refuses the file, if it does.
     pub(super) refused: Option<String>,
     /// What is known to come from elsewhere than the file.
@@ -191,13 +193,8 @@ fn failure(recipe: &RehearsalRecipe, found: &StartOutcome, elsewhere: &[SocketAd
                 Some(refused) if !has_errors(words) => last_lines(refused),
                 _ => last_lines(words),
             };
-            Problem::new(format!("it does not start; it says:\n{said}")).hint(if said.contains("FD limit") {
-                "raise the limit of open files (ulimit -Hn), or use sudo"
-            } else if said.contains("Permission denied") || said.contains("permission denied") {
-                "this user cannot read everything that the file includes and loads: use sudo"
-            } else {
-                "correct the file where it says so; what the file includes and loads must exist on this machine"
-            })
+            let hint = hint_of(&said, recipe.is_part, &|path| !path.exists());
+            Problem::new(format!("it does not start; it says:\n{said}")).hint(hint)
         }
         StartOutcome::Listening | StartOutcome::Nowhere => {
             let said = last_lines(words);
@@ -210,6 +207,31 @@ fn failure(recipe: &RehearsalRecipe, found: &StartOutcome, elsewhere: &[SocketAd
         }
     };
     problem.on(recipe.title).into()
+}
+
+/// What to do about these words of a balancer that does not start. `is_missing` looks whether a path is not there.
+fn hint_of(said: &str, is_part: bool, is_missing: &dyn Fn(&Path) -> bool) -> String {
+    let replaced = |line: &str| {
+        let path = remedy::path(line).filter(|path| is_missing(path))?;
+        let folder = world::USUAL.iter().find(|folder| path.starts_with(folder))?;
+        Some(format!(
+            "{} lies below {folder}, which is empty in the private copy: move it into the folder of the configuration",
+            path.display()
+        ))
+    };
+    if said.contains("FD limit") {
+        "raise the limit of open files (ulimit -Hn), or use sudo".to_owned()
+    } else if said.contains("Permission denied") || said.contains("permission denied") {
+        "this user cannot read everything that the file includes and loads: use sudo".to_owned()
+    } else if is_part {
+        "the file is a part of a configuration: rehearse the one that includes it, such as nginx.conf".to_owned()
+    } else {
+        said.lines().find_map(replaced).unwrap_or_else(|| {
+            "correct the file where it says so; what the file includes and loads must exist on this machine (of a copy, --at \
+             says where production has it)"
+                .to_owned()
+        })
+    }
 }
 
 const ERRORS: [&str; 8] = ["emerg", "ALERT", "error]", "\"error\"", "error:", "Error:", "ERR", "critical"];
@@ -422,4 +444,24 @@ fn others() -> Vec<Pid> {
         fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|it| it.file_name().into_string().ok());
     let pids = names.filter_map(|name| name.parse::<i32>().ok()).filter(|pid| *pid > 1 && *pid != own);
     pids.filter(|pid| lives(*pid)).filter_map(Pid::from_raw).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hint_of;
+
+    #[test]
+    fn a_start_that_failed_has_a_hint_by_its_words() {
+        let hint = |said: &str, is_part| hint_of(said, is_part, &|path| path.starts_with("/tmp/app"));
+        let missing = "open() \"/tmp/app/mime.types\" failed (2: No such file or directory) in /tmp/conf/nginx.conf:3";
+        assert!(hint(missing, false).starts_with("/tmp/app/mime.types lies below /tmp, which is empty"));
+        for (said, is_part, expected) in [
+            ("\"map\" directive is not allowed here in app.conf:1", true, "the file is a part"),
+            ("\"map\" directive is not allowed here in nginx.conf:7", false, "correct the file"),
+            ("open() \"/etc/nginx/mime.types\" failed (2: No such file)", false, "correct the file"),
+            ("Cannot raise FD limit to 400019", false, "raise the limit"),
+        ] {
+            assert!(hint(said, is_part).starts_with(expected), "{said}");
+        }
+    }
 }

@@ -92,10 +92,15 @@ pub fn multinomial(counts: &[u64], probabilities: &[f64], margin: f64) -> Multin
 pub const POWER: f64 = 0.999;
 
 /// The smallest deviation of the share of any one cell that [`multinomial`] at that level detects with probability [`POWER`] in `n` draws:
-/// the normal approximation to the binomial test of that cell (Fleiss, Statistical Methods for Rates and Proportions, §2.2).
+/// the normal approximation to the binomial test of that cell (Fleiss, Statistical Methods for Rates and Proportions, §2.2). In a cell that
+/// must get nothing one draw suffices.
 pub fn detects(n: u64, probabilities: &[f64], level: f64) -> f64 {
-    let cells = probabilities.iter().filter(|p| **p > 0.0 && **p < 1.0);
-    cells.map(|p| detects_in_cell(n, *p, probabilities.len(), level)).fold(0.0, f64::max)
+    let in_cell = |p: &f64| match *p {
+        p if p >= 1.0 => 0.0,
+        p if p <= 0.0 => 1.0 - (1.0 - POWER).powf((n as f64).recip()),
+        p => detects_in_cell(n, p, probabilities.len(), level),
+    };
+    probabilities.iter().map(in_cell).fold(0.0, f64::max)
 }
 
 fn detects_in_cell(n: u64, p: f64, cells: usize, level: f64) -> f64 {
@@ -120,9 +125,12 @@ fn quantiles(cells: usize, level: f64) -> (f64, f64) {
 pub fn needs(tolerance: f64, probabilities: &[f64], level: f64) -> u64 {
     let (alpha, beta) = quantiles(probabilities.len(), level);
     let sd = |p: f64| (p * (1.0 - p)).max(0.0).sqrt();
-    let cells = probabilities.iter().filter(|p| **p > 0.0 && **p < 1.0);
-    let n =
-        cells.map(|p| ((alpha * sd(*p) + beta * sd(widest(*p, tolerance))) / tolerance).powi(2)).fold(0.0, f64::max);
+    let in_cell = |p: &f64| match *p {
+        p if p >= 1.0 => 0.0,
+        p if p <= 0.0 => (1.0 - POWER).ln() / (1.0 - tolerance).ln(),
+        p => ((alpha * sd(p) + beta * sd(widest(p, tolerance))) / tolerance).powi(2),
+    };
+    let n = probabilities.iter().map(in_cell).fold(0.0, f64::max);
     (n * 1.05).ceil() as u64
 }
 
@@ -274,6 +282,16 @@ mod tests {
     #[test]
     fn what_should_get_nothing_and_gets_something_is_impossible() {
         assert_eq!(multinomial(&[500, 500, 1], &[0.5, 0.5, 0.0], 0.0).p, 0.0);
+    }
+
+    #[test]
+    fn nothing_shows_that_a_backend_gets_nothing_but_requests_that_went_elsewhere() {
+        let idle = [1.0, 0.0];
+        assert_eq!(detects(0, &idle, 4e-7), 1.0);
+        let n = needs(0.02, &idle, 4e-7);
+        // 0.98^342 is a thousandth.
+        assert!((342..400).contains(&n), "{n}");
+        assert!(detects(n, &idle, 4e-7) <= 0.02);
     }
 
     /// Uniform draws from xorshift64*, repeatable by their seed.

@@ -45,6 +45,17 @@ pub enum Surrounding {
         /// Its addresses.
         addresses: Vec<String>,
     },
+    /// A name has several addresses, of which the balancer uses one at a time.
+    OneAddress {
+        /// The name.
+        name: String,
+        /// How many it has.
+        addresses: usize,
+        /// Where the file has it: `envoy.yaml, cluster web`.
+        place: String,
+        /// What uses all of them, by the balancer's own words.
+        instead: String,
+    },
     /// A host that requests are passed to, and that is called almost as a group of servers in the file is: it may be mistyped.
     SimilarName {
         /// The name of the host.

@@ -259,7 +259,7 @@ fn first(orders: StageOrders, command: &[OsString]) -> Result<ExitCode> {
     let (program, arguments) =
         command.split_first().ok_or_else(|| failed("to start a command", io::ErrorKind::InvalidInput))?;
     let mut command = Command::new(program);
-    command.args(arguments).envs(environment()).env_remove("NOTIFY_SOCKET").env_remove("TMPDIR");
+    command.args(arguments).envs(environment(&orders.world)).env_remove("NOTIFY_SOCKET").env_remove("TMPDIR");
     command.env_remove("LISTEN_FDS").env_remove("LISTEN_PID").env_remove("DBUS_SESSION_BUS_ADDRESS");
     let child = command.spawn().map_err(|why| failed(format!("to start {}", Path::new(program).display()), why))?;
     drop(command);
@@ -292,8 +292,10 @@ fn has_ended(lifeline: &File) -> io::Result<bool> {
     Ok(polled[0].revents().contains(PollFlags::HUP))
 }
 
-fn environment() -> [(&'static str, OsString); 1] {
-    [("XDG_RUNTIME_DIR", Path::new(files::FOLDER).join("user").into())]
+fn environment(world: &World) -> Vec<(&'static str, OsString)> {
+    let runtime = ("XDG_RUNTIME_DIR", Path::new(files::FOLDER).join("user").into());
+    let programs = std::env::join_paths(&world.programs).ok().filter(|path| !path.is_empty());
+    std::iter::once(runtime).chain(programs.map(|path| ("PATH", path))).collect()
 }
 
 fn build(orders: &StageOrders) -> Result<()> {
@@ -301,10 +303,12 @@ fn build(orders: &StageOrders) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).map_err(|why| failed("to have mounts of its own", why))?;
     files::make_read_only()?;
     let networks = network::make(&orders.addresses).map_err(|why| failed("to make the networks", why))?;
-    let mut visible = world.visible.clone();
+    let mut visible = [world.visible.as_slice(), &world.programs].concat();
     // The program itself, if it lies in a folder that is replaced.
     visible.extend(std::env::current_exe());
-    let kept = files::keep(&visible);
+    // What links lead to comes first.
+    let targets = visible.iter().filter_map(|path| fs::canonicalize(path).ok()).filter(|path| !visible.contains(path));
+    let kept = files::keep(&[targets.collect(), visible.clone()].concat());
     files::replace(&world.own, &kept)?;
     files::make_own_folder()?;
     files::own_devices()?;

@@ -12,6 +12,8 @@ pub struct World {
     pub own: Vec<PathBuf>,
     /// Files and folders in these that stay visible, and cannot be written.
     pub visible: Vec<PathBuf>,
+    /// Folders with programs: PATH in the world. They stay visible, too.
+    pub programs: Vec<PathBuf>,
     /// Names of this machine within the world: `127.0.0.1 shop.example`.
     pub hosts: String,
     /// What runs in it.
@@ -26,6 +28,6 @@ impl World {
     /// Around this command, with the usual folders of its own.
     pub fn new(command: Vec<OsString>) -> World {
         let own = USUAL.map(PathBuf::from).to_vec();
-        World { own, visible: Vec::new(), hosts: String::new(), command }
+        World { own, visible: Vec::new(), programs: Vec::new(), hosts: String::new(), command }
     }
 }

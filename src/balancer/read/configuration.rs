@@ -124,6 +124,8 @@ pub(crate) struct Configuration {
     pub(crate) implied: Vec<Upstream>,
     /// The `server` blocks of NGINX, which respond to clients.
     pub(crate) server_blocks: Vec<ServerBlock>,
+    /// Whether the file is only a part of one that NGINX starts with.
+    pub(crate) is_part: bool,
     /// The directives outside of all blocks, each word by word: `daemon off`.
     pub(crate) main: Vec<Vec<String>>,
     /// Certificates and their keys, each pair as written: of one server in their order.

@@ -33,7 +33,7 @@ use sticking::Sticking;
 use variables::{Environment, Variables};
 use verdict::rules::AVOIDED;
 use verdict::timeline::Avoidance;
-use words::words;
+use words::{expand_address, words};
 
 const SECTIONS: [&str; 19] = [
     "global",
@@ -150,8 +150,10 @@ pub(crate) fn read(
     let mut frontends = Frontends::default();
     let mut changes = KeyChanges::default();
     for (source, number, line) in sources.iter().flat_map(lines_of) {
-        let words = words(line, &|name| variables.get(name));
+        let mut words = words(line, &|name| variables.get(name));
+        let unset = expand_address(&mut words, &|name| variables.get(name));
         let place = format!("{}, line {number}", source.name);
+        configuration.not_read.extend(unset.iter().map(|name| format!("{place}: ${name} is not set")));
         let first = words.first().map_or("", String::as_str);
         if first.starts_with('.') {
             conditional.get_or_insert_with(|| format!("{place}: {}", words.join(" ")));
@@ -441,10 +443,10 @@ mod tests {
     fn variables_are_those_of_the_environment_and_of_the_file() {
         let all =
             of("global\n setenv POOL 10.0.0\n presetenv ZONE other\n unsetenv GONE\nbackend a\n balance roundrobin\n \
-            server x \"${POOL}.1:80\"\n server y \"app.$ZONE:${PORT-8080}\"\n server z '${POOL}':80\n");
+            server x \"${POOL}.1:80\"\n server y \"app.$ZONE:${PORT-8080}\"\n server z '${POOL}.2':80\n");
         let endpoints: Vec<&Endpoint> = all[0].servers.iter().map(|it| &it.endpoint).collect();
         let tcp = |host: &str, port| Endpoint::Tcp(host.to_owned(), port);
-        assert_eq!(endpoints, [&tcp("10.0.0.1", 80), &tcp("app.b.internal", 8080), &Endpoint::Other]);
+        assert_eq!(endpoints, [&tcp("10.0.0.1", 80), &tcp("app.b.internal", 8080), &tcp("10.0.0.2", 80)]);
     }
 
     #[test]

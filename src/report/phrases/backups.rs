@@ -1,7 +1,7 @@
 //! The phrase of backups that got requests, or none.
 
 use verdict::facts::backups::{BackupFacts, BackupUse};
-use verdict::numbers::count_of;
+use verdict::numbers::{count_of, time};
 
 use super::phrase::{Phrase, listed};
 
@@ -26,14 +26,23 @@ pub(super) fn backups(facts: &BackupFacts) -> Phrase {
     };
     let hint = match facts.when {
         Some(BackupUse::AtTheEnd) => {
-            "a longer --duration shows whether the traffic goes back; --from FILE says how long the balancer keeps away from a failed server, \
-             and without it that may be a minute"
+            let keeps_away = match facts.keeps_away {
+                Some(seconds) => format!(
+                    "the balancer keeps away from a failed server for up to {}, by its configuration",
+                    time(seconds)
+                ),
+                None => "--from FILE says how long the balancer keeps away from a failed server, and without it that may be a \
+                         minute"
+                    .to_owned(),
+            };
+            format!("a longer --duration shows whether the traffic goes back; {keeps_away}")
         }
-        _ if !facts.avoided.is_empty() => "check again a minute later",
+        _ if !facts.avoided.is_empty() => "check again a minute later".to_owned(),
         Some(BackupUse::After) => {
             "find out what keeps the traffic there: sessions, kept connections, or how failed servers are tried again"
+                .to_owned()
         }
-        _ => "check that it is marked as `backup`, and that the running configuration says so (reload)",
+        _ => "check that it is marked as `backup`, and that the running configuration says so (reload)".to_owned(),
     };
     let phrase = Phrase::of(format!("{names} {verb} and got {requests}{when}")).try_this(hint);
     if facts.without_records {

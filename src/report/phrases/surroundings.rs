@@ -15,6 +15,10 @@ pub(crate) fn describe(what: &Surrounding) -> String {
         Surrounding::InventedAddress { name, addresses } => {
             format!("name {name}: invented address {}", addresses.join(", "))
         }
+        Surrounding::OneAddress { name, addresses, place, instead } => {
+            let instead = if instead.is_empty() { String::new() } else { format!("; {instead} uses all") };
+            format!("name {name}: one of its {addresses} addresses is used at a time ({place}){instead}")
+        }
         Surrounding::SimilarName { name, upstream, place } => {
             format!("name {name}: no upstream is called so; upstream {upstream} ({place}) is: a typing error?")
         }

@@ -20,6 +20,9 @@ pub struct BackupFacts {
     /// Other backends that were not well, or had not been until shortly before: a balancer may keep away from them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub avoided: Vec<String>,
+    /// How many seconds the balancer keeps away from a backend that failed, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeps_away: Option<f64>,
     /// No backend keeps records: these are requests whose clients saw the backup respond, and whether others had failed them first is
     /// not known.
     #[serde(default)]

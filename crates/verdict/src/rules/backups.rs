@@ -26,7 +26,9 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let Use { got, when, failures, avoided, level } =
         if case.has_records() { by_records(case)? } else { by_clients(case) };
     let requests = got.len() as u64;
-    let facts = BackupFacts { backups, requests, when, failures, avoided, without_records: !case.has_records() };
+    let keeps_away = case.keeps_away.map(|time| time.as_secs_f64());
+    let facts =
+        BackupFacts { backups, requests, when, failures, avoided, keeps_away, without_records: !case.has_records() };
     let (level, facts, shown) = if got.is_empty() {
         match never_used(case) {
             Some((level, failed)) => {

@@ -11,6 +11,18 @@ pub(super) fn note(words: &[String], place: &str, configuration: &mut Configurat
     }
 }
 
+/// Health checks in another protocol than HTTP, and those by a program of the user's own.
+const NOT_HTTP: [&str; 8] = [
+    "external-check",
+    "ldap-check",
+    "mysql-check",
+    "pgsql-check",
+    "redis-check",
+    "smtpchk",
+    "spop-check",
+    "ssl-hello-chk",
+];
+
 /// Whether a health check wants more of a response than a backend of ours need give.
 pub(super) fn expects_of_health(words: &[String]) -> bool {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -20,9 +32,7 @@ pub(super) fn expects_of_health(words: &[String]) -> bool {
             !rest.iter().any(|it| ["!", "rstatus"].contains(it) || it.split(',').any(has_success))
         }
         ["tcp-check", "expect", ..] => true,
-        ["option", kind, ..] => {
-            ["ldap-check", "mysql-check", "pgsql-check", "redis-check", "smtpchk", "spop-check"].contains(kind)
-        }
+        ["option", kind, ..] => NOT_HTTP.contains(kind),
         _ => false,
     }
 }
@@ -65,6 +75,7 @@ mod tests {
             ("http-check expect string OK", true),
             ("tcp-check expect string +PONG", true),
             ("option redis-check", true),
+            ("option external-check", true),
             ("option httpchk GET /health", false),
         ] {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();

@@ -33,7 +33,8 @@ const DEEPEST: usize = 16;
 
 /// Reads a file and all that it includes.
 pub(crate) fn read(source: &ConfigFile, included: Included) -> Result<Configuration, Wrong> {
-    let mut configuration = Configuration::default();
+    // Each that NGINX starts with has a block of events.
+    let mut configuration = Configuration { is_part: true, ..Configuration::default() };
     let mut targets = Targets::default();
     configuration.file(source, included, 0, &mut targets)?;
     configuration.implied = targets.passed.groups(&configuration.upstreams);
@@ -111,6 +112,9 @@ impl Configuration {
                 }
                 (ConfigToken::Open, [name, ..]) if is_lua(name) => tokens.skip_lua()?,
                 (ConfigToken::Open, words) => {
+                    if words == ["events"] {
+                        self.is_part = false;
+                    }
                     if words == ["server"] {
                         self.server_blocks.push(ServerBlock { place: tokens.place(), ..ServerBlock::default() });
                     }
@@ -554,6 +558,7 @@ mod tests {
             "user www-data; daemon off;\nhttp { include mime.types; include conf.d/*.conf; keepalive_timeout 5; }";
         let found = read(&source("nginx.conf", text), &included).unwrap();
         assert_eq!(found.main, [["user", "www-data"], ["daemon", "off"]]);
+        assert!(found.is_part && !read(&source("a", "events {} http {}"), &included).unwrap().is_part);
         assert_eq!(found.not_read, ["nginx.conf, line 2: include mime.types: no such file"]);
         let [one, two] = found.upstreams.as_slice() else { panic!("{found:?}") };
         assert_eq!(
