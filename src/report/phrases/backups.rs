@@ -37,6 +37,7 @@ pub(super) fn backups(facts: &BackupFacts) -> Phrase {
             };
             format!("a longer --duration shows whether the traffic goes back; {keeps_away}")
         }
+        _ if facts.may_overflow => "check again with -c 1: a backup gets nothing then, unless it is none".to_owned(),
         _ if !facts.avoided.is_empty() => "check again a minute later".to_owned(),
         Some(BackupUse::After) => {
             "find out what keeps the traffic there: sessions, kept connections, or how failed servers are tried again"
@@ -49,6 +50,11 @@ pub(super) fn backups(facts: &BackupFacts) -> Phrase {
         return phrase.because(vec!["another backend may have failed them first: only records would tell".to_owned()]);
     }
     let mut excuses = Vec::new();
+    if facts.may_overflow {
+        excuses.push(
+            "all others were at work each time: a limit of theirs (max_conns) leaves the rest to backups".to_owned(),
+        );
+    }
     if facts.failures > 0 {
         excuses.push(format!("other backends failed {}", count_of(facts.failures, "request")));
     }

@@ -27,6 +27,9 @@ pub struct BackupFacts {
     /// not known.
     #[serde(default)]
     pub without_records: bool,
+    /// All others were at work whenever the backup got a request: where a limit leaves them no room, it has to help.
+    #[serde(default)]
+    pub may_overflow: bool,
 }
 
 /// When backups got requests that others could have had.
@@ -48,7 +51,7 @@ pub enum BackupUse {
 
 pub(crate) const BACKUPS: RuleDescription = RuleDescription {
     requires: "backups get nothing while another backend is ready",
-    sound: "by construction: the backup recorded the request; where other backends failed requests or were not well, or may have failed some, as they keep no records, it is inconclusive, \
+    sound: "by construction: the backup recorded the request, and another backend was idle then; where all others were at work, failed requests, were not well, or may have failed some, as they keep no records, it is inconclusive, \
             and so it is where a backup got nothing while all others were broken for long",
     source: None,
 };

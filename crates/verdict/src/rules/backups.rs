@@ -9,6 +9,7 @@ use crate::ledger::Arrival;
 use crate::observation::Backend;
 use crate::outcome::Outcome;
 use crate::rules::case::{Case, Drill};
+use crate::rules::idle::Work;
 
 /// Requests that are shown.
 const SHOWN: usize = 2;
@@ -26,9 +27,20 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let Use { got, when, failures, avoided, level } =
         if case.has_records() { by_records(case)? } else { by_clients(case) };
     let requests = got.len() as u64;
+    // What others have no room for, as their number of requests at once is limited, is for backups.
+    let (got, may_overflow) = if level == Level::Fail { find_others_idle(case, got) } else { (got, false) };
+    let level = if may_overflow { Level::Inconclusive } else { level };
     let keeps_away = case.keeps_away.map(|time| time.as_secs_f64());
-    let facts =
-        BackupFacts { backups, requests, when, failures, avoided, keeps_away, without_records: !case.has_records() };
+    let facts = BackupFacts {
+        backups,
+        requests,
+        when,
+        failures,
+        avoided,
+        keeps_away,
+        without_records: !case.has_records(),
+        may_overflow,
+    };
     let (level, facts, shown) = if got.is_empty() {
         match never_used(case) {
             Some((level, failed)) => {
@@ -95,6 +107,13 @@ fn by_records(case: &Case) -> Option<Use> {
     };
     let avoided = if when == BackupUse::Before { avoided } else { Vec::new() };
     Some(Use { got, when: Some(when), failures: 0, avoided, level })
+}
+
+/// Those of these requests for which another backend was certainly idle; all of them, and true, if none was.
+fn find_others_idle(case: &Case, got: Vec<u32>) -> (Vec<u32>, bool) {
+    let work = Work::of(case, |backend| !is_backup(case, backend) && !case.ledger.is_mirror(backend));
+    let idle = work.find_idle(got.iter().filter_map(|sequence| case.ledger.entry(*sequence)));
+    if idle.is_empty() { (got, true) } else { (idle, false) }
 }
 
 /// Another backend may have failed a request before its backup got it, which only records would tell.
@@ -274,6 +293,23 @@ mod tests {
             let finding::Facts::Backups(facts) = &found.facts else { panic!("{found:?}") };
             assert_eq!((facts.when, found.witness.len()), (Some(when), shown));
         }
+    }
+
+    #[test]
+    fn a_backup_that_helps_where_others_have_no_room_is_right() {
+        let mut trial = RuleTrial::new();
+        trial.expectations.backups = vec!["9003".to_owned()];
+        for round in 0..100u64 {
+            for client in 0..6u16 {
+                trial.send(u32::from(client), client / 2, round * 1_000 + u64::from(client));
+                trial.observations.last_mut().unwrap().ended = Moment((round * 1_000 + 990) * 1_000);
+            }
+        }
+        assert_eq!(trial.level("backups"), Some(Level::Inconclusive));
+        let finding::Facts::Backups(facts) = trial.facts("backups") else { panic!() };
+        assert!(facts.may_overflow && facts.requests == 200, "{facts:?}");
+        trial.send(0, 2, 200_000);
+        assert_eq!(trial.level("backups"), Some(Level::Fail), "nobody else was busy then");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod fleets;
 mod forwarding;
 mod given_up;
 mod identity;
+mod idle;
 mod limit;
 mod queue;
 mod reach;
