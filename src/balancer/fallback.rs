@@ -43,6 +43,7 @@ pub(crate) const FALLBACK: Product = Product {
     directive: |_| "",
     of_calls: || None,
     calls_itself: &["the built-in balancer"],
+    own_pages: &[],
     own: None,
     alone: None,
     several: None,

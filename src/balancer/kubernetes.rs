@@ -38,6 +38,7 @@ pub(crate) const KUBERNETES: Product = Product {
     directive: |_| "",
     of_calls: || None,
     calls_itself: &[],
+    own_pages: &[],
     own: None,
     alone: None,
     several: None,

@@ -45,6 +45,13 @@ impl Balancer {
         Balancer::all_that_run().find(named)
     }
 
+    /// By what a response says that no backend gave.
+    pub(crate) fn of_own_page(text: &str) -> Option<Balancer> {
+        let text = text.to_ascii_lowercase();
+        let says = |balancer: &Balancer| balancer.own_pages.iter().any(|words| text.contains(words));
+        Balancer::all_that_run().find(says)
+    }
+
     /// As it is configured for calls of gRPC.
     pub(crate) fn of_calls(self) -> Balancer {
         (self.0.of_calls)().map_or(self, Balancer)

@@ -31,6 +31,7 @@ pub(crate) const NGINX: Product = Product {
     directive,
     of_calls: || Some(&NGINX_OF_CALLS),
     calls_itself: &["nginx", "openresty", "tengine", "angie"],
+    own_pages: &[],
     own: Some(own),
     alone: Some(|file| vec!["-c".into(), file.into()]),
     several: None,
@@ -82,6 +83,8 @@ fn directive_of_calls(topic: HintTopic) -> &'static str {
         | HintTopic::IdleTimeout
         | HintTopic::KeptToBackends
         | HintTopic::Cache
+        | HintTopic::AddressBehindProxy
+        | HintTopic::Rewrite
         | HintTopic::Escapes
         | HintTopic::Query
         | HintTopic::Method
@@ -127,7 +130,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Access => "allow, deny",
         HintTopic::Route => "location, server_name",
         HintTopic::Methods => "limit_except",
-        HintTopic::RetriesOfPost => "proxy_next_upstream without non_idempotent",
+        HintTopic::RetriesOfPost => "proxy_next_upstream without non_idempotent, no error_page that passes it on again",
         HintTopic::Repeats => "proxy_next_upstream timeout, proxy_read_timeout, mirror",
         HintTopic::Unprocessed => "proxy_next_upstream with error, non_idempotent",
         HintTopic::OtherHost => "",
@@ -137,6 +140,8 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::KeptToBackends => "keepalive_timeout of the upstream",
         HintTopic::Loss => "proxy_read_timeout, worker_shutdown_timeout, proxy_ignore_client_abort",
         HintTopic::Cache => "proxy_cache off, proxy_ignore_headers without Cache-Control",
+        HintTopic::AddressBehindProxy => "real_ip_header and set_real_ip_from",
+        HintTopic::Rewrite => "a path in proxy_pass (a / alone is one), rewrite",
         HintTopic::Escapes => "proxy_pass without a path, merge_slashes off",
         HintTopic::Query => "proxy_pass with variables needs $is_args$args",
         HintTopic::Host => "proxy_set_header Host $host",

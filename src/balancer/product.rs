@@ -45,6 +45,8 @@ pub(crate) struct Product {
     pub(crate) of_calls: fn() -> Option<&'static Product>,
     /// What it, and what is derived from it, writes into Server or Via, in lower case.
     pub(crate) calls_itself: &'static [&'static str],
+    /// What its own responses say, in lower case, where nothing in their heads names it.
+    pub(crate) own_pages: &'static [&'static str],
     /// How it is run with a configuration of the user's own. None: it is not run here.
     pub(crate) own: Option<fn(&Path) -> anyhow::Result<Own>>,
     /// Its arguments on a machine that it has for itself, with that file and nothing of ours. None: it is not run here.

@@ -81,6 +81,10 @@ pub(crate) enum HintTopic {
     ForwardedFor,
     /// What keeps a client with its backend.
     Sessions,
+    /// What takes the client's address from a proxy in front.
+    AddressBehindProxy,
+    /// What replaces a part of the path.
+    Rewrite,
     /// A hash that moves few clients when a backend leaves.
     Hashes,
     /// How a new configuration is taken on without loss.

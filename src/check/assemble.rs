@@ -6,6 +6,7 @@ use crate::check::figures;
 use crate::check::load::{Load, Pacing, Reuse, Vary};
 use crate::check::plan::{CheckPlan, TargetPlan, split_url};
 use crate::check::session::SessionData;
+use crate::report::hints;
 use verdict::algorithm::{AlgorithmRemark, Pick, Selection};
 use verdict::arrived::{OtherKind, OtherRequests, RequestChanges};
 use verdict::facts::records::RecordGap;
@@ -295,10 +296,13 @@ fn algorithm(case: &Case, plan: &CheckPlan) -> AlgorithmReport {
     }
 }
 
-/// What stands in between, as it says in responses; none if it does not.
+/// What stands in between, as it says in responses, or as its own pages are known; none if it does not.
 fn by_responses(received: &ReceivedResponses) -> Option<String> {
     let names: Vec<&str> = received.servers.iter().chain(&received.vias).map(String::as_str).collect();
-    (!names.is_empty()).then(|| names.join(", "))
+    if names.is_empty() {
+        return received.words.iter().find_map(|it| hints::balancer_of_page(&it.text)).map(str::to_owned);
+    }
+    Some(names.join(", "))
 }
 
 fn variation(vary: &Vary) -> Option<Variation> {

@@ -137,7 +137,7 @@ pub(crate) fn of_limit(stay: &str, status: u16, product: Option<Balancer>) -> St
 /// What decides about a balancer's own response with that status; none where nothing does in this one. The first text that names a
 /// balancer says which it is.
 pub(crate) fn directives<'t>(status: u16, texts: impl IntoIterator<Item = &'t str>) -> Option<String> {
-    let product = texts.into_iter().find_map(Balancer::of_text);
+    let product = texts.into_iter().find_map(|text| Balancer::of_text(text).or_else(|| Balancer::of_own_page(text)));
     let topic = match status {
         401 | 407 => HintTopic::Credentials,
         403 => HintTopic::Access,
@@ -147,10 +147,16 @@ pub(crate) fn directives<'t>(status: u16, texts: impl IntoIterator<Item = &'t st
         413 => HintTopic::BodyLimit,
         414 | 431 => HintTopic::HeadLimit,
         429 => HintTopic::RateLimit,
+        502 | 503 => HintTopic::NoBackend,
         504 => HintTopic::Timeout,
         _ => return None,
     };
     named(topic, product)
+}
+
+/// The title of the balancer that gives such a page of its own.
+pub(crate) fn balancer_of_page(text: &str) -> Option<&'static str> {
+    Balancer::of_own_page(text).map(|balancer| balancer.title)
 }
 
 /// A backend could not read the request.
@@ -325,6 +331,22 @@ pub(crate) fn of_cache(product: Option<Balancer>) -> String {
 /// Escapes or slashes of paths are changed.
 pub(crate) fn of_escapes(product: Option<Balancer>) -> String {
     after(HintTopic::Escapes, "keep paths as they are", product)
+}
+
+/// A part of the path is replaced.
+pub(crate) fn of_rewrite(product: Option<Balancer>) -> String {
+    after(HintTopic::Rewrite, "see what replaces a part of the path", product)
+}
+
+/// All clients have one address for a balancer that selects by it.
+pub(crate) fn of_address_behind_proxy(product: Option<Balancer>) -> String {
+    let sentence = "behind another proxy a balancer sees that proxy's address alone, and hashes it: have it take the client's";
+    after(HintTopic::AddressBehindProxy, sentence, product)
+}
+
+/// No response gives a cookie that would tie a client to its backend.
+pub(crate) fn of_no_cookie(product: Option<Balancer>) -> String {
+    after(HintTopic::Sessions, "no response gave a cookie that the balancer could know a client by", product)
 }
 
 /// The query is changed.
@@ -519,6 +541,15 @@ mod tests {
         assert_eq!(hint, "the request body is too large: NGINX client_max_body_size");
         let hint = of_own_response(too_large, None);
         assert!(hint.contains("NGINX client_max_body_size") && hint.contains("Caddy request_body"), "{hint}");
+    }
+
+    #[test]
+    fn a_balancer_that_names_itself_nowhere_is_known_by_its_own_pages() {
+        assert_eq!(balancer_of_page("No server is available to handle this request."), Some("HAProxy"));
+        assert_eq!(balancer_of_page("no available server"), Some("Traefik"));
+        assert_eq!(balancer_of_page("Service Unavailable"), None);
+        let directives = directives(503, ["503 Service Unavailable", "No server is available to handle this request."]);
+        assert!(directives.is_some_and(|it| it.starts_with("HAProxy check")));
     }
 
     #[test]

@@ -8,6 +8,7 @@ crate::named_enum! {
     #[allow(missing_docs)] // the text beside a reason is its documentation
     pub enum Malformed {
         RequestLine => "no request line as HTTP/1.1 writes it (RFC 9112 section 3)",
+        TargetSpace => "a path with spaces, as where its escapes were decoded on the way (RFC 9112 section 3.2)",
         StatusLine => "no status line as HTTP/1.1 writes it (RFC 9112 section 4)",
         Version => "a version other than HTTP/1.0 and HTTP/1.1 (RFC 9112 section 2.3)",
         FieldName => "a field name that is no token (RFC 9112 section 5.1)",

@@ -218,11 +218,12 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
         let line = str::from_utf8(line).map_err(|_| Malformed::RequestLine)?;
         let mut words = line.split(' ');
-        let (Some(method), Some(target), Some(version), None) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
+        let (Some(method), Some(target), Some(version)) = (words.next(), words.next(), words.next()) else {
             return Err(Malformed::Version);
         };
+        if let Some(last) = words.last() {
+            return Err(if last.starts_with("HTTP/1.") { Malformed::TargetSpace } else { Malformed::Version });
+        }
         let is_text = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         if !is_text(method)
             || !is_text(target)
@@ -566,6 +567,9 @@ mod tests {
                 EncodingUnknown,
                 "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n",
             ),
+            (TargetSpace, "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (TargetSpace, "GET /a b/c?d e HTTP/1.0\r\n\r\n"),
+            (Version, "GET /a b c\r\n\r\n"),
             (Version, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
             (LineEnd, "GET / HTTP/1.10\r\n\r\n"),
             (Version, "GET / HTTP/0.9\r\n\r\n"),

@@ -128,6 +128,8 @@ pub struct Pins {
     pub left_gone: u64,
     /// What is told apart at the end.
     moves: Vec<Move>,
+    /// Clients that a backend of theirs failed, and who took over: that is their backend, too, from then on.
+    refuges: BTreeSet<(u32, Backend)>,
     /// Clients that left their backend at least once, by the backend that they left, by place: while it was there, and only when it was
     /// gone.
     pub movers: Vec<Movers>,
@@ -290,17 +292,15 @@ impl Pins {
             let mended = outage.mended.is_none_or(|mended| left.at < mended.after(SOON));
             outage.backend == left.left && left.at >= outage.broken && mended
         };
-        // Who found a refuge while its backend was gone may stay there.
-        let mut refuges: BTreeSet<(u32, Backend)> = BTreeSet::new();
+        // Who found a refuge while its backend was gone may stay there, and so may who cannot be shown to have left one that was there.
+        let mut refuges = std::mem::take(&mut self.refuges);
         let mut prove = |it: Move| {
-            if refuges.contains(&(it.client, it.to)) {
-                return (it, None);
-            }
-            if outages.iter().any(|outage| is_broken(outage, &it)) {
+            let is_excused =
+                refuges.contains(&(it.client, it.to)) || outages.iter().any(|outage| is_broken(outage, &it));
+            let proof = proof(&it).filter(|_| !is_excused);
+            if proof.is_none() {
                 refuges.insert((it.client, it.to));
-                return (it, None);
             }
-            let proof = proof(&it);
             (it, proof)
         };
         let proven: Vec<(Move, Option<u32>)> = moves.into_iter().map(&mut prove).collect();
@@ -367,6 +367,9 @@ impl Pins {
                 } else {
                     entry.attempts.iter().any(|attempt| attempt.backend == pinned)
                 };
+                if pinned != backend && tried && self.refuges.len() < MOVES {
+                    self.refuges.insert((observation.client, backend));
+                }
                 let has_moved = pinned != backend && !tried;
                 if has_moved && judged.sessions.is_some_and(|life| life.may_have_ended(known, observation)) {
                     (self.lapsed, self.lapsed_left) = (self.lapsed + 1, self.lapsed_left + 1);

@@ -13,7 +13,7 @@ use crate::check::load::{Load, LoadTarget, Reuse};
 pub(crate) enum Vary {
     /// There is one client.
     Nothing,
-    /// Their addresses: 127.0.1.1, 127.0.2.1, …; each connection belongs to a client.
+    /// Their addresses, in 127.0.0.0/16; each connection belongs to a client.
     Source { clients: u32 },
     /// Each client requests a path of its own.
     Path {

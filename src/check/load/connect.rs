@@ -67,9 +67,52 @@ pub(crate) fn address_of(clients: Option<ClientNetwork>, from: Option<IpAddr>) -
     }
 }
 
-/// The address of a virtual client: different in the third number first, as far as there are any.
+/// The address of a virtual client: different in the third number first, as far as there are any. The last one is scattered (19th powers
+/// are a permutation modulo 251): a balancer that divides addresses by the sum of its weights, as HAProxy's `balance source` does, gives those
+/// at equal distances to few of its backends.
 pub(crate) fn source(client: u32) -> IpAddr {
     const EACH: u32 = 250;
-    let part = |number: u32| (1 + number % EACH) as u8;
-    IpAddr::V4(Ipv4Addr::new(127, 0, part(client), part(client / EACH)))
+    let (place, round) = (1 + client % EACH, client / EACH);
+    // Without the third number, which a small network of clients has no room for, they are different, too.
+    let scattered = (0..19).fold(3, |power, _| power * place % (EACH + 1));
+    let last = 1 + (scattered + 254 - place + round) % 254;
+    IpAddr::V4(Ipv4Addr::new(127, 0, place as u8, last as u8))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn what_divides_addresses_by_a_small_number_spreads_clients_as_chance_does() {
+        let address = |client| match source(client) {
+            IpAddr::V4(address) => u32::from(address),
+            IpAddr::V6(address) => panic!("{address}"),
+        };
+        for divisor in 2..=12 {
+            for rest in 0..divisor {
+                let there = (0..120).filter(|client| address(*client) % divisor == rest).count() as f64;
+                let expected = 120.0 / f64::from(divisor);
+                assert!((there - expected).abs() < 4.0 * expected.sqrt(), "{divisor} {rest}: {there}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_client_has_an_address_of_its_own_and_in_a_small_network_too() {
+        let all: BTreeSet<IpAddr> = (0..60_000).map(source).collect();
+        assert_eq!(all.len(), 60_000);
+        let networks = (0..250).map(|client| address_of(None, Some(source(client))));
+        let third = |address: Option<IpAddr>| match address {
+            Some(IpAddr::V4(address)) => address.octets()[2],
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(networks.map(third).collect::<BTreeSet<u8>>().len(), 250);
+        let small: ClientNetwork = "203.0.113.0/24".parse().unwrap();
+        let there: BTreeSet<Option<IpAddr>> =
+            (0..250).map(|client| address_of(Some(small), Some(source(client)))).collect();
+        assert_eq!(there.len(), 250);
+    }
 }

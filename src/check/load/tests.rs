@@ -718,7 +718,7 @@ fn clients_have_addresses_of_their_own() {
             let (traffic, seen) =
                 seen_by_a_server(|address| Load { reuse, pacing, vary: vary.clone(), ..load(address, 60) }, "get");
             for (it, (ip, _)) in traffic.observations.iter().zip(&seen) {
-                assert_eq!(*ip, IpAddr::V4(Ipv4Addr::new(127, 0, it.client as u8 + 1, 1)));
+                assert_eq!(*ip, source(it.client));
             }
             let clients: BTreeSet<u32> = traffic.observations.iter().map(|it| it.client).collect();
             assert_eq!(clients, BTreeSet::from([0, 1, 2]), "{reuse:?} {pacing:?}");

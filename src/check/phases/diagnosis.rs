@@ -23,6 +23,8 @@ pub(crate) struct Unmet<'a> {
     pub(crate) speaks_tls: bool,
     pub(crate) has_client_certificate: bool,
     pub(crate) with_fleet: bool,
+    /// Names of backends that are known not to be ready.
+    pub(crate) not_ready: Vec<String>,
     /// Why most TLS handshakes with backends failed, as they say; none if none did.
     pub(crate) failed_handshake: Option<HandshakeFailure>,
     /// Why backends refused to read most of what came meanwhile; none if they read all.
@@ -219,7 +221,7 @@ impl Unmet<'_> {
             500..=599 if let Some(why) = self.unread => {
                 format!("backends cannot read what comes to them, {why}: which protocol does the balancer speak to them?")
             }
-            500..=599 => "do the backends run where the balancer looks for them? Its error log says why".to_owned(),
+            500..=599 => self.no_backend(),
             _ if self.with_fleet => {
                 "is it the path that the balancer passes on to the fleet, and the Host (--header 'Host: …')? For other backends use \
                  --identity"
@@ -232,11 +234,23 @@ impl Unmet<'_> {
 }
 
 impl Unmet<'_> {
+    /// The balancer could pass it to no backend, most likely.
+    fn no_backend(&self) -> String {
+        let sentence = "do the backends run where the balancer looks for them, and does it take them for well? Its error log says why";
+        let why = self.with_directives(sentence);
+        match self.not_ready.as_slice() {
+            [] => why,
+            [one] => format!("backend {one} is not ready, and the balancer may select no other; {why}"),
+            several => format!("backends {} are not ready, and the balancer may select no other; {why}", several.join(", ")),
+        }
+    }
+
     /// What decides in this balancer about a response with that status.
     fn directives(&self, status: u16) -> Option<String> {
         let named = self.plan.environment.balancer.as_deref();
         let by_response = ["Server", "Via"].into_iter().filter_map(|name| header(&self.seen.head, name));
-        hints::directives(status, named.into_iter().chain(by_response))
+        let page = first_line(&self.seen.body);
+        hints::directives(status, named.into_iter().chain(by_response).chain([page.as_str()]))
     }
 
     fn with_directives(&self, sentence: &str) -> String {

@@ -116,6 +116,7 @@ async fn unmet(session: &mut CheckSession<'_>, seen: &ProbeResult, speaks_tls: b
         speaks_tls,
         has_client_certificate: session.plan.target.client_certificate.is_some(),
         with_fleet: session.collector.is_some(),
+        not_ready: session.backends.map_or_else(Vec::new, |ready| session.client.names().split_off(ready)),
         failed_handshake,
         unread: unread.as_deref(),
     };

@@ -444,11 +444,16 @@ pub(super) fn reach(facts: &reach::ReachFacts, product: Option<Balancer>) -> Phr
             "everything went to one backend: check that the others are in the upstream, not `backup` or `down`"
         } else {
             "check its address and its health check in the balancer's configuration, and that the running one has it (reload); left out on \
-             purpose (weight 0, drained, another route): --expect backup:NAME, or --from the configuration"
+             purpose (backup, weight 0, another route): --expect backup:NAME, or --from the configuration; --expect even requires all"
         })
 }
 
-pub(super) fn algorithm(facts: &algorithm::AlgorithmFacts, level: Level, loses_cookies: bool) -> Phrase {
+pub(super) fn algorithm(
+    facts: &algorithm::AlgorithmFacts,
+    level: Level,
+    loses_cookies: bool,
+    product: Option<Balancer>,
+) -> Phrase {
     let (expected, seen) = (facts.expected.name(), selection(&facts.selection));
     let phrase = Phrase::of(match level {
         Level::Pass => format!("the algorithm is {seen}, as expected"),
@@ -462,6 +467,17 @@ pub(super) fn algorithm(facts: &algorithm::AlgorithmFacts, level: Level, loses_c
     if level > Level::Note && loses_cookies && facts.expected == Algorithm::Sticky {
         return phrase.try_this("a cookie that was set is never sent back, so it decides nothing: see `cookies` below");
     }
+    let gives_cookies = |it: &ExperimentResult| matches!(it.facts, ExperimentFacts::GivenCookies { .. });
+    let is_known = level == Level::Fail && !facts.candidates.is_empty();
+    match facts.expected {
+        Algorithm::Sticky if is_known && !facts.experiments.iter().any(gives_cookies) => {
+            return phrase.try_this(hints::of_no_cookie(product));
+        }
+        Algorithm::Source if is_known && facts.candidates == [Algorithm::One] => {
+            return phrase.try_this(hints::of_address_behind_proxy(product));
+        }
+        _ => {}
+    }
     let is_not_ours = |result: &ExperimentResult| {
         matches!(result.facts, ExperimentFacts::NotMade { missing: Missing::Load(SkipReason::NotOurs) })
     };
@@ -471,6 +487,11 @@ pub(super) fn algorithm(facts: &algorithm::AlgorithmFacts, level: Level, loses_c
              or more), or with backends of ours: rehearse the balancer's file (uuid-generator rehearse), or start a fleet in their place",
         );
     }
+    if level == Level::Inconclusive
+        && let Some(hint) = name_of_key(facts)
+    {
+        return phrase.try_this(hint);
+    }
     if level == Level::Inconclusive && !facts.candidates.is_empty() {
         return phrase.try_this(
             "what was not tried, or was disturbed, excludes nothing: check with experiments (no --no-experiments, a larger --budget), \
@@ -478,6 +499,27 @@ pub(super) fn algorithm(facts: &algorithm::AlgorithmFacts, level: Level, loses_c
         );
     }
     phrase
+}
+
+/// How to say what it goes by, where the usual names were tried alone.
+fn name_of_key(facts: &algorithm::AlgorithmFacts) -> Option<&'static str> {
+    let is_tried = |is_key: fn(&Missing) -> bool| {
+        let is_missing =
+            |it: &ExperimentResult| matches!(&it.facts, ExperimentFacts::NotMade { missing } if is_key(missing));
+        !facts.experiments.iter().any(is_missing)
+    };
+    match facts.expected {
+        Algorithm::Header if is_tried(|missing| matches!(missing, Missing::Header(_))) => Some(
+            "the header that it hashes may be another one than those that were tried, X-User and the like: --key-header NAME tries yours",
+        ),
+        Algorithm::Cookie if facts.candidates == [Algorithm::Sticky] => Some(
+            "whether the cookie that the balancer gives names the backend or is hashed does not show: --expect sticky requires either",
+        ),
+        Algorithm::Cookie if is_tried(|missing| matches!(missing, Missing::Cookie(_))) => Some(
+            "the cookie that it hashes may be another one than those that were tried, session and the like: --key-cookie NAME tries yours",
+        ),
+        _ => None,
+    }
 }
 
 fn others(facts: &algorithm::AlgorithmFacts) -> Vec<&str> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use http::Malformed;
 use http::grpc::GrpcStatus;
 use verdict::facts::account::{
     AccountFacts, BackendStatuses, GivenUp, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests,
@@ -424,7 +425,7 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
     phrase.because(vec![format!("it gave up waiting for a backend in {given_up}, the warm-up included (504)")])
 }
 
-pub(super) fn refused(facts: &BackendStatuses, of_calls: bool) -> Phrase {
+pub(super) fn refused(facts: &BackendStatuses, of_calls: bool, product: Option<Balancer>) -> Phrase {
     let backends: Vec<&str> = facts.backends.keys().map(String::as_str).collect();
     let summary = format!(
         "backends refused to read {}: {} by {}",
@@ -433,7 +434,9 @@ pub(super) fn refused(facts: &BackendStatuses, of_calls: bool) -> Phrase {
         listed(&backends)
     );
     let reasons = facts.reasons.iter().map(|(why, count)| format!("their reason: {why} ({}×)", grouped(*count)));
-    Phrase::of(summary).because(reasons.collect()).try_this(hints::of_refusal(&facts.statuses))
+    let has_spaces = facts.reasons.first().is_some_and(|(why, _)| *why == Malformed::TargetSpace.to_string());
+    let hint = if has_spaces { hints::of_escapes(product) } else { hints::of_refusal(&facts.statuses).to_owned() };
+    Phrase::of(summary).because(reasons.collect()).try_this(hint)
 }
 
 pub(super) fn statuses(facts: &BackendStatuses, level: Level, of_calls: bool, product: Option<Balancer>) -> Phrase {

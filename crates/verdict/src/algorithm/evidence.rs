@@ -246,6 +246,8 @@ pub struct Evidence {
     pub copied: u64,
     /// What was not tried.
     pub missing: Vec<Missing>,
+    /// What goes by a header or a cookie of which the user gave no name: the usual names alone were tried.
+    pub unnamed: Vec<Algorithm>,
     /// Requests of others during the experiments.
     pub others: u64,
     /// Backends that failed a request of the experiments: what avoids them may do so for that.
@@ -415,7 +417,17 @@ impl Evidence {
             let is_steady = counts(&backends(&self.steady)).len() <= 1;
             return is_steady && seen.len() >= self.backends.map_or(MEMORIES, |backends| MEMORIES.min(backends));
         }
-        seen.len() >= 2 || seen.iter().any(|(_, there, others, usual)| *there == 0 && *others as f64 * usual >= 30.0)
+        let is_left_alone = |round: usize| {
+            let Some((slow, 0, others, usual)) = self.memory(round) else { return false };
+            others as f64 * usual >= 30.0 && self.returns(slow, round)
+        };
+        seen.len() >= 2 || (0..self.after.len()).any(is_left_alone)
+    }
+
+    /// Whether a backend got something after that round: one that gets nothing any more is gone, and not remembered as slow.
+    fn returns(&self, backend: Backend, round: usize) -> bool {
+        let later = self.after.iter().skip(round + 1).flat_map(|hold| &hold.others).map(|pick| pick.backend);
+        later.chain(self.sample.iter().copied()).any(|later| later == backend)
     }
 }
 

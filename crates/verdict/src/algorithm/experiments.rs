@@ -37,7 +37,7 @@ const COOKIES: [&str; 9] =
 
 /// Does all experiments that make sense.
 pub fn run(subject: &mut dyn Subject, setting: &Setting) -> Evidence {
-    let evidence = Evidence { backends: setting.backends, ..Evidence::default() };
+    let evidence = Evidence { backends: setting.backends, unnamed: setting.unnamed(), ..Evidence::default() };
     let mut lab = Lab::new(subject, setting, evidence);
     lab.run();
     lab.evidence

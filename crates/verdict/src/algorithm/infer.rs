@@ -46,6 +46,9 @@ impl Evidence {
             matches!(kind, Algorithm::Header | Algorithm::Cookie | Algorithm::Body | Algorithm::Sticky)
         };
         inference.untried = self.untried().into_iter().filter(needs_key).collect();
+        if !inference.kind.is_some_and(Algorithm::pins) {
+            inference.untried.extend(&self.unnamed);
+        }
         let kind = inference.kind;
         inference.or.retain(|other| Some(*other) != kind);
         inference.or.sort_by_key(|other| Algorithm::ALL.iter().position(|known| known == other));

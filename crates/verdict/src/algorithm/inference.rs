@@ -397,6 +397,32 @@ mod tests {
     }
 
     #[test]
+    fn a_backend_that_joins_while_requests_are_held_takes_from_all_and_not_from_the_busy() {
+        let picks = |backends: &[u16], numbers: Range<u32>| -> Vec<Pick> {
+            let backend = |sequence: u32| Backend(backends[sequence as usize % backends.len()]);
+            numbers.map(|sequence| Pick { sequence, backend: backend(sequence) }).collect()
+        };
+        // Beside what is held at the first, and then at the second of two that were there.
+        let of = |beside_first: &[u16], beside_second: &[u16]| {
+            let held = |busy: u16, others: &[u16]| Hold { busy: vec![Backend(busy)], others: picks(others, 0..260) };
+            let evidence = Evidence {
+                fresh: picks(&[0, 1], 0..600),
+                kept: picks(&[0, 1], 600..750),
+                held_one: vec![held(0, beside_first), held(1, beside_second)],
+                backends: Some(3),
+                ..Evidence::default()
+            };
+            evidence.infer(&["a", "b", "c"].map(str::to_owned)).candidates()
+        };
+        let rotates = of(&[0, 1, 2], &[0, 1, 2]);
+        assert!(rotates.contains(&Algorithm::RoundRobin), "{rotates:?}");
+        assert!(!rotates.contains(&Algorithm::LeastConnections), "{rotates:?}");
+        let by_load = of(&[1, 2], &[0, 2]);
+        assert!(by_load.contains(&Algorithm::LeastConnections), "{by_load:?}");
+        assert!(!by_load.contains(&Algorithm::RoundRobin), "{by_load:?}");
+    }
+
+    #[test]
     fn what_goes_to_others_under_load_alone_has_not_changed() {
         let of = |sample: &dyn Fn(u32) -> u16| {
             let to_first = |numbers: Range<u32>| -> Vec<Pick> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Algorithm;
-use super::evidence::{Evidence, Hold, backends};
+use super::evidence::{Evidence, Hold, Pick, backends};
 use super::flights::{SideBySide, Uphill, drift, is_limited, uphill};
 use super::inference::{AlgorithmRemark, Inference};
 use super::order::{OrderPattern, counts};
@@ -91,6 +91,7 @@ impl Evidence {
 
     fn load_of_held(&self, names: &[String], inference: &mut Inference) -> LoadEffect {
         let holds = self.holds();
+        let holds: Vec<&Hold> = holds.iter().collect();
         let load = self.held_load(&holds, LIKELY);
         if !holds.is_empty() {
             let beside = self.beside_holds(&holds);
@@ -106,10 +107,44 @@ impl Evidence {
         }
     }
 
-    /// Where one was held at a backend that does not fail.
-    fn holds(&self) -> Vec<&Hold> {
+    /// Where one was held at a backend that does not fail, and where the others went, but for backends that got hardly anything before: what
+    /// joined since takes from all others, busy or not.
+    fn holds(&self) -> Vec<Hold> {
         let is_alive = |hold: &&Hold| hold.busy.iter().all(|busy| !self.failing.contains(busy));
-        self.held_one.iter().filter(is_alive).filter(|hold| !hold.others.is_empty()).collect()
+        let holds: Vec<&Hold> = self.held_one.iter().filter(is_alive).collect();
+        let joined = self.joined(&holds);
+        let without = |hold: &Hold| {
+            let is_old = |other: &&Pick| !joined.contains(&other.backend);
+            Hold { busy: hold.busy.clone(), others: hold.others.iter().filter(is_old).copied().collect() }
+        };
+        holds.into_iter().map(without).filter(|hold| !hold.others.is_empty()).collect()
+    }
+
+    /// Backends that got more than twice as much beside what was held elsewhere as if busy ones had got nothing. Where all went to one before,
+    /// others get something by load alone.
+    fn joined(&self, holds: &[&Hold]) -> Vec<Backend> {
+        if matches!(OrderPattern::of(&backends(&self.fresh)), OrderPattern::One(_)) {
+            return Vec::new();
+        }
+        let share = |backend: Backend| {
+            let (seen, total) = self.usual_of(backend);
+            seen as f64 / total as f64
+        };
+        let reached: Vec<Backend> =
+            holds.iter().flat_map(|hold| hold.others.iter().map(|other| other.backend)).collect();
+        let has_joined = |backend: Backend| {
+            let elsewhere = || holds.iter().filter(move |hold| !hold.busy.contains(&backend));
+            let others: usize = elsewhere().map(|hold| hold.others.len()).sum();
+            let there = elsewhere().flat_map(|hold| &hold.others).filter(|other| other.backend == backend).count();
+            let most = |hold: &&&Hold| {
+                let busy = hold.busy.first().map_or(0.0, |busy| share(*busy));
+                (share(backend) / (1.0 - busy).max(share(backend)).max(f64::EPSILON)) * hold.others.len() as f64
+            };
+            let most = 2.0 * elsewhere().map(|hold| most(&hold)).sum::<f64>() / others.max(1) as f64;
+            there > 0 && binomial_at_least(there as u64, others as u64, most.min(1.0)) < LEVEL
+        };
+        let known = counts(&reached).into_iter().map(|(backend, _)| backend).filter(|backend| backend.is_known());
+        known.filter(|backend| has_joined(*backend)).collect()
     }
 
     /// How many requests went there with nothing in flight, of how many. One connection that is kept may have a backend of its own.
@@ -183,6 +218,7 @@ impl Evidence {
     /// does not count then.
     pub(super) fn is_held_settled(&self) -> bool {
         let holds = self.holds();
+        let holds: Vec<&Hold> = holds.iter().collect();
         let is_settled = |holds: &[&Hold]| match self.held_load(holds, LEVEL) {
             HeldLoad::Effect(LoadEffect::Ignores) => true,
             HeldLoad::Effect(LoadEffect::Follows { .. }) => self.beside_holds(holds).others >= SETTLED,
@@ -486,7 +522,7 @@ impl Evidence {
         // Of two choices, the same one twice or not, and of however many workers that count apart, the share of the busy grows by that much
         // from one that is busy to as many. What least connections send there, because the idle ones seemed busy a moment longer or another
         // worker held them, grows by less.
-        let alone = self.beside_holds(&self.holds());
+        let alone = self.beside_holds(&self.holds().iter().collect::<Vec<&Hold>>());
         let grows = (busy * (busy - 1.0) / (all * (all - 1.0))).min((busy * busy - 1.0) / (all * all));
         let least = grows + alone.there as f64 / alone.others.max(1) as f64;
         let falls_short = binomial_at_most(there as u64, others as u64, least) < LIKELY;
@@ -548,7 +584,7 @@ impl Evidence {
 
     /// Whether a busy backend gets no more than two draws, each of which is any backend as likely as another, would send there.
     fn is_by_two(&self) -> bool {
-        let BesideHolds { there, others, .. } = self.beside_holds(&self.holds());
+        let BesideHolds { there, others, .. } = self.beside_holds(&self.holds().iter().collect::<Vec<&Hold>>());
         let all = counts(&backends(&self.fresh)).len().max(1) as f64;
         binomial_at_least(there, others, (1.0 / all).powi(2)) > LIKELY
     }

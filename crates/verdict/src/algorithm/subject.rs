@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::Moment;
+use crate::algorithm::Algorithm;
 use crate::algorithm::evidence::Pick;
 use crate::algorithm::missing::SkipReason;
 use crate::observation::Backend;
@@ -141,4 +142,12 @@ pub struct Setting {
     pub is_followed: bool,
     /// What all of it may take; zero for no experiments.
     pub budget: Duration,
+}
+
+impl Setting {
+    /// What goes by a header or a cookie whose name is not known.
+    pub(super) fn unnamed(&self) -> Vec<Algorithm> {
+        let header = (self.headers.is_empty() && self.own_headers.is_empty()).then_some(Algorithm::Header);
+        header.into_iter().chain(self.cookies.is_empty().then_some(Algorithm::Cookie)).collect()
+    }
 }

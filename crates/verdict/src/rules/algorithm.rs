@@ -1,6 +1,6 @@
 //! The rule of the algorithm: it is the one that was expected.
 
-use crate::algorithm::Algorithm;
+use crate::algorithm::{Algorithm, CookieGiver, Selection};
 use crate::facts::algorithm::AlgorithmFacts;
 use crate::finding::{self, Finding, Level};
 use crate::rules::case::Case;
@@ -33,6 +33,10 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let level = match seen.certain() {
         _ if is_one_of_these && !candidates.is_empty() && candidates.iter().copied().all(is_same) => Level::Pass,
         _ if seen.untried.contains(&expected) => Level::Inconclusive,
+        // A cookie that the balancer gives may name the backend, or be a value that it hashes from then on, as Envoy's does.
+        Some(Algorithm::Sticky) if expected == Algorithm::Cookie && is_given_by_balancer(&seen.selection) => {
+            Level::Inconclusive
+        }
         Some(_) if !is_open => Level::Fail,
         Some(_) => Level::Inconclusive,
         // One of several, all of which are another.
@@ -42,6 +46,10 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let facts =
         AlgorithmFacts { expected, candidates, selection: seen.selection.clone(), experiments: seen.evidence.clone() };
     Some(Finding::new(level, finding::Facts::Algorithm(facts)))
+}
+
+fn is_given_by_balancer(selection: &Selection) -> bool {
+    matches!(selection, Selection::Sticky { given_by: CookieGiver::Balancer, .. })
 }
 
 #[cfg(test)]
@@ -120,6 +128,17 @@ mod tests {
         assert_eq!(trial.judge_by(|case| judge(case).unwrap().level), Level::Inconclusive);
         trial.expectations.algorithm = Some(Algorithm::Cookie);
         assert_eq!(trial.judge_by(|case| judge(case).unwrap().level), Level::Fail);
+    }
+
+    #[test]
+    fn a_cookie_that_the_balancer_gives_may_be_hashed_and_a_session_of_backends_is_not() {
+        let level = |given_by: CookieGiver| {
+            let mut trial = RuleTrial::of(3, Some(Algorithm::Sticky));
+            trial.inference.selection = Selection::Sticky { cookies: vec!["lb".to_owned()], given_by };
+            trial.expectations.algorithm = Some(Algorithm::Cookie);
+            trial.judge_by(|case| judge(case).unwrap().level)
+        };
+        assert_eq!((level(CookieGiver::Balancer), level(CookieGiver::Backends)), (Level::Inconclusive, Level::Fail));
     }
 
     #[test]

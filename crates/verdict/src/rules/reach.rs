@@ -1,8 +1,9 @@
-//! The rule of reach: every backend that is ready gets something. It fails only where that is certain to be promised.
+//! The rule of reach: every backend that is ready gets something. It fails only where the user requires that: who is left out by a rotation
+//! may be a reserve, and nothing that requests show tells one from a server that is missing.
 
 use std::collections::BTreeMap;
 
-use crate::algorithm::Algorithm;
+use crate::algorithm::{Algorithm, ExperimentFacts, ExperimentResult, Key};
 use crate::facts::reach::ReachFacts;
 use crate::facts::shares::Unit;
 use crate::finding::{self, Finding, Level};
@@ -14,6 +15,11 @@ use crate::rules::expectations::FALSE_ALARM;
 const ROTATIONS: u64 = 64;
 
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
+    Some(assess(case)?.0)
+}
+
+/// The finding, and the backends that certainly get nothing, though they would by the algorithm or by what the user requires.
+fn assess(case: &Case) -> Option<(Finding, Vec<usize>)> {
     let expected_one = case.expectations.algorithm == Some(Algorithm::One);
     let unknown = case.expectations.shares.is_none() && !case.expectations.not_understood.is_empty();
     if expected_one || unknown || !case.has_records() || case.backends < 2 {
@@ -35,10 +41,12 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let is_promised = is_promised(case);
     let failed = case.failed_somewhere();
     let has_failed = |place: &&usize| failed.get(**place).copied().unwrap_or(false);
+    let all_failed = missed.iter().all(|place| has_failed(&place));
+    let is_left_out = !missed.is_empty() && !all_failed && is_promised && is_certain(case, draws, chance);
+    let requires = case.expectations.requires_shares();
     let level = match missed.as_slice() {
         [] => Level::Pass,
-        missed if missed.iter().all(|place| has_failed(&place)) => Level::Inconclusive,
-        _ if is_promised && is_certain(case, draws, chance) => Level::Fail,
+        _ if is_left_out && requires => Level::Fail,
         _ => Level::Inconclusive,
     };
     let (expected, excluded) = names.iter().cloned().partition(|name| case.expectations.takes_part(name));
@@ -54,7 +62,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         draws,
         chance: chance.min(1.0),
         only_one: (0..names.len()).filter(|place| got(*place) > 0).count() == 1,
-        may_be_source: !case.inference.evidence.iter().any(|it| it.excludes.contains(&Algorithm::Source)),
+        may_be_source: !case.inference.evidence.iter().any(excludes_source),
         reached_nobody: [Outcome::Balancer, Outcome::NotReached].map(|it| case.tally.of_outcome(it)).iter().sum(),
         is_promised,
     };
@@ -63,26 +71,26 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     if !is_sent && level != Level::Fail {
         return None;
     }
-    // A drill is about what is done. Who gets nothing all along is named where that is certain; it may be a reserve that was not needed.
-    let level = match case.drill {
-        Drill::None => level,
-        Drill::Graceful | Drill::Rough if level == Level::Fail && !case.expectations.requires_shares() => {
-            Level::Inconclusive
-        }
+    // A drill is about what is done. Who gets nothing all along is named where that is certain.
+    match case.drill {
+        Drill::None => {}
+        Drill::Graceful | Drill::Rough if is_left_out && !requires => {}
         Drill::Graceful | Drill::Rough => return None,
-    };
+    }
     let order = if missed.is_empty() { Vec::new() } else { case.order() };
-    Some(Finding::new(level, finding::Facts::Reach(facts)).shown_by(order))
+    let finding = Finding::new(level, finding::Facts::Reach(facts)).shown_by(order);
+    Some((finding, if is_left_out { missed } else { Vec::new() }))
 }
 
-/// The backends that this rule fails a balancer for: what they lack is said once, by it.
+/// The backends that certainly get nothing: what they lack is said once, by this rule.
 pub(super) fn left_out(case: &Case) -> Vec<usize> {
-    match judge(case) {
-        Some(Finding { level: Level::Fail, facts: finding::Facts::Reach(facts), .. }) => {
-            (0..case.names.len()).filter(|place| facts.missed.contains(&case.names[*place])).collect()
-        }
-        _ => Vec::new(),
-    }
+    assess(case).map_or_else(Vec::new, |(_, left_out)| left_out)
+}
+
+/// Whether it shows that source addresses do not decide, as they were varied, or something else does.
+fn excludes_source(result: &ExperimentResult) -> bool {
+    let is_varied = matches!(&result.facts, ExperimentFacts::Key { key: Key::Host, .. });
+    is_varied || result.excludes.contains(&Algorithm::Source)
 }
 
 /// What is known by name of the backends at those places.
@@ -127,10 +135,19 @@ mod tests {
         trial.judge_by(|case| judge(case).expect("it is judged").level)
     }
 
+    /// The same, where the user requires even shares.
+    fn required(trial: &RuleTrial) -> Level {
+        let mut required = trial.clone();
+        required.expectations.shares = Some("even".parse().unwrap());
+        level(&required)
+    }
+
     #[test]
-    fn a_backend_that_a_rotation_leaves_out_fails() {
+    fn a_backend_that_a_rotation_leaves_out_may_be_a_reserve_until_the_user_requires_it() {
         let trial = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % 2));
-        assert_eq!(level(&trial), Level::Fail);
+        assert_eq!((level(&trial), required(&trial)), (Level::Inconclusive, Level::Fail));
+        let shares = |trial: &RuleTrial| trial.judge_by(|case| crate::rules::shares::judge(case).1);
+        assert_eq!(shares(&trial), None, "it is said once");
         let reached = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % 3));
         assert_eq!(level(&reached), Level::Pass);
     }
@@ -145,8 +162,8 @@ mod tests {
             trial.span.warm_up = 2;
             trial.sends((0..3_000).map(|turn| turn % 2 * 2))
         };
-        assert_eq!(level(&trial(false)), Level::Fail);
-        assert_eq!(level(&trial(true)), Level::Inconclusive);
+        assert_eq!(required(&trial(false)), Level::Fail);
+        assert_eq!((level(&trial(false)), level(&trial(true))), (Level::Inconclusive, Level::Inconclusive));
         let shares =
             |trial: &RuleTrial| trial.judge_by(|case| crate::rules::shares::judge(case).1.map(|finding| finding.level));
         assert_eq!((shares(&trial(false)), shares(&trial(true))), (None, Some(Level::Inconclusive)));
@@ -161,6 +178,7 @@ mod tests {
             if reached {
                 trial.delivered(2, 200);
             }
+            trial.expectations.shares = Some("even".parse().unwrap());
             trial.judge_by(|case| (judge(case).unwrap(), case.failed_somewhere()))
         };
         let names = RuleTrial::of(3, None).judge_by(|case| case.names.to_vec());
@@ -180,7 +198,7 @@ mod tests {
         let trial = |slow: &str| {
             let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % 2));
             trial.fleet.fleets.slow = vec![slow.to_owned()];
-            level(&trial)
+            required(&trial)
         };
         assert_eq!((trial("9003"), trial("9001")), (Level::Inconclusive, Level::Fail));
     }
@@ -220,8 +238,8 @@ mod tests {
     #[test]
     fn a_backend_that_chance_would_hardly_miss_fails_once_that_is_sure() {
         let trial = |count| RuleTrial::of(3, Some(Algorithm::Random)).sends(draws(&[1, 1, 0], count, 1));
-        assert_eq!(level(&trial(40)), Level::Inconclusive);
-        assert_eq!(level(&trial(200)), Level::Fail);
+        assert_eq!((required(&trial(40)), required(&trial(200))), (Level::Inconclusive, Level::Fail));
+        assert_eq!(level(&trial(200)), Level::Inconclusive);
     }
 
     #[test]

@@ -278,6 +278,29 @@ mod tests {
     }
 
     #[test]
+    fn who_was_served_elsewhere_when_its_backend_failed_may_stay_there() {
+        // Client 0 has backend 0, which may fail it once: then backend 1 takes over.
+        let with = |fails: bool| {
+            let mut trial = trial(|own| own);
+            trial.send(0, 1, 4_000_000);
+            if fails {
+                trial.after_failure_at(0);
+            }
+            for round in 0..40u64 {
+                let at = 4_010_000 + round * 10_000;
+                trial.send(0, 1, at);
+                trial.send(3, 0, at + 10);
+            }
+            trial.send(3, 0, 5_200_000);
+            finding(&trial)
+        };
+        let (level, facts) = with(true);
+        assert_eq!((level, facts.left_alive, facts.left), (Level::Inconclusive, 0, 40), "{facts:?}");
+        let (level, facts) = with(false);
+        assert!(level == Level::Fail && facts.left_alive > 0, "{level:?} {facts:?}");
+    }
+
+    #[test]
     fn a_hash_without_a_backend_moves_its_clients_or_all() {
         let removed = |later: fn(u16) -> u16| {
             let mut trial = trial(later);
