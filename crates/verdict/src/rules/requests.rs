@@ -300,8 +300,8 @@ fn fields(case: &Case) -> Option<Finding> {
         && (shortened_attempts == of || !case.changes.are_ways_known())
     {
         Extent::All
-    } else if case.varied || !case.changes.are_ways_known() {
-        // What is varied may be such a field.
+    } else if !case.changes.are_ways_known() || case.varied && fields.iter().any(|(name, _)| is_cookie(name)) {
+        // What a client brings as a cookie changes with what it was given.
         Extent::Clients
     } else {
         extent(case, way_of_fields(case, &names)).map_or(Extent::Clients, |hits| hits.extent)
@@ -332,6 +332,10 @@ fn fields(case: &Case) -> Option<Finding> {
         expected,
     };
     (level > Level::Note || !are_replaced).then(|| witnessed(case, level, Facts::FieldChanged(facts), differs))
+}
+
+fn is_cookie(name: &str) -> bool {
+    name.eq_ignore_ascii_case("Cookie")
 }
 
 /// What loses the check's own field loses those of others too. Where it hits all requests alike, the records say so; where it hits all of

@@ -223,6 +223,23 @@ fn a_retry_that_goes_another_way_is_no_rewrite_of_some() {
 }
 
 #[test]
+fn a_field_that_some_clients_lose_may_be_by_what_they_differ_in_and_one_that_a_client_loses_now_and_then_is_not() {
+    let level = |name: &str, is_hit: fn(u16) -> bool| {
+        let mut trial = RuleTrial::new();
+        (trial.varied, trial.sent.fields) = (true, vec![(name.to_owned(), "1".to_owned())]);
+        let lost = As { parts: &[RequestPart::FieldLost], fields: 1, ..As::default() };
+        for turn in 0..240 {
+            trial.delivered_as(turn % 3, 200, if is_hit(turn) { &lost } else { &PLAIN });
+            trial.observations.last_mut().expect("it was sent").client = u32::from(turn % 8);
+        }
+        trial.level("field-changed")
+    };
+    assert_eq!(level("X-Tenant", |turn| turn % 8 == 5), Some(Level::Note));
+    assert_eq!(level("X-Tenant", |turn| turn % 17 == 5), Some(Level::Fail));
+    assert_eq!(level("Cookie", |turn| turn % 17 == 5), Some(Level::Note));
+}
+
+#[test]
 fn a_field_that_is_lost_for_all_is_a_note_and_one_that_is_doubled_a_failure() {
     let field = |part: &'static [RequestPart], every| {
         let mut trial = RuleTrial::new();
