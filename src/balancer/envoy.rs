@@ -82,7 +82,9 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::ResponseFields => "response_headers_to_add, response_headers_to_remove",
         HintTopic::Responses => "local_reply_config, a Lua or ext_proc filter",
         HintTopic::ForwardedFor => "use_remote_address",
-        HintTopic::Sessions => "hash_policy (a cookie needs a ttl to be given) with ring_hash or maglev, stateful_session",
+        HintTopic::Sessions => {
+            "hash_policy (a cookie needs a ttl to be given) with ring_hash or maglev, stateful_session"
+        }
         HintTopic::Hashes => "RING_HASH, MAGLEV",
         HintTopic::Reload => "hot restart, or xDS instead of a restart",
         HintTopic::Upgrade => "upgrade_configs with upgrade_type websocket",

@@ -340,7 +340,8 @@ pub(crate) fn of_rewrite(product: Option<Balancer>) -> String {
 
 /// All clients have one address for a balancer that selects by it.
 pub(crate) fn of_address_behind_proxy(product: Option<Balancer>) -> String {
-    let sentence = "behind another proxy a balancer sees that proxy's address alone, and hashes it: have it take the client's";
+    let sentence =
+        "behind another proxy a balancer sees that proxy's address alone, and hashes it: have it take the client's";
     after(HintTopic::AddressBehindProxy, sentence, product)
 }
 

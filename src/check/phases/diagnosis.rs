@@ -241,7 +241,9 @@ impl Unmet<'_> {
         match self.not_ready.as_slice() {
             [] => why,
             [one] => format!("backend {one} is not ready, and the balancer may select no other; {why}"),
-            several => format!("backends {} are not ready, and the balancer may select no other; {why}", several.join(", ")),
+            several => {
+                format!("backends {} are not ready, and the balancer may select no other; {why}", several.join(", "))
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The prose of findings: a sentence, the evidence, a hint; and that of what surrounds them. Nothing else in the program words a finding.
 
 mod affinity;
+mod algorithm;
 mod arrivals;
 mod backups;
 mod balancing;
@@ -142,7 +143,7 @@ fn phrase_of(facts: &Facts, level: Level, context: &ProseContext) -> Phrase {
         Facts::Split(facts) => balancing::split(facts),
         Facts::Reach(facts) => balancing::reach(facts, product),
         Facts::Backups(facts) => backups::backups(facts),
-        Facts::Algorithm(facts) => balancing::algorithm(facts, level, loses_cookies, product),
+        Facts::Algorithm(facts) => algorithm::algorithm(facts, level, loses_cookies, product),
         Facts::Rotation(facts) => balancing::rotation(facts, level),
         Facts::Unit(facts) => balancing::unit(facts, level),
         Facts::Stickiness(facts) => affinity::stickiness(facts, level, product),

@@ -6,6 +6,7 @@ mod crowd;
 mod evidence;
 pub mod experiments;
 mod flights;
+mod holds;
 mod infer;
 mod inference;
 mod keys;
