@@ -251,7 +251,7 @@ impl Unmet<'_> {
     fn directives(&self, status: u16) -> Option<String> {
         let named = self.plan.environment.balancer.as_deref();
         let by_response = ["Server", "Via"].into_iter().filter_map(|name| header(&self.seen.head, name));
-        let page = first_line(&self.seen.body);
+        let page = longest_line(&self.seen.body);
         hints::directives(status, named.into_iter().chain(by_response).chain([page.as_str()]))
     }
 
