@@ -9,7 +9,7 @@ use crate::ledger::Arrival;
 use crate::observation::Backend;
 use crate::outcome::Outcome;
 use crate::rules::case::{Case, Drill};
-use crate::rules::idle::Work;
+use crate::rules::idle::BusyBackends;
 
 /// Requests that are shown.
 const SHOWN: usize = 2;
@@ -111,8 +111,8 @@ fn by_records(case: &Case) -> Option<Use> {
 
 /// Those of these requests for which another backend was certainly idle; all of them, and true, if none was.
 fn find_others_idle(case: &Case, got: Vec<u32>) -> (Vec<u32>, bool) {
-    let work = Work::of(case, |backend| !is_backup(case, backend) && !case.ledger.is_mirror(backend));
-    let idle = work.find_idle(got.iter().filter_map(|sequence| case.ledger.entry(*sequence)));
+    let busy = BusyBackends::of(case, |backend| !is_backup(case, backend) && !case.ledger.is_mirror(backend));
+    let idle = busy.find_idle(got.iter().filter_map(|sequence| case.ledger.entry(*sequence)));
     if idle.is_empty() { (got, true) } else { (idle, false) }
 }
 

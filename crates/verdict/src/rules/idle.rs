@@ -14,23 +14,23 @@ const SLACK: Duration = Duration::from_millis(3);
 const RACES: usize = 10;
 
 /// When certain backends were at work.
-pub(super) struct Work {
-    of: Vec<Spans>,
+pub(super) struct BusyBackends {
+    of: Vec<BusyTimes>,
 }
 
 /// Times, by their beginnings, each with the latest end until then.
 #[derive(Default)]
-struct Spans(Vec<(Moment, Moment)>);
+struct BusyTimes(Vec<(Moment, Moment)>);
 
-impl Spans {
-    fn of(mut spans: Vec<(Moment, Moment)>) -> Spans {
+impl BusyTimes {
+    fn of(mut spans: Vec<(Moment, Moment)>) -> BusyTimes {
         spans.sort_unstable();
         let mut latest = Moment(0);
         for (_, end) in &mut spans {
             latest = latest.max(*end);
             *end = latest;
         }
-        Spans(spans)
+        BusyTimes(spans)
     }
 
     fn touch(&self, from: Moment, to: Moment) -> bool {
@@ -39,9 +39,9 @@ impl Spans {
     }
 }
 
-impl Work {
+impl BusyBackends {
     /// Of the backends that are meant: as their clients saw it, and their records of requests of others.
-    pub(super) fn of(case: &Case, is_meant: impl Fn(Backend) -> bool) -> Work {
+    pub(super) fn of(case: &Case, is_meant: impl Fn(Backend) -> bool) -> BusyBackends {
         let meant: Vec<Backend> = (0..case.backends).map(|it| Backend(it as u16)).filter(|it| is_meant(*it)).collect();
         let mut spans = vec![Vec::new(); meant.len()];
         for entry in case.ledger.entries() {
@@ -57,7 +57,7 @@ impl Work {
                 spans[place].push((arrival.received.before(width), arrival.responded().after(width)));
             }
         }
-        Work { of: spans.into_iter().map(Spans::of).collect() }
+        BusyBackends { of: spans.into_iter().map(BusyTimes::of).collect() }
     }
 
     /// The numbers of these requests for which one of the backends was certainly idle.
@@ -98,9 +98,9 @@ mod tests {
             trial.send(1, 2, at + 10_000);
         }
         trial.judge_by(|case| {
-            let work = Work::of(case, |backend| others.contains(&backend.0));
+            let busy = BusyBackends::of(case, |backend| others.contains(&backend.0));
             let entries = case.ledger.entries();
-            work.find_idle(entries.filter(|entry| entry.observation.backend == Backend(2))).len()
+            busy.find_idle(entries.filter(|entry| entry.observation.backend == Backend(2))).len()
         })
     }
 
