@@ -443,7 +443,7 @@ pub(super) fn reach(facts: &reach::ReachFacts, product: Option<Balancer>) -> Phr
             "everything went to one backend: check that the others are in the upstream, not `backup` or `down`"
         } else {
             "check its address and its health check in the balancer's configuration, and that the running one has it (reload); left out on \
-             purpose (backup, weight 0, another route): --expect backup:NAME, or --from the configuration; --expect even requires all"
+             purpose (backup, weight 0, another route): --expect backup:NAME, or --from the configuration"
         })
 }
 

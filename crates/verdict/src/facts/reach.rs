@@ -58,8 +58,8 @@ impl ReachFacts {
 
 pub(crate) const REACH: RuleDescription = RuleDescription {
     requires: "every backend that is ready gets requests",
-    sound: "it fails only where --expect, or a file, requires shares: a backend that gets nothing by an algorithm that gives each something may be \
-            a reserve, and is inconclusive; level 4e-8 for draws; for rotations by construction; a backend that failed before is left out; in a \
-            drill it is inconclusive, and one to which something was done is left out",
+    sound: "it fails only where --expect requires shares, or where the algorithm for certain gives something to each; level 4e-8 for draws, \
+            of which half the expected share is granted to hash rings; for rotations by construction; a backend that failed before is left out; \
+            in a drill it is inconclusive, and one to which something was done is left out",
     source: None,
 };
