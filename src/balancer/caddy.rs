@@ -100,6 +100,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Recovery => "health_interval, max_fails, fail_duration",
         HintTopic::Panic | HintTopic::Deadline | HintTopic::Rotations => "",
         HintTopic::BackendHttp2 => "reverse_proxy h2c://…",
+        HintTopic::Compression => "match of encode",
         HintTopic::AllAddresses => "dynamic a",
     }
 }

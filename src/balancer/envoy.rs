@@ -99,6 +99,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Panic => "healthy_panic_threshold of common_lb_config",
         HintTopic::Underscores => "",
         HintTopic::BackendHttp2 => "http2_protocol_options of the cluster",
+        HintTopic::Compression => "content_type of the compressor filter",
         HintTopic::AllAddresses => "type STRICT_DNS",
     }
 }

@@ -105,6 +105,7 @@ fn directive_of_calls(topic: HintTopic) -> &'static str {
         | HintTopic::Deadline
         | HintTopic::Underscores
         | HintTopic::BackendHttp2
+        | HintTopic::Compression
         | HintTopic::AllAddresses => directive(topic),
     }
 }
@@ -168,6 +169,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Panic | HintTopic::Deadline | HintTopic::AllAddresses => "",
         HintTopic::Underscores => "underscores_in_headers on",
         HintTopic::BackendHttp2 => "grpc_pass",
+        HintTopic::Compression => "gzip off",
     }
 }
 

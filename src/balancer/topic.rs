@@ -113,6 +113,8 @@ pub(crate) enum HintTopic {
     Underscores,
     /// What speaks HTTP/2 to backends, which gRPC needs.
     BackendHttp2,
+    /// What compresses responses.
+    Compression,
     /// What uses all addresses that a name has.
     AllAddresses,
 }

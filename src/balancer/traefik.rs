@@ -91,6 +91,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Recovery => "healthCheck interval, passiveHealthCheck failureWindow",
         HintTopic::Panic | HintTopic::Deadline | HintTopic::Rotations => "",
         HintTopic::BackendHttp2 => "h2c:// in the URL of the server",
+        HintTopic::Compression => "excludedContentTypes of compress",
         HintTopic::AllAddresses => "a server for each address",
     }
 }

@@ -27,6 +27,10 @@ const ELSEWHERE: Duration = Duration::from_secs(8);
 /// Once it listens anywhere, it listens everywhere within this time.
 const SETTLED: Duration = Duration::from_secs(3);
 const GLANCE: Duration = Duration::from_millis(10);
+/// What went into the background has shown after that time whether it goes on.
+const BACKGROUND: Duration = Duration::from_millis(100);
+/// Whoever has not gone there until then stays in the foreground.
+const FOREGROUND: Duration = Duration::from_millis(50);
 /// The time from SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
 /// Each start finds what is missing first; a file with more holes than that is for another machine.
@@ -59,6 +63,11 @@ pub(super) struct RehearsalRecipe {
 impl RehearsalRecipe {
     fn patience(&self) -> Duration {
         if self.elsewhere.is_empty() { START } else { ELSEWHERE }
+    }
+
+    /// Whether somebody does on each of its ports.
+    fn listens(&self, all: &[SocketAddr]) -> bool {
+        self.ports.iter().all(|port| choose(all, *port).is_some())
     }
 }
 
@@ -146,8 +155,8 @@ fn until_it_listens(child: &mut Child, recipe: &RehearsalRecipe, before: &[Socke
     let mut somewhere = None;
     loop {
         let mut all = listening();
-        if recipe.ports.iter().all(|port| choose(&all, *port).is_some()) {
-            return StartOutcome::Listening;
+        if recipe.listens(&all) {
+            return if goes_on(child, recipe) { StartOutcome::Listening } else { StartOutcome::Ended };
         }
         all.retain(|address| !before.contains(address));
         let ended = child.try_wait().ok().flatten();
@@ -162,6 +171,21 @@ fn until_it_listens(child: &mut Child, recipe: &RehearsalRecipe, before: &[Socke
         }
         if begun.elapsed() > recipe.patience() {
             return StartOutcome::Nowhere;
+        }
+        sleep(GLANCE);
+    }
+}
+
+/// Whether it still listens once it has gone into the background: NGINX opens its ports before that, and writes its pid file after it.
+fn goes_on(child: &mut Child, recipe: &RehearsalRecipe) -> bool {
+    let begun = Instant::now();
+    loop {
+        let is_in_background = child.try_wait().ok().flatten().is_some();
+        if begun.elapsed() > if is_in_background { BACKGROUND } else { FOREGROUND } {
+            return true;
+        }
+        if !recipe.listens(&listening()) {
+            return false;
         }
         sleep(GLANCE);
     }

@@ -160,8 +160,11 @@ pub(crate) fn balancer_of_page(text: &str) -> Option<&'static str> {
 }
 
 /// A backend could not read the request.
-pub(crate) fn of_refusal(statuses: &BTreeMap<u16, u64>) -> &'static str {
+pub(crate) fn of_refusal(statuses: &BTreeMap<u16, u64>, own_head: Option<u64>) -> &'static str {
     match statuses.keys().next() {
+        Some(431) if own_head.is_some() => {
+            "the check itself sends so large a head (--header): have the backends read it, with --max-header-bytes of the fleet"
+        }
         Some(431) => "the head is too large or has too many fields: see what the balancer adds",
         Some(501) => "the balancer sends a transfer coding or method that backends do not know",
         Some(505) => "the balancer speaks another version of HTTP to backends than they do",
@@ -529,6 +532,11 @@ pub(crate) fn of_avoidance_by(avoids: Option<f64>, name: Option<&str>) -> String
 /// Calls of gRPC arrived in HTTP/1.
 pub(crate) fn of_calls_over_http_1(product: Option<Balancer>) -> String {
     after(HintTopic::BackendHttp2, "the balancer speaks HTTP/1 to backends, and gRPC needs HTTP/2", product)
+}
+
+/// A content coding lies over calls of gRPC.
+pub(crate) fn of_coded_calls(product: Option<Balancer>) -> String {
+    after(HintTopic::Compression, "the balancer compresses calls, whose messages are compressed by themselves", product)
 }
 
 #[cfg(test)]

@@ -226,6 +226,7 @@ fn hints_by_rule() -> Vec<(Rule, &'static str, String)> {
         (Rule::Stale, "", hints::of_cache(None)),
         (Rule::Altered, "", hints::of_responses(None)),
         (Rule::Altered, "calls of gRPC arrive in HTTP/1", hints::of_calls_over_http_1(None)),
+        (Rule::Altered, "calls of gRPC have a content coding", hints::of_coded_calls(None)),
         (Rule::ResponseFields, "", hints::of_response_fields(false, None)),
         (Rule::ResponseFields, "Cache-Control is lost", hints::of_response_fields(true, None)),
         (Rule::MethodChanged, "", hints::of_method(None)),

@@ -144,6 +144,10 @@ pub enum Flaw {
     NoCallStatus,
     /// The response to a call of gRPC has two of them.
     TwoCallStatuses,
+    /// A content coding lies over the response to a call of gRPC: its clients do not undo one.
+    CodedCall,
+    /// A message of a call is compressed, and the response does not say how.
+    UnnamedCoding,
     /// The response to a call ended within a message, and says that all went well.
     CutMessage,
 }
@@ -163,6 +167,8 @@ impl fmt::Display for Flaw {
             Flaw::Coding => f.write_str("a content coding that cannot be undone"),
             Flaw::NoCallStatus => f.write_str("no grpc-status, though the response looks complete"),
             Flaw::TwoCallStatuses => f.write_str("two grpc-status fields"),
+            Flaw::CodedCall => f.write_str("Content-Encoding on a gRPC response, which clients of gRPC do not undo"),
+            Flaw::UnnamedCoding => f.write_str("a compressed gRPC message, and no grpc-encoding that says how"),
             Flaw::CutMessage => f.write_str("half of a gRPC message, and a status that says all went well"),
         }
     }

@@ -84,6 +84,13 @@ impl SentBody {
 }
 
 impl Sent<'_> {
+    /// How large its head is by itself, as HTTP/2 counts it (RFC 9113 section 6.5.2).
+    pub fn head_bytes(&self) -> u64 {
+        const EACH: usize = 32;
+        let fields = self.fields.iter().map(|(name, value)| name.len() + value.len() + EACH);
+        (self.target.len() + EACH + fields.sum::<usize>()) as u64
+    }
+
     /// Appends the value of the header.
     pub fn write(&self, out: &mut Vec<u8>) {
         let (path, query) = split_target(self.target);

@@ -480,6 +480,8 @@ impl CurrentResponse {
                 | Flaw::Coding
                 | Flaw::NoCallStatus
                 | Flaw::TwoCallStatuses
+                | Flaw::CodedCall
+                | Flaw::UnnamedCoding
                 | Flaw::NoEventStream,
             ) => ClientOutcome::Altered,
         }
@@ -488,17 +490,16 @@ impl CurrentResponse {
     /// A call has ended as its status says; one without has not.
     fn compare_call(&mut self, notes: &mut ResponseNotes) {
         let Some(call) = &self.call else { return };
-        match call.status {
-            None => self.flaw = Some(Flaw::NoCallStatus),
-            Some(_) if call.is_status_doubled && self.who.is_ours() => self.flaw = Some(Flaw::TwoCallStatuses),
-            Some(GrpcStatus::OK) if call.is_broken || !call.messages.is_between_messages() => {
-                self.flaw = Some(Flaw::CutMessage);
-            }
-            Some(GrpcStatus::OK) => {}
-            // A call that failed need not have the message in which a backend names itself.
-            Some(status) => {
-                self.status = status_of_call(status);
-                self.flaw = self.flaw.filter(|flaw| *flaw != Flaw::Body);
+        self.flaw = call.flaw(self.who.is_ours()).or(self.flaw);
+        // A call that failed need not have the message in which a backend names itself.
+        if let Some(status) = call.status.filter(|status| *status != GrpcStatus::OK) {
+            self.status = status_of_call(status);
+            self.flaw = self.flaw.filter(|flaw| *flaw != Flaw::Body);
+            let words = call.explanations.join(" ");
+            if !self.who.backend.is_known()
+                && let Some(words) = words::beyond_status(self.status, words.as_bytes())
+            {
+                notes.samples.see_words(self.status, words, self.question.sequence);
             }
         }
         // Our backends explain failures alone, and write that twice. What has no copy may be the balancer's own end of the call.

@@ -435,7 +435,11 @@ pub(super) fn refused(facts: &BackendStatuses, of_calls: bool, product: Option<B
     );
     let reasons = facts.reasons.iter().map(|(why, count)| format!("their reason: {why} ({}×)", grouped(*count)));
     let has_spaces = facts.reasons.first().is_some_and(|(why, _)| *why == Malformed::TargetSpace.to_string());
-    let hint = if has_spaces { hints::of_escapes(product) } else { hints::of_refusal(&facts.statuses).to_owned() };
+    let hint = if has_spaces {
+        hints::of_escapes(product)
+    } else {
+        hints::of_refusal(&facts.statuses, facts.own_head).to_owned()
+    };
     Phrase::of(summary).because(reasons.collect()).try_this(hint)
 }
 

@@ -29,6 +29,8 @@ pub(super) fn altered(facts: &Altered, product: Option<Balancer>) -> Phrase {
         "the balancer loses trailers: NGINX's proxy_http_version 2 does, grpc_pass keeps them; a stream that HAProxy cuts at \
          `timeout server` ends like that, too"
             .to_owned()
+    } else if facts.coded_calls > 0 {
+        hints::of_coded_calls(product)
     } else if facts.fields == facts.requests {
         hints::of_response_fields(false, product)
     } else {

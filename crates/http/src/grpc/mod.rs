@@ -17,6 +17,8 @@ pub const STATUS_FIELD: &str = "grpc-status";
 pub const MESSAGE_FIELD: &str = "grpc-message";
 /// How long the client waits for the whole call, see [`parse_timeout`].
 pub const TIMEOUT_FIELD: &str = "grpc-timeout";
+/// How messages are compressed that say so.
+pub const ENCODING_FIELD: &str = "grpc-encoding";
 /// Which codings of messages the other end reads.
 pub const ACCEPT_ENCODING_FIELD: &str = "grpc-accept-encoding";
 

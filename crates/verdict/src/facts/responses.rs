@@ -205,6 +205,9 @@ pub struct Altered {
     /// Whether the calls of those arrived in HTTP/1, which has no gRPC.
     #[serde(default)]
     pub calls_over_http_1: bool,
+    /// Responses to calls of gRPC with a content coding, which their clients do not undo.
+    #[serde(default)]
+    pub coded_calls: u64,
     /// Lines of the balancer's configuration that rewrite bodies, where nothing but bodies is altered.
     #[serde(default)]
     pub configured: Vec<String>,

@@ -330,7 +330,10 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
             let is_unread = altered.beyond_limits == requests;
             (if is_unread { Level::Inconclusive } else { Level::Fail }, Facts::Altered(altered))
         }
-        Outcome::Refused => (Level::Fail, Facts::Refused(refused(case, requests))),
+        Outcome::Refused => {
+            let refused = refused(case, requests);
+            (if refused.own_head.is_some() { Level::Inconclusive } else { Level::Fail }, Facts::Refused(refused))
+        }
         Outcome::Unrecorded => {
             let place = case.identity.filter(|_| !case.has_records()).map(|identity| identity.place.clone());
             (Level::Inconclusive, Facts::Unrecorded(UnrecordedResponses { requests, of, place }))
@@ -359,6 +362,9 @@ fn refused(case: &Case, requests: u64) -> BackendStatuses {
             *backends.entry(name.clone()).or_default() += 1;
         }
     }
+    // What is too large as the user wants it is so without the balancer, too.
+    let are_too_large = statuses.keys().all(|status| *status == HEAD_TOO_LARGE);
+    let own_head = Some(case.sent.head_bytes()).filter(|bytes| are_too_large && *bytes > READ_BY_BACKENDS);
     BackendStatuses {
         requests,
         excused: 0,
@@ -367,9 +373,15 @@ fn refused(case: &Case, requests: u64) -> BackendStatuses {
         by_balancer: 0,
         backends,
         reasons: case.changes.refused.counts.clone(),
+        own_head,
         expected: None,
     }
 }
+
+/// Request Header Fields Too Large (RFC 6585 section 5).
+const HEAD_TOO_LARGE: u16 = 431;
+/// So large a head every backend of a fleet reads by default.
+const READ_BY_BACKENDS: u64 = 16 * 1024;
 
 /// A request that is not idempotent and reached backends more than once, whatever they made of it: in the warm-up too, for a repeated
 /// request is one at any time. What a mirror got is a copy, and what a backend refused unprocessed may be sent again.
@@ -528,6 +540,7 @@ fn statuses(case: &Case, seen: &EntryCounts) -> Option<Finding> {
         by_balancer: seen.outside_of_balancer,
         backends: seen.by_backend.clone(),
         reasons: Vec::new(),
+        own_head: None,
         expected: required.map(ToString::to_string),
     };
     Some(Finding::new(level, Facts::Statuses(facts)).shown_by(case.witnesses(&seen.status_examples)))

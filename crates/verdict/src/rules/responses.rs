@@ -123,8 +123,8 @@ pub(super) fn altered(case: &Case, requests: u64) -> Altered {
     let malformed = flaws.keys().any(is_malformed);
     let beyond_limits = flaws.iter().filter(|(flaw, _)| is_beyond(flaw)).map(|(_, count)| count).sum();
     let count = |flaw| flaws.get(&Some(flaw)).copied().unwrap_or(0);
-    let without_call_status = count(Flaw::NoCallStatus);
-    let fields = count(Flaw::Field) + count(Flaw::NoEventStream);
+    let (without_call_status, coded_calls) = (count(Flaw::NoCallStatus), count(Flaw::CodedCall));
+    let fields = count(Flaw::Field) + count(Flaw::NoEventStream) + count(Flaw::UnnamedCoding);
     let name = |flaw: Option<Flaw>| flaw.unwrap_or(Flaw::Status).to_string();
     let mut flaws: Vec<(String, u64)> = flaws.into_iter().map(|(flaw, count)| (name(flaw), count)).collect();
     flaws.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -139,6 +139,7 @@ pub(super) fn altered(case: &Case, requests: u64) -> Altered {
         fields,
         without_call_status,
         calls_over_http_1,
+        coded_calls,
         configured: Vec::new(),
     }
 }

@@ -215,6 +215,20 @@ fn a_third_of_the_clients_with_503_is_no_silent_pass() {
 }
 
 #[test]
+fn a_head_that_is_too_large_as_the_check_sends_it_accuses_no_balancer() {
+    let level = |status: u16, bytes: usize| {
+        let mut trial = RuleTrial::new();
+        trial.sent.fields = vec![("cookie".to_owned(), "a".repeat(bytes))];
+        (0..30).for_each(|turn| trial.delivered(turn % 3, if turn % 10 == 0 { status } else { 200 }));
+        trial.arrivals.iter_mut().filter(|it| it.status == status).for_each(|it| it.way = WayNumber::UNREAD);
+        trial.level("refused")
+    };
+    assert_eq!(level(431, 17_000), Some(Level::Inconclusive));
+    // What the balancer adds makes a smaller one too large, and no size is a reason for another status.
+    assert_eq!((level(431, 9_000), level(400, 17_000)), (Some(Level::Fail), Some(Level::Fail)));
+}
+
+#[test]
 fn what_backends_refuse_to_read_is_said_to_be_so() {
     let mut trial = RuleTrial::new();
     (0..30).for_each(|turn| trial.delivered(turn % 3, if turn % 10 == 0 { 400 } else { 200 }));
