@@ -111,11 +111,19 @@ pub(crate) fn mistyped(read: &Configuration) -> Vec<Surrounding> {
     });
     let without_digits = |name: &str| name.replace(|it: char| it.is_ascii_digit(), "");
     let note = |host: &String| {
-        let one_off = |group: &&Upstream| {
+        let is_slip = |group: &&Upstream| {
             let name = group.name.to_ascii_lowercase();
-            strsim::osa_distance(&name, host) == 1 && without_digits(&name) != without_digits(host)
+            let shorter = name.len().min(host.len());
+            let off = strsim::osa_distance(&name, host);
+            // A letter that is missing, or too much, is a slip in a short name, too.
+            let is_near = match off {
+                1 => shorter > SHORT || name.len() != host.len() && shorter > 1,
+                2 => shorter >= LONG,
+                _ => false,
+            };
+            is_near && without_digits(&name) != without_digits(host)
         };
-        let group = read.upstreams.iter().find(one_off).filter(|_| host.len() > SHORT)?;
+        let group = read.upstreams.iter().find(is_slip)?;
         Some(Surrounding::SimilarName {
             name: host.clone(),
             upstream: group.name.clone(),
@@ -127,6 +135,9 @@ pub(crate) fn mistyped(read: &Configuration) -> Vec<Surrounding> {
 
 /// Names of this length differ in a letter on purpose: `app`, `api`.
 const SHORT: usize = 4;
+
+/// Names of this length hardly differ in two letters on purpose.
+const LONG: usize = 8;
 
 /// What may stand in headers and commands.
 fn is_plain(name: &str) -> bool {
@@ -182,10 +193,11 @@ mod tests {
             let upstreams = vec![Upstream { name: group.to_owned(), ..server("10.0.0.1") }];
             mistyped(&Configuration { upstreams, implied: vec![server(host)], ..Configuration::default() })
         };
-        assert_eq!(noted("backend", "backnd").len(), 1);
-        for (group, host) in
-            [("api", "app"), ("backend1", "backend2"), ("backend", "frontend"), ("backend", "10.0.0.1")]
-        {
+        for (group, host) in [("backend", "backnd"), ("app", "ap"), ("api", "apii"), ("upstream_api", "upsteram_ap")] {
+            assert_eq!(noted(group, host).len(), 1, "{group} {host}");
+        }
+        let apart = [("api", "app"), ("a", "b"), ("a", "ab"), ("app1", "app"), ("backend1", "backend2")];
+        for (group, host) in apart.into_iter().chain([("backend", "frontend"), ("backend", "10.0.0.1")]) {
             assert_eq!(noted(group, host), [], "{group} {host}");
         }
     }

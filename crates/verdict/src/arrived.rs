@@ -1,5 +1,6 @@
 //! How the requests of a run arrived at backends, counted by kind: what rules say of the request as it arrived is said of this.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::Moment;
@@ -84,6 +85,8 @@ pub struct RequestChanges {
     pub ways_from: u32,
     /// The first of these ways.
     pub ways: Vec<ChangedWay>,
+    /// Paths of the sample as they arrived changed, by backend.
+    pub paths: BTreeMap<Backend, TextCounts>,
     /// The deadline with which calls of the sample were sent.
     pub deadline: Option<SentDeadline>,
     /// By how many microseconds deadlines arrived shorter than that, each that did, or was written in another way: time had passed, or somebody
@@ -234,6 +237,10 @@ impl RequestChanges {
             self.sample_forwarded_for.see(forwarded_for.unwrap_or_default());
             self.own_compared += u64::from(request.notes.contains(Note::Compared));
             request.fields.iter().for_each(|field| self.fields[field] += 1);
+            if request.differences.contains(RequestPart::Path) {
+                let path = request.target.split('?').next().unwrap_or_default();
+                self.paths.entry(request.backend).or_default().see(path);
+            }
         }
         for part in request.differences.iter().filter(|part| is_own || !is_of_fields(*part)) {
             self.see_part(part, request);
@@ -274,6 +281,11 @@ impl RequestChanges {
     /// What is known of a part that differed; none if it always arrived as it was sent.
     pub fn part(&self, part: RequestPart) -> Option<&PartChange> {
         self.parts.iter().find(|change| change.part == part)
+    }
+
+    /// Whether one backend got several paths in place of those of the sample.
+    pub fn has_several_paths(&self) -> bool {
+        self.paths.values().any(|paths| paths.only().is_none())
     }
 
     /// How often a note was made.

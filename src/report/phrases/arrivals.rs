@@ -15,11 +15,17 @@ use crate::report::hints;
 /// `all 600 requests`, `6 of 600 requests`.
 fn whom(facts: &RequestChange) -> String {
     match facts.extent {
-        Extent::All if facts.changed == facts.of => format!("all {}", count_of(facts.of, "request")),
+        Extent::All | Extent::Ways if facts.changed == facts.of => format!("all {}", count_of(facts.of, "request")),
         Extent::Urls if !facts.urls.is_empty() => {
             format!("all {} to {}", count_of(facts.changed, "request"), listed(&facts.urls))
         }
-        Extent::All | Extent::Backends | Extent::Urls | Extent::Bodies | Extent::Clients | Extent::Some => {
+        Extent::All
+        | Extent::Backends
+        | Extent::Urls
+        | Extent::Bodies
+        | Extent::Clients
+        | Extent::Ways
+        | Extent::Some => {
             format!("{} of {}", grouped(facts.changed), count_of(facts.of, "request"))
         }
     }
@@ -54,6 +60,7 @@ fn whom_it_hits(extent: Extent) -> &'static str {
             "it hits all requests with some of the bodies, and none with others: a route by the body, or a fault (--expect intact)"
         }
         Extent::Clients => "it hits some clients' requests",
+        Extent::Ways => "it hits all requests, and those that are alike in several ways at one backend",
         Extent::Some => "it hits some requests and not others that are alike",
     }
 }
@@ -81,7 +88,7 @@ pub(super) fn path(facts: &RequestChange, product: Option<Balancer>) -> Phrase {
     let hint = match facts.extent {
         _ if decodes => Some(hints::of_escapes(product)),
         Extent::All | Extent::Urls => Some(hints::of_rewrite(product)),
-        Extent::Backends | Extent::Bodies | Extent::Clients | Extent::Some => Some(
+        Extent::Backends | Extent::Bodies | Extent::Clients | Extent::Ways | Extent::Some => Some(
             "look for a second route, a second instance with another configuration, or a worker that missed a reload"
                 .to_owned(),
         ),

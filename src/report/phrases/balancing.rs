@@ -273,12 +273,16 @@ fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str, product: Op
             "shares are not even: {widest}; requests of others, which came meanwhile, may have had the turns that are missing"
         ))
         .try_this("check while nobody else sends anything, or with more connections (-c)"),
-        Unproven::Load => Phrase::of(format!(
-            "shares are not even under load: {widest}; one request after the other the rotation is exact"
-        ))
-        .try_this(
-            "a limit of connections (NGINX's `max_conns`) does so; --expect even requires even shares all the same",
-        ),
+        Unproven::Load => {
+            let names: Vec<&str> = facts.without_promise.iter().map(|it| it.name()).collect();
+            let or = if names.is_empty() { String::new() } else { format!(", and so do {}", listed(&names)) };
+            Phrase::of(format!(
+                "shares are not even under load: {widest}; one request after the other the rotation is exact"
+            ))
+            .try_this(format!(
+                "a limit of connections (NGINX's `max_conns`) does so{or}; --expect even requires even shares all the same"
+            ))
+        }
         Unproven::Unready => Phrase::of(format!(
             "backends that were not ready, or not known, when the check began got requests: {widest} of what was ready"
         ))

@@ -69,7 +69,7 @@ fn clause(it: &Deviation) -> String {
 pub(super) fn fields(facts: &FieldChanges, product: Option<Balancer>) -> Phrase {
     let whom = match facts.extent {
         Extent::All => format!("all {}", count_of(facts.of, "response")),
-        Extent::Backends | Extent::Urls | Extent::Bodies | Extent::Clients | Extent::Some => {
+        Extent::Backends | Extent::Urls | Extent::Bodies | Extent::Clients | Extent::Ways | Extent::Some => {
             format!("{} of {}", grouped(facts.changed), count_of(facts.of, "response"))
         }
     };
@@ -89,6 +89,7 @@ pub(super) fn fields(facts: &FieldChanges, product: Option<Balancer>) -> Phrase 
             Extent::Urls => "it hits all responses of some URLs, and none of others",
             Extent::Bodies => "it hits all responses to some of the bodies, and none to others: a route by the body, or a fault (--expect intact)",
             Extent::Clients => "it hits some clients' responses",
+            Extent::Ways => "it hits all responses, in several ways",
             Extent::Some => "it hits some responses and not others that are alike",
         }
         .to_owned(),

@@ -61,6 +61,8 @@ pub enum Extent {
     Bodies,
     /// All requests of some clients, and none of others: clients differ in path, header or the like.
     Clients,
+    /// All requests, though not in one way: some that are alike arrive at one backend in one way, and some in another.
+    Ways,
     /// Some requests and not others, though all are alike.
     Some,
 }

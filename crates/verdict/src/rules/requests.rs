@@ -124,8 +124,8 @@ fn level(extent: Extent, expected: Option<&String>) -> Level {
     match extent {
         _ if expected.is_some() => Level::Fail,
         Extent::All | Extent::Urls | Extent::Clients => Level::Note,
-        // A gateway may select a route by the body; so may a fault hit the large ones.
-        Extent::Bodies => Level::Inconclusive,
+        // A gateway may select a route by the body; so may a fault hit the large ones. Routes that draw lots may lead to one backend.
+        Extent::Bodies | Extent::Ways => Level::Inconclusive,
         Extent::Backends | Extent::Some => Level::Fail,
     }
 }
@@ -180,9 +180,18 @@ fn change(case: &Case, hits: &Hits) -> RequestChange {
     }
 }
 
+/// Whether each request of the sample was sent alike, and arrived once.
+fn are_alike(case: &Case) -> bool {
+    let is_single = !case.urls.are_several() && case.bodies.len() < 2 && !case.varied;
+    is_single && case.tally.repeated == 0 && case.ledger.subrequests().is_empty()
+}
+
 fn path(case: &Case) -> Option<Finding> {
     let differs = has(RequestPart::Path);
-    let hits = extent(case, way_of_part(RequestPart::Path))?;
+    let mut hits = extent(case, way_of_part(RequestPart::Path))?;
+    if hits.extent == Extent::All && are_alike(case) && case.changes.has_several_paths() {
+        hits.extent = Extent::Ways;
+    }
     let expected = forbidden(case, |it| *it == Requirement::PathPreserved);
     let sent = hits.target(case).split('?').next().unwrap_or_default();
     let arrived = arrived(case.changes.part(RequestPart::Path));
@@ -346,7 +355,7 @@ fn request_id(case: &Case) -> Option<Finding> {
     let hits = extent(case, |attempt| is_hit(attempt.sequence).then_some(0))?;
     let level = match hits.extent {
         Extent::All => return None,
-        Extent::Backends | Extent::Urls | Extent::Bodies | Extent::Clients => Level::Inconclusive,
+        Extent::Backends | Extent::Urls | Extent::Bodies | Extent::Clients | Extent::Ways => Level::Inconclusive,
         Extent::Some => Level::Fail,
     };
     let facts = RequestChange {

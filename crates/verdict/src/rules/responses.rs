@@ -102,7 +102,7 @@ fn fields(case: &Case) -> Option<Finding> {
     let level = match extent {
         _ if case.expectations.required.contains(&Requirement::Intact) => Level::Fail,
         Extent::All | Extent::Urls | Extent::Clients => Level::Note,
-        Extent::Bodies => Level::Inconclusive,
+        Extent::Bodies | Extent::Ways => Level::Inconclusive,
         Extent::Backends | Extent::Some => Level::Fail,
     };
     let facts = Facts::ResponseFields(FieldChanges { changed, of, extent, deviations });

@@ -203,7 +203,9 @@ impl<'a> Comparison<'a> {
         // Where none lacks a selection, no failure took any.
         let wanted_of = |place: usize| expected.get(place).copied().unwrap_or(0.0) * *total as f64;
         let are_whole = counts.iter().enumerate().all(|(place, count)| (*count as f64 - wanted_of(place)).abs() < 1.0);
-        let is_disturbed = failing.contains(&true) && !are_whole;
+        // Who is to get nothing, a mirror that lacks the path, takes nothing from others by failing.
+        let is_due = |place: &usize| failing[*place] && wanted_of(*place) > 0.0;
+        let is_disturbed = (0..failing.len()).any(|place| is_due(&place)) && !are_whole;
         let of_all = test(case, counts, expected, *unit);
         let holds_for_all = of_all.1 == Level::Pass;
         let (test, level) = match seen.iter().filter(|count| **count > 0).count() {
@@ -248,7 +250,8 @@ impl<'a> Comparison<'a> {
             return Some(Unproven::Unready);
         }
         if let Basis::Open(why) = basis {
-            return Some(why);
+            let rotates = why == Unproven::Algorithm && case.inference.kind == Some(Algorithm::RoundRobin);
+            return Some(if rotates && is_by_load(self.selections, self.expected) { Unproven::Load } else { why });
         }
         if !case.inference.is_unit_known && *unit == Unit::Requests {
             return Some(Unproven::Unit);

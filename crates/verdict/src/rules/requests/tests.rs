@@ -223,6 +223,23 @@ fn a_retry_that_goes_another_way_is_no_rewrite_of_some() {
 }
 
 #[test]
+fn a_rewrite_that_is_another_one_for_some_is_no_rewrite_of_all_unless_each_backend_has_its_own() {
+    let level = |path: fn(u16) -> &'static str, varied: bool| {
+        let mut trial = RuleTrial::new();
+        trial.varied = varied;
+        for turn in 0..120 {
+            let arrived = As { parts: &[RequestPart::Path], target: Some(path(turn)), ..As::default() };
+            trial.delivered_as(turn % 3, 200, &arrived);
+        }
+        trial.level("path-changed")
+    };
+    assert_eq!(level(|_| "/app/", false), Some(Level::Note));
+    assert_eq!(level(|turn| ["/a", "/b", "/c"][usize::from(turn % 3)], false), Some(Level::Note));
+    let some = |turn: u16| if turn % 50 == 7 { "/wrong/" } else { "/app/" };
+    assert_eq!((level(some, false), level(some, true)), (Some(Level::Inconclusive), Some(Level::Note)));
+}
+
+#[test]
 fn a_field_that_some_clients_lose_may_be_by_what_they_differ_in_and_one_that_a_client_loses_now_and_then_is_not() {
     let level = |name: &str, is_hit: fn(u16) -> bool| {
         let mut trial = RuleTrial::new();
