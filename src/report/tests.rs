@@ -212,6 +212,7 @@ fn markdown_has_a_table_row_for_each_outcome_share_and_finding() {
 /// What each rule suggests, in the order of the rules.
 fn hints_by_rule() -> Vec<(Rule, &'static str, String)> {
     use crate::report::hints::{self, Cut};
+    use verdict::BadCertificate;
     vec![
         (Rule::Duplicated, "", hints::of_double_execution(None)),
         (Rule::Duplicated, "a retry goes to the backend that failed", hints::of_same_host(None).unwrap()),
@@ -262,17 +263,9 @@ fn hints_by_rule() -> Vec<(Rule, &'static str, String)> {
         (Rule::StreamCut, "by age", hints::of_cut(Cut::Age, None)),
         (Rule::StreamCut, "by a reload", hints::of_cut(Cut::Step, None)),
         (Rule::StreamAlive, "", hints::of_alive(None)),
-        (Rule::TlsVerified, "", hints::of_certificates(&verdict::BadCertificate::ALL, None)),
-        (
-            Rule::TlsVerified,
-            "another host's is accepted",
-            hints::of_certificates(&[verdict::BadCertificate::OtherName], None),
-        ),
-        (
-            Rule::TlsVerified,
-            "a revoked one is accepted",
-            hints::of_certificates(&[verdict::BadCertificate::Revoked], None),
-        ),
+        (Rule::TlsVerified, "", hints::of_certificates(&BadCertificate::ALL, None)),
+        (Rule::TlsVerified, "another host's is accepted", hints::of_certificates(&[BadCertificate::OtherName], None)),
+        (Rule::TlsVerified, "a revoked one is accepted", hints::of_certificates(&[BadCertificate::Revoked], None)),
         (Rule::Tls, "no SNI", hints::of_server_name(None)),
         (Rule::Tls, "no client certificate", hints::of_client_certificate(None)),
     ]

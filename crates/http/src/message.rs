@@ -221,7 +221,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         let (Some(method), Some(target), Some(version)) = (words.next(), words.next(), words.next()) else {
             return Err(Malformed::Version);
         };
-        if let Some(last) = words.last() {
+        if let Some(last) = words.next_back() {
             return Err(if last.starts_with("HTTP/1.") { Malformed::TargetSpace } else { Malformed::Version });
         }
         let is_text = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());

@@ -150,10 +150,8 @@ pub(crate) fn read(
     let mut frontends = Frontends::default();
     let mut changes = KeyChanges::default();
     for (source, number, line) in sources.iter().flat_map(lines_of) {
-        let mut words = words(line, &|name| variables.get(name));
-        let unset = expand_address(&mut words, &|name| variables.get(name));
         let place = format!("{}, line {number}", source.name);
-        configuration.not_read.extend(unset.iter().map(|name| format!("{place}: ${name} is not set")));
+        let words = words_of(line, &place, &variables, &mut configuration.not_read);
         let first = words.first().map_or("", String::as_str);
         if first.starts_with('.') {
             conditional.get_or_insert_with(|| format!("{place}: {}", words.join(" ")));
@@ -206,6 +204,14 @@ pub(crate) fn read(
         configuration.upstreams.iter_mut().for_each(|it| it.method = UpstreamMethod::Unknown(why.clone()));
     }
     configuration
+}
+
+/// The words of a line, with the values of variables; an address with one that nobody sets is not read.
+fn words_of(line: &str, place: &str, variables: &Variables, not_read: &mut Vec<String>) -> Vec<String> {
+    let mut words = words(line, &|name| variables.get(name));
+    let unset = expand_address(&mut words, &|name| variables.get(name));
+    not_read.extend(unset.iter().map(|name| format!("{place}: ${name} is not set")));
+    words
 }
 
 /// The name of the defaults that a section takes.

@@ -235,9 +235,9 @@ fn too_few(facts: &shares::ShareFacts, is_limited: bool) -> Phrase {
 /// What is not even, why that proves nothing, and what would decide.
 fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str, product: Option<Balancer>) -> Phrase {
     let algorithm = selection(&facts.selection);
+    let names: Vec<&str> = facts.without_promise.iter().map(|it| it.name()).collect();
     match why {
         Unproven::Algorithm => {
-            let names: Vec<&str> = facts.without_promise.iter().map(|it| it.name()).collect();
             let none = match names.as_slice() {
                 [] => "the algorithm is not known, so none are promised".to_owned(),
                 [one] => format!("{one} fits too, and promises none"),
@@ -274,7 +274,6 @@ fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str, product: Op
         ))
         .try_this("check while nobody else sends anything, or with more connections (-c)"),
         Unproven::Load => {
-            let names: Vec<&str> = facts.without_promise.iter().map(|it| it.name()).collect();
             let or = if names.is_empty() { String::new() } else { format!(", and so do {}", listed(&names)) };
             Phrase::of(format!(
                 "shares are not even under load: {widest}; one request after the other the rotation is exact"
