@@ -87,7 +87,8 @@ pub(super) fn path(facts: &RequestChange, product: Option<Balancer>) -> Phrase {
     let decodes = facts.path.as_ref().is_some_and(|path| path.decoded || path.merged);
     let hint = match facts.extent {
         _ if decodes => Some(hints::of_escapes(product)),
-        Extent::All | Extent::Urls => Some(hints::of_rewrite(product)),
+        // Wanted as likely as not, unless the user says otherwise.
+        Extent::All | Extent::Urls => facts.expected.as_ref().map(|_| hints::of_rewrite(product)),
         Extent::Backends | Extent::Bodies | Extent::Clients | Extent::Ways | Extent::Some => Some(
             "look for a second route, a second instance with another configuration, or a worker that missed a reload"
                 .to_owned(),
