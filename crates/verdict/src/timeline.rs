@@ -142,7 +142,7 @@ const LEVEL: f64 = 1e-8;
 const LARGEST_SHARE: f64 = 0.95;
 
 impl Affected {
-    /// Whether so many requests that all went elsewhere show that it was out of rotation, by the share that it had before.
+    /// Whether that number of requests, all of which went elsewhere, shows that it was out of rotation, by the share that it had before.
     pub(crate) fn is_passed_over(&self, requests: u64) -> bool {
         is_passed_over(requests, self.received_before, self.sent_before)
     }

@@ -82,7 +82,7 @@ fn assess(case: &Case) -> Option<(Finding, Vec<usize>)> {
     Some((finding, if is_left_out { missed } else { Vec::new() }))
 }
 
-/// The backends that certainly get nothing: what they lack is said once, by this rule.
+/// The backends that certainly get nothing: what they lack is reported once, by this rule.
 pub(super) fn left_out(case: &Case) -> Vec<usize> {
     assess(case).map_or_else(Vec::new, |(_, left_out)| left_out)
 }
@@ -147,7 +147,7 @@ mod tests {
         let trial = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % 2));
         assert_eq!((level(&trial), required(&trial)), (Level::Fail, Level::Fail));
         let shares = |trial: &RuleTrial| trial.judge_by(|case| crate::rules::shares::judge(case).1);
-        assert_eq!(shares(&trial), None, "it is said once");
+        assert_eq!(shares(&trial), None, "it is reported once");
         let reached = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % 3));
         assert_eq!(level(&reached), Level::Pass);
     }
