@@ -14,6 +14,7 @@ use crate::fleets::{Fleets, Heirs};
 use crate::io::clock;
 use crate::remote::{PageConnection, Remote, TimedPage};
 use crate::wire::{Clipped, End, FORWARDED_BYTES, HOST_BYTES, Instance, Moment, Record, Refusal, TlsVersion};
+use http::Malformed;
 use verdict::arrived::{ArrivedRequest, OtherRequests, RequestChanges, TextCounts};
 use verdict::clocks::{Clock, HostClock};
 use verdict::facts::records::RecordGap;
@@ -466,6 +467,8 @@ impl Collector {
                 // Whose another was is known when its response has been joined, if ever.
                 let unread = if is_numbered(sequence) { &mut self.changes.refused } else { &mut self.unread };
                 unread.see(&refusal.to_string());
+                let has_spaces = *refusal == Refusal::Malformed(Malformed::TargetSpace);
+                self.changes.with_spaces += u64::from(has_spaces && is_numbered(sequence));
                 // What did not come in time was not read because of what is done to a backend, too.
                 if *refusal != Refusal::TooSlow {
                     return (WayNumber::UNREAD, differences);

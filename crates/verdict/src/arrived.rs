@@ -81,6 +81,8 @@ pub struct RequestChanges {
     pub upstream: UpstreamConnections,
     /// Why backends refused requests of the run that they could not or would not read.
     pub refused: TextCounts,
+    /// Of these, requests that had spaces in their paths.
+    pub with_spaces: u64,
     /// The different ways in which requests were changed, from this one on: experiments vary what arrives.
     pub ways_from: u32,
     /// The first of these ways.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use http::Malformed;
 use http::grpc::GrpcStatus;
 use verdict::facts::account::{
     AccountFacts, BackendStatuses, GivenUp, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests,
@@ -434,8 +433,7 @@ pub(super) fn refused(facts: &BackendStatuses, of_calls: bool, product: Option<B
         listed(&backends)
     );
     let reasons = facts.reasons.iter().map(|(why, count)| format!("their reason: {why} ({}×)", grouped(*count)));
-    let has_spaces = facts.reasons.first().is_some_and(|(why, _)| *why == Malformed::TargetSpace.to_string());
-    let hint = if has_spaces {
+    let hint = if facts.with_spaces * 2 > facts.requests {
         hints::of_escapes(product)
     } else {
         hints::of_refusal(&facts.statuses, facts.own_head).to_owned()

@@ -159,6 +159,9 @@ pub struct BackendStatuses {
     pub backends: BTreeMap<String, u64>,
     /// Why backends refused to read requests, in their own words.
     pub reasons: Vec<(String, u64)>,
+    /// Requests that they refused for spaces in the path.
+    #[serde(default)]
+    pub with_spaces: u64,
     /// Bytes of the head that the check itself sent, where it was refused for its size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_head: Option<u64>,

@@ -373,6 +373,7 @@ fn refused(case: &Case, requests: u64) -> BackendStatuses {
         by_balancer: 0,
         backends,
         reasons: case.changes.refused.counts.clone(),
+        with_spaces: case.changes.with_spaces,
         own_head,
         expected: None,
     }
@@ -540,6 +541,7 @@ fn statuses(case: &Case, seen: &EntryCounts) -> Option<Finding> {
         by_balancer: seen.outside_of_balancer,
         backends: seen.by_backend.clone(),
         reasons: Vec::new(),
+        with_spaces: 0,
         own_head: None,
         expected: required.map(ToString::to_string),
     };
