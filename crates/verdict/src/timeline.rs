@@ -241,15 +241,11 @@ fn timeline(
     let usual = usual_gap(&times, started, window.broken);
     let mut pauses = usual.map_or_else(Vec::new, |usual| pauses(&seen.directed, window, (started, ended), usual));
     let (received_before, sent_before) = received_before(ledger, sample, window, names.len());
-    keep_passed_over(
-        &mut pauses,
-        |requests| is_passed_over(requests, received_before, sent_before),
-        || {
-            let entries = ledger.entries().filter(|entry| sample.contains(&entry.sequence));
-            let elsewhere = entries.filter(|entry| entry.attempts.iter().all(|it| it.backend != window.backend));
-            elsewhere.map(|entry| since(entry.observation.sent()))
-        },
-    );
+    let elsewhere = ledger.entries().filter(|entry| {
+        sample.contains(&entry.sequence) && entry.attempts.iter().all(|it| it.backend != window.backend)
+    });
+    let is_passed_over = |requests| is_passed_over(requests, received_before, sent_before);
+    keep_passed_over(&mut pauses, elsewhere.map(|entry| since(entry.observation.sent())), is_passed_over);
     let ramp =
         seen.back.and_then(|back| seen.shares.ramp(window.broken, back, outages.alone_until(window, back, ended)?));
     let failures = seen.directed.iter().filter(|(at, failed)| *failed && *at >= window.broken).count() as u64;
@@ -395,16 +391,16 @@ fn pauses(
 }
 
 /// A backend that got nothing while a client sent nothing was in rotation all the same.
-fn keep_passed_over<Times: Iterator<Item = f64>>(
+fn keep_passed_over(
     pauses: &mut Vec<Pause>,
+    sent_elsewhere: impl Iterator<Item = f64>,
     is_passed_over: impl Fn(u64) -> bool,
-    sent_elsewhere: impl FnOnce() -> Times,
 ) {
     if pauses.is_empty() {
         return;
     }
     let mut elsewhere = vec![0; pauses.len()];
-    for at in sent_elsewhere() {
+    for at in sent_elsewhere {
         let next = pauses.partition_point(|pause| pause.from < at);
         if next > 0 && pauses[next - 1].until.is_none_or(|until| at < until) {
             elsewhere[next - 1] += 1;

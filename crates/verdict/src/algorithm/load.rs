@@ -114,6 +114,12 @@ impl Evidence {
         (idle().filter(|pick| pick.backend == backend).count() as u64, idle().count().max(1))
     }
 
+    /// Of all where one is held.
+    fn beside_one(&self) -> BesideHolds {
+        let holds = self.holds();
+        self.beside_holds(&holds.iter().collect::<Vec<&Hold>>())
+    }
+
     fn beside_holds(&self, holds: &[&Hold]) -> BesideHolds {
         let others: usize = holds.iter().map(|hold| hold.others.len()).sum();
         let weighted = |share: &dyn Fn(Backend) -> f64| {
@@ -482,7 +488,7 @@ impl Evidence {
         // Of two choices, the same one twice or not, and of however many workers that count apart, the share of the busy grows by that much
         // from one that is busy to as many. What least connections send there, because the idle ones seemed busy a moment longer or another
         // worker held them, grows by less.
-        let alone = self.beside_holds(&self.holds().iter().collect::<Vec<&Hold>>());
+        let alone = self.beside_one();
         let grows = (busy * (busy - 1.0) / (all * (all - 1.0))).min((busy * busy - 1.0) / (all * all));
         let least = grows + alone.there as f64 / alone.others.max(1) as f64;
         let falls_short = binomial_at_most(there as u64, others as u64, least) < LIKELY;
@@ -544,7 +550,7 @@ impl Evidence {
 
     /// Whether a busy backend gets no more than two draws, each of which is any backend as likely as another, would send there.
     fn is_by_two(&self) -> bool {
-        let BesideHolds { there, others, .. } = self.beside_holds(&self.holds().iter().collect::<Vec<&Hold>>());
+        let BesideHolds { there, others, .. } = self.beside_one();
         let all = counts(&backends(&self.fresh)).len().max(1) as f64;
         binomial_at_least(there, others, (1.0 / all).powi(2)) > LIKELY
     }
