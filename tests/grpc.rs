@@ -58,7 +58,9 @@ fn expect_calls(said: &Value, port: u16) {
         ("bounds", "INVALID_ARGUMENT"),
         ("large", "RESOURCE_EXHAUSTED"),
         ("unknown", "UNIMPLEMENTED"),
-        ("compressed", "UNIMPLEMENTED"),
+        ("compressed", "OK"),
+        ("deflated", "OK"),
+        ("bomb", "RESOURCE_EXHAUSTED"),
     ] {
         assert_eq!(said[what][0], status, "{what}: {}", said[what]);
     }

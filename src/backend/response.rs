@@ -11,6 +11,7 @@ use verdict::response::{
     of_body, of_pattern,
 };
 
+use crate::backend::grpc::CODINGS;
 use crate::backend::paced::EventPace;
 use crate::backend::session::Session;
 use crate::backend::websocket::SocketAsk;
@@ -120,7 +121,7 @@ fn each_constant_field(written: &WrittenHead, identity: &BackendIdentity, mut ea
         }
     }
     if written.content == ContentKind::Grpc {
-        each(grpc::ACCEPT_ENCODING_FIELD, b"identity");
+        each(grpc::ACCEPT_ENCODING_FIELD, CODINGS.as_bytes());
     }
     each_field_of_identity(identity, each);
 }

@@ -74,6 +74,10 @@ def calls(address, authority=None):
     said["unknown"] = failure(lambda: nobody(b""))
     compressed = connect(address, authority, compression=grpc.Compression.Gzip)
     said["compressed"] = failure(lambda: stub(compressed, pool, "Collect")[0](iter(sent)))
+    bomb = Message(padding=bytes(64 << 20))
+    said["bomb"] = failure(lambda: stub(compressed, pool, "Collect")[0](iter([bomb])))
+    deflated = connect(address, authority, compression=grpc.Compression.Deflate)
+    said["deflated"] = failure(lambda: stub(deflated, pool, "Collect")[0](iter(sent)))
 
     endless = events(Events(count=100000, every_ms=10))
     said["first"] = next(endless).number

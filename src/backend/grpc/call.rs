@@ -1,17 +1,19 @@
 //! PURE. A call from its head to its end: messages in; messages, and how it ends, out.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http::grpc::{self, GrpcStatus, MessageReader};
 use http::{HttpVersion, RequestHead};
 use verdict::Call;
 
+use crate::backend::grpc::coding::MessageCoding;
 use crate::backend::grpc::facts::{CallEnd, CallFacts};
 use crate::backend::grpc::method::CallMethod;
 use crate::backend::grpc::work::Work;
 use crate::wire::{Moment, ResponseId};
 
-/// The largest message that is read, as other implementations have it by default.
+/// The largest message that is read, compressed or not, as other implementations have it by default.
 const MAX_MESSAGE: u32 = 4 * 1024 * 1024;
 /// A client that sends and does not read is not kept in memory beyond this.
 const MAX_UNSENT: usize = 8 * 1024 * 1024;
@@ -21,6 +23,7 @@ pub(crate) struct GrpcCall {
     pub(crate) response: ResponseId,
     method: Option<CallMethod>,
     work: Work,
+    coding: MessageCoding,
     reader: MessageReader,
     deadline: Option<Moment>,
     /// Messages that are written, and how much of them is out.
@@ -41,6 +44,7 @@ impl GrpcCall {
         if method.is_none() {
             call.fail(GrpcStatus::UNIMPLEMENTED, format!("no method {}", head.path()));
         }
+        call.coding = head.fields.first(grpc::ENCODING_FIELD).map_or(MessageCoding::Identity, MessageCoding::of);
         match head.fields.first(grpc::TIMEOUT_FIELD).map(grpc::parse_timeout) {
             Some(Some(timeout)) => {
                 call.record.timeout = Some(timeout);
@@ -57,6 +61,7 @@ impl GrpcCall {
             response,
             method,
             work: method.map_or(Work::Nothing, |method| Work::of(method, response)),
+            coding: MessageCoding::Identity,
             reader: MessageReader::new(MAX_MESSAGE),
             deadline: None,
             output: Vec::new(),
@@ -87,14 +92,18 @@ impl GrpcCall {
                 }
                 Err(why @ grpc::BadMessage::Flag(_)) => return self.fail(GrpcStatus::INTERNAL, why.to_string()),
             };
-            if is_compressed {
-                return self
-                    .fail(GrpcStatus::UNIMPLEMENTED, "compressed messages are not read: see grpc-accept-encoding");
-            }
+            let content = if is_compressed {
+                match self.coding.decompress(content, MAX_MESSAGE) {
+                    Ok(message) => Cow::Owned(message),
+                    Err(end) => return self.fail(end.status, end.message),
+                }
+            } else {
+                Cow::Borrowed(content)
+            };
             if self.record.received > 0 && self.method.is_some_and(CallMethod::takes_one) {
                 return self.fail(GrpcStatus::INTERNAL, "the request has more than one message");
             }
-            match self.work.take(content, facts, &mut self.output, &mut self.record) {
+            match self.work.take(&content, facts, &mut self.output, &mut self.record) {
                 Ok(number) => self.record.see_message(number),
                 Err(end) => {
                     self.record.see_message(None);

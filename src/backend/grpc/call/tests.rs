@@ -78,7 +78,7 @@ fn what_cannot_be_served_has_its_status() {
         (vec![], GrpcStatus::INTERNAL),
         ([&good[..], &good[..]].concat(), GrpcStatus::INTERNAL),
         (good[..3].to_vec(), GrpcStatus::INTERNAL),
-        (compressed, GrpcStatus::UNIMPLEMENTED),
+        (compressed, GrpcStatus::INTERNAL),
         (large, GrpcStatus::RESOURCE_EXHAUSTED),
         (unreadable, GrpcStatus::INTERNAL),
         (framed(&GenerateRequest { status: 5, ..Default::default() }), GrpcStatus::NOT_FOUND),
@@ -94,6 +94,32 @@ fn what_cannot_be_served_has_its_status() {
             "{bytes:?}"
         );
     }
+}
+
+#[test]
+fn compressed_messages_are_those_that_were_compressed() {
+    let identity = identity();
+    let message = NumberedMessage { number: 1, sent_ns: 0, padding: vec![0; 10_000] };
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut encoder, &message.encode_to_vec()).unwrap();
+    let mut compressed = Vec::new();
+    write_message(&mut compressed, |out| out.extend(encoder.finish().unwrap()));
+    compressed[0] = 1;
+    let collect = |coding: &[u8]| {
+        let mut call = call(CallMethod::Generator(GeneratorMethod::Collect));
+        call.coding = MessageCoding::of(coding);
+        // Not all messages of a call need be compressed.
+        call.receive(&compressed, &at(1, &identity));
+        call.receive(&framed(&NumberedMessage { number: 2, ..Default::default() }), &at(1, &identity));
+        call.finish(&at(1, &identity));
+        call
+    };
+    let mut read = collect(b"gzip");
+    assert_eq!(status(&read), Some(GrpcStatus::OK));
+    let bytes = (message.encoded_len() + 2) as u64;
+    assert_eq!((written::<CollectResponse>(&mut read)[0].bytes, read.record.last_received), (bytes, 2));
+    assert_eq!(status(&collect(b"snappy")), Some(GrpcStatus::UNIMPLEMENTED));
+    assert_eq!(status(&collect(b"identity")), Some(GrpcStatus::INTERNAL));
 }
 
 #[test]
