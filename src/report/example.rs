@@ -295,6 +295,7 @@ pub(crate) fn broken() -> Check {
         client_errors: 12,
         nobody: 0,
         late: 0,
+        of_backends: 0,
         lossless: false,
         graceful: false,
         backends: check.outage.iter().flat_map(|outage| outage.backends.clone()).collect(),

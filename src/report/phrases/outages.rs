@@ -32,6 +32,9 @@ pub(super) fn resilience(facts: &resilience::ResilienceFacts, level: Level, prod
         errors if errors == facts.nobody && facts.late == 0 => {
             Phrase::of(format!("{summary}, while no backend was in service"))
         }
+        errors if errors == facts.nobody + facts.of_backends && facts.late == 0 => {
+            Phrase::of(format!("{summary}, {} from backends that no step touched", all_or(facts.of_backends, errors)))
+        }
         _ if facts.late > 0 => {
             let late = grouped(facts.late);
             Phrase::of(format!("{summary}, {late} of them 10 s or longer after a backend was in service again"))
@@ -50,6 +53,10 @@ pub(super) fn resilience(facts: &resilience::ResilienceFacts, level: Level, prod
             .try_this("an outage may cost requests; --expect lossless makes this a failure"),
     };
     phrase.because(facts.backends.iter().map(affected).chain(facts.remarks.iter().map(remark)).collect())
+}
+
+fn all_or(part: u64, all: u64) -> String {
+    if part == all { "all".to_owned() } else { format!("{} of them", grouped(part)) }
 }
 
 /// One backend was broken, and nobody was served.

@@ -32,6 +32,9 @@ pub struct ResilienceFacts {
     /// Of these, requests that came later than most balancers need to notice that a backend is in service again.
     #[serde(default)]
     pub late: u64,
+    /// Of the errors, those that backends account for which no step touched: they responded with an error, or refused the stream.
+    #[serde(default)]
+    pub of_backends: u64,
     /// Whether no client may see an error.
     pub lossless: bool,
     /// Whether only things were done that a good balancer hides.
@@ -82,7 +85,8 @@ impl ResilienceFacts {
 pub(crate) const RESILIENCE: RuleDescription = RuleDescription {
     requires: "no client sees an error during an outage that a balancer can hide, or with --expect lossless; and one broken backend does \
                not keep requests from all others",
-    sound: "by construction: the client got an error, and some backend was in service; after all had been out, errors are inconclusive for as \
+    sound: "by construction: the client got an error, some backend was in service, and no backend that was left alone says in its \
+            records that it failed the request itself; after all had been out, errors are inconclusive for as \
             long as the balancer may keep away from them; requests are kept from others where at least 30 that were sent meanwhile reached \
             nobody and got no response, fifty times as many as reached the others, which had got a fifth of all in the second before; or \
             where the balancer itself refused all for a second or longer, 30 requests and more than chance explains (level 1e-9), while \

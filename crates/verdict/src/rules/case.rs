@@ -280,18 +280,43 @@ impl Case<'_> {
         })
     }
 
+    /// Whether backends that no step had touched failed it for reasons of their own, as their records say: they responded with an error, or
+    /// refused its stream unprocessed.
+    pub(crate) fn is_failed_by_backends(&self, entry: &Entry) -> bool {
+        let observation = entry.observation;
+        let is_error = observation.outcome == ClientOutcome::Response && observation.status >= 400;
+        let is_failed = |attempt: &Arrival| {
+            let is_error_of_backend = attempt.end == AttemptEnd::Completed && attempt.status >= 400 && is_error;
+            attempt.is_unprocessed() || is_error_of_backend
+        };
+        (is_error || observation.outcome == ClientOutcome::StreamReset)
+            && !entry.attempts.is_empty()
+            && entry.attempts.iter().all(is_failed)
+            && !self.meets_outage(entry)
+            && self.expectations.lossless != Some(true)
+    }
+
     /// Backends at which an attempt failed, in the whole run: a balancer may avoid them, rightly.
     pub(crate) fn failed_somewhere(&self) -> Vec<bool> {
+        self.failed_before(None)
+    }
+
+    /// Likewise, in what was before that moment, from which on steps are done.
+    pub(crate) fn failed_before(&self, until: Option<Moment>) -> Vec<bool> {
         let mut failed = vec![false; self.names.len()];
-        for attempt in self.ledger.arrivals().iter().filter(|attempt| !attempt.executed()) {
+        let is_before = |attempt: &&Arrival| until.is_none_or(|until| attempt.received < until);
+        for attempt in self.ledger.arrivals().iter().filter(is_before).filter(|attempt| !attempt.executed()) {
             if let Some(failed) = failed.get_mut(usize::from(attempt.backend.0)) {
                 *failed = true;
             }
         }
         // One that is gone refuses connections, one whose certificate is not accepted or that was too slow before gets no request: none
         // records that.
-        for (failed, name) in failed.iter_mut().zip(self.names) {
-            *failed |= self.fleets.unsteady.contains(name);
+        let is_touched = |place: usize| self.outages.iter().any(|it| it.backend == Backend(place as u16));
+        for (place, name) in self.names.iter().enumerate() {
+            // What a step did to it was later.
+            let is_later = until.is_some() && is_touched(place) && !self.fleets.unwell.contains(name);
+            failed[place] |= self.fleets.unsteady.contains(name) && !is_later;
         }
         for (place, name) in self.names.iter().enumerate() {
             let may_be_left = self.tls.connections.not_accepted.contains_key(name) || self.fleets.slow.contains(name);

@@ -30,9 +30,9 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     let outage = outage?;
     let facts = facts_of(case, outage);
     // What is held against the balancer; the rest nobody could have served.
-    let level = match (outage.client_errors.saturating_sub(facts.nobody), case.lossless()) {
+    let level = match (outage.client_errors.saturating_sub(facts.nobody + facts.of_backends), case.lossless()) {
         _ if facts.blocked.is_some() => Level::Fail,
-        (0, _) if facts.nobody > 0 => Level::Note,
+        (0, _) if facts.nobody + facts.of_backends > 0 => Level::Note,
         (0, true) if !facts.idle().is_empty() => Level::Inconclusive,
         (0, false) if !facts.idle().is_empty() => Level::Note,
         (0, _) => Level::Pass,
@@ -177,6 +177,7 @@ fn facts_of(case: &Case, outage: &Outage) -> ResilienceFacts {
     ResilienceFacts {
         client_errors: outage.client_errors,
         nobody: entries().filter(|entry| case.met_nobody(entry)).count() as u64,
+        of_backends: of_backends(case),
         late: entries().filter(|entry| case.met_nobody_late(entry)).count() as u64,
         lossless: case.lossless(),
         graceful: case.drill == Drill::Graceful,
@@ -185,6 +186,13 @@ fn facts_of(case: &Case, outage: &Outage) -> ResilienceFacts {
         without_response: Vec::new(),
         remarks: outage.steps.iter().filter(|step| !step.done || step.result.is_some()).cloned().collect(),
     }
+}
+
+/// Errors from the first step on that have a cause of their own.
+fn of_backends(case: &Case) -> u64 {
+    let Some(first) = case.first_step() else { return 0 };
+    let since = case.ledger.entries().filter(|it| case.sample.contains(&it.sequence) && it.observation.ended >= first);
+    since.filter(|entry| case.done().is_error(entry) && case.is_failed_by_backends(entry)).count() as u64
 }
 
 #[cfg(test)]
@@ -396,6 +404,32 @@ mod tests {
         assert_eq!(level(false), Some(Level::Fail));
         // A packet filter leads the connection to the backend, which refuses it.
         assert_eq!(level(true), Some(Level::Note));
+    }
+
+    #[test]
+    fn what_backends_fail_themselves_is_not_the_fault_of_a_reload() {
+        // The statuses that a backend gives, before and after; and whether the reload loses one.
+        let failing = |status: u16, lost: bool| {
+            let mut trial = reload(if lost { &[250] } else { &[] });
+            for turn in 0..60 {
+                trial.delivered(turn % 3, if turn % 9 == 0 { status } else { 200 });
+            }
+            trial.drill.outage.as_mut().unwrap().client_errors = 7 + u64::from(lost);
+            trial
+        };
+        let right = failing(503, false);
+        assert_eq!((right.level("resilience"), right.failures()), (Some(Level::Note), vec!["statuses"]));
+        assert_eq!(failing(503, true).level("resilience"), Some(Level::Fail));
+        let mut required = failing(503, false);
+        required.expectations.lossless = Some(true);
+        assert_eq!(required.level("resilience"), Some(Level::Fail));
+        // What a drained backend says is what a balancer must not let clients see.
+        let mut drained = failing(503, false);
+        let window = |place| OutageWindow { backend: Backend(place), broken: RuleTrial::due(100), mended: None };
+        drained.drill.windows = vec![window(0)];
+        assert_eq!(drained.level("resilience"), Some(Level::Fail));
+        drained.drill.windows = vec![window(1)];
+        assert_eq!(drained.level("resilience"), Some(Level::Note));
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl ConnectionSeen {
 impl ConnectionsSeen {
     fn of(case: &Case) -> ConnectionsSeen {
         let broken = case.first_step();
-        let failed = case.failed_somewhere();
+        let failed = case.failed_before(broken);
         let has_failed = |backend: Backend| failed.get(usize::from(backend.0)).copied().unwrap_or(false);
         let number = |sequence: u32| case.connections.get(sequence as usize).copied().unwrap_or(NO_CONNECTION);
         // Of connections that carried one request, which may be a million, nothing is kept.
@@ -344,6 +344,32 @@ mod tests {
         few.span.sample_from = 6;
         few.inference.per_connection = true;
         assert_eq!(unit(&few), Err(UnknownUnit::TooFew));
+    }
+
+    #[test]
+    fn a_backend_that_is_killed_later_counts_until_then() {
+        let kill_after = |mut trial: RuleTrial| {
+            let end = Moment(96_000_000);
+            trial.inference.per_connection = true;
+            trial.drill.kind = crate::rules::case::Drill::Rough;
+            let window = crate::timeline::OutageWindow { backend: Backend(0), broken: end, mended: None };
+            trial.drill.windows = vec![window];
+            let backend = Some(Backend(0));
+            let step = crate::timeline::StepSpan { backend, begun: end, ended: end, is_done: true, is_rough: true };
+            trial.drill.steps = vec![step];
+            trial.fleet.fleets.unsteady = vec!["9001".to_owned()];
+            trial.send(0, 1, 100_000).after_failure_at(0);
+            trial.span.connections.push(99);
+            trial
+        };
+        let layer4 = || shuffled(|connection, _| (connection % 3) as u16);
+        assert_eq!(unit(&kill_after(layer4())), Ok(BalancingUnit::Connection));
+        let (_, facts) = judged(&kill_after(layer4())).unwrap();
+        assert_eq!(facts.backends, 3);
+        // It failed before, so that what others got may be what it did not.
+        let mut before = kill_after(layer4());
+        before.fleet.fleets.unwell = vec!["9001".to_owned()];
+        assert_eq!(judged(&before).unwrap().1.backends, 2);
     }
 
     #[test]
