@@ -150,8 +150,13 @@ pub(crate) fn windows(steps: &[StepResult], names: &[String]) -> Vec<OutageWindo
             let backend = Backend(place as u16);
             let open = windows.iter_mut().find(|window| window.backend == backend && window.mended.is_none());
             match (breaks, open) {
-                (true, None) => windows.push(OutageWindow { backend, broken: result.at, mended: None }),
-                (false, Some(window)) => window.mended = Some(result.at),
+                (true, None) => {
+                    windows.push(OutageWindow { backend, broken: result.at, mended: None, is_restarted: false });
+                }
+                (false, Some(window)) => {
+                    window.mended = Some(result.at);
+                    window.is_restarted = result.step.action.starts();
+                }
                 (true, Some(_)) | (false, None) => {}
             }
         }
@@ -198,12 +203,15 @@ mod tests {
             backend: Backend(1),
             broken: Moment(broken),
             mended: mended.map(Moment),
+            is_restarted: mended.is_some(),
         };
         let all = [result("kill:9002@1s", 1, true), result("start:9002@3s", 3, true), result("kill:9002@5s", 5, true)];
         assert_eq!(windows(&all, &names), [window(1, Some(3)), window(5, None)]);
         let half = [result("kill:9002@1s", 1, true), result("start:9002@3s", 3, false)];
         assert_eq!(windows(&half, &names), [window(1, None)]);
         assert_eq!(windows(&[result("kill:9002@1s", 1, false)], &names), []);
+        let paused = [result("pause:9002@1s", 1, true), result("resume:9002@3s", 3, true)];
+        assert_eq!(windows(&paused, &names), [OutageWindow { is_restarted: false, ..window(1, Some(3)) }]);
         let late = |step| StepResult { ended: Moment(5_000_000_001), ..result(step, 1, false) };
         assert_eq!(windows(&[late("reset:9002@1s")], &names), [window(1, None)]);
         assert_eq!(windows(&[result("kill:9002@1s", 1, true), late("start:9002@1s")], &names), [window(1, None)]);

@@ -113,6 +113,11 @@ impl StepAction {
             StepAction::Command(_) => None,
         }
     }
+
+    /// Whether it starts a new process in place of one that has ended.
+    pub(crate) fn starts(&self) -> bool {
+        matches!(self, StepAction::Act(Action::Start))
+    }
 }
 
 impl ScenarioStep {

@@ -316,7 +316,7 @@ fn outage(out: &mut String, outage: &verdict::report::Outage) {
     let _ = writeln!(
         out,
         "<p>{} client errors, {} retries, {} requests executed more than once.</p>\n<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"outage of each backend\"><table class=\"figures\">\n\
-         <tr><th scope=\"col\">backend</th><th scope=\"col\">requests just before</th><th scope=\"col\">no more traffic after</th><th scope=\"col\">back after</th><th scope=\"col\">client errors meanwhile</th></tr>",
+         <tr><th scope=\"col\">backend</th><th scope=\"col\">requests just before</th><th scope=\"col\">traffic stopped after</th><th scope=\"col\">back after</th><th scope=\"col\">client errors meanwhile</th></tr>",
         grouped(outage.client_errors),
         grouped(outage.retries),
         grouped(outage.double_executions)

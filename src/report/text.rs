@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::report::escape::harmless;
-use crate::report::phrases::{describe_witness, forwarding, meaning, out_of_rotation, variation};
+use crate::report::phrases::{describe_witness, forwarding, meaning, out_of_rotation, traffic_stopped, variation};
 use crate::wrap::{columns_of, wrapped};
 use verdict::finding::{EvidenceLine, Finding, Level, Rule};
 use verdict::life::StreamKind;
@@ -436,7 +436,7 @@ fn outage(out: &mut String, outage: &Outage, style: &Style) {
             continue;
         }
         let stopped = match backend.stopped_after {
-            Some(seconds) => format!("no more traffic after {}", time(seconds)),
+            Some(seconds) => traffic_stopped(seconds),
             None => out_of_rotation(backend).unwrap_or_else(|| "traffic continued".to_owned()),
         };
         let back = backend

@@ -348,7 +348,9 @@ mod tests {
         let (few, _) = ledger(|at| if at % 500_000_000 == 0 { 429 } else { 200 });
         assert_eq!(found(&few, Judged::from(0), sample.clone()), Some((4, None)));
         // What is not judged, and what an outage may have caused.
-        let window = |broken, mended| [OutageWindow { backend: Backend(0), broken: Moment(broken), mended }];
+        let window = |broken, mended| {
+            [OutageWindow { backend: Backend(0), broken: Moment(broken), mended, is_restarted: false }]
+        };
         let outage = window(50_000_000, Some(Moment(300_000_000)));
         assert_eq!(found(&before, Judged { outages: &outage, ..Judged::default() }, sample.clone()), None);
         assert_eq!(found(&before, Judged::from(5_000), sample), None);

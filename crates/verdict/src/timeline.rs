@@ -19,6 +19,8 @@ pub struct OutageWindow {
     pub broken: Moment,
     /// When the step that mended it was begun; none if nothing did.
     pub mended: Option<Moment>,
+    /// Whether that step started a new process: nothing that was sent to it earlier could wait there.
+    pub is_restarted: bool,
 }
 
 impl OutageWindow {
@@ -325,7 +327,7 @@ impl<'a> TimelineTraffic<'a> {
         for attempt in entry.attempts.iter().filter(|attempt| attempt.backend == self.window.backend) {
             // One that is paused receives when it goes on what was sent to it before.
             let sent = observation.sent();
-            let is_late = attempt.received >= self.until && sent < self.until;
+            let is_late = attempt.received >= self.until && sent < self.until && !self.window.is_restarted;
             self.directed.push((if is_late { sent } else { attempt.received }, has_failed(attempt)));
         }
         let here = entry.delivered().is_some_and(|attempt| attempt.backend == self.window.backend);
@@ -475,10 +477,15 @@ mod tests {
     }
 
     fn all_of(ledger: &Ledger, broken: u64, mended: Option<u64>) -> Vec<Affected> {
+        all_of_one(ledger, broken, mended, false)
+    }
+
+    fn all_of_one(ledger: &Ledger, broken: u64, mended: Option<u64>, is_restarted: bool) -> Vec<Affected> {
         let window = OutageWindow {
             backend: Backend(1),
             broken: Moment(broken * MILLISECOND),
             mended: mended.map(|mended| Moment(mended * MILLISECOND)),
+            is_restarted,
         };
         let count = ledger.observations().len() as u32;
         let span = (Moment(0), Moment(u64::from(count) * MILLISECOND));
@@ -490,7 +497,7 @@ mod tests {
     fn a_time_that_grows_is_longer_by_no_more_than_its_backend_was_broken() {
         let window = |backend: u16, from: u64, to: Option<u64>| {
             let at = |seconds: u64| Moment(seconds * 1_000_000_000);
-            OutageWindow { backend: Backend(backend), broken: at(from), mended: to.map(at) }
+            OutageWindow { backend: Backend(backend), broken: at(from), mended: to.map(at), is_restarted: false }
         };
         let outages = [window(0, 0, Some(3)), window(1, 1, Some(2)), window(0, 5, Some(9)), window(1, 8, None)];
         let same = Avoidance::of(Duration::from_secs(10));
@@ -533,8 +540,14 @@ mod tests {
         let (mut sent, mut arrived) = (ledger.observations().to_vec(), ledger.arrivals().to_vec());
         sent[WAITED as usize].ended = Moment(6_020 * MILLISECOND);
         arrived[WAITED as usize].received = Moment(6_010 * MILLISECOND);
-        let timeline = of(&Ledger::join(sent, arrived, BackendRecords::Kept), 2_000, Some(6_000));
+        let ledger = Ledger::join(sent, arrived, BackendRecords::Kept);
+        let timeline = of(&ledger, 2_000, Some(6_000));
         assert!(near(timeline.back_after.unwrap(), 3.0), "{timeline:?}");
+        // A host that was paused got it before the mend; a process that was started then did not.
+        assert_eq!((timeline.received_meanwhile, timeline.stopped_after), (1, None));
+        let restarted = all_of_one(&ledger, 2_000, Some(6_000), true).remove(0);
+        assert_eq!((restarted.received_meanwhile, restarted.stopped_after), (0, Some(0.0)));
+        assert!(near(restarted.back_after.unwrap(), 3.0), "{restarted:?}");
     }
 
     #[test]
@@ -545,8 +558,12 @@ mod tests {
         // What another outage explains then, and what comes too late, is none of this one's.
         assert!(near(of(&ledger, 1_000, Some(2_000)).errors_end_after.unwrap(), 2.0));
         let at = |millisecond: u64| Moment(millisecond * MILLISECOND);
-        let window =
-            |broken, mended| OutageWindow { backend: Backend(1), broken: at(broken), mended: Some(at(mended)) };
+        let window = |broken, mended| OutageWindow {
+            backend: Backend(1),
+            broken: at(broken),
+            mended: Some(at(mended)),
+            is_restarted: false,
+        };
         let until = |windows: &[OutageWindow], steps: &[StepSpan]| {
             Outages { windows, steps, detection: DETECTION, may_be_repeated: true }.explained_until(&windows[0])
         };

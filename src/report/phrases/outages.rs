@@ -164,8 +164,7 @@ fn affected(affected: &Affected) -> String {
         return format!("{backend}: no traffic before");
     }
     let stopped = match affected.stopped_after {
-        Some(seconds) if seconds < 0.001 => "traffic stopped at once".to_owned(),
-        Some(seconds) => format!("traffic stopped after {}", time(seconds)),
+        Some(seconds) => traffic_stopped(seconds),
         None => format!("it still received requests: {} while it was broken", grouped(affected.received_meanwhile)),
     };
     let back = match affected.back_after {
@@ -189,6 +188,15 @@ fn affected(affected: &Affected) -> String {
     let pauses: Vec<String> = affected.pauses.iter().map(pause).collect();
     let pauses = if pauses.is_empty() { String::new() } else { format!("; out {}", pauses.join(", ")) };
     format!("{backend}: {stopped}; {back}{ramp}; {errors}{pauses}")
+}
+
+/// How long after the break of a backend its traffic stopped.
+pub(crate) fn traffic_stopped(seconds: f64) -> String {
+    if seconds < 0.001 {
+        "traffic stopped at once".to_owned()
+    } else {
+        format!("traffic stopped after {}", time(seconds))
+    }
 }
 
 /// When a backend was left out while it was broken, though it got traffic again before its mend; none if it never was.

@@ -273,7 +273,7 @@ mod tests {
                 trial.send(0, backend, u64::from(turn) * 10_000);
             }
             let (broken, mended) = (Moment(10_000_000_000), Some(Moment(11_000_000_000)));
-            trial.drill.windows = vec![OutageWindow { backend: Backend(2), broken, mended }];
+            trial.drill.windows = vec![OutageWindow { backend: Backend(2), broken, mended, is_restarted: false }];
             trial.expectations.slow_start = slow_start.map(Duration::from_secs);
             let required = required.map(|time| Requirement::SlowStart(Duration::from_secs(time)));
             trial.expectations.required.extend(required);
@@ -296,7 +296,7 @@ mod tests {
             trial.send(0, if turn < 100 { turn % 3 } else { turn % 2 }, u64::from(turn) * 10_000);
         }
         let (broken, mended) = (Moment(1_000_000_000), Some(Moment(3_000_000_000)));
-        trial.drill.windows = vec![OutageWindow { backend: Backend(2), broken, mended }];
+        trial.drill.windows = vec![OutageWindow { backend: Backend(2), broken, mended, is_restarted: false }];
         assert_eq!(found(&trial), (Level::Inconclusive, Conclusion::OutageThroughout));
         trial.drill.keeps_away = Some(Duration::from_secs(30));
         assert_eq!(found(&trial), (Level::Inconclusive, Conclusion::OutageThroughout));
@@ -314,7 +314,7 @@ mod tests {
                 trial.send(0, backend, u64::from(turn) * 1_000);
             }
             let (broken, mended) = (Moment(1_000_000_000), Some(Moment(1_500_000_000)));
-            trial.drill.windows = vec![OutageWindow { backend: Backend(2), broken, mended }];
+            trial.drill.windows = vec![OutageWindow { backend: Backend(2), broken, mended, is_restarted: false }];
             trial
         };
         assert_eq!(found(&broken(2_000)), (Level::Pass, Conclusion::AsExpected));

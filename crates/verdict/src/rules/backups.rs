@@ -199,7 +199,12 @@ mod tests {
         (trial.drill.kind, trial.fleet.health_checks) = (Drill::Rough, health_checks);
         let at = |millisecond: usize| RuleTrial::due(millisecond);
         trial.drill.windows = [0, 1]
-            .map(|place| OutageWindow { backend: Backend(place), broken: at(1000), mended: Some(at(3000)) })
+            .map(|place| OutageWindow {
+                backend: Backend(place),
+                broken: at(1000),
+                mended: Some(at(3000)),
+                is_restarted: false,
+            })
             .to_vec();
         let step = |from, is_rough| StepSpan {
             backend: Some(Backend(0)),
@@ -262,7 +267,12 @@ mod tests {
             let mut trial = outage(600, 0, false);
             let at = |millisecond: usize| RuleTrial::due(millisecond);
             trial.drill.windows = [0, 1]
-                .map(|place| OutageWindow { backend: Backend(place), broken: at(from), mended: Some(at(until)) })
+                .map(|place| OutageWindow {
+                    backend: Backend(place),
+                    broken: at(from),
+                    mended: Some(at(until)),
+                    is_restarted: false,
+                })
                 .to_vec();
             (trial.observations, trial.arrivals) = (Vec::new(), Vec::new());
             for turn in 0..20_000 {

@@ -211,7 +211,7 @@ mod tests {
             trial.drill.kind = Drill::Rough;
             let at = Moment(1_000_000);
             let backend = Backend(broken);
-            trial.drill.windows = vec![OutageWindow { backend, broken: at, mended: None }];
+            trial.drill.windows = vec![OutageWindow { backend, broken: at, mended: None, is_restarted: false }];
             trial.judge_by(|case| judge(case).map(|finding| finding.level))
         };
         assert_eq!(judged(&[0, 1], Algorithm::RoundRobin, 0), Some(Level::Inconclusive));

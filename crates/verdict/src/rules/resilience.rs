@@ -230,6 +230,7 @@ mod tests {
                 backend: Backend(place),
                 broken: RuleTrial::due(80 + 10 * usize::from(place)),
                 mended: Some(RuleTrial::due(150)),
+                is_restarted: false,
             })
             .collect();
         for turn in 0..300 {
@@ -264,7 +265,7 @@ mod tests {
             let mut trial = RuleTrial::new();
             trial.drill.kind = Drill::Rough;
             let (broken, mended) = (RuleTrial::due(100), Some(RuleTrial::due(1200)));
-            trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken, mended }];
+            trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken, mended, is_restarted: false }];
             for turn in 0..1500 {
                 let by = if (100..1200).contains(&turn) { served(turn) } else { Some(turn % 3) };
                 if let Some(backend) = by {
@@ -298,7 +299,7 @@ mod tests {
             let mut trial = RuleTrial::new();
             trial.drill.kind = Drill::Rough;
             let (broken, mended) = (RuleTrial::due(1000), Some(RuleTrial::due(4000)));
-            trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken, mended }];
+            trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken, mended, is_restarted: false }];
             for turn in 0..5000 {
                 let by = if turn >= 1000 { served(turn) } else { Some((turn % 3, 0)) };
                 if let Some((backend, milliseconds)) = by {
@@ -370,7 +371,7 @@ mod tests {
             trial.sent.method = method;
             trial.drill.kind = Drill::Rough;
             let broken = RuleTrial::due(100);
-            trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken, mended: None }];
+            trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken, mended: None, is_restarted: false }];
             for turn in 0..300 {
                 if turn == 100 {
                     trial.failed(ClientOutcome::Closed, true);
@@ -391,7 +392,7 @@ mod tests {
             trial.drill.kind = Drill::Rough;
             trial.inference.per_connection = per_connection;
             let broken = RuleTrial::due(100);
-            trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken, mended: None }];
+            trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken, mended: None, is_restarted: false }];
             for turn in 0..300 {
                 if (150..160).contains(&turn) {
                     trial.failed(ClientOutcome::Refused, false);
@@ -425,7 +426,12 @@ mod tests {
         assert_eq!(required.level("resilience"), Some(Level::Fail));
         // What a drained backend says is what a balancer must not let clients see.
         let mut drained = failing(503, false);
-        let window = |place| OutageWindow { backend: Backend(place), broken: RuleTrial::due(100), mended: None };
+        let window = |place| OutageWindow {
+            backend: Backend(place),
+            broken: RuleTrial::due(100),
+            mended: None,
+            is_restarted: false,
+        };
         drained.drill.windows = vec![window(0)];
         assert_eq!(drained.level("resilience"), Some(Level::Fail));
         drained.drill.windows = vec![window(1)];

@@ -272,7 +272,7 @@ mod tests {
         let alive = finding(&moved).1.left_alive;
         moved.drill.kind = Drill::Rough;
         let (broken, mended) = (Moment(1_990_000_000), Some(Moment(2_200_000_000)));
-        moved.drill.windows = vec![OutageWindow { backend: Backend(2), broken, mended }];
+        moved.drill.windows = vec![OutageWindow { backend: Backend(2), broken, mended, is_restarted: false }];
         let (level, facts) = finding(&moved);
         assert!(alive > 0 && facts.left_alive == 0 && facts.clients_gone == 33, "{alive} {level:?} {facts:?}");
     }
@@ -305,8 +305,12 @@ mod tests {
         let removed = |later: fn(u16) -> u16| {
             let mut trial = trial(later);
             trial.drill.kind = Drill::Rough;
-            trial.drill.windows =
-                vec![OutageWindow { backend: Backend(2), broken: Moment(2_000_000_000), mended: None }];
+            trial.drill.windows = vec![OutageWindow {
+                backend: Backend(2),
+                broken: Moment(2_000_000_000),
+                mended: None,
+                is_restarted: false,
+            }];
             finding(&trial).1
         };
         let consistent = removed(|own| if own == 2 { 1 } else { own }).disruption.expect("it is a hash");

@@ -352,7 +352,8 @@ mod tests {
             let end = Moment(96_000_000);
             trial.inference.per_connection = true;
             trial.drill.kind = crate::rules::case::Drill::Rough;
-            let window = crate::timeline::OutageWindow { backend: Backend(0), broken: end, mended: None };
+            let window =
+                crate::timeline::OutageWindow { backend: Backend(0), broken: end, mended: None, is_restarted: false };
             trial.drill.windows = vec![window];
             let backend = Some(Backend(0));
             let step = crate::timeline::StepSpan { backend, begun: end, ended: end, is_done: true, is_rough: true };

@@ -51,6 +51,7 @@ fn a_double_execution_is_excused_only_where_a_backend_was_broken() {
             backend: Backend(1),
             broken: RuleTrial::due(from),
             mended: Some(RuleTrial::due(to)),
+            is_restarted: false,
         };
         trial.drill.windows = vec![window(100, 200)];
         for turn in 0..20_000 {
@@ -72,7 +73,7 @@ fn an_outage_may_explain_what_reached_another_backend_when_its_client_had_all_bu
         let mut trial = RuleTrial::new();
         trial.drill.kind = Drill::Rough;
         let (broken, mended) = (RuleTrial::due(100), Some(RuleTrial::due(200)));
-        trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken, mended }];
+        trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken, mended, is_restarted: false }];
         trial.healthy(150);
         let ended = trial.failed(outcome, false).ended;
         trial.attempt(2, 200, AttemptEnd::Completed);
@@ -90,7 +91,8 @@ fn an_outage_does_not_explain_losses_before_it_and_closes_far_from_its_steps() {
     let mut trial = RuleTrial::new();
     trial.drill.kind = Drill::Rough;
     let at = |request: usize| RuleTrial::due(request);
-    trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken: at(6_000), mended: Some(at(7_000)) }];
+    trial.drill.windows =
+        vec![OutageWindow { backend: Backend(1), broken: at(6_000), mended: Some(at(7_000)), is_restarted: false }];
     trial.drill.steps = [6_000, 7_000]
         .map(|step| StepSpan { backend: None, begun: at(step), ended: at(step), is_done: true, is_rough: true })
         .to_vec();
@@ -167,7 +169,7 @@ fn a_close_that_comes_as_late_as_responses_on_a_busy_machine_proves_nothing() {
 
 fn broken(backend: u16, from: u64, until: u64) -> OutageWindow {
     let at = |millisecond: u64| Moment((1000 + millisecond) * MILLISECOND);
-    OutageWindow { backend: Backend(backend), broken: at(from), mended: Some(at(until)) }
+    OutageWindow { backend: Backend(backend), broken: at(from), mended: Some(at(until)), is_restarted: false }
 }
 
 #[test]

@@ -168,7 +168,8 @@ fn what_a_broken_backend_cuts_is_excused_and_what_it_does_not_is_not() {
     let cut_of = |backend: u16, end: LifeEnd, lossless: Option<bool>| {
         let mut rig = three(StreamKind::Websocket);
         rig.trial.drill.kind = Drill::Rough;
-        rig.trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken: RuleTrial::due(0), mended: None }];
+        rig.trial.drill.windows =
+            vec![OutageWindow { backend: Backend(1), broken: RuleTrial::due(0), mended: None, is_restarted: false }];
         rig.cut(backend).1.life.end = end;
         rig.trial.expectations.lossless = lossless;
         rig.expecting(Requirement::Uncut).level("stream-cut")
