@@ -74,6 +74,7 @@ fn shares_as_expected() -> shares::ShareFacts {
         without_promise: Vec::new(),
         needed: None,
         stopped: None,
+        given_up: 0,
         part: None,
     }
 }
@@ -249,6 +250,7 @@ pub(crate) fn failing() -> Check {
         left: 0,
         left_alive: 0,
         left_gone: 0,
+        left_untouched: 0,
         clients_alive: 0,
         clients_gone: 0,
         lapsed: 0,

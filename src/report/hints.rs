@@ -57,10 +57,15 @@ pub(crate) fn of_own_response(own: OwnResponse, product: Option<Balancer>) -> St
     if !own.is_race || own.is_received || own.is_limit || own.is_slow || !matches!(own.status, 500 | 502 | 503) {
         return hint;
     }
+    format!("{hint}; {}", of_race(product))
+}
+
+/// A kept connection is used as its other end closes it.
+pub(crate) fn of_race(product: Option<Balancer>) -> String {
     let race = "or a backend closes a kept connection as the balancer uses it: let backends keep idle ones for longer than it does";
     match product {
-        Some(_) => format!("{hint}; {}", after(HintTopic::KeptToBackends, race, product)),
-        None => format!("{hint}; {race}"),
+        Some(_) => after(HintTopic::KeptToBackends, race, product),
+        None => race.to_owned(),
     }
 }
 
@@ -123,9 +128,14 @@ fn of_own_status(own: OwnResponse, product: Option<Balancer>) -> String {
                 None => hint,
             }
         }
-        504 => after(HintTopic::Timeout, "a backend took longer than the balancer waits"),
+        504 => of_slow_backends(product),
         _ => "the balancer responded instead of a backend: its error log says why".to_owned(),
     }
+}
+
+/// The balancer gives up waiting for backends.
+pub(crate) fn of_slow_backends(product: Option<Balancer>) -> String {
+    after(HintTopic::Timeout, "a backend took longer than the balancer waits", product)
 }
 
 /// What refuses requests with that status because they are too many. `stay`: how to stay below it.

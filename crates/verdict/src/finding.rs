@@ -159,6 +159,7 @@ rules! {
     Intact(requests::Intact) = "intact" from requests::INTACT,
     Unrecorded(account::UnrecordedResponses) = "unrecorded" from account::UNRECORDED,
     NoResponse(account::Losses) = "no-response" from account::NO_RESPONSE,
+    Unsent(account::Requests) = "unsent" from account::UNSENT,
     Shares(shares::ShareFacts) = "shares" from shares::SHARES,
     Split(split::SplitFacts) = "split" from split::SPLIT,
     Reach(reach::ReachFacts) = "reach" from reach::REACH,

@@ -138,10 +138,10 @@ impl Entry<'_> {
         self.is_idle_close() && self.observation.took() > ROUND_TRIP
     }
 
-    /// Whether a client would call it failed.
+    /// Whether a client would call it failed. What was never sent shows nothing.
     pub fn is_client_error(&self) -> bool {
         let complete = matches!(self.observation.outcome, ClientOutcome::Response | ClientOutcome::Altered);
-        !complete || self.observation.status >= 400
+        self.outcome != Outcome::Unsent && (!complete || self.observation.status >= 400)
     }
 
     /// Where the balancer sent it first; none where that is not known.
@@ -373,6 +373,7 @@ impl Ledger {
                     (BackendRecords::Kept, false) => Outcome::Lost,
                 }
             }
+            ClientOutcome::Unsent => Outcome::Unsent,
             // Nothing was sent.
             ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => {
                 match (self.records, attempts.is_empty()) {

@@ -99,6 +99,8 @@ pub enum ClientOutcome {
     Unreachable,
     /// A connection, and the handshake of TLS failed on it: nothing was sent.
     TlsFailed,
+    /// It was due, and no connection of the client's was free for it until the end: nothing was sent.
+    Unsent,
 }
 
 impl ClientOutcome {
@@ -117,6 +119,7 @@ impl ClientOutcome {
             ClientOutcome::Refused => "refused",
             ClientOutcome::Unreachable => "unreachable",
             ClientOutcome::TlsFailed => "tls-failed",
+            ClientOutcome::Unsent => "unsent",
         }
     }
 }

@@ -36,6 +36,8 @@ http::named_enum! {
         Unrecorded => "unrecorded",
         /// No response came back, and whether a backend executed it cannot be known: the backends are not ours.
         NoResponse => "no-response",
+        /// The client never sent it: until the end none of its connections was free.
+        Unsent => "unsent",
     }
 
     /// As reports and `--allow` name it.

@@ -327,7 +327,8 @@ impl<'a> Engine<'a> {
             if self.load.targets.len() > 1 {
                 self.targets.push((self.observations.len() % self.load.targets.len()) as u8);
             }
-            self.observations.push(Observation { ended: now, waited, ..unanswered(due, client, false) });
+            let outcome = ClientOutcome::Unsent;
+            self.observations.push(Observation { ended: now, waited, outcome, ..unanswered(due, client, false) });
             self.connections.push(NO_CONNECTION);
         }
     }

@@ -127,7 +127,8 @@ fn wait(prober: &mut Prober, backends: &mut BackendNames, mut held: VecDeque<Hel
                 | ClientOutcome::TimedOut
                 | ClientOutcome::Refused
                 | ClientOutcome::Unreachable
-                | ClientOutcome::TlsFailed => Opened::Refused,
+                | ClientOutcome::TlsFailed
+                | ClientOutcome::Unsent => Opened::Refused,
             };
         }
         if left.is_zero() {

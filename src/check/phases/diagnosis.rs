@@ -93,7 +93,7 @@ impl Unmet<'_> {
                     )
                 },
             ),
-            ClientOutcome::Refused | ClientOutcome::Unreachable => {
+            ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::Unsent => {
                 ("no connection".to_owned(), "is the balancer running, and listening on that port?".to_owned())
             }
             ClientOutcome::TlsFailed => ("the TLS handshake fails".to_owned(), "does that port speak TLS?".to_owned()),

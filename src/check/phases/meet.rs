@@ -92,7 +92,10 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
             ClientOutcome::Truncated | ClientOutcome::Closed | ClientOutcome::Reset | ClientOutcome::StreamReset => {
                 PATIENCE
             }
-            ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => PATIENCE,
+            ClientOutcome::Refused
+            | ClientOutcome::Unreachable
+            | ClientOutcome::TlsFailed
+            | ClientOutcome::Unsent => PATIENCE,
         };
         if begun.elapsed() >= patience {
             if breaks_off(&seen)
@@ -136,6 +139,7 @@ pub(super) async fn refuse_unmet(session: &mut CheckSession<'_>) -> Result<()> {
         ClientOutcome::TlsFailed
         | ClientOutcome::Refused
         | ClientOutcome::Unreachable
+        | ClientOutcome::Unsent
         | ClientOutcome::Closed
         | ClientOutcome::Reset
         | ClientOutcome::Malformed => {
@@ -186,9 +190,11 @@ fn breaks_off(seen: &ProbeResult) -> bool {
         | ClientOutcome::TimedOut
         | ClientOutcome::Malformed => true,
         ClientOutcome::Response | ClientOutcome::Altered => seen.observation.status >= 500,
-        ClientOutcome::TooLarge | ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => {
-            false
-        }
+        ClientOutcome::TooLarge
+        | ClientOutcome::Refused
+        | ClientOutcome::Unreachable
+        | ClientOutcome::TlsFailed
+        | ClientOutcome::Unsent => false,
     }
 }
 
@@ -445,7 +451,10 @@ async fn should_have_tls(session: &CheckSession<'_>, seen: &ProbeResult, tries: 
         }
         ClientOutcome::Truncated | ClientOutcome::TooLarge | ClientOutcome::TimedOut => false,
         ClientOutcome::StreamReset => false,
-        ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => false,
+        ClientOutcome::Refused
+        | ClientOutcome::Unreachable
+        | ClientOutcome::TlsFailed
+        | ClientOutcome::Unsent => false,
     };
     let target = session.client.target();
     if target.tls.is_some() || !odd {

@@ -113,6 +113,12 @@ fn left(facts: &stickiness::StickinessFacts, later: &str, product: Option<Balanc
             if disruption.is_of_all() { phrase.try_this(hints::of_hashes(product)) } else { phrase }
         }
         None if facts.is_backend_away && facts.clients_alive == 0 => phrase,
+        None if facts.is_backend_away && facts.left_untouched > 0 => phrase
+            .because(vec![format!(
+                "{} left backends to which nothing was done",
+                count_of(facts.left_untouched, "client")
+            )])
+            .try_this(format!("check again without the steps that take others away; {}", hints::of_lost_sessions(product))),
         None => phrase.try_this(hints::of_lost_sessions(product)),
     }
 }

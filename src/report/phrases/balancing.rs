@@ -10,7 +10,7 @@ use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, percent};
 use verdict::report::{ShareTest, SharesSource, Test};
 
-use super::phrase::{Phrase, listed};
+use super::phrase::{Phrase, gave_up, listed};
 use super::selection::selection;
 use super::tls::with_article;
 use crate::balancer::Balancer;
@@ -75,7 +75,11 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level, is_limited: bool,
             } else {
                 ("backends failed: what fails gets less, and others more", "repeat the check with healthy backends")
             };
-            Phrase::of(format!("{what}, while {meanwhile}")).try_this(hint)
+            let phrase = Phrase::of(format!("{what}, while {meanwhile}"));
+            match facts.given_up {
+                0 => phrase.try_this(hint),
+                requests => phrase.because(vec![gave_up(requests)]).try_this(hints::of_slow_backends(product)),
+            }
         }
         Conclusion::OutageThroughout => Phrase::of(format!(
             "shares of {unit} cannot be judged: no requests that count were sent after everything had recovered"

@@ -139,6 +139,7 @@ fn phrase_of(facts: &Facts, level: Level, context: &ProseContext) -> Phrase {
         Facts::Intact(facts) => arrivals::intact(facts, level),
         Facts::Unrecorded(facts) => requests::unrecorded(facts, is_gone),
         Facts::NoResponse(facts) => requests::no_response(facts),
+        Facts::Unsent(facts) => requests::unsent(facts),
         Facts::Shares(facts) => balancing::shares(facts, level, limit.is_some(), product),
         Facts::Split(facts) => balancing::split(facts),
         Facts::Reach(facts) => balancing::reach(facts, product),
@@ -181,5 +182,6 @@ pub(crate) fn meaning(outcome: Outcome, has_records: bool) -> &'static str {
         Outcome::Unrecorded if has_records => "a backend responded, but has no record of it",
         Outcome::Unrecorded => "a response without a backend's name",
         Outcome::NoResponse => "no response came back",
+        Outcome::Unsent => "not sent: no connection was free",
     }
 }

@@ -1,5 +1,7 @@
 //! What all phrases are made of.
 
+use verdict::numbers::count_of;
+
 /// What a rule's phrases give: the sentence, figures beyond it, and what to try.
 pub(super) struct Phrase {
     pub(super) summary: String,
@@ -19,6 +21,14 @@ impl Phrase {
     pub(super) fn try_this(self, hint: impl Into<String>) -> Phrase {
         Phrase { hint: Some(hint.into()), ..self }
     }
+}
+
+/// Why backends failed, where they were too slow.
+pub(super) fn gave_up(requests: u64) -> String {
+    format!(
+        "the balancer gave up waiting for a backend in {}, the warm-up included (504)",
+        count_of(requests, "request")
+    )
 }
 
 /// ` (nginx.conf, line 7: return 503)`: the lines of a configuration that do something; nothing where none do.

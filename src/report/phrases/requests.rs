@@ -15,7 +15,7 @@ use verdict::limit::LimitKind;
 use verdict::numbers::{count_of, grouped, percent, time};
 use verdict::report::{Variation, VariedPart};
 
-use super::phrase::{Phrase, by_lines, listed};
+use super::phrase::{Phrase, by_lines, gave_up, listed};
 use crate::balancer::Balancer;
 use crate::report::hints::{self, OwnResponse};
 
@@ -361,7 +361,8 @@ pub(super) fn idle_close(facts: &IdleCloses, level: Level, product: Option<Balan
                 "raise the balancer's idle timeout above the client's{timeout}; if they go on, requests are dropped"
             )),
         Level::Inconclusive | Level::Fail => Phrase::of(summary).try_this(format!(
-            "a client must not repeat such a request by itself: raise the balancer's idle timeout{timeout}"
+            "a client must not repeat such a request by itself: raise the balancer's idle timeout{timeout}; {}",
+            hints::of_race(product)
         )),
     }
 }
@@ -420,8 +421,7 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
     if facts.given_up == 0 || status == 504 {
         return phrase;
     }
-    let given_up = count_of(facts.given_up, "request");
-    phrase.because(vec![format!("it gave up waiting for a backend in {given_up}, the warm-up included (504)")])
+    phrase.because(vec![gave_up(facts.given_up)])
 }
 
 pub(super) fn refused(facts: &BackendStatuses, of_calls: bool, product: Option<Balancer>) -> Phrase {
@@ -538,4 +538,16 @@ pub(super) fn unrecorded(facts: &UnrecordedResponses, is_gone: bool) -> Phrase {
 pub(super) fn no_response(facts: &Losses) -> Phrase {
     Phrase::of(format!("{} got no response", count_of(facts.requests, "request")))
         .try_this("with a fleet of this program behind the balancer, records show whether a backend executed them")
+}
+
+pub(super) fn unsent(facts: &Requests) -> Phrase {
+    let not_sent = format!(
+        "{} {} not sent: all connections were busy with others until the end",
+        requests(facts),
+        were(facts.requests)
+    );
+    Phrase::of(not_sent).try_this(
+        "the rate is more than these connections carry: more of them with -c, or a lower --rate. A drill sends 500 a second unless --rate \
+         says otherwise",
+    )
 }

@@ -92,6 +92,7 @@ fn came(client: &ClientWitness, are_named: bool) -> String {
         ClientOutcome::Refused => "connection refused".to_owned(),
         ClientOutcome::Unreachable => "no connection".to_owned(),
         ClientOutcome::TlsFailed => "TLS handshake failed".to_owned(),
+        ClientOutcome::Unsent => "not sent".to_owned(),
     }
 }
 

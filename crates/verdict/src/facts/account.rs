@@ -354,6 +354,12 @@ pub(crate) const UNRECORDED: RuleDescription = RuleDescription {
     source: None,
 };
 
+pub(crate) const UNSENT: RuleDescription = RuleDescription {
+    requires: "every request is sent that the schedule says",
+    sound: "by construction: it never fails a balancer; the client had no free connection for the request until the end",
+    source: None,
+};
+
 pub(crate) const NO_RESPONSE: RuleDescription = RuleDescription {
     requires: "every request gets a response",
     sound: "by construction: the client got nothing",

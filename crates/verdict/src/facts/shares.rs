@@ -125,6 +125,9 @@ pub struct ShareFacts {
     /// How many would detect the deviation of `--tolerance`; null where they suffice.
     #[serde(default)]
     pub needed: Option<u64>,
+    /// Requests for which a backend was too slow for the balancer, the warm-up included: where backends failed, that is why.
+    #[serde(default)]
+    pub given_up: u64,
     /// Since when that backend got nothing, where it had its share until then: seconds since the sample began; null where that is not so.
     #[serde(default)]
     pub stopped: Option<f64>,

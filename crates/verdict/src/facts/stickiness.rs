@@ -32,6 +32,10 @@ pub struct StickinessFacts {
     /// Clients that left their backend while it went on getting requests.
     #[serde(default)]
     pub clients_alive: u64,
+    /// Clients that left backends to which nothing was done, while these went on getting requests; counted where sessions, or sticky, are
+    /// required.
+    #[serde(default)]
+    pub left_untouched: u64,
     /// Clients that left their backend only when it was gone.
     #[serde(default)]
     pub clients_gone: u64,

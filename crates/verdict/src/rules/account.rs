@@ -203,7 +203,8 @@ impl EntryCounts {
             | Outcome::Swapped
             | Outcome::Altered
             | Outcome::Unrecorded
-            | Outcome::NoResponse => {}
+            | Outcome::NoResponse
+            | Outcome::Unsent => {}
             Outcome::Truncated => {
                 let cut = entry.delivered().filter(|own| own.end != AttemptEnd::Completed);
                 if let Some(name) = cut.and_then(|own| case.names.get(usize::from(own.backend.0))) {
@@ -268,7 +269,7 @@ const SHORT: u32 = 500_000;
 
 /// Requests for which a backend was too slow for the balancer: it left while their client still waited. Those that the check itself had answered
 /// late say nothing.
-fn given_up(case: &Case) -> u64 {
+pub(super) fn given_up(case: &Case) -> u64 {
     let is_left = |entry: &Entry, attempt: &Arrival| {
         attempt.end == AttemptEnd::CutOff && attempt.took >= SHORT && attempt.responded() < entry.observation.ended
     };
@@ -339,6 +340,7 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
             (Level::Inconclusive, Facts::Unrecorded(UnrecordedResponses { requests, of, place }))
         }
         Outcome::NoResponse => (unless_excused, Facts::NoResponse(losses)),
+        Outcome::Unsent => (Level::Inconclusive, Facts::Unsent(plain)),
     };
     let unexplained = (outcome == Outcome::Duplicated && !seen.doubled.is_empty()).then_some(&seen.doubled);
     let examples = unexplained.or(seen.examples.get(&outcome)).or_else(|| case.tally.examples.get(&outcome));

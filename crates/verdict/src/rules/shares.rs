@@ -9,6 +9,7 @@ use crate::observation::Backend;
 use crate::outcome::Outcome;
 use crate::promise::Promise;
 use crate::report::Shares;
+use crate::rules::account::given_up;
 use crate::rules::around;
 use crate::rules::case::{Case, Drill};
 use crate::rules::expectations::ExpectedWeights;
@@ -115,6 +116,7 @@ impl<'a> Selections<'a> {
             Conclusion::Unproven(Unproven::Algorithm) => self.case.inference.candidates(),
             _ => Vec::new(),
         };
+        let given_up = if conclusion == Conclusion::Disturbed { given_up(self.case) } else { 0 };
         ShareFacts {
             unit: self.unit,
             total: self.total,
@@ -129,6 +131,7 @@ impl<'a> Selections<'a> {
             without_promise: fitting.into_iter().filter(promises_none).collect(),
             needed: None,
             part: None,
+            given_up,
             stopped: None,
         }
     }

@@ -29,6 +29,12 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     let (detects, needed) = needed(case.expectations.tolerance);
     // Experiments are made before a drill: of what comes after it they show nothing.
     let stayed_before = if case.drill == Drill::None { case.inference.stayed() } else { 0 };
+    // A cookie says where its client belongs, whoever else is gone.
+    let left_untouched = if is_required || is_own && case.expectations.algorithm == Some(Algorithm::Sticky) {
+        left_untouched(case)
+    } else {
+        0
+    };
     let level = match (pinned.left, case.drill) {
         // Nothing that clients were given ties them to a backend.
         _ if no_session || of_several_urls => Level::Inconclusive,
@@ -42,6 +48,7 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         (_, Drill::None) if bound.is_some() => Level::Inconclusive,
         // It is not what the sample was for.
         (0, Drill::Graceful | Drill::Rough) => Level::Note,
+        (_, Drill::Graceful | Drill::Rough) if is_backend_away && left_untouched > 0 => Level::Inconclusive,
         // Those that left may have to: what is left of a hash without a backend is another one.
         (_, Drill::Graceful | Drill::Rough) if is_backend_away || pinned.left_alive == 0 || pinned.left_gone > 0 => {
             Level::Note
@@ -63,6 +70,7 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         lapsed_left: pinned.lapsed_left,
         lapsed_line: case.expectations.session_life.as_ref().map(|it| it.line.clone()),
         lapsed_cookie: case.received.lapsed_cookie.clone(),
+        left_untouched,
         disruption: disruption(case),
         no_session,
         bound,
@@ -111,6 +119,13 @@ fn witness(case: &Case) -> Vec<Witness> {
         })
     });
     moved.collect()
+}
+
+/// Clients that left backends which were there, and to which nothing was done.
+fn left_untouched(case: &Case) -> u64 {
+    let is_touched = |place: usize| case.outages.iter().any(|window| window.backend == Backend(place as u16));
+    let movers = case.tally.pins.movers.iter().enumerate();
+    movers.filter(|(place, _)| !is_touched(*place)).map(|(_, movers)| movers.alive).sum()
 }
 
 /// Of a hash of what clients bring: one that the balancer remembers, or writes into a cookie, moves nobody.
@@ -250,6 +265,28 @@ mod tests {
         assert!(level == Level::Note && facts.left_alive == 0 && facts.left_gone > 0, "{level:?} {facts:?}");
         gone.drill.kind = Drill::None;
         assert_ne!(finding(&gone).0, Level::Fail);
+    }
+
+    #[test]
+    fn who_leaves_a_backend_to_which_nothing_was_done_is_not_excused_by_the_outage_of_another() {
+        // The third is away for half of a second, and later all clients move, or none does.
+        let drill = |moves: u16, required: Option<Algorithm>| {
+            let mut trial = trial(|own| (own + moves) % 3);
+            trial.drill.kind = Drill::Graceful;
+            let at = |millisecond: u64| Moment(millisecond * 1_000_000);
+            let (backend, broken, mended) = (Backend(2), at(500), Some(at(1_000)));
+            trial.drill.windows = vec![OutageWindow { backend, broken, mended }];
+            let backends = vec![crate::timeline::Affected::default()];
+            trial.drill.outage =
+                Some(Outage { steps: Vec::new(), client_errors: 0, retries: 0, double_executions: 0, backends });
+            trial.expectations.algorithm = required;
+            let (level, facts) = finding(&trial);
+            (level, facts.left_untouched)
+        };
+        assert_eq!(drill(1, Some(Algorithm::Sticky)), (Level::Inconclusive, 67));
+        assert_eq!(drill(0, Some(Algorithm::Sticky)), (Level::Pass, 0));
+        // What is left of a hash is another one.
+        assert_eq!((drill(1, Some(Algorithm::Header)), drill(1, None)), ((Level::Note, 0), (Level::Note, 0)));
     }
 
     #[test]

@@ -27,6 +27,19 @@ fn what_is_lost_fails_with_its_witness() {
 }
 
 #[test]
+fn what_the_client_never_sent_is_no_loss() {
+    let mut trial = RuleTrial::new();
+    trial.healthy(300);
+    for _ in 0..100 {
+        trial.failed(ClientOutcome::Unsent, false);
+    }
+    assert_eq!((trial.level("unsent"), trial.level("not-reached")), (Some(Level::Inconclusive), None));
+    assert_eq!(trial.failures(), [""; 0]);
+    trial.failed(ClientOutcome::TimedOut, false);
+    assert_eq!(trial.failures(), ["not-reached"]);
+}
+
+#[test]
 fn a_lost_request_that_no_backend_finished_is_not_known_to_be_executed() {
     let mut trial = RuleTrial::new();
     trial.healthy(300);
