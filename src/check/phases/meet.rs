@@ -92,10 +92,9 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
             ClientOutcome::Truncated | ClientOutcome::Closed | ClientOutcome::Reset | ClientOutcome::StreamReset => {
                 PATIENCE
             }
-            ClientOutcome::Refused
-            | ClientOutcome::Unreachable
-            | ClientOutcome::TlsFailed
-            | ClientOutcome::Unsent => PATIENCE,
+            ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed | ClientOutcome::Unsent => {
+                PATIENCE
+            }
         };
         if begun.elapsed() >= patience {
             if breaks_off(&seen)
@@ -451,10 +450,7 @@ async fn should_have_tls(session: &CheckSession<'_>, seen: &ProbeResult, tries: 
         }
         ClientOutcome::Truncated | ClientOutcome::TooLarge | ClientOutcome::TimedOut => false,
         ClientOutcome::StreamReset => false,
-        ClientOutcome::Refused
-        | ClientOutcome::Unreachable
-        | ClientOutcome::TlsFailed
-        | ClientOutcome::Unsent => false,
+        ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed | ClientOutcome::Unsent => false,
     };
     let target = session.client.target();
     if target.tls.is_some() || !odd {

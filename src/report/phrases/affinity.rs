@@ -118,7 +118,10 @@ fn left(facts: &stickiness::StickinessFacts, later: &str, product: Option<Balanc
                 "{} left backends to which nothing was done",
                 count_of(facts.left_untouched, "client")
             )])
-            .try_this(format!("check again without the steps that take others away; {}", hints::of_lost_sessions(product))),
+            .try_this(format!(
+                "check again without the steps that take others away; {}",
+                hints::of_lost_sessions(product)
+            )),
         None => phrase.try_this(hints::of_lost_sessions(product)),
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn backups(facts: &BackupFacts) -> Phrase {
     let when = match facts.when {
         None | Some(BackupUse::Never) => "",
         Some(BackupUse::Before) => " before the outage",
+        Some(BackupUse::During) => " while only some of the others were broken, and one of the rest was idle",
         Some(BackupUse::After) => " after the others had recovered",
         Some(BackupUse::Both) => " before the outage and after the others had recovered",
         Some(BackupUse::AtTheEnd) => " in the last second, when the balancer may not have found the others well again",
@@ -36,6 +37,11 @@ pub(super) fn backups(facts: &BackupFacts) -> Phrase {
                     .to_owned(),
             };
             format!("a longer --duration shows whether the traffic goes back; {keeps_away}")
+        }
+        Some(BackupUse::During) => {
+            "balancers with priorities may leave one by degrees: Envoy overprovisioning_factor (1.4) sends to the next priority as soon as \
+             a third of the first is gone; others use a backup when all are gone"
+                .to_owned()
         }
         _ if facts.may_overflow => "check again with -c 1: a backup gets nothing then, unless it is none".to_owned(),
         _ if !facts.avoided.is_empty() => "check again a minute later".to_owned(),

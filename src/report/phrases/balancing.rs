@@ -65,22 +65,7 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level, is_limited: bool,
     let phrase = match &facts.conclusion {
         Conclusion::AsExpected => as_expected(facts),
         Conclusion::Deviates => deviating(facts, &widest),
-        Conclusion::Disturbed => {
-            let widest_row = facts.widest.as_ref();
-            let visible = widest_row
-                .is_some_and(|row| row.expected.is_some_and(|expected| (row.share - expected).abs() >= 0.00005));
-            let what = if visible { widest } else { format!("shares of {unit} cannot be judged") };
-            let (meanwhile, hint) = if is_limited {
-                ("a limit refused requests", BELOW_THE_LIMIT)
-            } else {
-                ("backends failed: what fails gets less, and others more", "repeat the check with healthy backends")
-            };
-            let phrase = Phrase::of(format!("{what}, while {meanwhile}"));
-            match facts.given_up {
-                0 => phrase.try_this(hint),
-                requests => phrase.because(vec![gave_up(requests)]).try_this(hints::of_slow_backends(product)),
-            }
-        }
+        Conclusion::Disturbed => disturbed(facts, widest, is_limited, product),
         Conclusion::OutageThroughout => Phrase::of(format!(
             "shares of {unit} cannot be judged: no requests that count were sent after everything had recovered"
         ))
@@ -210,6 +195,25 @@ fn left_out(facts: &shares::ShareFacts, names: &[String]) -> Phrase {
         "if the command was meant to take {them} out, give the balancer's new configuration with --from, which then lacks {them}; if \
          not, that configuration or the balancer forgot {them}"
     ))
+}
+
+/// Shares that failures may have moved.
+fn disturbed(facts: &shares::ShareFacts, widest: String, is_limited: bool, product: Option<Balancer>) -> Phrase {
+    let unit = facts.unit.name();
+    let widest_row = facts.widest.as_ref();
+    let visible =
+        widest_row.is_some_and(|row| row.expected.is_some_and(|expected| (row.share - expected).abs() >= 0.00005));
+    let what = if visible { widest } else { format!("shares of {unit} cannot be judged") };
+    let (meanwhile, hint) = if is_limited {
+        ("a limit refused requests", BELOW_THE_LIMIT)
+    } else {
+        ("backends failed: what fails gets less, and others more", "repeat the check with healthy backends")
+    };
+    let phrase = Phrase::of(format!("{what}, while {meanwhile}"));
+    match facts.given_up {
+        0 => phrase.try_this(hint),
+        requests => phrase.because(vec![gave_up(requests)]).try_this(hints::of_slow_backends(product)),
+    }
 }
 
 const BELOW_THE_LIMIT: &str = "the limit refuses the others: stay below it";

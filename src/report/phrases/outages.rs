@@ -113,6 +113,12 @@ pub(super) fn recovery(facts: &recovery::RecoveryFacts, product: Option<Balancer
         Some(Unknown::ByLoad) => phrase.try_this(
             "least connections sends requests to whoever has nothing in flight: a slow start shows with round robin, or where each backend has several in flight",
         ),
+        Some(Unknown::AtOnce) => phrase.try_this(
+            "a balancer cannot count failures that are not over: a lower --rate, or a fault that fails at once, such as status:503:9002@2s",
+        ),
+        Some(Unknown::NeverOut) => phrase.try_this(
+            "a time out of rotation shows from 0.3 s on, and with more requests than that backend gets by chance: a longer outage, a higher --rate",
+        ),
         Some(Unknown::Unrecorded) => phrase.try_this("use a fault that backends record, such as status:503:9002@2s"),
         None if facts.backends.iter().any(|it| it.holds == Some(false)) => {
             phrase.try_this(hints::of_recovery(what_decides(facts.quantity), product))
@@ -140,6 +146,8 @@ fn measured(quantity: Quantity, measured: &Measured) -> String {
         (Some(Unknown::TooShort), ..) => "the sample ended too early".to_owned(),
         (Some(Unknown::TooFew), ..) => "too few requests came then to see whether it was back".to_owned(),
         (Some(Unknown::Kept), ..) => "all clients since then are kept by other backends".to_owned(),
+        (Some(Unknown::AtOnce), ..) => "more requests failed, which were in flight at the same time".to_owned(),
+        (Some(Unknown::NeverOut), ..) => "not seen out of rotation while it was broken".to_owned(),
         (Some(Unknown::Unrecorded), ..) => "failed attempts there were not recorded".to_owned(),
         (Some(Unknown::ByLoad), ..) => "load may decide who gets requests, and hide its weight".to_owned(),
         (Some(Unknown::Unclear), ..) => "not clear by its share".to_owned(),

@@ -30,6 +30,9 @@ impl Evidence {
             OrderPattern::TooFew if self.fresh.is_empty() && self.sample.len() >= 6 => {
                 self.infer_sample(names, &mut inference);
             }
+            OrderPattern::TooFew if self.fresh.is_empty() && self.is_order_unwanted() => {
+                inference.selection = Selection::NotExamined;
+            }
             OrderPattern::TooFew if self.fresh.len() < 6 => inference.selection = Selection::TooFewResponses,
             OrderPattern::One(backend) if backend.is_known() => self.infer_all_to_one(*backend, names, &mut inference),
             OrderPattern::One(_) => inference.selection = Selection::NoBackendReached,
@@ -59,6 +62,10 @@ impl Evidence {
         self.missing.iter().for_each(|missing| inference.note(ExperimentFacts::NotMade { missing: *missing }));
         inference.reconcile();
         inference
+    }
+
+    fn is_order_unwanted(&self) -> bool {
+        self.missing.contains(&Missing::Order { sent: 0, why: SkipReason::NotWanted })
     }
 
     /// In the order in which backends had them; bursts show in the order in which they were sent, for a machine that shares out its

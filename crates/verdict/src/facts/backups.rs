@@ -39,6 +39,8 @@ pub struct BackupFacts {
 pub enum BackupUse {
     /// Before anything was done to the others.
     Before,
+    /// While some of the others were broken, and one that was not had nothing to do.
+    During,
     /// After the others had recovered.
     After,
     /// Before and after.
@@ -52,6 +54,6 @@ pub enum BackupUse {
 pub(crate) const BACKUPS: RuleDescription = RuleDescription {
     requires: "backups get nothing while another backend is ready",
     sound: "by construction: the backup recorded the request, and another backend was idle then; where all others were at work, failed requests, were not well, or may have failed some, as they keep no records, it is inconclusive, \
-            and so it is where a backup got nothing while all others were broken for long",
+            and so it is where a backup got nothing while all others were broken for long, or got something while only some of them were",
     source: None,
 };

@@ -65,6 +65,10 @@ pub enum Unknown {
     Kept,
     /// What fails at a backend that is gone leaves no record.
     Unrecorded,
+    /// While it was broken, it was at no time seen to be out of rotation, and too few failures show that it was not.
+    NeverOut,
+    /// More failed than are allowed, and they were in flight at the same time: the balancer could not know of that many.
+    AtOnce,
     /// Load may decide who gets a request: a weight that grows shows only where several are in flight.
     ByLoad,
     /// The figure is too near to the limit for how exactly it is measured.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::Moment;
 use crate::facts::backups::{BackupFacts, BackupUse};
 use crate::finding::{self, Finding, Level};
 use crate::ledger::Arrival;
@@ -10,6 +9,8 @@ use crate::observation::Backend;
 use crate::outcome::Outcome;
 use crate::rules::case::{Case, Drill};
 use crate::rules::idle::BusyBackends;
+use crate::timeline::OutageWindow;
+use crate::{AttemptEnd, Moment};
 
 /// Requests that are shown.
 const SHOWN: usize = 2;
@@ -99,7 +100,11 @@ fn by_records(case: &Case) -> Option<Use> {
             let still = sequences(arrivals(), |it| it.received.after(LAST) >= case.sampled.1);
             (still, BackupUse::AtTheEnd, Level::Inconclusive)
         }
-        (true, _) => (after, BackupUse::After, Level::Fail),
+        (true, true) => match beside_sound_ones(case, arrivals) {
+            got if got.is_empty() => (got, BackupUse::After, Level::Pass),
+            got => (got, BackupUse::During, Level::Inconclusive),
+        },
+        (true, false) => (after, BackupUse::After, Level::Fail),
         // Until the first step, others may have been avoided for what was before the check.
         (false, true) if !avoided.is_empty() => (before, BackupUse::Before, Level::Inconclusive),
         (false, true) => (before, BackupUse::Before, Level::Fail),
@@ -107,6 +112,34 @@ fn by_records(case: &Case) -> Option<Use> {
     };
     let avoided = if when == BackupUse::Before { avoided } else { Vec::new() };
     Some(Use { got, when: Some(when), failures: 0, avoided, level })
+}
+
+/// Requests that backups got while some of the others were broken, and one to which nothing was done, and which failed nothing, was certainly idle.
+/// A balancer may mean it so: Envoy leaves a priority by degrees.
+fn beside_sound_ones<'a, I: Iterator<Item = &'a Arrival>>(case: &Case, arrivals: impl Fn() -> I) -> Vec<u32> {
+    let is_avoided =
+        |name: &String| [&case.fleets.unsteady, &case.fleets.unwell].into_iter().any(|it| it.contains(name));
+    let has_failed = |backend: Backend| {
+        let mut own = case.ledger.arrivals().iter().filter(|it| it.backend == backend);
+        own.any(|it| it.end != AttemptEnd::Completed || it.status >= 500)
+    };
+    let is_sound = |backend: Backend| {
+        !is_backup(case, backend)
+            && !case.ledger.is_mirror(backend)
+            && !case.outages.iter().any(|window| window.backend == backend)
+            && !case.names.get(usize::from(backend.0)).is_some_and(is_avoided)
+            && !has_failed(backend)
+    };
+    // What is done to all, or by a command, may have been done to any.
+    let is_any = case.steps.iter().any(|step| step.backend.is_none());
+    if is_any || !(0..case.backends).any(|place| is_sound(Backend(place as u16))) {
+        return Vec::new();
+    }
+    let mended = |window: &OutageWindow| window.mended.unwrap_or(case.sampled.1);
+    let is_meanwhile = |at: Moment| case.outages.iter().any(|it| at >= it.broken && at < mended(it));
+    let got = sequences(arrivals(), |it| is_meanwhile(it.received));
+    let sound = BusyBackends::of(case, is_sound);
+    sound.find_idle(got.iter().filter_map(|sequence| case.ledger.entry(*sequence)))
 }
 
 /// Those of these requests for which another backend was certainly idle; all of them, and true, if none was.
@@ -289,6 +322,37 @@ mod tests {
         assert_eq!(unused(1000, 3000, false), Some(Level::Note));
         assert_eq!(unused(1000, 15_000, false), Some(Level::Inconclusive));
         assert_eq!(unused(1000, 3000, true), Some(Level::Pass));
+    }
+
+    #[test]
+    fn a_backup_that_is_used_while_only_some_of_the_others_are_broken_is_not_known_to_be_one() {
+        // 9001 is gone from 1 s to 3 s; the backup gets a part of the rest.
+        let spills = |to_backup: u64| {
+            let mut trial = outage(0, 96, false);
+            trial.drill.windows.truncate(1);
+            (trial.observations, trial.arrivals) = (Vec::new(), Vec::new());
+            for turn in 0..8000u64 {
+                let usual = if (1000..3000).contains(&turn) { 1 } else { (turn % 2) as u16 };
+                let spilt = (1000..3000).contains(&turn) && turn % 10 < to_backup;
+                trial.delivered(if spilt { 2 } else { usual }, 200);
+            }
+            trial
+        };
+        assert_eq!(spills(0).level("backups"), Some(Level::Pass));
+        let trial = spills(3);
+        assert_eq!(trial.level("backups"), Some(Level::Inconclusive));
+        let finding::Facts::Backups(facts) = trial.facts("backups") else { panic!() };
+        assert_eq!((facts.when, facts.requests), (Some(BackupUse::During), 600));
+        // The balancer may keep away from the other one, too.
+        let mut unwell = trial.clone();
+        unwell.fleet.fleets.unwell = vec!["9002".to_owned()];
+        let mut failing = trial.clone();
+        failing.delivered(1, 503);
+        let mut by_command = trial;
+        by_command.drill.steps[0].backend = None;
+        for excused in [unwell, failing, by_command] {
+            assert_eq!(excused.level("backups"), Some(Level::Pass));
+        }
     }
 
     #[test]

@@ -190,8 +190,14 @@ fn ejected(affected: &Affected, limit: u32, drill: Drill) -> JudgedBackend {
     // Who tries it again has to leave it out again.
     let most = affected.pauses.iter().map(|pause| pause.failures_before).max().unwrap_or_default();
     let most = if affected.failures_since > limit { most.max(affected.failures_since) } else { most };
+    // What was in flight at the same time failed before the balancer could know of any.
+    let known = affected.pauses.iter().map(|pause| pause.known_before).max().unwrap_or_default();
+    let known = known.max(affected.known_since);
     match affected.pauses.first() {
-        Some(_) if most > limit => Ok((Some(most as f64), false)),
+        Some(_) if known >= limit && most > limit => Ok((Some(most as f64), false)),
+        Some(_) if most > limit => Err(Unknown::AtOnce),
+        // Whatever made it, the outage did not.
+        Some(pause) if affected.mended.is_some_and(|mended| pause.from >= mended) => Err(Unknown::NeverOut),
         // A process that is gone or paused records nothing of what fails there; one that is drained or unready fails nothing.
         Some(pause) if pause.failures_before == 0 && drill == Drill::Rough => Err(Unknown::Unrecorded),
         Some(_) => Ok((Some(most as f64), true)),
@@ -199,6 +205,7 @@ fn ejected(affected: &Affected, limit: u32, drill: Drill) -> JudgedBackend {
         None if affected.stopped_after.is_none() && affected.client_errors > limit => {
             Ok((Some(affected.client_errors as f64), false))
         }
+        None if affected.stopped_after.is_none() => Err(Unknown::NeverOut),
         None => Err(Unknown::Unrecorded),
     }
 }
@@ -251,7 +258,7 @@ mod tests {
             back_after: Some(4.0),
             ramp: Some(8.0),
             ramp_error: Some(0.5),
-            pauses: vec![Pause { from: 2.4, until: Some(10.0), failures_before: 3 }],
+            pauses: vec![Pause { from: 2.4, until: Some(10.0), failures_before: 3, known_before: 2 }],
             ..Affected::default()
         }
     }
@@ -335,20 +342,29 @@ mod tests {
     fn an_ejection_counts_recorded_failures_and_a_backend_that_is_gone_has_none() {
         assert_eq!(holds(Requirement::Ejected(3), &affected()), Ok(true));
         assert_eq!(holds(Requirement::Ejected(2), &affected()), Ok(false));
-        let pause = Pause { from: 2.4, until: None, failures_before: 0 };
+        let pause = Pause { from: 2.4, until: None, failures_before: 0, known_before: 0 };
         let gone = Affected { pauses: vec![pause], ..affected() };
         assert_eq!(holds(Requirement::Ejected(2), &gone), Err(Unknown::Unrecorded));
         let drained = measure(RecoveryLimit::Ejected(0), &gone, Circumstances { drill: Drill::Graceful, ..OTHERWISE });
         assert_eq!(drained.holds, Some(true));
         let tried_again = Affected { stopped_after: None, failures_since: 3, ..affected() };
         assert_eq!(holds(Requirement::Ejected(3), &tried_again), Ok(true));
-        let kept_then = Affected { failures_since: 100, ..tried_again };
+        let kept_then = Affected { failures_since: 100, known_since: 90, ..tried_again };
         assert_eq!(holds(Requirement::Ejected(5), &kept_then), Ok(false));
         assert!(measure(RecoveryLimit::Ejected(5), &kept_then, OTHERWISE).stayed);
+        // All of them failed when the time of the first was over.
+        let hung = Affected { known_since: 0, ..kept_then.clone() };
+        assert_eq!(holds(Requirement::Ejected(5), &hung), Err(Unknown::AtOnce));
         let kept = Affected { pauses: Vec::new(), stopped_after: None, client_errors: 50, ..affected() };
         assert_eq!(holds(Requirement::Ejected(5), &kept), Ok(false));
         let few = Affected { client_errors: 2, ..kept };
-        assert_eq!(holds(Requirement::Ejected(5), &few), Err(Unknown::Unrecorded));
+        assert_eq!(holds(Requirement::Ejected(5), &few), Err(Unknown::NeverOut));
+        let stopped = Affected { stopped_after: Some(0.0), ..few };
+        assert_eq!(holds(Requirement::Ejected(5), &stopped), Err(Unknown::Unrecorded));
+        let after_its_mend = Pause { from: 6.6, until: Some(7.1), failures_before: 2, known_before: 1 };
+        let paused_later = Affected { pauses: vec![after_its_mend], ..affected() };
+        assert_eq!(holds(Requirement::Ejected(5), &paused_later), Err(Unknown::NeverOut));
+        assert_eq!(holds(Requirement::Ejected(1), &paused_later), Ok(false));
     }
 
     #[test]

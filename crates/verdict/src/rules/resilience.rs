@@ -1,5 +1,6 @@
 //! The rule of resilience: clients see no errors while something is broken, where nothing may be lost.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::Moment;
@@ -127,22 +128,48 @@ fn blocked(case: &Case) -> Option<Blocked> {
         }
         // Whoever failed before may have been left out for that.
         let are_well = others.iter().all(|other| !case.fleets.unwell.contains(other));
-        let (requests, lasted) = refused(meanwhile(), reached).filter(|_| are_well)?;
+        let is_free = free_to_go(case, sample().filter(|it| it.observation.ended < window.broken && reached(it)));
+        let Refusals { requests, drawn, lasted } = refused(meanwhile(), reached, is_free).filter(|_| are_well)?;
         // Those that a balancer sends to others as ever are not all missing by chance.
-        let by_chance = requests as f64 * (1.0 - theirs as f64 / all as f64).ln() + (sample().count() as f64).ln();
-        let is_blocked = requests >= LEAST_BLOCKED && lasted >= LEAST_REFUSED && by_chance < LEVEL.ln();
+        let by_chance = drawn as f64 * (1.0 - theirs as f64 / all as f64).ln() + (sample().count() as f64).ln();
+        let is_blocked = drawn >= LEAST_BLOCKED && lasted >= LEAST_REFUSED && by_chance < LEVEL.ln();
         let refused_for = Some(lasted.as_secs_f64());
         is_blocked.then_some(Blocked { backend, others, requests, served: 0, refused_for })
     };
     case.outages.iter().filter(|_| case.has_records()).find_map(find)
 }
 
-/// The longest time in which the balancer refused all requests itself while nobody else served any, and how many these are.
+/// Whether a request may go to the others, whatever kept those before it where they went: where a connection or a client belongs to the broken
+/// backend all of its requests are refused, and who is refused at once is soon the next one again.
+fn free_to_go<'l>(case: &Case, served_before: impl Iterator<Item = Entry<'l>>) -> impl Fn(&Entry) -> bool {
+    let connection_of = |sequence: u32| case.connections.get(sequence as usize).copied();
+    let (mut connections, mut clients) = (HashSet::new(), HashSet::new());
+    for entry in served_before {
+        connections.extend(connection_of(entry.sequence));
+        clients.insert(entry.observation.client);
+    }
+    move |entry| {
+        let is_new = !entry.observation.reused;
+        let has_met_others = || connection_of(entry.sequence).is_some_and(|it| connections.contains(&it));
+        clients.contains(&entry.observation.client) && (is_new || has_met_others())
+    }
+}
+
+/// A time in which the balancer refused all requests itself while nobody else served any.
+struct Refusals {
+    requests: u64,
+    /// Those among them that may have gone elsewhere.
+    drawn: u64,
+    lasted: Duration,
+}
+
+/// The longest of them.
 fn refused<'l>(
     meanwhile: impl Iterator<Item = Entry<'l>>,
     reached: impl Fn(&Entry) -> bool,
-) -> Option<(u64, Duration)> {
-    let mut spans: Vec<(u64, Moment, Moment)> = Vec::new();
+    is_free: impl Fn(&Entry) -> bool,
+) -> Option<Refusals> {
+    let mut spans: Vec<(Refusals, Moment)> = Vec::new();
     // What others are busy with is served.
     let mut served_until = Moment(0);
     let mut goes_on = false;
@@ -151,15 +178,18 @@ fn refused<'l>(
         if reached(&entry) {
             (served_until, goes_on) = (served_until.max(ended), false);
         } else if sent >= served_until && entry.outcome == Outcome::Balancer && entry.observation.status >= 500 {
-            match spans.last_mut().filter(|_| goes_on) {
-                Some((count, _, last)) => (*count, *last) = (*count + 1, sent),
-                None => spans.push((1, sent, sent)),
+            if !goes_on {
+                spans.push((Refusals { requests: 0, drawn: 0, lasted: Duration::ZERO }, sent));
             }
             goes_on = true;
+            if let Some((refusals, first)) = spans.last_mut() {
+                refusals.requests += 1;
+                refusals.drawn += u64::from(is_free(&entry));
+                refusals.lasted = sent.since(*first);
+            }
         }
     }
-    let lasting = spans.into_iter().map(|(count, first, last)| (count, last.since(first)));
-    lasting.max_by_key(|(_, lasted)| *lasted)
+    spans.into_iter().map(|(refusals, _)| refusals).max_by_key(|it| it.lasted)
 }
 
 /// For streams, whose ends have rules of their own: what was to be tried was not.
@@ -327,6 +357,16 @@ mod tests {
         let mut may_have_failed = opens.clone();
         may_have_failed.fleet.fleets.unwell = vec!["9003".to_owned()];
         assert_ne!(may_have_failed.level("resilience"), Some(Level::Fail));
+        // The same on three kept connections: each was served by all before, or each by one, and then the fastest comes again and again.
+        let on_connections = |of: &dyn Fn(u32) -> u32| {
+            let mut trial = opens.clone();
+            trial.observations.iter_mut().for_each(|it| it.reused = true);
+            trial.span.connections = (0..5000).map(of).collect();
+            trial.level("resilience")
+        };
+        let is_refused = |turn: u32| (2000..4000).contains(&turn);
+        assert_eq!(on_connections(&|turn| turn % 7 % 3), Some(Level::Fail));
+        assert_ne!(on_connections(&|turn| if is_refused(turn) { 1 } else { turn % 3 }), Some(Level::Fail));
         for right in [
             breaks(&by_turn),
             // All are busy, and the clients that wait for them send nothing more meanwhile.

@@ -275,7 +275,7 @@ mod tests {
             trial.drill.kind = Drill::Graceful;
             let at = |millisecond: u64| Moment(millisecond * 1_000_000);
             let (backend, broken, mended) = (Backend(2), at(500), Some(at(1_000)));
-            trial.drill.windows = vec![OutageWindow { backend, broken, mended }];
+            trial.drill.windows = vec![OutageWindow { backend, broken, mended, is_restarted: false }];
             let backends = vec![crate::timeline::Affected::default()];
             trial.drill.outage =
                 Some(Outage { steps: Vec::new(), client_errors: 0, retries: 0, double_executions: 0, backends });
