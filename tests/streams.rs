@@ -52,6 +52,7 @@ fn each_defect_of_a_stream_is_found_by_its_name_and_a_right_proxy_passes() {
         (StreamDefect::Cuts, &["stream-cut"]),
         (StreamDefect::EndsInOrder, &["stream-truncated"]),
         (StreamDefect::SaysLength, &["altered"]),
+        (StreamDefect::LosesCacheControl, &["response-fields"]),
     ] {
         for target in [EVENTS, "/chunks?count=9&every=20ms"] {
             let (verdict, findings) = bench.check(defect, "http", target, &["--stream", "-c", "6"]);

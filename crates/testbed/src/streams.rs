@@ -29,6 +29,8 @@ pub enum StreamDefect {
     Stalls,
     /// Events arrive as plain text.
     ChangesMediaType,
+    /// Every third response arrives without its Cache-Control.
+    LosesCacheControl,
     /// Responses that come in chunks say a length, too.
     SaysLength,
     /// The third message of text arrives as one of bytes.
@@ -64,10 +66,11 @@ impl StreamProxy {
                 if over.load(Ordering::Relaxed) {
                     return;
                 }
-                let backend = backends[turn.fetch_add(1, Ordering::Relaxed) % backends.len()];
+                let turn = turn.fetch_add(1, Ordering::Relaxed);
+                let backend = backends[turn % backends.len()];
                 let Ok(client) = client else { continue };
                 // Whoever leaves is no concern of ours.
-                spawn(move || _ = pass(client, SocketAddr::from((Ipv4Addr::LOCALHOST, backend)), defect));
+                spawn(move || _ = pass(client, SocketAddr::from((Ipv4Addr::LOCALHOST, backend)), defect, turn));
             }
         });
         StreamProxy { port, ends, thread: Some(thread) }
@@ -90,7 +93,7 @@ impl Drop for StreamProxy {
     }
 }
 
-fn pass(mut client: TcpStream, backend: SocketAddr, defect: StreamDefect) -> Io<()> {
+fn pass(mut client: TcpStream, backend: SocketAddr, defect: StreamDefect, turn: usize) -> Io<()> {
     let mut backend = TcpStream::connect(backend)?;
     for stream in [&client, &backend] {
         stream.set_nodelay(true)?;
@@ -112,6 +115,9 @@ fn pass(mut client: TcpStream, backend: SocketAddr, defect: StreamDefect) -> Io<
     let mut head = read_head(&mut backend)?;
     if defect == StreamDefect::ChangesMediaType {
         head = head.replace("text/event-stream", "text/plain");
+    }
+    if defect == StreamDefect::LosesCacheControl && turn.is_multiple_of(3) {
+        head = head.replace("Cache-Control: no-store\r\n", "");
     }
     if defect == StreamDefect::SaysLength {
         head = head.replacen("\r\n\r\n", "\r\nContent-Length: 7\r\n\r\n", 1);

@@ -195,6 +195,11 @@ impl ReceivedHead {
         let mut candidates = statuses
             .flat_map(|status| ContentKind::ALL.into_iter().map(move |content| WrittenHead { status, content }));
         let written = candidates.find(|candidate| candidate.head_digest() == written)?;
+        Some(self.changes_of(status, written))
+    }
+
+    /// What was changed on the way of a head that is known.
+    pub fn changes_of(&self, status: u16, written: WrittenHead) -> Vec<HeadChange> {
         let mut changes = Vec::new();
         if written.status != status {
             changes.push(HeadChange::Status { written: written.status });
@@ -212,7 +217,7 @@ impl ReceivedHead {
                 Some(_) => {}
             }
         }
-        Some(changes)
+        changes
     }
 }
 

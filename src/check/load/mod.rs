@@ -21,6 +21,7 @@ mod request;
 mod response;
 mod samples;
 mod stream_content;
+mod stream_head;
 pub(crate) mod stream_load;
 mod stream_request;
 mod stream_response;

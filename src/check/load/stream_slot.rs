@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::h1::client::ResponseEvent as Part;
 use http::ws::{self, Closing, Opcode, ReaderRole, WebSocketEvent as Frame};
-use http::{EventReader, Field, Fields, Malformed, RequestContext, ResponseHead, Room, Strictness};
+use http::{EventReader, Malformed, RequestContext, ResponseHead, Room, Strictness};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use uuid::Uuid;
@@ -16,6 +16,7 @@ use crate::check::load::identify::{BackendNames, Identify};
 use crate::check::load::request::{ID_BYTES, id};
 use crate::check::load::response::HEAD_LIMIT;
 use crate::check::load::stream_content::{CONTENT_LIMIT, Content, StreamReader};
+use crate::check::load::stream_head::Learned;
 use crate::check::load::stream_load::StreamLoad;
 use crate::check::load::stream_request::StreamRequest;
 use crate::check::load::stream_response::{StreamProgress, StreamResponse};
@@ -25,7 +26,7 @@ use crate::io::ending::{Ending, Peeked};
 use crate::io::poller::{Interest, Poller, Watched};
 use crate::io::stream::Stream;
 use crate::platform::SEND;
-use crate::wire::{GENERATOR_HEADER, INSTANCE_HEADER, Moment, NAME_HEADER, REQUEST_HEADER, RESPONSE_HEADER};
+use crate::wire::Moment;
 use verdict::life::{NO_CODE, SentMessage, StreamKind};
 use verdict::observation::{ClientOutcome, Flaw, Observation};
 use verdict::streams::{ClientEnd, StreamObservation};
@@ -317,7 +318,7 @@ impl StreamSlot {
 
     /// Bytes of a response that is a stream.
     fn feed_response(&mut self, input: &[u8], learned: &mut Learned) -> Option<ClientOutcome> {
-        let StreamSlot { reader, who, status, flaw, content, opened, stage, outbox, .. } = self;
+        let StreamSlot { reader, who, status, flaw, content, opened, stage, outbox, sequence, .. } = self;
         let Reader::Http { response, coding, lines } = reader else { return None };
         let now = learned.now;
         let mut broken = false;
@@ -334,6 +335,9 @@ impl StreamSlot {
                     *flaw = Some(Flaw::NoEventStream);
                 } else if head.status == 200 {
                     (*opened, *stage) = (Some(now), StreamSlotState::Open);
+                    if who.is_ours() && learned.compare(head.fields, *sequence) {
+                        *flaw = flaw.or(Some(Flaw::Field));
+                    }
                 }
             }
             Part::Data(data) if opened.is_some() => {
@@ -461,7 +465,12 @@ impl StreamSlot {
 
     /// What has become of a request whose stream ended as it was to end.
     fn as_planned(&self) -> ClientOutcome {
-        if self.flaw.is_some() { ClientOutcome::Altered } else { ClientOutcome::Response }
+        match self.flaw {
+            None => ClientOutcome::Response,
+            // A field that a balancer sets is a matter of its configuration: the rules judge it.
+            Some(Flaw::Field) if matches!(self.reader, Reader::Http { .. }) => ClientOutcome::Response,
+            Some(_) => ClientOutcome::Altered,
+        }
     }
 
     /// Does what is due by now.
@@ -567,30 +576,4 @@ fn parse_head<'h, 'b>(
 fn interim_length(bytes: &[u8]) -> Option<usize> {
     let mut room = Room::new();
     parse_head(bytes, &mut room).ok().flatten().filter(ResponseHead::is_interim).map(|head| head.length)
-}
-
-/// What heads tell of backends and of the balancer, for all streams.
-struct Learned<'a> {
-    load: &'a StreamLoad,
-    backends: &'a mut BackendNames,
-    samples: &'a mut Samples,
-    now: Moment,
-}
-
-impl Learned<'_> {
-    fn see_head(&mut self, fields: Fields, who: &mut Identify) {
-        for Field { name, value } in fields.iter() {
-            match name.len() {
-                3 if name.eq_ignore_ascii_case("via") => Samples::see(&mut self.samples.vias, value),
-                6 if name.eq_ignore_ascii_case("server") => Samples::see(&mut self.samples.servers, value),
-                11 if name.eq_ignore_ascii_case(RESPONSE_HEADER) => who.see_response(value),
-                12 if name.eq_ignore_ascii_case(NAME_HEADER) => who.see_backend_name(value),
-                16 if name.eq_ignore_ascii_case(GENERATOR_HEADER) => who.see_generator(value),
-                16 if name.eq_ignore_ascii_case(INSTANCE_HEADER) => who.see_instance(value),
-                16 if name.eq_ignore_ascii_case(REQUEST_HEADER) => who.see_echo(value),
-                _ => {}
-            }
-        }
-        who.end_head(&self.load.identity, self.backends);
-    }
 }

@@ -111,6 +111,13 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level, is_limited: bool,
     }
 }
 
+const FAILED: &str = "backends failed: what fails gets less, and others more";
+
+fn left_out_for_a_time(product: Option<Balancer>) -> String {
+    let how_long = hints::of_avoidance(None, product);
+    format!("a balancer keeps away from what failed {how_long}: repeat the check with healthy backends")
+}
+
 /// Why these expected weights do not fit the backends.
 pub(crate) fn misfit(expected: impl std::fmt::Display, why: &shares::Misfit) -> String {
     match why {
@@ -205,9 +212,11 @@ fn disturbed(facts: &shares::ShareFacts, widest: String, is_limited: bool, produ
         widest_row.is_some_and(|row| row.expected.is_some_and(|expected| (row.share - expected).abs() >= 0.00005));
     let what = if visible { widest } else { format!("shares of {unit} cannot be judged") };
     let (meanwhile, hint) = if is_limited {
-        ("a limit refused requests", BELOW_THE_LIMIT)
+        ("a limit refused requests", BELOW_THE_LIMIT.to_owned())
+    } else if widest_row.is_some_and(|row| row.count == 0) {
+        (FAILED, left_out_for_a_time(product))
     } else {
-        ("backends failed: what fails gets less, and others more", "repeat the check with healthy backends")
+        (FAILED, "repeat the check with healthy backends".to_owned())
     };
     let phrase = Phrase::of(format!("{what}, while {meanwhile}"));
     match facts.given_up {

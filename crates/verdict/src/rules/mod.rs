@@ -99,6 +99,7 @@ fn judge_streams(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<
     findings.extend(copies::judge(case));
     findings.extend(requests::judge(case));
     findings.extend(client_address::judge(case));
+    findings.extend(responses::fields(case));
     findings.extend(streams::judge(case));
     findings.extend(resilience::judge_steps(case, outage));
     findings.extend(connections::judge(case));

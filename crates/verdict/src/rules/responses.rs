@@ -45,7 +45,7 @@ fn compressed(case: &Case) -> Option<Finding> {
 }
 
 /// Of each status: responses of the fleet, and those with a field that is not what the backend wrote.
-fn fields(case: &Case) -> Option<Finding> {
+pub(super) fn fields(case: &Case) -> Option<Finding> {
     let mut by_status: BTreeMap<u16, BTreeMap<Backend, (u64, u64)>> = BTreeMap::new();
     let mut by_client: BTreeMap<(u16, u32), (u64, u64)> = BTreeMap::new();
     let mut by_url: BTreeMap<(u16, usize), (u64, u64)> = BTreeMap::new();
