@@ -158,7 +158,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Upgrade => {
             "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade"
         }
-        HintTopic::Buffering => "proxy_buffering off, gzip off for text/event-stream",
+        HintTopic::Buffering => "proxy_buffering off, proxy_http_version 1.1, gzip off for text/event-stream",
         HintTopic::Bandwidth => "limit_rate, proxy_limit_rate",
         HintTopic::StreamIdle => "proxy_read_timeout, proxy_send_timeout, proxy_timeout of stream",
         HintTopic::StreamAge => "worker_shutdown_timeout, proxy_read_timeout",

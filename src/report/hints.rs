@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use verdict::BadCertificate;
 use verdict::numbers::time;
+use verdict::{BadCertificate, HandshakeFailure};
 
 use crate::balancer::{Balancer, HintTopic};
 
@@ -147,7 +147,7 @@ pub(crate) fn of_limit(stay: &str, status: u16, product: Option<Balancer>) -> St
 /// What decides about a balancer's own response with that status; none where nothing does in this one. The first text that names a
 /// balancer says which it is.
 pub(crate) fn directives<'t>(status: u16, texts: impl IntoIterator<Item = &'t str>) -> Option<String> {
-    let product = texts.into_iter().find_map(|text| Balancer::of_text(text).or_else(|| Balancer::of_own_page(text)));
+    let product = recognise(texts);
     let topic = match status {
         401 | 407 => HintTopic::Credentials,
         403 => HintTopic::Access,
@@ -252,6 +252,25 @@ pub(crate) fn of_certificates(accepted: &[BadCertificate], product: Option<Balan
 /// The balancer sends no SNI.
 pub(crate) fn of_server_name(product: Option<Balancer>) -> String {
     after(HintTopic::ServerName, "name the server", product)
+}
+
+/// TLS handshakes of the balancer with backends fail; none where no directive decides.
+pub(crate) fn of_handshakes(why: HandshakeFailure, product: Option<Balancer>) -> Option<String> {
+    if why.is_of_client_certificate() {
+        return Some(of_client_certificate(product));
+    }
+    let sentence = "give the balancer the authority of backends' certificates, and a name that they have";
+    let is_refusal = why.refuses_certificate() || why == HandshakeFailure::ClosedAfter;
+    is_refusal.then(|| after(HintTopic::Verify, sentence, product))
+}
+
+/// The same, of the balancer that one of these texts names, if one does.
+pub(crate) fn of_handshakes_by<'t>(why: HandshakeFailure, texts: impl IntoIterator<Item = &'t str>) -> Option<String> {
+    of_handshakes(why, recognise(texts))
+}
+
+fn recognise<'t>(texts: impl IntoIterator<Item = &'t str>) -> Option<Balancer> {
+    texts.into_iter().find_map(|text| Balancer::of_text(text).or_else(|| Balancer::of_own_page(text)))
 }
 
 /// The balancer shows no certificate.

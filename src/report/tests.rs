@@ -224,6 +224,11 @@ fn hints_by_rule() -> Vec<(Rule, &'static str, String)> {
         (Rule::NotReached, "", hints::of_not_reached(false, None)),
         (Rule::NotReached, "clients gave up while backends were busy", hints::of_queue(None)),
         (Rule::IdleClose, "", hints::of_idle_close(None).unwrap()),
+        (
+            Rule::Balancer,
+            "it does not accept certificates of backends",
+            hints::of_handshakes(verdict::HandshakeFailure::AlertUnknownCa, None).unwrap(),
+        ),
         (Rule::Stale, "", hints::of_cache(None)),
         (Rule::Altered, "", hints::of_responses(None)),
         (Rule::Altered, "calls of gRPC arrive in HTTP/1", hints::of_calls_over_http_1(None)),

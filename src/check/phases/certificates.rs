@@ -98,6 +98,12 @@ async fn connections_of(session: &CheckSession<'_>, fleets: &Fleets) -> ArrivedC
         let failed = session.handshakes_before.since(&status);
         let of_clients = failed.iter().filter(|(reason, _)| reason.is_of_client_certificate());
         known.clients_refused += of_clients.map(|(_, count)| count).sum::<u64>();
+        for (reason, count) in &failed {
+            match known.failed.iter_mut().find(|it| it.reason == *reason) {
+                Some(alike) => alike.count += count,
+                None => known.failed.push(Refused { reason: *reason, count: *count }),
+            }
+        }
         // NGINX verifies after the handshake and closes, as a health check may: then it must be known that the certificate is bad.
         let bad = status.faults.iter().find_map(|fault| match fault {
             Fault::Certificate(bad) => *bad,
@@ -111,6 +117,7 @@ async fn connections_of(session: &CheckSession<'_>, fleets: &Fleets) -> ArrivedC
         known.not_accepted.insert(backend.name.clone(), *reason);
         known.bad_certificates.extend(bad.map(|bad| (backend.name.clone(), bad)));
     }
+    known.failed.sort_by_key(|it| std::cmp::Reverse(it.count));
     known
 }
 

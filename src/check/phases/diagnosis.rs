@@ -125,6 +125,10 @@ impl Unmet<'_> {
             let hint = "see the balancer's error log: do its backends speak the version of HTTP in which it asks them?";
             return (format!("its response has {why}"), hint.to_owned());
         }
+        // A balancer that passes on what it takes for a response of HTTP/0.9.
+        if let Some(why) = self.unread {
+            return ("what it sends is no response of HTTP".to_owned(), unreadable(why));
+        }
         let (what, hint) = match self.plan.target.is_over_http2() {
             Some(true) if self.plan.request.grpc => (
                 "what it sends is not HTTP/2",
@@ -216,11 +220,13 @@ impl Unmet<'_> {
             504 => self
                 .with_directives("no backend responded in time: do they run, and is the balancer's timeout too short?"),
             500..=599 if let Some(why) = self.failed_handshake => {
-                format!("TLS handshakes of the balancer with backends fail: {}", why.name())
+                let failed = format!("TLS handshakes of the balancer with backends fail: {}", why.name());
+                match hints::of_handshakes_by(why, self.texts().iter().map(String::as_str)) {
+                    Some(cure) => format!("{failed}; {cure}"),
+                    None => failed,
+                }
             }
-            500..=599 if let Some(why) = self.unread => {
-                format!("backends cannot read what comes to them, {why}: which protocol does the balancer speak to them?")
-            }
+            500..=599 if let Some(why) = self.unread => unreadable(why),
             500..=599 => self.no_backend(),
             _ if self.with_fleet => {
                 "is it the path that the balancer passes on to the fleet, and the Host (--header 'Host: …')? For other backends use \
@@ -249,10 +255,15 @@ impl Unmet<'_> {
 
     /// What decides in this balancer about a response with that status.
     fn directives(&self, status: u16) -> Option<String> {
+        hints::directives(status, self.texts().iter().map(String::as_str))
+    }
+
+    /// What may name the balancer.
+    fn texts(&self) -> Vec<String> {
         let named = self.plan.environment.balancer.as_deref();
         let by_response = ["Server", "Via"].into_iter().filter_map(|name| header(&self.seen.head, name));
         let page = longest_line(&self.seen.body);
-        hints::directives(status, named.into_iter().chain(by_response).chain([page.as_str()]))
+        named.into_iter().chain(by_response).map(str::to_owned).chain([page]).collect()
     }
 
     fn with_directives(&self, sentence: &str) -> String {
@@ -266,6 +277,10 @@ impl Unmet<'_> {
             None => sentence.to_owned(),
         }
     }
+}
+
+fn unreadable(why: &str) -> String {
+    format!("backends cannot read what comes to them, {why}: which protocol does the balancer speak to them?")
 }
 
 /// What ends sooner was not ended by a timeout.

@@ -8,6 +8,7 @@ use verdict::facts::account::{
     RetriedRequests, StaleResponses, Subrequests, TruncatedResponses, UnrecordedResponses,
 };
 use verdict::facts::records::{RecordFacts, RecordGap};
+use verdict::facts::tls::Refused;
 use verdict::facts::{copies, limit};
 use verdict::finding::{Facts, Finding, Level};
 use verdict::grpc::call_of_status;
@@ -416,6 +417,12 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
         let others =
             "other requests reach the fleet: does the balancer's list have a server that is none of its backends?";
         return Phrase::of(summary).try_this(format!("{others} If not: {hint}"));
+    }
+    if let Some(Refused { reason, count }) = facts.handshakes.as_ref().filter(|_| status >= 500) {
+        let failed =
+            format!("TLS handshakes of the balancer with backends failed: {} ({}×)", reason.name(), grouped(*count));
+        let hint = hints::of_handshakes(*reason, product).unwrap_or(hint);
+        return Phrase::of(summary).try_this(hint).because(vec![failed]);
     }
     let phrase = Phrase::of(summary).try_this(hint);
     if facts.given_up == 0 || status == 504 {

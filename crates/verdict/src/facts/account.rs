@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::facts::tls::Refused;
 use crate::facts::{RuleDescription, by_number};
 
 /// All requests of the run.
@@ -121,6 +122,9 @@ pub struct OwnResponses {
     /// for failed afterwards.
     #[serde(default)]
     pub given_up: u64,
+    /// Why TLS handshakes of the balancer with backends failed, most of them; null unless that may be why requests reached none.
+    #[serde(default)]
+    pub handshakes: Option<Refused>,
     /// Whether the balancer keeps connections to backends: they may close one as it is used again.
     #[serde(default)]
     pub kept: bool,

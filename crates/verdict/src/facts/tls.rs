@@ -138,6 +138,9 @@ pub struct ArrivedConnections {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>"))]
     pub not_accepted: BTreeMap<String, HandshakeFailure>,
+    /// Handshakes that failed at backends, by reason, the most frequent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<Refused>,
     /// What a fault made of the certificates of those backends.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bad_certificates: BTreeMap<String, BadCertificate>,

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::AttemptEnd;
 use crate::facts::account::{
     AccountFacts, BackendStatuses, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests, RetriedRequests,
     StaleResponses, TruncatedResponses, UnrecordedResponses,
 };
+use crate::facts::tls::Refused;
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::{Arrival, Entry};
 use crate::observation::ClientOutcome;
@@ -16,6 +16,7 @@ use crate::rules::case::{Case, Drill};
 use crate::rules::queue::Queue;
 use crate::rules::requirement::Requirement;
 use crate::rules::responses;
+use crate::{AttemptEnd, HandshakeFailure};
 
 pub(crate) fn judge(case: &Case) -> Vec<Finding> {
     let seen = EntryCounts::of(case);
@@ -267,6 +268,14 @@ fn allowed(case: &Case, outcome: Outcome, level: Level) -> Level {
 /// The balancer waits for no response that short.
 const SHORT: u32 = 500_000;
 
+/// Why handshakes with backends failed, where so many requests reached none and the balancer itself responded.
+fn failed_handshakes(case: &Case, unreached: u64) -> Option<Refused> {
+    let most = case.tls.connections.failed.first().filter(|_| unreached > 0)?;
+    // Who connects and leaves may be a health check that asks nothing.
+    let is_certain = most.reason != HandshakeFailure::ClosedAfter || 2 * most.count >= unreached;
+    is_certain.then(|| most.clone())
+}
+
 /// Requests for which a backend was too slow for the balancer: it left while their client still waited. Those that the check itself had answered
 /// late say nothing.
 pub(super) fn given_up(case: &Case) -> u64 {
@@ -310,6 +319,7 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
                 received: seen.own_received,
                 unprocessed,
                 given_up: given_up(case),
+                handshakes: failed_handshakes(case, requests.saturating_sub(seen.own_received + unprocessed)),
                 kept: case.changes.upstream.are_kept(),
                 configured: Vec::new(),
             };

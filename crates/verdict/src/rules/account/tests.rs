@@ -290,6 +290,7 @@ fn a_success_that_no_backend_of_the_fleet_gave_may_be_that_of_another_backend() 
         received,
         unprocessed: 0,
         given_up: 0,
+        handshakes: None,
         kept: false,
         configured: Vec::new(),
     };
@@ -575,4 +576,29 @@ fn what_a_client_gave_up_while_backends_were_at_work_is_not_held_against_the_bal
         lost(ClientOutcome::TimedOut, &[(Completed, 503, 10), (Received, 0, 0)], None),
         Some(Level::Inconclusive)
     );
+}
+
+#[test]
+fn failed_handshakes_stand_with_what_the_balancer_responded_where_they_may_be_the_cause() {
+    let named = |reason: HandshakeFailure, count: u64, own: u16| {
+        let mut trial = RuleTrial::new();
+        for turn in 0..60 {
+            if turn < own {
+                trial.balancer(502);
+            } else {
+                trial.delivered(turn % 3, 200);
+            }
+        }
+        trial.tls.connections.failed = vec![Refused { reason, count }];
+        match trial.facts("balancer") {
+            Facts::Balancer(facts) => facts.handshakes.map(|it| it.reason),
+            other => panic!("{other:?}"),
+        }
+    };
+    let missing = HandshakeFailure::NoClientCertificate;
+    // A balancer that keeps away from what failed tries few.
+    assert_eq!(named(missing, 2, 30), Some(missing));
+    // Health checks connect and leave, too.
+    assert_eq!(named(HandshakeFailure::ClosedAfter, 2, 30), None);
+    assert_eq!(named(HandshakeFailure::ClosedAfter, 20, 30), Some(HandshakeFailure::ClosedAfter));
 }
