@@ -1,5 +1,7 @@
 //! Several fleets behind one balancer, as on several hosts: joined they are one, and what is not known is not judged.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -291,6 +293,15 @@ fn view(controls: &[String]) -> Fleet {
     view
 }
 
+/// What a page gets first.
+fn snapshot(view: &Fleet) -> String {
+    let mut stream = TcpStream::connect(view.control.strip_prefix("http://").unwrap()).unwrap();
+    let head = format!("GET /v1/live HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let lines = BufReader::new(stream).lines().map(Result::unwrap);
+    lines.skip_while(|line| line != "event: snapshot").nth(1).unwrap()
+}
+
 #[test]
 fn a_view_grows_by_fleets_that_join_and_a_pod_that_comes_back_elsewhere_is_itself() {
     let ports = ports(5);
@@ -326,6 +337,10 @@ fn a_view_grows_by_fleets_that_join_and_a_pod_that_comes_back_elsewhere_is_itsel
     wait_for(&[("web-1", BackendState::Ready), ("web-0", BackendState::Gone)]);
     let after = pod(2);
     wait_for(&[("web-1", BackendState::Ready), ("web-0", BackendState::Ready)]);
+    let snapshot = snapshot(&view);
+    for text in ["joins with its fleet", "gone: its fleet cannot be reached"] {
+        assert!(snapshot.contains(text), "{text}: {snapshot}");
+    }
     // What is done to it goes to where it is now.
     let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
     assert_eq!(view.call("POST", "/v1/fleet/kill?backends=web-0", "127.0.0.1", &bearer).status, 200);

@@ -3,7 +3,7 @@
 
 mod source;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub(crate) struct View {
     backends: Vec<BackendStatus>,
     /// What each of them is called in the records of its fleet.
     places: HashMap<(usize, Generator), u16>,
+    /// Fleets that cannot be reached.
+    gone: BTreeSet<usize>,
     tell: UnboundedSender<(usize, SourceNews)>,
     news: UnboundedReceiver<(usize, SourceNews)>,
     asked: CommandReceiver,
@@ -109,6 +111,7 @@ impl View {
             fleets,
             backends,
             places,
+            gone: BTreeSet::new(),
             tell,
             news,
             asked,
@@ -165,6 +168,9 @@ impl View {
                 self.live.event(&FleetEvent::Lost { at: now, generator: Generator(backend as u16), count });
             }
             SourceNews::Backends(backends) => {
+                if self.gone.remove(&host) {
+                    self.note(host, "its fleet is back");
+                }
                 for own in backends {
                     let Some(place) = place_of(&self.places, own.id) else { continue };
                     let known = &mut self.backends[usize::from(place)];
@@ -193,6 +199,9 @@ impl View {
             }
             SourceNews::Done(reply, result) => drop(reply.send(result.map(|()| self.status()))),
             SourceNews::Gone => {
+                if self.gone.insert(host) {
+                    self.note(host, "gone: its fleet cannot be reached");
+                }
                 for (place, _) in self.fleets.backends.iter().enumerate().filter(|(_, it)| it.host == host) {
                     let known = &mut self.backends[place];
                     (known.state, known.pid, known.in_flight, known.actions) =
@@ -233,12 +242,23 @@ impl View {
         self.live.extend((first..self.backends.len()).map(generator), names);
         // Who has come back with another address is not counted by what the old one may say.
         self.places.retain(|(host, _), place| self.fleets.backends[usize::from(*place)].host == *host);
+        for host in host..self.fleets.hosts.len() {
+            self.note(host, "joins with its fleet");
+        }
         for (host, known) in self.fleets.hosts.iter().enumerate().skip(host) {
             self.places.extend(known.places.iter().map(|(id, place)| ((host, *id), *place)));
             spawn_local(Source::new(known.remote.clone(), known.has_our_clock).run(host, self.tell.clone()));
         }
         self.has_changed = true;
         self.feed.begin_anew();
+    }
+
+    /// Marks each backend of a fleet.
+    fn note(&mut self, host: usize, text: &str) {
+        let now = clock::now();
+        for (place, _) in self.fleets.backends.iter().enumerate().filter(|(_, it)| it.host == host) {
+            self.live.note(now, generator(place), text);
+        }
     }
 
     fn place_of_name(&self, host: usize, own: &str) -> Option<u16> {

@@ -132,6 +132,11 @@ impl LiveView {
         self.mark(at, mark.kind, generator, mark.count, || mark.text);
     }
 
+    /// What happened to a backend of one of several fleets, as whoever reads them finds it.
+    pub(crate) fn note(&mut self, at: Moment, generator: Generator, text: &str) {
+        self.mark(at, MarkKind::Backend, Some(generator), 1, || text.to_owned());
+    }
+
     /// A request that a backend of one of several fleets received.
     pub(crate) fn show_request(&mut self, request: SeenRequest, generator: Generator) {
         self.frame.requests.push(SeenRequest { backend: self.names.of(generator).to_owned(), ..request });
