@@ -176,6 +176,9 @@ pub struct MoveExample {
 struct Pinned {
     backend: Backend,
     since: Moment,
+    /// Until when it is open which of several backends it belongs to: its first requests were under way at the same time and reached
+    /// different ones, and the balancer may have remembered any of them.
+    open_until: Option<Moment>,
     /// When the first request was sent, and the latest.
     begun: Moment,
     latest: Moment,
@@ -345,7 +348,8 @@ impl Pins {
         }
         let (backend, since) = (observation.backend, observation.ended);
         let sent = observation.sent();
-        let new = Pinned { backend, since, begun: sent, latest: sent, sequence: entry.sequence, later: 0 };
+        let (begun, sequence) = (sent, entry.sequence);
+        let new = Pinned { backend, since, open_until: None, begun, latest: sent, sequence, later: 0 };
         match &mut clients[place] {
             None => {
                 self.clients += 1;
@@ -358,7 +362,13 @@ impl Pins {
                 *known = new;
             }
             // One that was under way when the first response came could not know of it.
-            Some(Pinned { since, .. }) if observation.sent() < *since => {}
+            Some(known) if sent < known.since => {
+                if backend != known.backend {
+                    known.open_until = known.open_until.max(Some(known.since.max(observation.ended)));
+                }
+            }
+            Some(Pinned { open_until: Some(until), .. }) if sent < *until => {}
+            Some(known) if known.open_until.is_some() => *known = Pinned { since: sent, ..new },
             Some(known) => {
                 let (pinned, first) = (known.backend, known.sequence);
                 // One that its backend failed was selected for it all the same.

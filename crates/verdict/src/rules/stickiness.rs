@@ -411,6 +411,28 @@ mod tests {
     }
 
     #[test]
+    fn of_first_requests_side_by_side_the_balancer_may_remember_any() {
+        // Two of each client are under way at once; later ones go where the second went, or one day elsewhere.
+        let side_by_side = |moves: u16| {
+            let mut trial = RuleTrial::of(3, Some(Algorithm::Source));
+            trial.varied = true;
+            for round in 0..40u16 {
+                for client in 0..60u16 {
+                    let own = if round == 0 { client } else { client + 1 + round / 20 * moves };
+                    let at = u64::from(round.max(1) - 1) * 10_000 + u64::from(client) * 100 + u64::from(round.min(1)) * 10;
+                    trial.send(u32::from(client), own % 3, at);
+                    trial.observations.last_mut().unwrap().ended = Moment((at + 30) * 1_000);
+                }
+            }
+            finding(&trial)
+        };
+        let (level, facts) = side_by_side(0);
+        assert!(level == Level::Pass && facts.left == 0 && facts.later > 2_000, "{facts:?}");
+        let (level, facts) = side_by_side(1);
+        assert!(level == Level::Fail && facts.left_alive > 500, "{facts:?}");
+    }
+
+    #[test]
     fn a_client_whose_backend_fails_a_request_has_not_left_it() {
         let mut trial = trial(|own| own);
         trial.send(4, 2, 5_000_000);
