@@ -370,6 +370,8 @@ pub struct OtherKind {
     pub body_length: u64,
     /// How many such requests arrived.
     pub count: u64,
+    /// How many of them came with [`SENT_HEADER`](crate::request::SENT_HEADER), which only checks send.
+    pub of_checks: u64,
     /// When the first arrived.
     pub first: Moment,
     /// When the last arrived.
@@ -393,6 +395,7 @@ impl OtherRequests {
             Some(place) => {
                 let kind = &mut self.kinds[place];
                 kind.count += 1;
+                kind.of_checks += u64::from(request.notes.contains(Note::Compared));
                 kind.first = kind.first.min(request.received);
                 kind.last = kind.last.max(request.received);
             }
@@ -403,6 +406,7 @@ impl OtherRequests {
                 target: request.target.to_owned(),
                 body_length: request.body.length,
                 count: 1,
+                of_checks: u64::from(request.notes.contains(Note::Compared)),
                 first: request.received,
                 last: request.received,
             }),

@@ -278,6 +278,13 @@ pub(super) fn copies(facts: &copies::CopyFacts, level: Level) -> Phrase {
         bytes => format!("{} with {bytes} bytes", facts.request),
     };
     let paired = format!("{} of {} requests have such a copy in their time", grouped(facts.paired), grouped(facts.of));
+    let hint = if facts.of_checks > 0 {
+        "nobody but a check sends Check-Request-Sent, and no other check was seen: look for a mirror or a recorder. With a fleet of its own \
+         (check --start) only the balancer can send them, and that is a failure"
+    } else {
+        "health checks of the same path look like that; if there are none, repeat the check with a fleet of its own (check --start): then \
+         only the balancer can send them"
+    };
     match level {
         Level::Fail => Phrase::of(format!("the balancer sends requests twice: {alike} without Check-Request-Id"))
             .because(vec![format!("they are like those of the check: {what}"), paired])
@@ -285,10 +292,7 @@ pub(super) fn copies(facts: &copies::CopyFacts, level: Level) -> Phrase {
         Level::Pass | Level::Note | Level::Inconclusive => {
             Phrase::of(format!("{alike} of others look like those of the check: {what}"))
                 .because(vec![paired])
-                .try_this(
-                    "health checks of the same path look like that; if there are none, repeat the check with a fleet of its own \
-                     (check --start): then only the balancer can send them",
-                )
+                .try_this(hint)
         }
     }
 }

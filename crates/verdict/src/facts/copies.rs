@@ -14,6 +14,9 @@ pub struct CopyFacts {
     pub paired: u64,
     /// Requests of this check, of which copies were looked for.
     pub of: u64,
+    /// How many of those say what a check sent (`Check-Request-Sent`), while no other check was seen.
+    #[serde(default)]
+    pub of_checks: u64,
     /// As the copies arrived: `POST /uuid`.
     pub request: String,
     /// Bytes of content of each.
@@ -26,6 +29,6 @@ pub(crate) const COPIES: RuleDescription = RuleDescription {
     requires: "no copy of a request reaches a backend without the request's id",
     sound: "by construction, and it fails only on a fleet that the check started: of others' requests that no health check looks \
             like, or of one for each of 95 % of 50 requests or more in its time with hardly any left over; elsewhere both are \
-            inconclusive",
+            inconclusive, and so is one that carries Check-Request-Sent, which only checks send",
     source: Some("RFC 9110 §9.2.2"),
 };

@@ -33,8 +33,9 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     }
     let (paired, of) = (count_paired(&spans, &arrived), spans.len() as u64);
     let one_to_one = of >= ENOUGH && paired * 100 >= of * 95 && arrived.len() as u64 * 100 <= of * 115;
-    // A health check may look like a GET of the same path without a body, and nothing else does.
-    let is_telling = !case.is_idempotent() || kind.body_length > 0;
+    let of_checks = if case.others.kinds.iter().any(|it| it.of_another_check) { 0 } else { kind.of_checks };
+    // A health check may look like a GET of the same path without a body, but for what a check says of its requests; and nothing else does.
+    let is_telling = !case.is_idempotent() || kind.body_length > 0 || of_checks > 0;
     // One of the check's own that lost its id and got no response looks like a copy.
     let level = if case.own_fleet && (one_to_one || is_telling && !takes_ids) {
         Level::Fail
@@ -48,6 +49,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         alike,
         paired,
         of,
+        of_checks,
         request: format!("{} {}", kind.method, kind.target),
         body_length: kind.body_length,
         own_fleet: case.own_fleet,
@@ -142,6 +144,29 @@ mod tests {
             trial.healthy(300);
             trial.other(1);
             assert_eq!(trial.level("copies"), Some(level));
+        }
+    }
+
+    #[test]
+    fn a_copy_that_says_what_a_check_sent_is_of_no_health_check() {
+        for (is_own, is_of_a_check, level) in [
+            (false, false, Level::Note),
+            (false, true, Level::Inconclusive),
+            (true, false, Level::Note),
+            (true, true, Level::Fail),
+        ] {
+            let mut trial = RuleTrial::new();
+            trial.fleet.is_own = is_own;
+            trial.healthy(300);
+            if is_of_a_check {
+                trial.copy_without_id(1)
+            } else {
+                trial.other(1)
+            };
+            assert_eq!(trial.level("copies"), Some(level));
+            // Another check has a balancer of its own, which may take ids away.
+            trial.of_another_check(2);
+            assert_ne!(trial.level("copies"), Some(Level::Fail));
         }
     }
 

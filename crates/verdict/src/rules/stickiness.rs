@@ -419,7 +419,8 @@ mod tests {
             for round in 0..40u16 {
                 for client in 0..60u16 {
                     let own = if round == 0 { client } else { client + 1 + round / 20 * moves };
-                    let at = u64::from(round.max(1) - 1) * 10_000 + u64::from(client) * 100 + u64::from(round.min(1)) * 10;
+                    let at =
+                        u64::from(round.max(1) - 1) * 10_000 + u64::from(client) * 100 + u64::from(round.min(1)) * 10;
                     trial.send(u32::from(client), own % 3, at);
                     trial.observations.last_mut().unwrap().ended = Moment((at + 30) * 1_000);
                 }

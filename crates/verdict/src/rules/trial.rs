@@ -299,8 +299,13 @@ impl RuleTrial {
         observation.echo = Echo::Own;
     }
 
-    /// A request without our id arrives just after the latest one.
+    /// A request of somebody else arrives just after the latest one.
     pub(crate) fn other(&mut self, backend: u16) -> Uuid {
+        self.attempt_as(UNNUMBERED, backend, 200, AttemptEnd::Completed, &As { uncompared: true, ..As::default() })
+    }
+
+    /// The same without our id alone.
+    pub(crate) fn copy_without_id(&mut self, backend: u16) -> Uuid {
         self.attempt_as(UNNUMBERED, backend, 200, AttemptEnd::Completed, &As::default())
     }
 
@@ -312,7 +317,7 @@ impl RuleTrial {
     /// A request that is delivered, and whose id did not reach this backend.
     pub(crate) fn delivered_without_id(&mut self, backend: u16) {
         self.failed(ClientOutcome::Response, true);
-        let answer = self.other(backend);
+        let answer = self.copy_without_id(backend);
         self.answered(answer, backend, 200);
         self.observations.last_mut().unwrap().echo = Echo::None;
     }
