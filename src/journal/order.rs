@@ -10,15 +10,19 @@ pub(super) trait Word {
     fn fence(order: Ordering);
 }
 
+/// Forty words a record, several times: a call for each would cost more than the rest.
 impl Word for AtomicU64 {
+    #[inline]
     fn get(&self, order: Ordering) -> u64 {
         self.load(order)
     }
 
+    #[inline]
     fn set(&self, value: u64, order: Ordering) {
         self.store(value, order);
     }
 
+    #[inline]
     fn fence(order: Ordering) {
         fence(order);
     }

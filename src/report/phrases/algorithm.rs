@@ -33,7 +33,13 @@ pub(super) fn algorithm(
     let is_known = level == Level::Fail && !facts.candidates.is_empty();
     match facts.expected {
         Algorithm::Sticky if is_known && !facts.experiments.iter().any(gives_cookies) => {
-            return phrase.try_this(hints::of_no_cookie(product));
+            let hint = hints::of_no_cookie(product);
+            return phrase.try_this(match facts.candidates[..] {
+                [Algorithm::Source] => {
+                    format!("clients stay with a backend by their addresses, which --expect source requires; {hint}")
+                }
+                _ => hint,
+            });
         }
         Algorithm::Source if is_known && facts.candidates == [Algorithm::One] => {
             return phrase.try_this(hints::of_address_behind_proxy(product));
@@ -86,4 +92,27 @@ fn name_of_key(facts: &algorithm::AlgorithmFacts) -> Option<&'static str> {
 
 fn others(facts: &algorithm::AlgorithmFacts) -> Vec<&str> {
     facts.candidates.iter().filter(|it| **it != facts.expected).map(|it| it.name()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use verdict::algorithm::Selection;
+
+    #[test]
+    fn clients_that_stay_by_their_addresses_are_shown_the_word_for_it() {
+        let hint_for = |candidates: Vec<Algorithm>| {
+            let facts = algorithm::AlgorithmFacts {
+                expected: Algorithm::Sticky,
+                candidates,
+                selection: Selection::NotExamined,
+                experiments: Vec::new(),
+            };
+            algorithm(&facts, Level::Fail, false, None).hint.unwrap()
+        };
+        let cookie = hints::of_no_cookie(None);
+        assert_eq!(hint_for(vec![Algorithm::RoundRobin]), cookie);
+        let by_address = hint_for(vec![Algorithm::Source]);
+        assert!(by_address.contains("--expect source") && by_address.ends_with(&cookie), "{by_address}");
+    }
 }
