@@ -52,7 +52,7 @@ fn what_is_written_is_what_was_reviewed() {
         ("caddy-all", format!("caddy --for-version 2.11.7 {ALL} --health-path /readyz --max-fails 2 --proxy-protocol")),
         ("kubernetes", "kubernetes --for-version 1.4.0 --replicas 4 --token-secret own".to_owned()),
         ("kubernetes-weights", "kubernetes --for-version 1.4.0 --weights 5:1:1 --token-secret own".to_owned()),
-        ("compose", "compose --for-version 1.31.3 --weights 5:1:1".to_owned()),
+        ("compose", "compose --for-version 1.31.3 --weights 5:1:1 --listen 0.0.0.0:8090 --fault latency:10ms,status:503:5%:9002".to_owned()),
         ("nginx-tls", format!("nginx --for-version 1.31.3 {TLS}")),
         ("nginx-grpc", format!("nginx --for-version 1.31.3 {GRPC}")),
         ("nginx-grpc-old", "nginx --for-version 1.22.1 --backend-protocol grpc --path /a.b".to_owned()),

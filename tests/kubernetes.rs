@@ -17,7 +17,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const WAYS: [&str; 6] = [
     "",
     "--replicas 5 --namespace shop --image registry.example:5000/uuid-generator:0.2.0 --listen 8080",
-    "--weights 5:1:1 --token-secret own",
+    "--weights 5:1:1 --token-secret own --fault latency:10ms,status:503:5%",
     "--health-path /readyz --health-interval 2s --health-rise 2 --answer-timeout 2s --path /",
     "--ports 9001",
     "--snippet --namespace shop",

@@ -1,6 +1,6 @@
 //! PURE. A compose file: the fleet in one container, NGINX in another, and a check in a third, over the network that compose makes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::balancer::containers::FleetToken;
 use crate::balancer::limits::{VersionLimits, head};
@@ -43,6 +43,13 @@ fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupp
         Some(count) => Ports::following(9001, count.get()),
         None => Ports::of(&topology.generators().collect::<Vec<_>>()),
     };
+    let names: Vec<String> = ports.generators().0.iter().map(ToString::to_string).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    limits.refuse_if(
+        options.containers.faults.as_ref().is_some_and(|faults| faults.unknown(&names).is_some()),
+        "give faults to a backend that it does not start (--fault)",
+        "the number of a backend, such as 9001",
+    )?;
     let port = options.listen().port;
     let nginx = {
         let mut topology = topology.clone();
@@ -69,11 +76,6 @@ fn refuse(topology: &Topology, options: &Options, limits: VersionLimits) -> Resu
             options.snippet,
             "be included in another file (--snippet)",
             "several files: docker compose -f a.yaml -f b.yaml",
-        ),
-        (
-            options.listen.is_some_and(|listen| listen.address.is_some()),
-            "publish on an address that you choose (--listen)",
-            "--listen with a port alone",
         ),
         (containers.namespace.is_some(), "have a namespace (--namespace)", "docker compose -p NAME"),
         (
@@ -106,8 +108,12 @@ fn compose(topology: &Topology, options: &Options, ports: &Ports, port: u16) -> 
     if topology.proxy_protocol {
         fleet.push("--proxy-protocol".to_owned());
     }
+    if let Some(faults) = &options.containers.faults {
+        fleet.push(format!("--fault={faults}"));
+    }
     let fleet = fleet.join(" ");
     let count = ports.generators().0.len();
+    let published = options.listen.and_then(|listen| listen.address).unwrap_or(IpAddr::from([127, 0, 0, 1]));
     let mut text = Lines::default();
     text.add(0, format!("# {}", head(&COMPOSE, options, topology)))
         .add(0, "# docker compose up --abort-on-container-exit --exit-code-from check")
@@ -123,7 +129,7 @@ fn compose(topology: &Topology, options: &Options, ports: &Ports, port: u16) -> 
         .add(4, "volumes: [\"./nginx.conf:/etc/nginx/nginx.conf:ro\"]")
         .add(4, "read_only: true")
         .add(4, "tmpfs: [/tmp]")
-        .add(4, format!("ports: [\"127.0.0.1:{port}:{port}\"]"))
+        .add(4, format!("ports: [\"{}:{port}\"]", SocketAddr::new(published, port)))
         .add(4, "# It ends where a name does not resolve yet.")
         .add(4, "restart: on-failure")
         .add(4, format!("depends_on: [{FLEET}]"))

@@ -4,8 +4,10 @@ use std::fmt;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
+use crate::topology::StartFaults;
+
 /// What was asked for. Writers of anything else refuse it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Containers {
     pub(crate) image: Option<Image>,
     /// How many backends there are, instead of the fleet's ports.
@@ -13,6 +15,8 @@ pub(crate) struct Containers {
     pub(crate) namespace: Option<DnsLabel>,
     /// None: a Secret of the usual name is there.
     pub(crate) token: Option<FleetToken>,
+    /// Faults that backends have from their start.
+    pub(crate) faults: Option<StartFaults>,
 }
 
 /// What the APIs of all fleets take.
@@ -26,7 +30,8 @@ pub(crate) enum FleetToken {
 
 impl Containers {
     /// What is written without any option for containers.
-    pub(crate) const PLAIN: Containers = Containers { image: None, replicas: None, namespace: None, token: None };
+    pub(crate) const PLAIN: Containers =
+        Containers { image: None, replicas: None, namespace: None, token: None, faults: None };
 
     /// The option that asks for more than what is written anyway.
     pub(crate) fn asked(&self) -> Option<&'static str> {

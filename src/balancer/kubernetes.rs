@@ -19,7 +19,7 @@ use crate::balancer::options::{BalancerVersion, Listen, Options};
 use crate::balancer::product::{Likelihood, Product, Program, UnknownFile};
 use crate::balancer::read;
 use crate::balancer::written::{File, Unsupported, WrittenConfig};
-use crate::topology::{BackendHttp, Policy, Topology};
+use crate::topology::{BackendHttp, Policy, StartFaults, Topology};
 
 /// Kubernetes, with whatever implements its Gateway API.
 pub(crate) const KUBERNETES: Product = Product {
@@ -132,7 +132,7 @@ fn refuse(topology: &Topology, options: &Options, limits: VersionLimits) -> Resu
 }
 
 /// What manifests do not say: whether it is asked for, what it is, and the nearest thing.
-fn left_out(topology: &Topology, options: &Options) -> [(bool, &'static str, &'static str); 19] {
+fn left_out(topology: &Topology, options: &Options) -> [(bool, &'static str, &'static str); 20] {
     let whole = |time: Duration| time.subsec_nanos() == 0;
     let health = topology.health.as_ref();
     [
@@ -175,6 +175,11 @@ fn left_out(topology: &Topology, options: &Options) -> [(bool, &'static str, &'s
             options.snippet && options.containers.asked().is_some_and(|option| option != "--namespace"),
             "say in a snippet how pods run (--image, --replicas, --token-secret): it is the HTTPRoute alone",
             "leave out --snippet",
+        ),
+        (
+            options.containers.faults.as_ref().is_some_and(StartFaults::are_named),
+            "give one pod faults (--fault with a backend's name)",
+            "--fault without a name, or `uuid-generator fault` once the pod runs",
         ),
         (
             options.snippet && health.is_some(),

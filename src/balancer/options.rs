@@ -9,7 +9,7 @@ use crate::balancer::containers::Containers;
 use crate::topology::Host;
 
 /// The user's choices for the configuration that is written.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Options {
     /// Where the balancer listens; None: port 80 of a snippet, 127.0.0.1:8080 else.
     pub(crate) listen: Option<Listen>,

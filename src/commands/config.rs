@@ -32,6 +32,7 @@ pub(super) fn run(args: ConfigArgs) -> Result<ExitCode> {
             Some(name) => FleetToken::Secret(name),
             None => FleetToken::New(uuid::Uuid::new_v4().simple().to_string()),
         }),
+        faults: fleet.faults(),
     };
     let options = Options { listen: args.listen, snippet: args.snippet, version, workers, containers };
     let written = args.balancer.write(&topology, &options).map_err(Problem::from).map_err(|problem| match of_file {

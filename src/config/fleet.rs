@@ -307,6 +307,11 @@ impl MergedFleet {
         Ok(topology)
     }
 
+    /// Those that backends have from their start.
+    pub(crate) fn faults(&self) -> Option<StartFaults> {
+        self.config.fault.clone()
+    }
+
     /// Those with names of their own; none in a fleet of ports.
     fn named(&self) -> Result<Option<NamedBackends>, Problem> {
         let Some(name) = &self.config.name else { return Ok(self.config.backends.clone()) };

@@ -25,6 +25,11 @@ impl StartFaults {
         faults
     }
 
+    /// Whether one is of a backend by its name.
+    pub(crate) fn are_named(&self) -> bool {
+        self.0.iter().any(|it| it.backend.is_some())
+    }
+
     /// The first bad certificate of any.
     pub(crate) fn certificate(&self) -> Option<BadCertificate> {
         self.0.iter().find_map(|it| if let Fault::Certificate(bad) = it.fault { bad } else { None })
@@ -80,6 +85,8 @@ mod tests {
         assert_eq!(words("9002"), ["latency:100ms", "status:503:10%"]);
         assert_eq!(words("app-1"), ["latency:100ms", "hang"]);
         assert_eq!(faults.unknown(&["9001", "9002"]), Some("app-1"));
+        assert!(faults.are_named());
+        assert!(!"latency:100ms".parse::<StartFaults>().unwrap().are_named());
         assert_eq!(faults.to_string().parse(), Ok(faults));
     }
 

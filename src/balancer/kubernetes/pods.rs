@@ -58,6 +58,9 @@ fn deployment(
         .add(8, format!("- --backends={backends}"))
         .add(8, format!("- --control=0.0.0.0:{CONTROL}"))
         .add(8, "- --drain-delay=5s");
+    if let Some(faults) = &cluster.options.containers.faults {
+        text.add(8, format!("- --fault={faults}"));
+    }
     text.add(8, "env:");
     for (variable, field) in [("POD_NAME", "metadata.name"), ("POD_NAMESPACE", "metadata.namespace")] {
         text.add(8, format!("- {{ name: {variable}, valueFrom: {{ fieldRef: {{ fieldPath: {field} }} }} }}"));
