@@ -20,6 +20,7 @@ pub(super) fn backups(facts: &BackupFacts) -> Phrase {
     let when = match facts.when {
         None | Some(BackupUse::Never) => "",
         Some(BackupUse::Before) => " before the outage",
+        Some(BackupUse::During) if facts.may_overflow => " while only some of the others were broken",
         Some(BackupUse::During) => " while only some of the others were broken, and one of the rest was idle",
         Some(BackupUse::After) => " after the others had recovered",
         Some(BackupUse::Both) => " before the outage and after the others had recovered",

@@ -25,11 +25,11 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     if backups.is_empty() {
         return None;
     }
-    let Use { got, when, failures, avoided, level } =
+    let Use { got, when, failures, avoided, may_overflow, level } =
         if case.has_records() { by_records(case)? } else { by_clients(case) };
     let requests = got.len() as u64;
     // What others have no room for, as their number of requests at once is limited, is for backups.
-    let (got, may_overflow) = if level == Level::Fail { find_others_idle(case, got) } else { (got, false) };
+    let (got, may_overflow) = if level == Level::Fail { find_others_idle(case, got) } else { (got, may_overflow) };
     let level = if may_overflow { Level::Inconclusive } else { level };
     let keeps_away = case.keeps_away.map(|time| time.as_secs_f64());
     let facts = BackupFacts {
@@ -74,6 +74,8 @@ struct Use {
     failures: u64,
     /// Others that a balancer may keep away from.
     avoided: Vec<String>,
+    /// Whether all others that could have had them were at work each time.
+    may_overflow: bool,
     /// What is to be thought of it.
     level: Level,
 }
@@ -86,7 +88,8 @@ fn by_records(case: &Case) -> Option<Use> {
         // Where others failed, backups had to help.
         let avoided = others_of(case, &case.fleets.unsteady);
         let level = if failures > 0 || !avoided.is_empty() { Level::Inconclusive } else { Level::Fail };
-        return Some(Use { got: sequences(arrivals(), |_| true), when: None, failures, avoided, level });
+        let got = sequences(arrivals(), |_| true);
+        return Some(Use { got, when: None, failures, avoided, may_overflow: false, level });
     }
     let first = case.first_step()?;
     let recovery = find_recovery(case);
@@ -94,6 +97,7 @@ fn by_records(case: &Case) -> Option<Use> {
     let before = sequences(arrivals(), |it| it.received.after(width(it)) < first);
     let after = sequences(arrivals(), |it| recovery.is_some_and(|since| it.received.before(width(it)) >= since));
     let avoided = others_of(case, &case.fleets.unwell);
+    let mut may_overflow = false;
     let (got, when, level) = match (before.is_empty(), after.is_empty()) {
         // The sample may have ended before it was time to give the traffic back.
         (true, true) if recovery.is_some_and(|since| since > case.sampled.1) => {
@@ -101,8 +105,11 @@ fn by_records(case: &Case) -> Option<Use> {
             (still, BackupUse::AtTheEnd, Level::Inconclusive)
         }
         (true, true) => match beside_sound_ones(case, arrivals) {
-            got if got.is_empty() => (got, BackupUse::After, Level::Pass),
-            got => (got, BackupUse::During, Level::Inconclusive),
+            (got, _) if got.is_empty() => (got, BackupUse::After, Level::Pass),
+            (got, are_busy) => {
+                may_overflow = are_busy;
+                (got, BackupUse::During, Level::Inconclusive)
+            }
         },
         (true, false) => (after, BackupUse::After, Level::Fail),
         // Until the first step, others may have been avoided for what was before the check.
@@ -111,12 +118,12 @@ fn by_records(case: &Case) -> Option<Use> {
         (false, false) => ([before, after].concat(), BackupUse::Both, Level::Fail),
     };
     let avoided = if when == BackupUse::Before { avoided } else { Vec::new() };
-    Some(Use { got, when: Some(when), failures: 0, avoided, level })
+    Some(Use { got, when: Some(when), failures: 0, avoided, may_overflow, level })
 }
 
-/// Requests that backups got while some of the others were broken, and one to which nothing was done, and which failed nothing, was certainly idle.
-/// A balancer may mean it so: Envoy leaves a priority by degrees.
-fn beside_sound_ones<'a, I: Iterator<Item = &'a Arrival>>(case: &Case, arrivals: impl Fn() -> I) -> Vec<u32> {
+/// Requests that backups got while some of the others were broken, and there was one to which nothing was done, and which failed nothing: those for
+/// which such a one was certainly idle; all of them, and true, if none was. A balancer may mean it so: Envoy leaves a priority by degrees.
+fn beside_sound_ones<'a, I: Iterator<Item = &'a Arrival>>(case: &Case, arrivals: impl Fn() -> I) -> (Vec<u32>, bool) {
     let is_avoided =
         |name: &String| [&case.fleets.unsteady, &case.fleets.unwell].into_iter().any(|it| it.contains(name));
     let has_failed = |backend: Backend| {
@@ -133,13 +140,14 @@ fn beside_sound_ones<'a, I: Iterator<Item = &'a Arrival>>(case: &Case, arrivals:
     // What is done to all, or by a command, may have been done to any.
     let is_any = case.steps.iter().any(|step| step.backend.is_none());
     if is_any || !(0..case.backends).any(|place| is_sound(Backend(place as u16))) {
-        return Vec::new();
+        return (Vec::new(), false);
     }
     let mended = |window: &OutageWindow| window.mended.unwrap_or(case.sampled.1);
     let is_meanwhile = |at: Moment| case.outages.iter().any(|it| at >= it.broken && at < mended(it));
     let got = sequences(arrivals(), |it| is_meanwhile(it.received));
     let sound = BusyBackends::of(case, is_sound);
-    sound.find_idle(got.iter().filter_map(|sequence| case.ledger.entry(*sequence)))
+    let idle = sound.find_idle(got.iter().filter_map(|sequence| case.ledger.entry(*sequence)));
+    if idle.is_empty() { (got, true) } else { (idle, false) }
 }
 
 /// Those of these requests for which another backend was certainly idle; all of them, and true, if none was.
@@ -158,7 +166,8 @@ fn by_clients(case: &Case) -> Use {
         is_before && is_backup(case, entry.observation.backend)
     });
     let got = used.map(|entry| entry.sequence).collect();
-    Use { got, when: first.map(|_| BackupUse::Before), failures: 0, avoided: Vec::new(), level: Level::Inconclusive }
+    let when = first.map(|_| BackupUse::Before);
+    Use { got, when, failures: 0, avoided: Vec::new(), may_overflow: false, level: Level::Inconclusive }
 }
 
 /// All others were broken at once, these requests failed, and no backup got one: it takes over late, or never.
@@ -343,6 +352,16 @@ mod tests {
         assert_eq!(trial.level("backups"), Some(Level::Inconclusive));
         let finding::Facts::Backups(facts) = trial.facts("backups") else { panic!() };
         assert_eq!((facts.when, facts.requests), (Some(BackupUse::During), 600));
+        // The other one was at work all the time.
+        let mut busy = trial.clone();
+        for (sequence, observation) in busy.observations.iter_mut().enumerate() {
+            let is_own = observation.backend == Backend(1) && (990..3000).contains(&sequence);
+            observation.ended =
+                if is_own { observation.ended.after(Duration::from_millis(50)) } else { observation.ended };
+        }
+        assert_eq!(busy.level("backups"), Some(Level::Inconclusive));
+        let finding::Facts::Backups(facts) = busy.facts("backups") else { panic!() };
+        assert_eq!((facts.when, facts.may_overflow, facts.requests), (Some(BackupUse::During), true, 600));
         // The balancer may keep away from the other one, too.
         let mut unwell = trial.clone();
         unwell.fleet.fleets.unwell = vec!["9002".to_owned()];
