@@ -268,7 +268,7 @@ fn allowed(case: &Case, outcome: Outcome, level: Level) -> Level {
 /// The balancer waits for no response that short.
 const SHORT: u32 = 500_000;
 
-/// Why handshakes with backends failed, where so many requests reached none and the balancer itself responded.
+/// Why handshakes with backends failed, where requests reached none and the balancer itself responded.
 fn failed_handshakes(case: &Case, unreached: u64) -> Option<Refused> {
     let most = case.tls.connections.failed.first().filter(|_| unreached > 0)?;
     // Who connects and leaves may be a health check that asks nothing.
