@@ -1,6 +1,7 @@
 //! One connection of HTTP/2: bytes in, responses of many streams out, each attempt in the journal before its response leaves.
 //! It owns no socket; the server feeds it and reports how much of its output was written.
 
+mod active;
 mod calling;
 mod leaving;
 mod pacing;
@@ -15,6 +16,7 @@ use http::{Framing, Malformed, StreamId, Written};
 use crate::backend::connection::{Origin, Waiting};
 use crate::backend::exchange::{Arriving, Exchange};
 use crate::backend::fault::{Effect, Treatment};
+use crate::backend::multiplexed::active::{Active, StreamPhase};
 use crate::backend::multiplexed::calling::{CallProgress, Calling};
 use crate::backend::multiplexed::leaving::{LeavingResponse, RequestRest};
 use crate::backend::multiplexed::pacing::{PacingProgress, StreamPacing};
@@ -54,26 +56,6 @@ enum StreamStage {
     Reset,
 }
 
-struct Active {
-    stream: StreamId,
-    phase: StreamPhase,
-}
-
-enum StreamPhase {
-    /// The body of its request is being read.
-    Reading(Box<Exchange>),
-    /// Its response is held back until then.
-    Delayed(Moment, Box<Exchange>),
-    /// Its response goes out as far as windows and the kernel take it.
-    Sending(Claim, Sending),
-    /// Its response goes out event by event.
-    Pacing(Claim, StreamPacing),
-    /// A gRPC call, whose messages go both ways.
-    Calling(Box<Calling>),
-    /// A stream that gets no response.
-    Hanging(Claim),
-}
-
 /// That one turn adds to the output, each of at most [`leaving::PIECE`].
 const PIECES_A_TURN: usize = 4;
 /// GOAWAY with it says that streams are still taken.
@@ -109,13 +91,8 @@ impl StreamConnection {
             StreamStage::Leaving if self.is_idle() => Waiting::Over,
             StreamStage::Open | StreamStage::Leaving if !self.is_idle() => Waiting::Streams {
                 due: self.due(),
-                more: self.active.iter().any(|it| self.can_go_on(it)),
-                body: self.active.iter().any(|it| match &it.phase {
-                    StreamPhase::Reading(_) | StreamPhase::Sending(..) => true,
-                    StreamPhase::Pacing(_, pacing) => pacing.has_unsent(),
-                    StreamPhase::Calling(calling) => calling.waits_for_client(),
-                    StreamPhase::Delayed(..) | StreamPhase::Hanging(_) => false,
-                }),
+                more: self.active.iter().any(|it| it.can_go_on(&self.http)),
+                body: self.active.iter().any(Active::waits_for_client),
             },
             StreamStage::Open | StreamStage::Leaving if self.inbox.is_empty() && self.http.has_settings() => {
                 Waiting::Idle
@@ -128,25 +105,9 @@ impl StreamConnection {
         self.active.is_empty() && self.leaving.is_empty()
     }
 
-    fn can_go_on(&self, active: &Active) -> bool {
-        match &active.phase {
-            StreamPhase::Sending(_, sending) => sending.can_go_on(active.stream, &self.http),
-            StreamPhase::Pacing(_, pacing) if pacing.has_unsent() => self.http.capacity(active.stream) > 0,
-            StreamPhase::Calling(calling) => calling.can_go_on(active.stream, &self.http),
-            StreamPhase::Pacing(_, pacing) => pacing.due() == Some(Moment(0)),
-            StreamPhase::Reading(_) | StreamPhase::Delayed(..) | StreamPhase::Hanging(_) => false,
-        }
-    }
-
     /// When the next thing that is held back is due.
     fn due(&self) -> Option<Moment> {
-        let dues = self.active.iter().filter_map(|it| match &it.phase {
-            StreamPhase::Delayed(until, _) => Some(*until),
-            StreamPhase::Pacing(_, pacing) => pacing.due().filter(|due| *due > Moment(0)),
-            StreamPhase::Calling(calling) => calling.due(),
-            StreamPhase::Reading(_) | StreamPhase::Sending(..) | StreamPhase::Hanging(_) => None,
-        });
-        dues.min()
+        self.active.iter().filter_map(Active::due).filter(|due| *due > Moment(0)).min()
     }
 
     /// Whether new connections get another certificate than this one has.
@@ -228,7 +189,7 @@ impl StreamConnection {
                     self.stage = StreamStage::Over;
                 }
             }
-            if matches!(self.stage, StreamStage::Over | StreamStage::Reset) {
+            if self.is_over() {
                 self.http.stop();
             }
         }
@@ -332,21 +293,26 @@ impl StreamConnection {
     /// Moments have come for which responses were held back.
     pub(super) fn release(&mut self, turn: &mut ConnectionTurn) {
         let now = turn.now;
-        let is_due = |active: &Active| matches!(active.phase, StreamPhase::Delayed(until, _) if until <= now);
-        while let Some(place) = self.active.iter().position(is_due) {
-            let Active { stream, phase } = self.active.swap_remove(place);
-            if let StreamPhase::Delayed(_, exchange) = phase {
-                self.deliver(stream, *exchange, turn);
+        let is_due = |it: &Active| it.due().is_some_and(|due| due <= now);
+        // What ends the whole connection leaves the others where they are, due or not.
+        while !self.is_over()
+            && let Some(place) = self.active.iter().position(is_due)
+        {
+            match self.active[place].phase {
+                StreamPhase::Calling(_) => self.drive_call(place, turn),
+                StreamPhase::Pacing(..) => self.send_events(place, turn),
+                _ => {
+                    let Active { stream, phase } = self.active.swap_remove(place);
+                    if let StreamPhase::Delayed(_, exchange) = phase {
+                        self.deliver(stream, *exchange, turn);
+                    }
+                }
             }
         }
-        let has_event = |active: &Active| matches!(&active.phase, StreamPhase::Pacing(_, pacing) if pacing.due().is_some_and(|due| due <= now));
-        while let Some(place) = self.active.iter().position(has_event) {
-            self.send_events(place, turn);
-        }
-        let is_due = |active: &Active| matches!(&active.phase, StreamPhase::Calling(calling) if calling.due().is_some_and(|due| due <= now));
-        while let Some(place) = self.active.iter().position(is_due) {
-            self.drive_call(place, turn);
-        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.stage, StreamStage::Over | StreamStage::Reset)
     }
 
     /// Responds to what cannot be read: a head that is too large, with a status; anything else was reset for it.
@@ -450,7 +416,9 @@ impl StreamConnection {
         for _ in 0..PIECES_A_TURN {
             let count = self.active.len();
             let places = (0..count).map(|step| (self.next_piece + step) % count);
-            let Some(place) = places.into_iter().find(|place| self.can_go_on(&self.active[*place])) else { return };
+            let Some(place) = places.into_iter().find(|place| self.active[*place].can_go_on(&self.http)) else {
+                return;
+            };
             self.next_piece = place + 1;
             match self.active[place].phase {
                 StreamPhase::Pacing(..) => self.send_events(place, turn),
@@ -570,12 +538,6 @@ impl StreamConnection {
             self.http.go_away(StreamId(LAST_STREAM), ErrorCode::NO_ERROR, turn.out);
         }
         self.http.limit_streams(most_streams(turn.state), turn.out);
-    }
-}
-
-impl Active {
-    fn is_call(&self) -> bool {
-        matches!(self.phase, StreamPhase::Calling(_))
     }
 }
 

@@ -401,6 +401,14 @@ fn a_deadline_ends_what_is_held_back() {
 }
 
 #[test]
+fn a_connection_that_ends_at_a_held_call_ends_once() {
+    for fault in ["close", "reset"] {
+        let (conversation, _) = one_call(&["latency:1s", fault], &[b""]);
+        assert_eq!(conversation.end()[0].outcome, AttemptEnd::CutOff, "{fault}");
+    }
+}
+
+#[test]
 fn an_idle_connection_says_that_it_ends() {
     let mut conversation = Http2Conversation::begin(&[]);
     conversation.ask("GET", "/", b"");
