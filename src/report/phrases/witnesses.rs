@@ -40,6 +40,13 @@ fn destination(request: &RequestWitness) -> String {
 
 fn request(request: &RequestWitness) -> EvidenceLine {
     let (came, took) = (came(&request.client, !request.unrecorded), brief(request.client.seconds));
+    if request.client.outcome == ClientOutcome::Unsent {
+        return EvidenceLine::of(format!(
+            "request {}{}: due, and {came} within {took}",
+            request.number,
+            when(request.at)
+        ));
+    }
     let words = request.words.as_deref().map_or_else(String::new, |words| format!(": \"{}\"", harmless(words)));
     let head = format!("request {}{}: {came} after {took}{words}", request.number, when(request.at));
     if request.unrecorded {
@@ -127,6 +134,29 @@ fn brief(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_never_sent_is_not_looked_for_at_backends() {
+        let client = ClientWitness {
+            outcome: ClientOutcome::Unsent,
+            status: None,
+            backend: None,
+            seconds: 12.1,
+            reused: false,
+            flaw: None,
+        };
+        let unsent = RequestWitness {
+            id: String::new(),
+            number: 1479,
+            at: 2.88,
+            client,
+            attempts: Vec::new(),
+            unrecorded: false,
+            words: None,
+        };
+        let line = EvidenceLine::of("request 1479 at 2.880 s: due, and not sent within 12.1 s".to_owned());
+        assert_eq!(request(&unsent), line);
+    }
 
     #[test]
     fn times_are_those_of_the_sample_as_the_steps_of_an_outage_are() {
