@@ -277,6 +277,7 @@ fn timeline(
     let failures: Vec<Moment> =
         seen.directed.iter().filter(|it| it.at >= window.broken).filter_map(|it| it.failed).collect();
     let known = last_attempt.map_or(0, |last| count_known(&failures, last.sent));
+    let before_pauses: u64 = pauses.iter().map(|pause| pause.failures_before).sum();
     Affected {
         backend: names.get(usize::from(window.backend.0)).cloned().unwrap_or_default(),
         broken: since(window.broken),
@@ -294,8 +295,8 @@ fn timeline(
         back_after: window.mended.and_then(|mended| Some(seen.back?.since(mended).as_secs_f64())),
         ramp: ramp.and_then(|ramp| ramp.seconds),
         ramp_error: ramp.map(|ramp| ramp.error),
-        failures_since: failures.len() as u64 - pauses.iter().map(|pause| pause.failures_before).sum::<u64>(),
-        known_since: known.saturating_sub(pauses.iter().map(|pause| pause.failures_before).sum::<u64>()),
+        failures_since: failures.len() as u64 - before_pauses,
+        known_since: known.saturating_sub(before_pauses),
         pauses,
     }
 }

@@ -1,5 +1,6 @@
 //! The rule of backups: they get nothing while another backend can, before an outage and after recovery from it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::facts::backups::{BackupFacts, BackupUse};
@@ -9,7 +10,6 @@ use crate::observation::Backend;
 use crate::outcome::Outcome;
 use crate::rules::case::{Case, Drill};
 use crate::rules::idle::BusyBackends;
-use crate::timeline::OutageWindow;
 use crate::{AttemptEnd, Moment};
 
 /// Requests that are shown.
@@ -29,7 +29,10 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         if case.has_records() { by_records(case)? } else { by_clients(case) };
     let requests = got.len() as u64;
     // What others have no room for, as their number of requests at once is limited, is for backups.
-    let (got, may_overflow) = if level == Level::Fail { find_others_idle(case, got) } else { (got, may_overflow) };
+    let (got, may_overflow) = match level {
+        Level::Fail => find_idle(case, got, |backend| is_other(case, backend)),
+        _ => (got, may_overflow),
+    };
     let level = if may_overflow { Level::Inconclusive } else { level };
     let keeps_away = case.keeps_away.map(|time| time.as_secs_f64());
     let facts = BackupFacts {
@@ -126,33 +129,31 @@ fn by_records(case: &Case) -> Option<Use> {
 fn beside_sound_ones<'a, I: Iterator<Item = &'a Arrival>>(case: &Case, arrivals: impl Fn() -> I) -> (Vec<u32>, bool) {
     let is_avoided =
         |name: &String| [&case.fleets.unsteady, &case.fleets.unwell].into_iter().any(|it| it.contains(name));
-    let has_failed = |backend: Backend| {
-        let mut own = case.ledger.arrivals().iter().filter(|it| it.backend == backend);
-        own.any(|it| it.end != AttemptEnd::Completed || it.status >= 500)
-    };
+    let failed = case.ledger.arrivals().iter().filter(|it| it.end != AttemptEnd::Completed || it.status >= 500);
+    let failed: HashSet<Backend> = failed.map(|arrival| arrival.backend).collect();
     let is_sound = |backend: Backend| {
-        !is_backup(case, backend)
-            && !case.ledger.is_mirror(backend)
+        is_other(case, backend)
             && !case.outages.iter().any(|window| window.backend == backend)
             && !case.names.get(usize::from(backend.0)).is_some_and(is_avoided)
-            && !has_failed(backend)
+            && !failed.contains(&backend)
     };
     // What is done to all, or by a command, may have been done to any.
     let is_any = case.steps.iter().any(|step| step.backend.is_none());
     if is_any || !(0..case.backends).any(|place| is_sound(Backend(place as u16))) {
         return (Vec::new(), false);
     }
-    let mended = |window: &OutageWindow| window.mended.unwrap_or(case.sampled.1);
-    let is_meanwhile = |at: Moment| case.outages.iter().any(|it| at >= it.broken && at < mended(it));
-    let got = sequences(arrivals(), |it| is_meanwhile(it.received));
-    let sound = BusyBackends::of(case, is_sound);
-    let idle = sound.find_idle(got.iter().filter_map(|sequence| case.ledger.entry(*sequence)));
-    if idle.is_empty() { (got, true) } else { (idle, false) }
+    let is_meanwhile = |at: Moment| case.outages.iter().any(|window| window.contains(at));
+    find_idle(case, sequences(arrivals(), |it| is_meanwhile(it.received)), is_sound)
 }
 
-/// Those of these requests for which another backend was certainly idle; all of them, and true, if none was.
-fn find_others_idle(case: &Case, got: Vec<u32>) -> (Vec<u32>, bool) {
-    let busy = BusyBackends::of(case, |backend| !is_backup(case, backend) && !case.ledger.is_mirror(backend));
+/// Whether a backend is to be used before backups are.
+fn is_other(case: &Case, backend: Backend) -> bool {
+    !is_backup(case, backend) && !case.ledger.is_mirror(backend)
+}
+
+/// Those of these requests for which one of the backends that are meant was certainly idle; all of them, and true, if none was.
+fn find_idle(case: &Case, got: Vec<u32>, is_meant: impl Fn(Backend) -> bool) -> (Vec<u32>, bool) {
+    let busy = BusyBackends::of(case, is_meant);
     let idle = busy.find_idle(got.iter().filter_map(|sequence| case.ledger.entry(*sequence)));
     if idle.is_empty() { (got, true) } else { (idle, false) }
 }
@@ -173,7 +174,7 @@ fn by_clients(case: &Case) -> Use {
 /// All others were broken at once, these requests failed, and no backup got one: it takes over late, or never.
 fn never_used(case: &Case) -> Option<(Level, Vec<u32>)> {
     let all = || (0..case.backends).map(|place| Backend(place as u16));
-    let others = || all().filter(|backend| !is_backup(case, *backend) && !case.ledger.is_mirror(*backend));
+    let others = || all().filter(|backend| is_other(case, *backend));
     let windows_of = |backend: Backend| case.outages.iter().filter(move |window| window.backend == backend);
     let from = others().map(|it| windows_of(it).map(|window| window.broken).min()).collect::<Option<Vec<_>>>()?;
     let from = from.into_iter().max()?;
