@@ -139,6 +139,10 @@ impl StreamConnection {
             // An idle connection holds no memory for frames.
             self.inbox = Vec::new();
         }
+        // One that began after the backend had announced it, for a request that it still gets a response to.
+        if self.has_begun() {
+            self.wind_down(turn);
+        }
     }
 
     fn converse<'b>(&mut self, input: &'b [u8], turn: &mut ConnectionTurn) -> &'b [u8] {
@@ -533,11 +537,16 @@ impl StreamConnection {
         if self.stage != StreamStage::Open {
             return;
         }
-        if (turn.state.draining || self.is_left(turn.state)) && !self.is_draining {
+        self.wind_down(turn);
+        self.http.limit_streams(most_streams(turn.state), turn.out);
+    }
+
+    fn wind_down(&mut self, turn: &mut ConnectionTurn) {
+        let is_unwanted = turn.state.draining || self.is_left(turn.state);
+        if is_unwanted && !self.is_draining && self.stage == StreamStage::Open {
             self.is_draining = true;
             self.http.go_away(StreamId(LAST_STREAM), ErrorCode::NO_ERROR, turn.out);
         }
-        self.http.limit_streams(most_streams(turn.state), turn.out);
     }
 }
 

@@ -409,6 +409,19 @@ fn a_connection_that_ends_at_a_held_call_ends_once() {
 }
 
 #[test]
+fn a_connection_that_begins_while_the_backend_drains_serves_a_request_and_wants_no_more() {
+    let mut conversation = Http2Conversation::begin(&[]);
+    conversation.state.draining = true;
+    conversation.settle();
+    assert!(!conversation.client.is_leaving(), "it is open for the request that it was opened for");
+    conversation.ask("GET", "/", b"");
+    conversation.ask("GET", "/", b"");
+    conversation.settle();
+    assert_eq!((conversation.client.is_leaving(), &conversation.whole[..]), (true, &[200, 200][..]));
+    assert_eq!(conversation.end().len(), 2);
+}
+
+#[test]
 fn an_idle_connection_says_that_it_ends() {
     let mut conversation = Http2Conversation::begin(&[]);
     conversation.ask("GET", "/", b"");
