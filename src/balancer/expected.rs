@@ -138,6 +138,7 @@ impl Expected {
     }
 
     fn with(upstream: &Upstream, weights: WeightsOf) -> Expected {
+        let upstream = &Upstream { servers: with_the_only_backup(&upstream.servers), ..upstream.clone() };
         let mut expected = Expected {
             remarks: upstream.not_understood.clone(),
             keeps_away: upstream.keeps_away,
@@ -147,6 +148,11 @@ impl Expected {
             listed: listed(&upstream.servers, weights),
             ..Expected::default()
         };
+        if !upstream.servers.is_empty() && !upstream.servers.iter().any(is_active) {
+            let why = format!("{}: no server is active, and which of its backups get requests is not read", upstream.name);
+            expected.unknown.push(why);
+            return expected;
+        }
         let policy = match &upstream.method {
             UpstreamMethod::Known(policy) => policy,
             UpstreamMethod::Split(parts) => {
@@ -178,8 +184,7 @@ impl Expected {
             Policy::RoundRobin | Policy::LeastConnections | Policy::LeastTime | Policy::Random => {}
             Policy::TwoChoices | Policy::Source | Policy::Uri | Policy::Sticky(_) => {}
         }
-        let active: Vec<&UpstreamServer> =
-            upstream.servers.iter().filter(|server| !server.backup && !server.down).collect();
+        let active: Vec<&UpstreamServer> = upstream.servers.iter().filter(|server| is_active(server)).collect();
         // Equal weights are a plain rotation, unless each server gets all of its turns at once.
         let is_plain = |weight: u32| weight == 1 || !upstream.turns_in_a_row;
         let alike = active.iter().all(|server| server.weight == active[0].weight && is_plain(server.weight));
@@ -218,9 +223,29 @@ impl Expected {
 
     /// Requests are divided by these weights; who has none gets nothing while others can.
     fn divide(&mut self, weights: Vec<(String, u32)>) {
+        if weights.iter().all(|(_, weight)| *weight == 0) {
+            self.unknown.push("no server is active".to_owned());
+            return;
+        }
         self.backups = weights.iter().filter(|(_, weight)| *weight == 0).map(|(name, _)| name.clone()).collect();
         self.shares = Some(ExpectedWeights::ByName(weights));
     }
+}
+
+fn is_active(server: &UpstreamServer) -> bool {
+    !server.backup && !server.down
+}
+
+/// Where no server is active, and one of them is a backup, that one gets all requests.
+fn with_the_only_backup(servers: &[UpstreamServer]) -> Vec<UpstreamServer> {
+    let mut servers = servers.to_vec();
+    if !servers.iter().any(is_active) {
+        let mut backups = servers.iter_mut().filter(|server| !server.down);
+        if let (Some(only), None) = (backups.next(), backups.next()) {
+            only.backup = false;
+        }
+    }
+    servers
 }
 
 /// Who those are that a resolver has is not known beforehand.
@@ -364,7 +389,7 @@ fn weights(servers: &[UpstreamServer], fleet: Option<&[u16]>) -> Result<Vec<(Str
         Endpoint::Tcp(host, _) => host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_err(),
         Endpoint::Unix(_) | Endpoint::Pods(_) | Endpoint::Other => false,
     };
-    let active = || servers.iter().filter(|server| !server.backup && !server.down);
+    let active = || servers.iter().filter(|server| is_active(server));
     if let Some(named) = active().find(is_name)
         && !active().all(|server| is_name(&server) && same_host(server, named))
     {

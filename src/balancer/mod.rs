@@ -29,7 +29,7 @@ mod written;
 pub(crate) use containers::{Containers, DnsLabel, FleetToken, Image};
 pub(crate) use list::Balancer;
 pub(crate) use options::{BalancerVersion, For, Listen, Options};
-pub(crate) use product::CertificateStore;
+pub(crate) use product::{CertificateStore, Program};
 pub(crate) use run::Scratch;
 pub(crate) use topic::HintTopic;
 pub(crate) use written::WrittenConfig;

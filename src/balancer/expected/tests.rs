@@ -57,6 +57,22 @@ fn one_active_server_gets_all_and_has_no_turns() {
 }
 
 #[test]
+fn backups_get_requests_where_no_server_is_active() {
+    let it = expected("server 127.0.0.1:9001 down; server 127.0.0.1:9002 backup;", &[9001, 9002]);
+    assert_eq!((it.algorithm, shares(&it).as_deref()), (None, Some("9001=0,9002=1")));
+    assert_eq!((it.backups, it.unknown), (vec!["9001".to_owned()], vec![]));
+    for lines in [
+        "server 127.0.0.1:9001 backup; server 127.0.0.1:9002 backup;",
+        "server 127.0.0.1:9001 down; server 127.0.0.1:9002 backup; server 127.0.0.1:9003 backup;",
+        "hash $arg_a$arg_b; server 127.0.0.1:9001 down;",
+    ] {
+        let it = expected(lines, &[9001, 9002, 9003]);
+        assert_eq!((it.algorithm, it.shares, it.backups), (None, None, vec![]), "{lines}");
+        assert_eq!(it.unknown, ["u: no server is active, and which of its backups get requests is not read"]);
+    }
+}
+
+#[test]
 fn the_only_server_gets_all_whatever_the_method() {
     let it = expected("hash $arg_a$arg_b; server 127.0.0.1:9001;", &[9001]);
     assert_eq!((it.algorithm, shares(&it).as_deref(), it.unknown.len()), (None, Some("9001=1"), 0), "{it:?}");

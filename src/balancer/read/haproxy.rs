@@ -359,6 +359,7 @@ impl Section {
                 "ca-file" => self.authorities.extend(words.next().filter(|it| !it.starts_with('@')).map(str::to_owned)),
                 "verifyhost" => self.names.extend(words.next().map(str::to_owned)),
                 "backup" => server.backup = true,
+                "no-backup" => server.backup = false,
                 "disabled" => server.down = true,
                 "enabled" => server.down = false,
                 "cookie" => has_value = words.next().is_some(),
@@ -504,6 +505,8 @@ mod tests {
         assert_eq!(all[0].servers[4].endpoint, Endpoint::Tcp("_http._tcp.a.internal".to_owned(), 0));
         assert_eq!(all[0].servers[3].endpoint, Endpoint::Unix("/run/a.sock".to_owned()));
         assert_eq!(all[0].servers[0].place, "haproxy.cfg, line 3");
+        let active = of("backend a\n default-server backup disabled\n server x 10.0.0.1:80 no-backup enabled\n").remove(0);
+        assert!(!active.servers[0].backup && !active.servers[0].down);
         let same = of("backend a\n balance roundrobin\n server-template t 2-4 app.internal:80\n").remove(0).servers;
         let servers: Vec<_> = same.iter().map(|it| (it.name.as_deref(), it.takes)).collect();
         assert_eq!(servers, ["t2", "t3", "t4"].map(|name| (Some(name), Takes::One)));

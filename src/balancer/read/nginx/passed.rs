@@ -34,7 +34,8 @@ impl PassedUrls {
         });
         let mut groups: Vec<Upstream> = Vec::new();
         for group in written.chain(computed) {
-            if !blocks.iter().chain(&groups).any(|known| known.name == group.name) {
+            // NGINX compares names of blocks as those of hosts.
+            if !blocks.iter().chain(&groups).any(|known| known.name.eq_ignore_ascii_case(&group.name)) {
                 groups.push(group);
             }
         }
@@ -113,7 +114,7 @@ mod tests {
     fn a_server_that_is_written_too_has_its_turns_and_a_block_its_own_method() {
         let turns = vec![("app:80".to_owned(), UpstreamMethod::Known(Policy::RoundRobin))];
         assert_eq!(groups(&[("$app", "app:80")], &["http://$app", "http://app:80/"]), turns);
-        assert_eq!(groups(&[("$app", "block")], &["http://$app", "http://block"]), []);
+        assert_eq!(groups(&[("$app", "block")], &["http://$app", "http://block", "http://Block/"]), []);
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl ClientSplits {
     fn is_alone(&self, split: &ClientSplit, weights: &[(String, u32)]) -> bool {
         // Of other keys nobody knows how many values clients bring.
         let is_of_requests = ["$request_id", "${request_id}"].iter().any(|it| split.key.contains(it));
-        let is_part = |host: &str| weights.iter().any(|(name, _)| name == host);
+        let is_part = |host: &str| weights.iter().any(|(name, _)| name.eq_ignore_ascii_case(host));
         let leads_there = |host: &&String| **host == split.variable || host.contains('$') || is_part(host);
         let is_used = self.passed.contains(&split.variable);
         let is_only = self.passed.iter().filter(leads_there).all(|host| *host == split.variable);
