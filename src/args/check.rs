@@ -34,13 +34,13 @@ pub(crate) struct CheckArgs {
     pub(crate) ready: Option<Count<1, 1_000_000>>,
 
     /// Start a fleet for the check
-    #[arg(long, conflicts_with = "fleet")]
+    #[arg(long, conflicts_with_all = ["fleet", "token_file"])]
     pub(crate) start: bool,
 
     #[command(flatten)]
     pub(crate) location: LocationArgs,
 
-    #[arg(long, value_name = "BALANCER", help = format!("Start a fleet and this balancer for the check: one of {}", Balancer::names()), value_parser = suggest::text(Balancer::all_that_run().map(|it| it.name).collect()), hide_possible_values = true, conflicts_with_all = ["fleet", "start", "identity"], help_heading = "With a balancer of its own")]
+    #[arg(long, value_name = "BALANCER", help = format!("Start a fleet and this balancer for the check: one of {}", Balancer::names()), value_parser = suggest::text(Balancer::all_that_run().map(|it| it.name).collect()), hide_possible_values = true, conflicts_with_all = ["fleet", "token_file", "start", "identity"], help_heading = "With a balancer of its own")]
     pub(crate) with: Option<String>,
 
     /// Your own configuration of that balancer instead of a generated one; it must listen on the port of --listen, and runs in a private

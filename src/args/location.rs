@@ -61,6 +61,16 @@ impl LocationArgs {
         self.ports.is_some()
     }
 
+    /// Whether a host was typed.
+    pub(crate) fn names_host(&self) -> bool {
+        self.host.is_some()
+    }
+
+    /// Whether faults were typed.
+    pub(crate) fn names_faults(&self) -> bool {
+        self.fault.is_some()
+    }
+
     /// The file that was named.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.config.as_deref()

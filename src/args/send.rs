@@ -13,6 +13,7 @@ use crate::wire::Time;
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct SendArgs {
     /// URL of the balancer, such as http://localhost:8080/uuid [default: the one that the fleet knows]
+    #[arg(conflicts_with_all = ["fleet", "token_file"])]
     pub(crate) url: Option<String>,
 
     #[command(flatten)]

@@ -149,7 +149,8 @@ impl Expected {
             ..Expected::default()
         };
         if !upstream.servers.is_empty() && !upstream.servers.iter().any(is_active) {
-            let why = format!("{}: no server is active, and which of its backups get requests is not read", upstream.name);
+            let why =
+                format!("{}: no server is active, and which of its backups get requests is not read", upstream.name);
             expected.unknown.push(why);
             return expected;
         }

@@ -43,7 +43,7 @@ use load::LoadTarget;
 use plan::{Backing, CheckPlan};
 use session::{CheckSession, SessionData};
 use subject::is_local;
-pub(crate) use target::is_secure;
+pub(crate) use target::{examine, is_secure};
 use verdict::ledger::{BackendRecords, Ledger};
 use verdict::report::{Check, FleetReport, Report, VERSION};
 use verdict::rules::ExpectedWeights;

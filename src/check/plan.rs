@@ -1,5 +1,6 @@
 //! PURE. What a check is to do: everything that is decided before it begins.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -305,6 +306,23 @@ pub(crate) enum RouteTo {
     Address(IpAddr),
     /// To this host and port; None leaves the URL's (`--connect-to`).
     Host(Option<String>, Option<u16>),
+}
+
+/// As it was typed.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let port = |port: Option<u16>| port.map(|port| port.to_string()).unwrap_or_default();
+        let own = port(self.port);
+        match &self.to {
+            RouteTo::Address(address) => {
+                write!(f, "--resolve {}:{own}:{address}", self.host.as_deref().unwrap_or("*"))
+            }
+            RouteTo::Host(other, other_port) => {
+                let [host, other] = [&self.host, other].map(|host| host.as_deref().unwrap_or_default());
+                write!(f, "--connect-to {host}:{own}:{other}:{}", port(*other_port))
+            }
+        }
+    }
 }
 
 /// Which certificates a client with TLS accepts.

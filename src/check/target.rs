@@ -17,33 +17,68 @@ use crate::check::plan::{CheckPlan, ClientCertificate, Route, RouteTo, TargetPla
 use crate::error::Problem;
 use verdict::life::StreamKind;
 
-/// Reads a URL and resolves its host, by the routes of the plan first. Of several addresses the first that takes a connection is
-/// used, IPv4 before IPv6.
-pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
+/// A URL as it is written.
+struct ReadUrl {
+    authority: Authority,
+    port: u16,
+    path: String,
+    protocol: UrlProtocol,
+}
+
+impl ReadUrl {
+    fn host(&self) -> &str {
+        self.authority.host().trim_start_matches('[').trim_end_matches(']')
+    }
+}
+
+/// Finds what is wrong with the URLs of a plan, and options that none of them leaves an effect, before anything starts.
+pub(crate) fn examine(plan: &CheckPlan) -> Result<(), Problem> {
+    let urls: Vec<ReadUrl> = plan.target.urls().map(|url| read(url, plan)).collect::<Result<_, _>>()?;
+    let is_idle = |route: &&Route| !urls.iter().any(|url| fits(route, url.host(), url.port));
+    match plan.target.routes.iter().find(is_idle) {
+        None => Ok(()),
+        Some(route) => {
+            let all: Vec<String> = urls.iter().map(|url| format!("{}:{}", url.host(), url.port)).collect();
+            let problem = Problem::new(format!("no URL has that host and port; they have {}", all.join(", ")));
+            Err(problem.on(route).hint("write the host and the port of the URL, 80 or 443 where it names none"))
+        }
+    }
+}
+
+/// Takes a URL apart, and refuses options that its protocol leaves without effect.
+fn read(url: &str, plan: &CheckPlan) -> Result<ReadUrl, Problem> {
     let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let uri: Uri = with_scheme.parse().map_err(|why| no_url(url, format!("not a URL ({why})")))?;
-    let UrlProtocol { secure, http2 } = protocol(url, uri.scheme_str(), plan)?;
-    refuse_misfits(url, &UrlProtocol { secure, http2 }, plan)?;
-    let authority = uri.authority().ok_or_else(|| no_url(url, "the URL names no host".to_owned()))?;
+    let protocol = protocol(url, uri.scheme_str(), plan)?;
+    refuse_misfits(url, &protocol, plan)?;
+    let authority = uri.authority().ok_or_else(|| no_url(url, "the URL names no host".to_owned()))?.clone();
     if authority.as_str().contains('@') {
         let problem = Problem::new("a user in the URL is not sent").on(url);
-        return Err(problem.hint("use --header 'Authorization: Basic …'").into());
+        return Err(problem.hint("use --header 'Authorization: Basic …'"));
     }
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let port = port(url, authority, if secure { 443 } else { 80 })?;
-    let tls = secure.then(|| tls(host, &plan.target)).transpose().with_context(|| url.to_owned())?;
+    let port = port(url, &authority, if protocol.secure { 443 } else { 80 })?;
     // Written out, an empty path is `/` before a query too (RFC 9112 §3.2.1).
     let path = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
     let path = if plan.request.grpc { grpc::path_of(&path).to_owned() } else { path };
+    Ok(ReadUrl { authority, port, path, protocol })
+}
+
+/// Reads a URL and resolves its host, by the routes of the plan first. Of several addresses the first that takes a connection is
+/// used, IPv4 before IPv6.
+pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
+    let read = read(url, plan)?;
+    let UrlProtocol { secure, http2 } = read.protocol;
+    let (host, port) = (read.host(), read.port);
+    let tls = secure.then(|| tls(host, &plan.target)).transpose().with_context(|| url.to_owned())?;
     let address = reachable(url, host, &addresses(url, host, port, &plan.target.routes)?, plan.load.timeout)?;
     Ok(LoadTarget {
         address,
-        host: authority.as_str().to_owned(),
-        path,
+        host: read.authority.as_str().to_owned(),
         tls: if http2 { tls.map(Tls::with_http2) } else { tls },
         haproxy_protocol: plan.target.haproxy_protocol,
         clients: plan.target.clients,
         http2,
+        path: read.path,
     })
 }
 
@@ -148,13 +183,15 @@ pub(crate) fn refuse_a_backend(url: &str, target: &LoadTarget, names: &[String])
     Ok(())
 }
 
+/// Whether a route is for connections to that host and port.
+fn fits(route: &Route, host: &str, port: u16) -> bool {
+    let is_host = route.host.as_ref().is_none_or(|it| it.trim_matches(['[', ']']).eq_ignore_ascii_case(host));
+    is_host && route.port.is_none_or(|it| it == port)
+}
+
 /// Where connections to a host and a port go.
 fn addresses(url: &str, host: &str, port: u16, routes: &[Route]) -> Result<Vec<SocketAddr>> {
-    let fits = |route: &&Route| {
-        let host = route.host.as_ref().is_none_or(|it| it.trim_matches(['[', ']']).eq_ignore_ascii_case(host));
-        host && route.port.is_none_or(|it| it == port)
-    };
-    let (host, port) = match routes.iter().find(fits).map(|route| &route.to) {
+    let (host, port) = match routes.iter().find(|route| fits(route, host, port)).map(|route| &route.to) {
         Some(RouteTo::Address(address)) => return Ok(vec![SocketAddr::new(*address, port)]),
         Some(RouteTo::Host(other, other_port)) => {
             let other = other.as_deref().map_or(host, |other| other.trim_matches(['[', ']']));
@@ -230,6 +267,7 @@ fn certificates(option: &str, file: &Path) -> Result<Vec<CertificateDer<'static>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::plan::Backing;
     use crate::error::describe_for_people;
 
     #[test]
@@ -237,6 +275,32 @@ mod tests {
         let of = |text: &str| port(text, &text.parse().unwrap(), 80).ok();
         assert_eq!(["a", "a:", "a:81", "[::1]", "[::1]:82"].map(of), [80, 80, 81, 80, 82].map(Some));
         assert_eq!(["a:99999", "[::1]:65536"].map(of), [None, None]);
+    }
+
+    #[test]
+    fn an_option_that_no_url_gives_an_effect_is_refused_before_anything_starts() {
+        let examined = |url: &str, further: &[&str], change: &dyn Fn(&mut CheckPlan)| {
+            let mut plan = CheckPlan::new(url.to_owned(), Backing::Any);
+            plan.target.further_urls = further.iter().map(|url| (*url).to_owned()).collect();
+            change(&mut plan);
+            examine(&plan).map_err(|problem| problem.to_string())
+        };
+        let insecure = |plan: &mut CheckPlan| plan.target.trust = Trust::Anyone;
+        assert!(examined("http://a/", &[], &insecure).unwrap_err().contains("--insecure is for TLS"));
+        assert_eq!(examined("http://a/", &["https://b/"], &insecure), Ok(()));
+        let to = |host: Option<&str>, port, to: RouteTo| {
+            let route = Route { host: host.map(str::to_owned), port, to };
+            move |plan: &mut CheckPlan| plan.target.routes = vec![route.clone()]
+        };
+        let there = || RouteTo::Address([127, 0, 0, 1].into());
+        let error = examined("http://a:8080/", &["b"], &to(Some("a"), Some(80), there())).unwrap_err();
+        assert_eq!(error, "--resolve a:80:127.0.0.1: no URL has that host and port; they have a:8080, b:80");
+        let elsewhere = to(Some("c"), None, RouteTo::Host(None, Some(81)));
+        assert!(examined("a", &[], &elsewhere).unwrap_err().starts_with("--connect-to c:::81: "));
+        for (url, host, port) in [("https://a/", Some("A"), Some(443)), ("http://[::1]:81/", Some("::1"), Some(81))] {
+            assert_eq!(examined(url, &[], &to(host, port, there())), Ok(()), "{url}");
+        }
+        assert_eq!(examined("a:5", &["b"], &to(None, Some(80), there())), Ok(()));
     }
 
     #[test]

@@ -111,7 +111,12 @@ pub(super) async fn run(args: CheckArgs) -> Result<ExitCode> {
                 Front::of(with, args.balancer_config.as_deref())?;
                 plans_before_start(&args, &checks_of_balancer(&args)?)?
             }
-            None => plans_of_running(&args)?,
+            None => {
+                wait(&args)?;
+                let mut plans = plans_of_running(&args)?;
+                expect_from_file(&args, None, &mut plans).await?;
+                plans
+            }
         };
         return print(dry_run::describe(&plans, args.with.as_deref()).as_bytes());
     }
@@ -205,7 +210,15 @@ fn plans_of_running(args: &CheckArgs) -> Result<Vec<CheckPlan>, Problem> {
         .hint("start one --with nginx, or say what the running one must do with --expect"));
     }
     let backing = backing(args)?;
-    checks(args)?.into_iter().map(|check| check.resolve(&backing)).collect()
+    let examined = |plan: CheckPlan| {
+        let in_check = |problem: Problem| match &plan.name {
+            Some(name) => problem.within(format!("check {name}")),
+            None => problem,
+        };
+        check::examine(&plan).map_err(in_check)?;
+        Ok(plan)
+    };
+    checks(args)?.into_iter().map(|check| check.resolve(&backing).and_then(examined)).collect()
 }
 
 /// What is typed wrongly is reported before anything starts. The URL is not known yet.
@@ -322,6 +335,12 @@ async fn judge(
     mut plans: Vec<CheckPlan>,
     watch: &Arc<CheckWatch>,
 ) -> Result<Report> {
+    expect_from_file(args, fleet, &mut plans).await?;
+    drive(&plans, detail(&args.report), watch, args.ledger.as_deref()).await
+}
+
+/// Expects what the file of `--from` says of the fleet: the one that was started, or the one that runs.
+async fn expect_from_file(args: &CheckArgs, fleet: Option<&[u16]>, plans: &mut [CheckPlan]) -> Result<()> {
     // Where nothing is found the check itself says so.
     let running = match (fleet, &args.from) {
         (None, Some(_)) if !args.start => Fleets::find(&choices(&args.fleet)?).await.ok(),
@@ -332,10 +351,10 @@ async fn judge(
         (None, Some(fleets)) => KnownFleet::Running(fleets),
         (None, None) => KnownFleet::Nothing,
     };
-    for remark in expect::from_file(args, known, &mut plans)? {
+    for remark in expect::from_file(args, known, plans)? {
         eprintln!("not understood, and not judged: {remark}");
     }
-    drive(&plans, detail(&args.report), watch, args.ledger.as_deref()).await
+    Ok(())
 }
 
 /// The checks themselves, with their progress.

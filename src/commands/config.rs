@@ -10,13 +10,14 @@ use anyhow::{Context, Result};
 use super::print::print;
 use crate::args::config::ConfigArgs;
 use crate::balancer::run::installed;
-use crate::balancer::{Containers, FleetToken, For, Options, WrittenConfig};
+use crate::balancer::{Containers, FleetToken, For, Options, Program, WrittenConfig};
 use crate::config::Layer;
 use crate::config::text::Count;
 use crate::error::Problem;
 
 /// Writes the configuration, to standard output or into a folder.
 pub(super) fn run(args: ConfigArgs) -> Result<ExitCode> {
+    refuse_idle(&args)?;
     let fleet = args.location.config().merge()?;
     let of_file = args.balancing.only_in(&fleet.balancing());
     let (topology, workers) = args.balancing.or(fleet.balancing()).resolve(fleet.topology()?)?;
@@ -46,6 +47,20 @@ pub(super) fn run(args: ConfigArgs) -> Result<ExitCode> {
         }
         None => print(text(&written).as_bytes()),
     }
+}
+
+/// What was typed of the fleet, and has no place in this configuration. In a file it is for the fleet as well.
+fn refuse_idle(args: &ConfigArgs) -> Result<(), Problem> {
+    let (title, is_of_containers) = (args.balancer.title, args.balancer.program == Program::Elsewhere);
+    if args.location.names_faults() && !is_of_containers {
+        let problem = Problem::new(format!("a configuration of {title} has no faults: backends have them"));
+        return Err(problem.on("--fault").hint("give it to the fleet: uuid-generator --fault latency:100ms"));
+    }
+    if args.location.names_host() && is_of_containers {
+        let problem = Problem::new(format!("with {title} backends listen on all addresses of their containers"));
+        return Err(problem.on("--host").hint("leave it out"));
+    }
+    Ok(())
 }
 
 /// One file as it is; several with their names between them.

@@ -113,10 +113,27 @@ async fn of_running(choice: &FleetChoice) -> Result<Vec<HealthSource>> {
 async fn of_ports(choice: &FleetChoice, ports: Ports) -> Result<Vec<HealthSource>> {
     let settings = of_settings(Some(ports.clone()))?;
     let names: Vec<String> = ports.generators().0.iter().map(|generator| generator.0.to_string()).collect();
-    let Ok(remote) = choice.find(&names) else { return Ok(settings) };
-    let Ok(status) = remote.status().await else { return Ok(settings) };
-    let (asked, _): (Vec<_>, Vec<_>) = status.backends.into_iter().partition(|backend| names.contains(&backend.name));
-    if asked.len() < names.len() { Ok(settings) } else { asked.into_iter().map(of_backend).collect() }
+    let status = match choice.find(&names) {
+        Ok(remote) => remote.status().await,
+        Err(why) => Err(why),
+    };
+    let backends = match status {
+        Ok(status) => status.backends,
+        Err(_) if choice.which == Which::Any => return Ok(settings),
+        Err(why) => return Err(why),
+    };
+    let unknown: Vec<&str> = {
+        let is_known = |name: &&String| backends.iter().any(|backend| backend.name == **name);
+        names.iter().filter(|name| !is_known(name)).map(String::as_str).collect()
+    };
+    match (unknown.as_slice(), &choice.which) {
+        ([], _) => backends.into_iter().filter(|backend| names.contains(&backend.name)).map(of_backend).collect(),
+        (_, Which::Any) => Ok(settings),
+        (unknown, _) => {
+            let problem = Problem::new(format!("the fleet has no backend {}", unknown.join(", ")));
+            Err(problem.on("--ports").hint("leave out --ports to ask for all of its backends").into())
+        }
+    }
 }
 
 /// Of these ports, else of the settings.

@@ -21,7 +21,7 @@ use crate::balancer::read::{Configuration, Endpoint, Takes, Upstream, UpstreamMe
 use crate::balancer::run::installed;
 use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::scenario::{HostControl, Reach, Scenario};
-use crate::check::{CheckWatch, is_secure};
+use crate::check::{CheckWatch, examine, is_secure};
 use crate::error::{Interrupted, Problem};
 use crate::rehearse::{self, RehearsalPlan, RehearsalState, UrlTarget};
 use crate::remote::FleetChoice;
@@ -140,7 +140,14 @@ fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
         return Err(Problem::new(what).on("--then").hint("change what it watches with --during"));
     }
     let (then_read, then_refused) = then.as_ref().map_or((None, None), |then| read(args.balancer, then, &further));
+    if let (Some(name), Some(read)) = (&args.upstream, &understood) {
+        refuse_unknown_upstream(name, read, &file)?;
+    }
     let check = plan(args, &Backing::Any)?;
+    if then.is_some() && check.load.duration.is_some_and(|duration| duration <= RENEWED) {
+        let problem = Problem::new("the sample is over before the new file takes the place of the first").on("--then");
+        return Err(problem.hint(format!("a --duration of more than {} s", RENEWED.as_secs())));
+    }
     refuse_repeated(args)?;
     Ok(RehearsalPlan {
         balancer: args.balancer,
@@ -167,6 +174,16 @@ fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
         clients: args.client,
         upstream: args.upstream.clone(),
     })
+}
+
+/// Only what is read from the file can be chosen.
+fn refuse_unknown_upstream(name: &str, read: &Configuration, file: &Path) -> Result<(), Problem> {
+    let names: Vec<&str> = read.groups().map(|upstream| upstream.name.as_str()).collect();
+    if names.is_empty() || names.contains(&name) {
+        return Ok(());
+    }
+    let problem = Problem::new(format!("has no upstream {name}, only {}", names.join(", "))).on(file.display());
+    Err(problem.hint("give one of these names, or leave --upstream out"))
 }
 
 /// Of one server, or one name, there is one thing to say.
@@ -199,7 +216,11 @@ fn plan(args: &RehearseArgs, backing: &Backing) -> Result<CheckPlan, Problem> {
     if args.dry_run && check.url.is_empty() {
         check.url.push("http://localhost/".to_owned());
     }
-    check.resolve(backing)
+    let plan = check.resolve(backing)?;
+    if !args.check.url.is_empty() {
+        examine(&plan)?;
+    }
+    Ok(plan)
 }
 
 /// The work itself, in the world that this process is in.

@@ -293,7 +293,10 @@ impl CheckConfig {
             duration: duration.or_else(|| (!scenario.steps.is_empty()).then(|| duration_of(&scenario))),
         };
         let streams = streams::plan(&url, &asked)?;
-        self.refuse_what_streams_are_not(streams.is_some(), &expectations)?;
+        let transfer = self.transfer(headers.transfer);
+        self.refuse_what_streams_are_not(streams.is_some(), transfer, &expectations)?;
+        CheckConfig::refuse_to_wait_without_a_body(!bodies.is_empty(), transfer)?;
+        outage::refuse_late_steps(&scenario, duration)?;
         if streams.is_some() {
             streams::refuse_codings(&fields)?;
         }
@@ -310,13 +313,7 @@ impl CheckConfig {
                 ..TargetPlan::new(url)
             },
             environment: CheckEnvironment::default(),
-            request: RequestPlan {
-                method: self.method()?,
-                headers: fields,
-                bodies,
-                transfer: self.transfer(headers.transfer),
-                grpc: self.is_call(),
-            },
+            request: RequestPlan { method: self.method()?, headers: fields, bodies, transfer, grpc: self.is_call() },
             load: self.load(connections, duration)?,
             expectations,
             affinity: self.affinity()?,

@@ -22,7 +22,8 @@ use crate::platform::machine_name;
 use crate::topology::{Host, Topology};
 use crate::wire::{
     Action, Assignment, BackendChange, BackendCommand, BackendIdentity, BackendState, BackendStatus, Calendar,
-    FailedHandshakes, Fault, FleetEvent, FleetStatus, Handshakes, Instance, Moment, TlsAssignment, TlsStatus,
+    FailedHandshakes, Fault, FleetEvent, FleetStatus, Handshakes, Instance, Moment, Protocols, TlsAssignment,
+    TlsStatus,
 };
 use verdict::life::StreamKind;
 
@@ -319,6 +320,10 @@ impl FleetBackends {
     /// Why no backend of this fleet can have that fault.
     pub(crate) fn refuse_fault(&self, change: &FaultChange) -> Result<(), CommandRefusal> {
         let FaultChange::Add(faults) = change else { return Ok(()) };
+        if let Some(fault) = faults.iter().find(|it| it.needs_http2() && self.plan.protocols == Protocols::Http1) {
+            let why = "is of HTTP/2, which these backends do not speak: start the fleet without --protocols http/1.1";
+            return Err(CommandRefusal::Impossible(format!("the fault {fault} {why}")));
+        }
         let bad = faults.iter().find_map(|fault| if let Fault::Certificate(bad) = fault { *bad } else { None });
         let Some(bad) = bad else { return Ok(()) };
         let why = match &self.tls {

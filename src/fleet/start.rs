@@ -11,6 +11,7 @@ use crate::fleet::limits;
 use crate::fleet::plan::{ControlAddress, FleetPlan};
 use crate::fleet::start_error::StartError;
 use crate::topology::{Address, Host, Topology};
+use crate::wire::Protocols;
 
 /// The sockets of all backends, bound before the first process starts.
 pub(crate) struct Bound {
@@ -47,6 +48,12 @@ pub(crate) fn bind(plan: &FleetPlan) -> Result<Bound> {
         error.add(
             format!("--fault certificate:{}: the fleet has no authority of its own", bad.name()),
             "such certificates need --tls without --cert",
+        );
+    }
+    if let Some(fault) = plan.faults.of_http2().filter(|_| plan.protocols == Protocols::Http1) {
+        error.add(
+            format!("--fault {fault}: it is of HTTP/2, which these backends do not speak"),
+            "leave out --protocols http/1.1",
         );
     }
     // Of a fleet of ports: what does not resolve is said once, and not for each of them.

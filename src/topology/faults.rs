@@ -35,6 +35,11 @@ impl StartFaults {
         self.0.iter().find_map(|it| if let Fault::Certificate(bad) = it.fault { bad } else { None })
     }
 
+    /// The first that a backend which speaks HTTP/1 alone cannot have.
+    pub(crate) fn of_http2(&self) -> Option<Fault> {
+        self.0.iter().map(|it| it.fault).find(|fault| fault.needs_http2())
+    }
+
     /// The first backend that none of these is.
     pub(crate) fn unknown(&self, names: &[&str]) -> Option<&str> {
         self.0.iter().filter_map(|it| it.backend.as_deref()).find(|backend| !names.contains(backend))
@@ -45,7 +50,14 @@ impl FromStr for StartFaults {
     type Err = String;
 
     fn from_str(text: &str) -> Result<StartFaults, String> {
-        text.split(',').map(|part| one(part.trim())).collect::<Result<_, _>>().map(StartFaults)
+        let all: Vec<StartFault> = text.split(',').map(|part| one(part.trim())).collect::<Result<_, _>>()?;
+        for (place, it) in all.iter().enumerate() {
+            let is_same = |other: &&StartFault| other.fault.kind() == it.fault.kind() && other.backend == it.backend;
+            if let Some(first) = all[..place].iter().find(is_same) {
+                return Err(format!("{} and {}: a backend has one fault of each kind", first.fault, it.fault));
+            }
+        }
+        Ok(StartFaults(all))
     }
 }
 
@@ -88,6 +100,19 @@ mod tests {
         assert!(faults.are_named());
         assert!(!"latency:100ms".parse::<StartFaults>().unwrap().are_named());
         assert_eq!(faults.to_string().parse(), Ok(faults));
+    }
+
+    #[test]
+    fn a_backend_has_one_fault_of_each_kind() {
+        let why = |text: &str| text.parse::<StartFaults>().err();
+        assert_eq!(
+            why("latency:100ms,latency:200ms").as_deref(),
+            Some("latency:100ms and latency:200ms: a backend has one fault of each kind")
+        );
+        assert!(why("hang:9001,hang:5%:9001").is_some());
+        for fine in ["latency:100ms,latency:200ms:9002", "hang:9001,hang:9002", "hang,reset"] {
+            assert_eq!(why(fine), None, "{fine}");
+        }
     }
 
     #[test]

@@ -104,6 +104,16 @@ impl Fault {
         !matches!(self, Fault::Latency { .. })
     }
 
+    /// Whether it is one of requests over HTTP/2 alone, those of gRPC among them.
+    pub fn needs_http2(&self) -> bool {
+        match self {
+            Fault::ResetStream(..) | Fault::RefuseStream(_) | Fault::GoAway(_) | Fault::MaxStreams(_) => true,
+            Fault::GrpcStatus(..) | Fault::TrailersOnly(..) | Fault::HalfMessage(_) => true,
+            Fault::Status(..) | Fault::Latency { .. } | Fault::Reset(_) | Fault::Hang(_) | Fault::Close(_) => false,
+            Fault::CloseMidway(_) | Fault::FailFirst(_) | Fault::Unhealthy | Fault::Certificate(_) => false,
+        }
+    }
+
     /// The word with which its text begins. A backend has one fault of each kind at most.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -15,7 +15,13 @@ impl FromStr for Time {
 
     fn from_str(text: &str) -> Result<Time, &'static str> {
         const EXPECTED: &str = "expected a time above 0 with its unit, such as 10s, 250ms or 1m";
-        Time::from_start(text).filter(|time| *time > Duration::ZERO).map(Time).ok_or(EXPECTED)
+        match Time::from_start(text) {
+            Some(time) if time > Duration::ZERO => Ok(Time(time)),
+            None if text.parse::<jiff::SignedDuration>().is_ok_and(|it| it.is_positive()) => {
+                Err("expected a time of a year at most, such as 10s, 250ms or 1m")
+            }
+            Some(_) | None => Err(EXPECTED),
+        }
     }
 }
 

@@ -505,7 +505,8 @@ mod tests {
         assert_eq!(all[0].servers[4].endpoint, Endpoint::Tcp("_http._tcp.a.internal".to_owned(), 0));
         assert_eq!(all[0].servers[3].endpoint, Endpoint::Unix("/run/a.sock".to_owned()));
         assert_eq!(all[0].servers[0].place, "haproxy.cfg, line 3");
-        let active = of("backend a\n default-server backup disabled\n server x 10.0.0.1:80 no-backup enabled\n").remove(0);
+        let active =
+            of("backend a\n default-server backup disabled\n server x 10.0.0.1:80 no-backup enabled\n").remove(0);
         assert!(!active.servers[0].backup && !active.servers[0].down);
         let same = of("backend a\n balance roundrobin\n server-template t 2-4 app.internal:80\n").remove(0).servers;
         let servers: Vec<_> = same.iter().map(|it| (it.name.as_deref(), it.takes)).collect();

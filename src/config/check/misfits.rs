@@ -2,6 +2,7 @@
 
 use super::CheckConfig;
 use crate::check::grpc;
+use crate::check::load::BodyTransfer;
 use crate::config::streams;
 use crate::error::Problem;
 use verdict::rules::{Expectations, Requirement};
@@ -11,6 +12,7 @@ impl CheckConfig {
     pub(super) fn refuse_what_streams_are_not(
         &self,
         holds_streams: bool,
+        transfer: BodyTransfer,
         expectations: &Expectations,
     ) -> Result<(), Problem> {
         let of_streams = expectations.required.iter().find(|required| required.is_of_streams());
@@ -40,8 +42,13 @@ impl CheckConfig {
             ("--budget", self.budget.is_some()),
             ("--body", !self.body.is_empty()),
             ("--body-bytes", self.body_bytes.is_some()),
+            ("--chunked", transfer.chunked),
+            ("--expect-continue", transfer.expect_continue),
             ("--method", self.method.is_some()),
             ("--identity", self.identity.is_some()),
+            ("--key-header", !self.key_header.is_empty()),
+            ("--key-cookie", !self.key_cookie.is_empty()),
+            ("--experiments-for", self.experiments_for.is_some()),
             ("--session", self.session.is_some()),
             ("several URLs", self.url.len() > 1),
             ("weights", expectations.shares.is_some()),
@@ -56,6 +63,15 @@ impl CheckConfig {
             Some((option, _)) => Err(Problem::new(format!("{option}: streams are opened once and held"))
                 .hint("-c says how many, --duration how long; --expect alive:even judges where they are")),
         }
+    }
+
+    /// A client that sends no body waits for no `100 Continue`.
+    pub(super) fn refuse_to_wait_without_a_body(has_body: bool, transfer: BodyTransfer) -> Result<(), Problem> {
+        if transfer.expect_continue && !transfer.chunked && !has_body {
+            let problem = Problem::new("there is no body to send after `100 Continue`").on("--expect-continue");
+            return Err(problem.hint("add --body FILE or --body-bytes 1000"));
+        }
+        Ok(())
     }
 
     pub(super) fn refuse_what_calls_are_not(&self) -> Result<(), Problem> {

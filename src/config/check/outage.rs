@@ -6,6 +6,7 @@ use crate::check::scenario::{self, Scenario};
 use crate::config::nearest::nearest;
 use crate::error::Problem;
 use crate::wire::Time;
+use verdict::numbers;
 
 /// The steps of both.
 pub(super) fn scenario(outage: Option<&str>, during: Option<&str>) -> Result<Scenario, Problem> {
@@ -24,6 +25,15 @@ pub(super) fn scenario(outage: Option<&str>, during: Option<&str>) -> Result<Sce
         scenario.add_command(command, at);
     }
     Ok(scenario)
+}
+
+/// What comes after the end of the sample would be seen by no request, and is not carried out.
+pub(super) fn refuse_late_steps(scenario: &Scenario, duration: Option<Duration>) -> Result<(), Problem> {
+    let Some(duration) = duration else { return Ok(()) };
+    let Some(late) = scenario.steps.iter().find(|step| step.at >= duration) else { return Ok(()) };
+    let [at, end] = [late.at, duration].map(|time| numbers::time(time.as_secs_f64()));
+    let problem = Problem::new(format!("at {at} the sample is over: --duration ends it after {end}"));
+    Err(problem.on(late).hint("a longer --duration, or an earlier step"))
 }
 
 /// `nginx -s reload@2s`: what, and when.
@@ -45,6 +55,22 @@ fn meant_action(step: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_after_the_sample_is_refused() {
+        let of = |outage: &str, duration| {
+            let scenario = scenario(Some(outage), Some("true@1s")).unwrap();
+            refuse_late_steps(&scenario, duration).map_err(|problem| problem.to_string())
+        };
+        let seconds = |number| Some(Duration::from_secs(number));
+        assert_eq!(of("kill:9002@2s,start@6s", None), Ok(()));
+        assert_eq!(of("kill:9002@2s,start@6s", seconds(7)), Ok(()));
+        for duration in [5, 6] {
+            let error = of("kill:9002@2s,start:9002@6s", seconds(duration)).unwrap_err();
+            assert!(error.starts_with("start 9002: at 6.00 s the sample is over"), "{error}");
+        }
+        assert!(of("kill:9002@0s", seconds(1)).unwrap_err().starts_with("true: at 1.00 s"));
+    }
 
     #[test]
     fn a_command_runs_after_a_second_or_at_its_time() {
