@@ -12,7 +12,7 @@ use verdict::arrived::{OtherKind, OtherRequests, RequestChanges};
 use verdict::facts::records::RecordGap;
 use verdict::facts::responses::ReceivedResponses;
 use verdict::finding::Witness;
-use verdict::ledger::Ledger;
+use verdict::ledger::{Entry, Ledger};
 use verdict::limit::RateLimit;
 use verdict::observation::Backend;
 use verdict::outcome::Outcome;
@@ -91,7 +91,8 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
     let evidence = &mut session.evidence;
     evidence.complete(ledger);
     evidence.others = others_meanwhile(ledger, session.judged, session.sample.start, &known);
-    let limit = RateLimit::of(ledger, judges, session.sample.clone(), session.slow_trial);
+    let first_step = spans.iter().map(|step| step.begun).min();
+    let limit = RateLimit::of(ledger, judges, session.sample.clone(), session.slow_trial, first_step);
     // Other URLs may lead to other backends: the experiments know the first. What a limit refused may have been anybody's turn.
     if drill == Drill::None && !varied && targets.len() == 1 && limit.is_none() {
         evidence.add_sample(ledger, session.sample.clone(), &tally.picks);
@@ -251,6 +252,8 @@ fn account(case: &Case, known: &CheckContext, judged: u32) -> Account {
     let (ledger, tally) = (case.ledger, case.tally);
     let invented = case.judged.invented.iter().filter_map(|sequence| ledger.entry(*sequence));
     let left_out = invented.filter(|entry| entry.sequence >= judged && case.judged.leaves_out(entry)).count() as u64;
+    let warm_up = ledger.entries().take_while(|entry| entry.sequence < judged);
+    let warm_up_errors = warm_up.filter(Entry::is_client_error).count() as u64;
     let count = |outcome: Outcome| {
         let count = tally.of_outcome(outcome);
         let examples: Vec<Witness> = case.witnesses(tally.examples.get(&outcome).map_or(&[], Vec::as_slice));
@@ -264,6 +267,7 @@ fn account(case: &Case, known: &CheckContext, judged: u32) -> Account {
         attempts: tally.attempts,
         not_counted: NotCounted {
             warm_up: u64::from(judged),
+            warm_up_errors,
             unexplained: ledger.unexplained,
             others: known.not_counted.others + ledger.unassigned,
             experiments: left_out,

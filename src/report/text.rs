@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::report::escape::harmless;
-use crate::report::phrases::{describe_witness, forwarding, meaning, out_of_rotation, traffic_stopped, variation};
+use crate::report::phrases::{describe_witness, forwarding, meaning, traffic_meanwhile, variation};
 use crate::wrap::{columns_of, wrapped};
 use verdict::finding::{EvidenceLine, Finding, Level, Rule};
 use verdict::life::StreamKind;
@@ -284,9 +284,12 @@ pub(crate) fn not_counted(it: &NotCounted) -> Option<String> {
         (it.experiments, "error in experiments", "errors in experiments"),
     ];
     let some = counts.iter().filter(|(count, ..)| *count > 0);
-    let texts: Vec<String> = some
+    let mut texts: Vec<String> = some
         .map(|(count, one, many)| format!("{} {}", grouped(*count), if *count == 1 { one } else { many }))
         .collect();
+    if let (Some(warm_up), true) = (texts.first_mut(), it.warm_up_errors > 0) {
+        *warm_up += &format!(" ({})", count_of(it.warm_up_errors, "error"));
+    }
     (!texts.is_empty()).then(|| texts.join(", "))
 }
 
@@ -435,10 +438,7 @@ fn outage(out: &mut String, outage: &Outage, style: &Style) {
             let _ = writeln!(out, "{name}no traffic before, so none could be lost");
             continue;
         }
-        let stopped = match backend.stopped_after {
-            Some(seconds) => traffic_stopped(seconds),
-            None => out_of_rotation(backend).unwrap_or_else(|| "traffic continued".to_owned()),
-        };
+        let stopped = traffic_meanwhile(backend);
         let back = backend
             .back_after
             .map_or("not back by the end".to_owned(), |seconds| format!("back after {}", time(seconds)));

@@ -210,6 +210,9 @@ pub struct NotCounted {
     /// Requests of this run, sent until the backends that respond were the same for a while.
     #[serde(default)]
     pub warm_up: u64,
+    /// Those among them that a client would call failed.
+    #[serde(default)]
+    pub warm_up_errors: u64,
     /// Health checks that arrived at backends.
     pub health_checks: u64,
     /// Requests of other clients that arrived at backends.

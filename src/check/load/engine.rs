@@ -530,8 +530,13 @@ impl<'a> Engine<'a> {
             self.clients.keep_session(client, id, &mut self.samples);
         }
         if !cookies.is_empty() {
-            let opens = self.load.session.as_ref().is_some_and(|place| place.is_in(cookies));
-            self.samples.sessions += u64::from(opens);
+            if let Some(place) = &self.load.session {
+                if place.is_in(cookies) {
+                    self.samples.sessions += 1;
+                } else {
+                    self.samples.see_other_cookies(cookies);
+                }
+            }
             self.clients.keep_cookies(client, slot.target, cookies, SystemTime::now(), &mut self.samples);
         }
         let slot = &mut self.slots[token];

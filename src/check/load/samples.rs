@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::check::load::cookies::NotKept;
+use crate::check::load::cookies::{NotKept, name_and_value};
 use verdict::facts::responses::{Deviation, ObservedProcess, ReceivedResponses, ResponseWords};
 use verdict::observation::Backend;
 use verdict::{Instance, Moment};
@@ -35,6 +35,8 @@ pub(crate) struct Samples {
     pub(crate) refused_cookies: Vec<String>,
     /// Clients for which a backend opened a session, where that is looked for.
     pub(crate) sessions: u64,
+    /// Names of the cookies that responses set, where that is looked for and none of them is its cookie.
+    pub(crate) other_cookies: Vec<String>,
     /// Requests before which a cookie of their client had expired, and the name of the first.
     pub(crate) lapsed: Vec<u32>,
     pub(crate) lapsed_cookie: Option<String>,
@@ -54,6 +56,13 @@ impl Samples {
             if !seen.contains(&value) {
                 seen.push(value);
             }
+        }
+    }
+
+    /// Notes the names of cookies among which a session's is not.
+    pub(super) fn see_other_cookies(&mut self, set_cookies: &[String]) {
+        for (name, _) in set_cookies.iter().filter_map(|line| name_and_value(line)) {
+            Samples::see(&mut self.other_cookies, name.as_bytes());
         }
     }
 
@@ -152,6 +161,7 @@ impl Samples {
             mut refused_cookies,
             deviations,
             sessions,
+            other_cookies,
             mut lapsed,
             lapsed_cookie,
             mut slow_openings,
@@ -187,6 +197,7 @@ impl Samples {
             refused_cookies,
             slow_openings,
             sessions,
+            other_cookies,
             lapsed,
             lapsed_cookie,
             words,

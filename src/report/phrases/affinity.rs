@@ -11,8 +11,12 @@ use crate::report::hints;
 pub(super) fn stickiness(facts: &stickiness::StickinessFacts, level: Level, product: Option<Balancer>) -> Phrase {
     let later = count_of(facts.later, "later request");
     if facts.no_session {
-        return Phrase::of("no response opens a session where --session says, so nothing ties a client to a backend")
-            .try_this("look at a response: does it have the header, the cookie or the JSON field?");
+        let phrase = Phrase::of("no response opens a session where --session says, so nothing ties a client to a backend");
+        return match facts.other_cookies.as_slice() {
+            [] => phrase.try_this("look at a response: does it have the header, the cookie or the JSON field?"),
+            [name] => phrase.try_this(format!("responses set the cookie {name}: --session cookie:{name}")),
+            names => phrase.try_this(format!("responses set the cookies {}: --session cookie:NAME", listed(names))),
+        };
     }
     if facts.left > 0 {
         return left(facts, &later, product);

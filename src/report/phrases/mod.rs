@@ -27,7 +27,7 @@ use crate::balancer::Balancer;
 
 pub(crate) use arrivals::forwarding;
 pub(crate) use balancing::{misfit, shares_source, test_result as balancing_result};
-pub(crate) use outages::{out_of_rotation, traffic_stopped};
+pub(crate) use outages::traffic_meanwhile;
 pub(crate) use requests::variation;
 pub(crate) use surroundings::describe as describe_surrounding;
 pub(crate) use witnesses::{describe as describe_witness, what_came};

@@ -32,6 +32,9 @@ pub(super) fn resilience(facts: &resilience::ResilienceFacts, level: Level, prod
         errors if errors == facts.nobody && facts.late == 0 => {
             Phrase::of(format!("{summary}, while no backend was in service"))
         }
+        errors if errors == facts.nobody + facts.of_backends + facts.limited && facts.limited > 0 && facts.late == 0 => {
+            Phrase::of(format!("{summary}, {} refused as before the first step", all_or(facts.limited, errors)))
+        }
         errors if errors == facts.nobody + facts.of_backends && facts.late == 0 => {
             Phrase::of(format!("{summary}, {} from backends that no step touched", all_or(facts.of_backends, errors)))
         }
@@ -119,6 +122,7 @@ pub(super) fn recovery(facts: &recovery::RecoveryFacts, product: Option<Balancer
         Some(Unknown::NeverOut) => phrase.try_this(
             "a time out of rotation shows from 0.3 s on, and with more requests than that backend gets by chance: a longer outage, a higher --rate",
         ),
+        Some(Unknown::Limited) => phrase.try_this("stay below the limit with --rate"),
         Some(Unknown::Unrecorded) => phrase.try_this("use a fault that backends record, such as status:503:9002@2s"),
         None if facts.backends.iter().any(|it| it.holds == Some(false)) => {
             phrase.try_this(hints::of_recovery(what_decides(facts.quantity), product))
@@ -150,6 +154,7 @@ fn measured(quantity: Quantity, measured: &Measured) -> String {
         (Some(Unknown::NeverOut), ..) => "not seen out of rotation while it was broken".to_owned(),
         (Some(Unknown::Unrecorded), ..) => "failed attempts there were not recorded".to_owned(),
         (Some(Unknown::ByLoad), ..) => "load may decide who gets requests, and hide its weight".to_owned(),
+        (Some(Unknown::Limited), ..) => "a limit, or the balancer, refuses requests all the time".to_owned(),
         (Some(Unknown::Unclear), ..) => "not clear by its share".to_owned(),
         (None, Quantity::Back, Some(seconds)) => format!("back after {}", time(seconds)),
         (None, Quantity::Back, None) => "not back by the end".to_owned(),
@@ -198,8 +203,23 @@ fn affected(affected: &Affected) -> String {
     format!("{backend}: {stopped}; {back}{ramp}; {errors}{pauses}")
 }
 
+/// When a broken backend got no traffic: one that was out may have got some again, as after a reload, before it was out for good.
+pub(crate) fn traffic_meanwhile(affected: &Affected) -> String {
+    let Some(seconds) = affected.stopped_after else {
+        return out_of_rotation(affected).unwrap_or_else(|| "traffic continued".to_owned());
+    };
+    let stopped = affected.broken + seconds;
+    let is_earlier = |it: &&Pause| it.from >= affected.broken && it.until.is_some_and(|until| until <= stopped);
+    let earlier: Vec<String> = affected.pauses.iter().filter(is_earlier).map(pause).collect();
+    if earlier.is_empty() {
+        traffic_stopped(seconds)
+    } else {
+        format!("out {}, then traffic again until {stopped:.1} s", earlier.join(", "))
+    }
+}
+
 /// How long after the break of a backend its traffic stopped.
-pub(crate) fn traffic_stopped(seconds: f64) -> String {
+fn traffic_stopped(seconds: f64) -> String {
     if seconds < 0.001 {
         "traffic stopped at once".to_owned()
     } else {
@@ -208,7 +228,7 @@ pub(crate) fn traffic_stopped(seconds: f64) -> String {
 }
 
 /// When a backend was left out while it was broken, though it got traffic again before its mend; none if it never was.
-pub(crate) fn out_of_rotation(affected: &Affected) -> Option<String> {
+fn out_of_rotation(affected: &Affected) -> Option<String> {
     let mended = affected.mended.unwrap_or(f64::INFINITY);
     let meanwhile = affected.pauses.iter().filter(|pause| pause.from >= affected.broken && pause.from < mended);
     let pauses: Vec<String> = meanwhile.map(pause).collect();
@@ -227,4 +247,24 @@ fn pause(pause: &Pause) -> String {
 fn remark(step: &DrillStep) -> String {
     let result = step.result.as_deref().unwrap_or_default();
     if step.done { format!("{}: {result}", step.what) } else { format!("{}: not done: {result}", step.what) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_that_gets_traffic_again_for_a_while_stopped_getting_it_before() {
+        let pause = |from, until| Pause { from, until, failures_before: 0, known_before: 0 };
+        let reloaded = Affected {
+            broken: 1.0,
+            stopped_after: Some(7.7),
+            pauses: vec![pause(5.8, Some(8.1)), pause(8.7, None)],
+            ..Affected::default()
+        };
+        assert_eq!(traffic_meanwhile(&reloaded), "out 5.8 s to 8.1 s, then traffic again until 8.7 s");
+        let left = Affected { pauses: vec![pause(8.7, None)], ..reloaded.clone() };
+        assert_eq!(traffic_meanwhile(&left), "traffic stopped after 7.70 s");
+        assert_eq!(traffic_meanwhile(&Affected { stopped_after: None, pauses: Vec::new(), ..left }), "traffic continued");
+    }
 }

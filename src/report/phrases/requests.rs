@@ -102,6 +102,15 @@ pub(super) fn rate_limit(facts: &limit::LimitFacts, product: Option<Balancer>) -
     let rate = |rate: f64| grouped(rate.round() as u64);
     let refused = format!("{} got {}", count_of(facts.refused, "request"), facts.status);
     let hint = |stay: &str| hints::of_limit(stay, facts.status, product);
+    if facts.untried {
+        let refused = count_of(facts.refused, "request");
+        return Phrase::of(format!(
+            "the balancer itself responded to {refused} with {}, also before the first step",
+            facts.status
+        ))
+            .because(vec!["a limit may refuse them, or the balancer fails: a drill does not try which".to_owned()])
+            .try_this(format!("check without the drill, which tries it; if it is a limit, {}", hint("stay below it with --rate")));
+    }
     if let Some(LimitKind::AtOnce(at_once)) = facts.kind {
         return Phrase::of(format!("a limit of {at_once} requests at once: {refused}"))
             .because(vec![format!(

@@ -71,6 +71,8 @@ pub enum Unknown {
     AtOnce,
     /// Load may decide who gets a request: a weight that grows shows only where several are in flight.
     ByLoad,
+    /// The balancer refuses requests without any outage as well: their errors say nothing of it.
+    Limited,
     /// The figure is too near to the limit for how exactly it is measured.
     Unclear,
 }

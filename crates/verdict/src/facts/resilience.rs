@@ -35,6 +35,9 @@ pub struct ResilienceFacts {
     /// Of the errors, those that backends account for which no step touched: they responded with an error, or refused the stream.
     #[serde(default)]
     pub of_backends: u64,
+    /// Of the errors, those with which a limit refused requests, as it did before the first step or as the status says.
+    #[serde(default)]
+    pub limited: u64,
     /// Whether no client may see an error.
     pub lossless: bool,
     /// Whether only things were done that a good balancer hides.

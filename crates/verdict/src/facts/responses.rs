@@ -78,6 +78,8 @@ pub struct ReceivedResponses {
     pub slow_openings: BTreeMap<u64, u64>,
     /// Clients of the sample for which a backend opened a session, where the user says where its id stands.
     pub sessions: u64,
+    /// Names of the cookies that responses set instead.
+    pub other_cookies: Vec<String>,
     /// Numbers of requests before which a cookie of their client had expired, in order.
     pub lapsed: Vec<u32>,
     /// The name of the first of these cookies.

@@ -42,6 +42,9 @@ pub struct StickinessFacts {
     /// Whether the user says where backends open sessions, and no response has one there.
     #[serde(default)]
     pub no_session: bool,
+    /// Names of the cookies that responses set, where none is the session's.
+    #[serde(default)]
+    pub other_cookies: Vec<String>,
     /// Requests of clients whose cookie had expired since their last one: they come as somebody new.
     #[serde(default)]
     pub lapsed: u64,

@@ -7,6 +7,7 @@ use crate::Moment;
 use crate::algorithm::Algorithm;
 use crate::facts::recovery::{Measured, Quantity, RecoveryFacts, Unknown};
 use crate::finding::{self, Finding, Level};
+use crate::ledger::Entry;
 use crate::observation::Backend;
 use crate::report::Outage;
 use crate::rules::case::{Case, Drill};
@@ -82,6 +83,7 @@ fn finding(expected: String, limit: RecoveryLimit, case: &Case, outage: Option<&
         are_kept_elsewhere: are_kept_elsewhere(case, it),
         by_load: may_be_by_load(case),
         passed_over: limit.back().is_some_and(|limit| it.is_passed_over(sent_elsewhere_after(limit, it, case))),
+        limited: case.limit.is_some(),
     };
     let measured = |it: &Affected| measure(limit, it, circumstances(it));
     let backends: Vec<Measured> = affected.iter().map(measured).collect();
@@ -125,7 +127,9 @@ fn sent_elsewhere_after(limit: Duration, affected: &Affected, case: &Case) -> u6
         let sent = case.seconds(entry.observation.sent());
         sent > mended + limit.as_secs_f64() && sent < until
     });
-    meanwhile.filter(|entry| entry.attempts.iter().all(|it| !is_own(it.backend))).count() as u64
+    let is_elsewhere =
+        |entry: &Entry| !case.is_limited(entry) && entry.attempts.iter().all(|it| !is_own(it.backend));
+    meanwhile.filter(is_elsewhere).count() as u64
 }
 
 /// Whether load may decide: as long as nothing is in flight a weight that grows shows nowhere then.
@@ -145,6 +149,8 @@ struct Circumstances {
     by_load: bool,
     /// Whether requests that were sent when it had to be back show that it was not.
     passed_over: bool,
+    /// Whether a limit refuses requests, whatever becomes of backends.
+    limited: bool,
 }
 
 fn measure(limit: RecoveryLimit, affected: &Affected, known: Circumstances) -> Measured {
@@ -154,8 +160,14 @@ fn measure(limit: RecoveryLimit, affected: &Affected, known: Circumstances) -> M
         match limit {
             RecoveryLimit::Back(_) if affected.back_after.is_none() && known.are_kept_elsewhere => Err(Unknown::Kept),
             RecoveryLimit::Back(limit) => back(affected, limit, known),
-            RecoveryLimit::Ejected(limit) => ejected(affected, limit, known.drill),
-            RecoveryLimit::ErrorsEnd(limit) => Ok(errors_end(affected, limit)),
+            RecoveryLimit::Ejected(limit) => match ejected(affected, limit, known.drill) {
+                Ok((_, false)) if known.limited && affected.pauses.is_empty() => Err(Unknown::Limited),
+                judged => judged,
+            },
+            RecoveryLimit::ErrorsEnd(limit) => match errors_end(affected, limit) {
+                (_, false) if known.limited => Err(Unknown::Limited),
+                judged => Ok(judged),
+            },
             RecoveryLimit::SlowStart(time) => match slow_start(affected, time, known.length) {
                 Ok((_, false)) if known.by_load => Err(Unknown::ByLoad),
                 judged => judged,
@@ -243,6 +255,7 @@ mod tests {
         are_kept_elsewhere: false,
         by_load: false,
         passed_over: true,
+        limited: false,
     };
 
     /// Broken at 2 s, mended at 6 s of a sample of 20 s.

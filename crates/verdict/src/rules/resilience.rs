@@ -31,9 +31,10 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     let outage = outage?;
     let facts = facts_of(case, outage);
     // What is held against the balancer; the rest nobody could have served.
-    let level = match (outage.client_errors.saturating_sub(facts.nobody + facts.of_backends), case.lossless()) {
+    let excused = facts.nobody + facts.of_backends + facts.limited;
+    let level = match (outage.client_errors.saturating_sub(excused), case.lossless()) {
         _ if facts.blocked.is_some() => Level::Fail,
-        (0, _) if facts.nobody + facts.of_backends > 0 => Level::Note,
+        (0, _) if excused > 0 => Level::Note,
         (0, true) if !facts.idle().is_empty() => Level::Inconclusive,
         (0, false) if !facts.idle().is_empty() => Level::Note,
         (0, _) => Level::Pass,
@@ -207,7 +208,8 @@ fn facts_of(case: &Case, outage: &Outage) -> ResilienceFacts {
     ResilienceFacts {
         client_errors: outage.client_errors,
         nobody: entries().filter(|entry| case.met_nobody(entry)).count() as u64,
-        of_backends: of_backends(case),
+        of_backends: errors_since_first_step(case, |entry| case.is_failed_by_backends(entry)),
+        limited: errors_since_first_step(case, |entry| case.is_limited(entry) && !case.met_nobody(entry)),
         late: entries().filter(|entry| case.met_nobody_late(entry)).count() as u64,
         lossless: case.lossless(),
         graceful: case.drill == Drill::Graceful,
@@ -219,15 +221,16 @@ fn facts_of(case: &Case, outage: &Outage) -> ResilienceFacts {
 }
 
 /// Errors from the first step on that have a cause of their own.
-fn of_backends(case: &Case) -> u64 {
+fn errors_since_first_step(case: &Case, has_cause: impl Fn(&Entry) -> bool) -> u64 {
     let Some(first) = case.first_step() else { return 0 };
     let since = case.ledger.entries().filter(|it| case.sample.contains(&it.sequence) && it.observation.ended >= first);
-    since.filter(|entry| case.done().is_error(entry) && case.is_failed_by_backends(entry)).count() as u64
+    since.filter(|entry| case.done().is_error(entry) && has_cause(entry)).count() as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limit::RateLimit;
     use crate::observation::ClientOutcome;
     use crate::rules::trial::RuleTrial;
     use crate::timeline::StepSpan;
@@ -445,6 +448,28 @@ mod tests {
         assert_eq!(level(false), Some(Level::Fail));
         // A packet filter leads the connection to the backend, which refuses it.
         assert_eq!(level(true), Some(Level::Note));
+    }
+
+    #[test]
+    fn what_a_limit_refuses_all_the_time_is_not_the_fault_of_a_reload() {
+        let limited = |status: u16, lost: bool| {
+            let mut trial = reload(if lost { &[250] } else { &[] });
+            for _ in 0..60 {
+                trial.balancer(503);
+            }
+            trial.drill.outage.as_mut().unwrap().client_errors = 60 + u64::from(lost);
+            let limit = RateLimit { status, refused: 90, untried: true, ..RateLimit::default() };
+            trial.limit = Some(limit);
+            trial
+        };
+        let right = limited(503, false);
+        assert_eq!((right.level("resilience"), right.level("rate-limit")), (Some(Level::Note), Some(Level::Inconclusive)));
+        assert!(right.failures().is_empty());
+        assert_eq!(limited(503, true).level("resilience"), Some(Level::Fail));
+        assert_eq!(limited(429, false).level("resilience"), Some(Level::Fail), "another status");
+        let mut required = limited(503, false);
+        required.expectations.lossless = Some(true);
+        assert_eq!(required.level("resilience"), Some(Level::Fail));
     }
 
     #[test]

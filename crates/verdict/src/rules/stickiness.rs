@@ -73,6 +73,7 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         left_untouched,
         disruption: disruption(case),
         no_session,
+        other_cookies: if no_session { case.received.other_cookies.clone() } else { Vec::new() },
         bound,
         is_backend_away,
         of_several_urls,
@@ -363,7 +364,9 @@ mod tests {
         trial.inference.kind = Some(Algorithm::RoundRobin);
         assert!(trial.judge_by(|case| judge(case, None)).is_none());
         trial.expectations.sessions = true;
-        assert_eq!(finding(&trial).0, Level::Inconclusive);
+        trial.received.other_cookies = vec!["lb".to_owned()];
+        let (level, facts) = finding(&trial);
+        assert_eq!((level, facts.other_cookies), (Level::Inconclusive, vec!["lb".to_owned()]));
         trial.received.sessions = 100;
         assert_eq!(finding(&trial).0, Level::Fail);
     }

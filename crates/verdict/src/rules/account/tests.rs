@@ -438,10 +438,7 @@ fn what_a_limit_refuses_is_said_by_its_own_rule() {
         trial.limit = has_limit.then_some(RateLimit {
             status: 429,
             refused: 50,
-            passed: None,
-            sent: None,
-            at_once: None,
-            kind: None,
+            ..RateLimit::default()
         });
         trial
     };
