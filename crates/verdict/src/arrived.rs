@@ -399,7 +399,7 @@ impl OtherRequests {
                 kind.first = kind.first.min(request.received);
                 kind.last = kind.last.max(request.received);
             }
-            None if self.kinds.len() < KINDS => self.kinds.push(OtherKind {
+            None => self.add(OtherKind {
                 peer: request.peer.to_owned(),
                 of_another_check: request.of_another_check,
                 method: request.method.to_owned(),
@@ -410,8 +410,17 @@ impl OtherRequests {
                 first: request.received,
                 last: request.received,
             }),
-            None => self.more += 1,
         }
+    }
+
+    /// Copies of the experiments' requests are of many kinds, which never come again: they leave no room for those of the sample otherwise.
+    fn add(&mut self, kind: OtherKind) {
+        if self.kinds.len() == KINDS {
+            self.more += 1;
+            let Some(once) = self.kinds.iter().position(|known| known.count == 1) else { return };
+            self.kinds.remove(once);
+        }
+        self.kinds.push(kind);
     }
 
     /// How many were counted, of all kinds together.
@@ -502,5 +511,9 @@ mod tests {
         paths.iter().for_each(|target| others.see(&ArrivedRequest { target, ..request(50) }));
         assert_eq!((others.kinds.len(), others.kinds[0].count, others.more, others.total()), (16, 40, 15, 70));
         assert_eq!((others.kinds[0].first, others.kinds[0].last), (Moment(0), Moment(39)));
+        // What comes often has room, however late it comes.
+        (60..70).for_each(|number| others.see(&ArrivedRequest { target: "/late", ..request(number) }));
+        let late = others.kinds.iter().find(|kind| kind.target == "/late");
+        assert_eq!((late.map(|kind| kind.count), others.kinds.len(), others.total()), (Some(10), 16, 80));
     }
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::Moment;
+use crate::arrived::OtherKind;
 use crate::facts::copies::CopyFacts;
 use crate::finding::{self, Finding, Level};
-use crate::ledger::{Arrival, BackendRecords, UNNUMBERED};
+use crate::ledger::{Arrival, BackendRecords, Entry, UNNUMBERED};
 use crate::request::RequestPart;
 use crate::rules::case::Case;
 
@@ -18,8 +19,13 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     if case.ledger.records() != BackendRecords::Kept {
         return None;
     }
-    let kind = alike(case)?;
+    let kinds = alike(case);
+    let kind = kinds.iter().map(|(kind, _)| *kind).max_by_key(|kind| kind.count)?;
+    // Of several URLs a mirror may copy the requests of some.
+    let urls: Option<Vec<usize>> = kinds.iter().map(|(_, url)| *url).collect();
+    let is_of_these = |entry: &Entry| urls.as_ref().is_none_or(|urls| urls.contains(&case.urls.of(entry.sequence)));
     let entries = case.ledger.entries().filter(|entry| case.judged.includes(entry) && !entry.attempts.is_empty());
+    let entries = entries.filter(is_of_these);
     let spans: Vec<(Moment, Moment)> =
         entries.map(|entry| (entry.observation.sent(), entry.observation.ended.after(LATE))).collect();
     // What arrived without an id before is the warm-up's, if the balancer takes ids away.
@@ -27,15 +33,17 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let begin = spans.iter().map(|(sent, _)| *sent).min().filter(|_| takes_ids).unwrap_or_default();
     let arrived: Vec<&Arrival> =
         case.ledger.others().iter().filter(|it| it.sequence == UNNUMBERED && it.received >= begin).collect();
-    let alike = kind.count.min(arrived.len() as u64);
+    let alike = kinds.iter().map(|(kind, _)| kind.count).sum::<u64>().min(arrived.len() as u64);
     if alike == 0 {
         return None;
     }
     let (paired, of) = (count_paired(&spans, &arrived), spans.len() as u64);
     let one_to_one = of >= ENOUGH && paired * 100 >= of * 95 && arrived.len() as u64 * 100 <= of * 115;
-    let of_checks = if case.others.kinds.iter().any(|it| it.of_another_check) { 0 } else { kind.of_checks };
+    let of_checks = kinds.iter().map(|(kind, _)| kind.of_checks).sum();
+    let of_checks = if case.others.kinds.iter().any(|it| it.of_another_check) { 0 } else { of_checks };
     // A health check may look like a GET of the same path without a body, but for what a check says of its requests; and nothing else does.
-    let is_telling = !case.is_idempotent() || kind.body_length > 0 || of_checks > 0;
+    let is_of_a_health_check = matches!(case.sent.method, "GET" | "HEAD" | "OPTIONS");
+    let is_telling = !is_of_a_health_check || kinds.iter().any(|(kind, _)| kind.body_length > 0) || of_checks > 0;
     // One of the check's own that lost its id and got no response looks like a copy.
     let level = if case.own_fleet && (one_to_one || is_telling && !takes_ids) {
         Level::Fail
@@ -57,27 +65,39 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     Some(Finding::new(level, finding::Facts::Copies(facts)))
 }
 
-/// The commonest kind of others' requests that looks like ours, as ours arrive. What has the id of another check is that check's.
-fn alike<'a>(case: &'a Case) -> Option<&'a crate::arrived::OtherKind> {
-    let arrives = |part: RequestPart, sent: &[String]| match case.changes.part(part) {
-        Some(change) => change.arrived.counts.iter().map(|(text, _)| text.clone()).collect(),
-        None => sent.to_vec(),
+/// The kinds of others' requests that look like ours, as ours arrive, each with the place of the URL of which it is, if that is known. What
+/// has the id of another check is that check's.
+fn alike<'a>(case: &'a Case) -> Vec<(&'a OtherKind, Option<usize>)> {
+    // Of several URLs some may be rewritten, and others not.
+    let is_mixed = case.urls.are_several();
+    let arrives = |part: RequestPart, sent: &[String]| {
+        let change = case.changes.part(part);
+        let arrived = change.into_iter().flat_map(|it| &it.arrived.counts).map(|(text, _)| text.clone());
+        let sent = if is_mixed || change.is_none() { sent } else { &[] };
+        arrived.chain(sent.iter().cloned()).collect::<Vec<String>>()
     };
-    let (path, query) = case.sent.target.split_once('?').unwrap_or((case.sent.target, ""));
+    let single = [case.sent.target.to_owned()];
+    let targets = if is_mixed { case.urls.targets } else { &single };
+    let split = |target: &str| match target.split_once('?') {
+        Some((path, query)) => (path.to_owned(), query.to_owned()),
+        None => (target.to_owned(), String::new()),
+    };
+    let (sent_paths, sent_queries): (Vec<String>, Vec<String>) = targets.iter().map(|it| split(it)).unzip();
     let methods = arrives(RequestPart::Method, &[case.sent.method.to_owned()]);
-    let paths = arrives(RequestPart::Path, &[path.to_owned()]);
-    let queries = arrives(RequestPart::Query, &[query.to_owned()]);
+    let paths = arrives(RequestPart::Path, &sent_paths);
+    let queries = arrives(RequestPart::Query, &sent_queries);
     let lengths = if case.bodies.is_empty() { &[0] } else { case.bodies };
     let lengths = arrives(RequestPart::BodyLength, &lengths.iter().map(u64::to_string).collect::<Vec<_>>());
-    let is_ours = |kind: &&crate::arrived::OtherKind| {
-        let (path, query) = kind.target.split_once('?').unwrap_or((kind.target.as_str(), ""));
+    let is_ours = |kind: &&OtherKind| {
+        let (path, query) = split(&kind.target);
         !kind.of_another_check
             && methods.contains(&kind.method)
-            && paths.iter().any(|it| it == path)
-            && queries.iter().any(|it| it == query)
+            && paths.contains(&path)
+            && queries.contains(&query)
             && lengths.contains(&kind.body_length.to_string())
     };
-    case.others.kinds.iter().filter(is_ours).max_by_key(|kind| kind.count)
+    let url_of = |kind: &OtherKind| targets.iter().position(|target| *target == kind.target).filter(|_| is_mixed);
+    case.others.kinds.iter().filter(is_ours).map(|kind| (kind, url_of(kind))).collect()
 }
 
 /// How many of our requests can each be given one of the others' that arrived in its time: the earliest that ends first, as both are
@@ -124,6 +144,25 @@ mod tests {
     }
 
     #[test]
+    fn copies_of_the_requests_to_one_of_several_urls_are_found() {
+        for (is_own, level) in [(true, Level::Fail), (false, Level::Inconclusive)] {
+            let mut trial = RuleTrial::new();
+            trial.fleet.is_own = is_own;
+            trial.sent.urls = vec!["/".to_owned(), "/two?z=1".to_owned()];
+            for turn in 0..200 {
+                trial.delivered(turn % 3, 200);
+                trial.sent.url_of.push((turn % 2) as u8);
+                if turn % 2 == 1 {
+                    trial.sent.target = "/two?z=1";
+                    trial.other((turn + 1) % 3);
+                    trial.sent.target = "/";
+                }
+            }
+            assert_eq!(trial.level("copies"), Some(level), "own fleet: {is_own}");
+        }
+    }
+
+    #[test]
     fn requests_of_another_check_are_no_copies() {
         for is_own in [true, false] {
             let mut trial = RuleTrial::new();
@@ -139,11 +178,13 @@ mod tests {
     #[test]
     fn a_few_copies_fail_on_a_fleet_of_its_own_and_are_inconclusive_elsewhere() {
         for (own_fleet, level) in [(true, Level::Fail), (false, Level::Inconclusive)] {
-            let mut trial = RuleTrial::new();
-            (trial.sent.method, trial.sent.body, trial.fleet.is_own) = ("POST", Some(20), own_fleet);
-            trial.healthy(300);
-            trial.other(1);
-            assert_eq!(trial.level("copies"), Some(level));
+            for (method, body) in [("POST", Some(20)), ("DELETE", None)] {
+                let mut trial = RuleTrial::new();
+                (trial.sent.method, trial.sent.body, trial.fleet.is_own) = (method, body, own_fleet);
+                trial.healthy(300);
+                trial.other(1);
+                assert_eq!(trial.level("copies"), Some(level), "{method}");
+            }
         }
     }
 
