@@ -44,22 +44,10 @@ const MOST_LEAVES: usize = 300;
 
 /// What may be a backend's identity, the most likely first.
 pub(crate) fn candidates(responses: &[TextResponse]) -> Vec<Candidate> {
-    // Who fails, or what stands in front, may write no name.
-    let well: Vec<TextResponse> = responses.iter().filter(|response| !response.is_error()).cloned().collect();
-    let responses = if well.len() >= LEAST_WELL { well.as_slice() } else { responses };
-    let mut found: Vec<Candidate> = original_page(responses).into_iter().collect();
-    found.extend(in_headers(responses));
-    found.extend(in_cookies(responses));
-    match in_json(responses) {
-        Some(json) => found.extend(json),
-        None => found.extend(in_texts(responses)),
-    }
+    let mut found = places(responses);
     found.retain(|candidate| {
         let distinct = distinct(&candidate.values);
-        (2..=MOST_VALUES).contains(&distinct)
-            && distinct < candidate.values.len()
-            // Most responses have it: an error page or two among them do not.
-            && candidate.values.len() * 4 >= responses.len() * 3
+        (2..=MOST_VALUES).contains(&distinct) && distinct < candidate.values.len()
     });
     // Of two places that both name backends the finer one tells more of them apart.
     found.sort_by_key(|candidate| {
@@ -72,6 +60,28 @@ pub(crate) fn candidates(responses: &[TextResponse]) -> Vec<Candidate> {
             candidate.place.ends_with(INSTANCE_HEADER),
         )
     });
+    found
+}
+
+/// Whether a place that says that it names backends has another value in each response: there may be more backends than responses.
+pub(crate) fn may_be_of_more_backends(responses: &[TextResponse]) -> bool {
+    places(responses).iter().any(|it| it.is_trusted && it.values.len() > 1 && distinct(&it.values) == it.values.len())
+}
+
+/// Where values stand that may be names.
+fn places(responses: &[TextResponse]) -> Vec<Candidate> {
+    // Who fails, or what stands in front, may write no name.
+    let well: Vec<TextResponse> = responses.iter().filter(|response| !response.is_error()).cloned().collect();
+    let responses = if well.len() >= LEAST_WELL { well.as_slice() } else { responses };
+    let mut found: Vec<Candidate> = original_page(responses).into_iter().collect();
+    found.extend(in_headers(responses));
+    found.extend(in_cookies(responses));
+    match in_json(responses) {
+        Some(json) => found.extend(json),
+        None => found.extend(in_texts(responses)),
+    }
+    // Most responses have it: an error page or two among them do not.
+    found.retain(|candidate| candidate.values.len() * 4 >= responses.len() * 3);
     found
 }
 
@@ -210,7 +220,11 @@ fn says_backend(place: &str) -> bool {
         "name",
         "generator",
     ];
-    const NOT: [&str; 6] = ["request", "trace", "session", "user", "client", "timing"];
+    const NOT: [&str; 11] = [
+        "request", "trace", "session", "user", "client", "timing",
+        // Envoy's x-envoy-upstream-service-time and the like: about somebody, and no name.
+        "time", "duration", "latency", "status", "version",
+    ];
     let place = place.to_ascii_lowercase();
     WORDS.iter().any(|word| place.contains(word)) && !NOT.iter().any(|word| place.contains(word))
 }
@@ -537,6 +551,27 @@ mod tests {
         assert!(candidates(&responses(|_, _| String::new(), unlike)).is_empty());
         let alike = |_: &str, _: usize| "hello\n".to_owned();
         assert!(candidates(&responses(|_, _| String::new(), alike)).is_empty());
+    }
+
+    #[test]
+    fn names_that_all_differ_may_be_those_of_more_backends_than_responses() {
+        let line = |_: &str, place: usize| format!("Server name: app-{place}\nid: {place}\n");
+        let few: Vec<TextResponse> = responses(|_, _| String::new(), line);
+        assert!(candidates(&few).is_empty() && may_be_of_more_backends(&few));
+        let all = [few.clone(), few].concat();
+        assert!(candidates(&all).iter().any(|it| it.is_trusted));
+        let ids = |_: &str, place: usize| format!("X-Request-Id: {place:032x}\r\n");
+        assert!(!may_be_of_more_backends(&responses(ids, |_, _| "hello".to_owned())));
+    }
+
+    #[test]
+    fn what_is_told_of_a_backend_is_not_its_name() {
+        for name in ["X-Envoy-Upstream-Service-Time", "X-Upstream-Response-Time", "X-Backend-Status", "Server-Version"]
+        {
+            let head = |_: &str, place: usize| format!("{name}: {}\r\n", [5, 9, 8][place % 3]);
+            let found = candidates(&responses(head, |_, _| "x".to_owned()));
+            assert!(found.iter().all(|it| !it.is_trusted), "{name}: {found:?}");
+        }
     }
 
     #[test]

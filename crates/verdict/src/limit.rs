@@ -329,7 +329,13 @@ mod tests {
                 (observation.due, observation.ended) = (Moment(place * 5_000), Moment(place * 5_000 + 50_000));
             }
             let trial = SlowTrial { is_refused_again, ..slowly(true).unwrap() };
-            RateLimit::of(&Ledger::join(few, Vec::new(), BackendRecords::Kept), Judged::from(0), 0..1_000, Some(trial), None)
+            RateLimit::of(
+                &Ledger::join(few, Vec::new(), BackendRecords::Kept),
+                Judged::from(0),
+                0..1_000,
+                Some(trial),
+                None,
+            )
         };
         let limit = burst(|place| place % 200 == 50, true).unwrap();
         assert_eq!((limit.status, limit.refused, limit.passed), (503, 995, None));
@@ -398,9 +404,15 @@ mod tests {
             slow.for_each(|it| it.ended = Moment(it.due.0 + 1_000_000));
             let trial =
                 SlowTrial { passed: true, requests: 100, is_refused_again: true, kind: Some(LimitKind::AtOnce(8)) };
-            RateLimit::of(&Ledger::join(all, Vec::new(), BackendRecords::None), Judged::from(0), sample, Some(trial), None)
-                .unwrap()
-                .kind
+            RateLimit::of(
+                &Ledger::join(all, Vec::new(), BackendRecords::None),
+                Judged::from(0),
+                sample,
+                Some(trial),
+                None,
+            )
+            .unwrap()
+            .kind
         };
         assert_eq!(kind(|place| place % 10 < 8), Some(LimitKind::AtOnce(8)));
         assert_eq!(kind(|place| place % 20 == 0), None);

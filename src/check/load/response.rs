@@ -108,13 +108,34 @@ struct CurrentResponse {
     opened: Option<Uuid>,
     /// The id of the session that it belongs to.
     session: Option<String>,
-    /// The body in which that stands.
-    session_body: Vec<u8>,
     head_text: Vec<u8>,
-    /// The beginning of the body, where heads are wanted, or where it may say why nobody served the request.
-    body_text: Vec<u8>,
+    kept: KeptContent,
     /// Names and values of the fields that a digest covers, of a response of ours whose head differs; empty of any other.
     differing: Vec<(String, String)>,
+}
+
+/// What is kept of a response's content, without its coding.
+#[derive(Debug, Default)]
+struct KeptContent {
+    /// In which the id of the session stands.
+    session: Vec<u8>,
+    /// The beginning, where heads are wanted, or where it may say why nobody served the request.
+    text: Vec<u8>,
+}
+
+impl KeptContent {
+    fn see(&mut self, content: &[u8], rules: &Rules, wants_text: bool) {
+        let keep = |kept: &mut Vec<u8>, limit: usize| {
+            let room = limit - kept.len();
+            kept.extend_from_slice(&content[..content.len().min(room)]);
+        };
+        if rules.session.is_some_and(SessionPlace::is_in_body) {
+            keep(&mut self.session, affinity::BODY_LIMIT);
+        }
+        if wants_text {
+            keep(&mut self.text, TEXT_LIMIT);
+        }
+    }
 }
 
 const NO_QUESTION: Question = Question { id: [0; ID_BYTES], sequence: 0, head_only: false, conditional: false };
@@ -170,7 +191,7 @@ impl ResponseReader {
 
     /// The beginning of its body, if heads were wanted.
     pub(super) fn body_text(&self) -> String {
-        String::from_utf8_lossy(&self.response.body_text).into_owned()
+        String::from_utf8_lossy(&self.response.kept.text).into_owned()
     }
 
     /// What the response said, as far as it came.
@@ -303,9 +324,8 @@ impl CurrentResponse {
             cookies: Vec::new(),
             opened: None,
             session: None,
-            session_body: Vec::new(),
             head_text: Vec::new(),
-            body_text: Vec::new(),
+            kept: KeptContent::default(),
             differing: Vec::new(),
         }
     }
@@ -320,16 +340,12 @@ impl CurrentResponse {
                     call.see_data(data);
                 }
                 if self.received <= rules.body_limit {
-                    self.verify.see_data(data);
-                    self.who.see_data(data, rules.identity);
-                }
-                if rules.session.is_some_and(SessionPlace::is_in_body) {
-                    let room = affinity::BODY_LIMIT - self.session_body.len();
-                    self.session_body.extend_from_slice(&data[..data.len().min(room)]);
-                }
-                if rules.heads || self.is_of_nobody() {
-                    let room = TEXT_LIMIT - self.body_text.len();
-                    self.body_text.extend_from_slice(&data[..data.len().min(room)]);
+                    let wants_text = rules.heads || self.is_of_nobody();
+                    let CurrentResponse { verify, who, kept, .. } = self;
+                    verify.see_data(data, |content| {
+                        who.see_data(content, rules.identity);
+                        kept.see(content, rules, wants_text);
+                    });
                 }
             }
             // Backends write none.
@@ -440,9 +456,15 @@ impl CurrentResponse {
 
     /// The response is whole: verifies it.
     fn whole(&mut self, rules: &Rules, notes: &mut ResponseNotes) -> ClientOutcome {
-        self.who.end_body(rules.identity, notes.backends);
+        let wants_text = rules.heads || self.is_of_nobody();
+        let CurrentResponse { verify, who, kept, .. } = self;
+        verify.end_data(|content| {
+            who.see_data(content, rules.identity);
+            kept.see(content, rules, wants_text);
+        });
+        who.end_body(rules.identity, notes.backends);
         if let Some(place) = rules.session.filter(|place| place.is_in_body()) {
-            self.session = place.find(&self.session_body);
+            self.session = place.find(&self.kept.session);
         }
         let BodyComparison { flaw, changes, digest_changed, digest_lost } =
             self.verify.end(&mut self.who, notes.backends);
@@ -454,7 +476,7 @@ impl CurrentResponse {
             notes.samples.deviate_in_date(written, &received, self.question.sequence);
         }
         if self.is_of_nobody()
-            && let Some(words) = words::beyond_status(self.status, &self.body_text)
+            && let Some(words) = words::beyond_status(self.status, &self.kept.text)
         {
             notes.samples.see_words(self.status, words, self.question.sequence);
         }

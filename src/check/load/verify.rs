@@ -225,14 +225,26 @@ impl Verify {
         self.unnamed = (matches!(self.against, Against::Digest(_)) && !is_named).then(Box::default);
     }
 
-    /// A piece of the body, as it came.
-    pub(super) fn see_data(&mut self, data: &[u8]) {
+    /// A piece of the body, as it came. `take` gets the content that it completes.
+    pub(super) fn see_data(&mut self, data: &[u8], mut take: impl FnMut(&[u8])) {
         if !self.coding.is_coded() {
-            return self.compare(data);
+            self.compare(data);
+            return take(data);
         }
         let mut coding = std::mem::replace(&mut self.coding, Coding::Identity);
         let decoded = coding.decode(data);
         self.compare(&decoded);
+        take(&decoded);
+        self.coding = coding;
+    }
+
+    /// The body has ended. `take` gets what remains of the content.
+    pub(super) fn end_data(&mut self, mut take: impl FnMut(&[u8])) {
+        let mut coding = std::mem::replace(&mut self.coding, Coding::Identity);
+        coding.end(self.kind.has_body, |decoded| {
+            self.compare(decoded);
+            take(decoded);
+        });
         self.coding = coding;
     }
 
@@ -264,12 +276,8 @@ impl Verify {
         self.length += data.len() as u64;
     }
 
-    /// The response is whole.
-    pub(super) fn end(&mut self, who: &mut Identify, backends: &mut BackendNames) -> BodyComparison {
-        let mut coding = std::mem::replace(&mut self.coding, Coding::Identity);
-        let has_body = self.kind.has_body;
-        coding.end(has_body, |decoded| self.compare(decoded));
-        self.coding = coding;
+    /// The response is whole, and all of its content compared.
+    pub(super) fn end(&self, who: &mut Identify, backends: &mut BackendNames) -> BodyComparison {
         let mut comparison = BodyComparison::default();
         if !self.kind.fleet {
             return comparison;

@@ -370,6 +370,11 @@ async fn identify(session: &mut CheckSession<'_>, first: ProbeResult) -> Result<
         let spread = ask(session, ASKS, Askers::Several).await?;
         candidates = identities::candidates(&spread);
     }
+    if candidates.is_empty() && identities::may_be_of_more_backends(&responses) {
+        let more = session.budget_left().map_or(MORE, |left| MORE.min(left as usize / 2));
+        responses.extend(ask(session, more, Askers::One).await?);
+        candidates = identities::candidates(&responses);
+    }
     match candidates.iter().find(|candidate| candidate.is_trusted) {
         Some(found) if !is_chosen => {
             let other = candidates.iter().find(|other| other.is_trusted && !other.tells_the_same(found));
@@ -423,8 +428,8 @@ async fn explain_no_identity(
     let hint = match candidates.first() {
         Some(best) => format!("--identity '{}'", best.place),
         None => format!(
-            "{} responses were alike in all but times and request ids; have each backend write its name into a header, \
-             then --identity header:NAME",
+            "apart from times, no value in {} responses differs and comes again, as a backend's name does; have each backend \
+             write its name into a header, then --identity header:NAME",
             responses.len()
         ),
     };

@@ -11,7 +11,8 @@ use crate::report::hints;
 pub(super) fn stickiness(facts: &stickiness::StickinessFacts, level: Level, product: Option<Balancer>) -> Phrase {
     let later = count_of(facts.later, "later request");
     if facts.no_session {
-        let phrase = Phrase::of("no response opens a session where --session says, so nothing ties a client to a backend");
+        let phrase =
+            Phrase::of("no response opens a session where --session says, so nothing ties a client to a backend");
         return match facts.other_cookies.as_slice() {
             [] => phrase.try_this("look at a response: does it have the header, the cookie or the JSON field?"),
             [name] => phrase.try_this(format!("responses set the cookie {name}: --session cookie:{name}")),

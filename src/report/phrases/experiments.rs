@@ -206,7 +206,7 @@ fn not_made(missing: &[Missing]) -> Vec<String> {
 fn because(why: SkipReason) -> &'static str {
     match why {
         SkipReason::NotWanted => "--no-experiments",
-        SkipReason::NoTime => "responses are slow: more than the experiments' time allows",
+        SkipReason::NoTime => "more than the experiments' time allows",
         SkipReason::NoRequests => "more than the requests that are allowed",
         SkipReason::Cached => "a cache, or the balancer itself, gave the responses",
         SkipReason::NothingWhole => "no response of a backend came back whole",

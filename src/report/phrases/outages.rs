@@ -265,6 +265,9 @@ mod tests {
         assert_eq!(traffic_meanwhile(&reloaded), "out 5.8 s to 8.1 s, then traffic again until 8.7 s");
         let left = Affected { pauses: vec![pause(8.7, None)], ..reloaded.clone() };
         assert_eq!(traffic_meanwhile(&left), "traffic stopped after 7.70 s");
-        assert_eq!(traffic_meanwhile(&Affected { stopped_after: None, pauses: Vec::new(), ..left }), "traffic continued");
+        assert_eq!(
+            traffic_meanwhile(&Affected { stopped_after: None, pauses: Vec::new(), ..left }),
+            "traffic continued"
+        );
     }
 }

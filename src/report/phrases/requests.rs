@@ -108,8 +108,11 @@ pub(super) fn rate_limit(facts: &limit::LimitFacts, product: Option<Balancer>) -
             "the balancer itself responded to {refused} with {}, also before the first step",
             facts.status
         ))
-            .because(vec!["a limit may refuse them, or the balancer fails: a drill does not try which".to_owned()])
-            .try_this(format!("check without the drill, which tries it; if it is a limit, {}", hint("stay below it with --rate")));
+        .because(vec!["a limit may refuse them, or the balancer fails: a drill does not try which".to_owned()])
+        .try_this(format!(
+            "check without the drill, which tries it; if it is a limit, {}",
+            hint("stay below it with --rate")
+        ));
     }
     if let Some(LimitKind::AtOnce(at_once)) = facts.kind {
         return Phrase::of(format!("a limit of {at_once} requests at once: {refused}"))

@@ -19,6 +19,8 @@ const SLOWEST_TO_REMEMBER: Duration = Duration::from_millis(100);
 const AT_ONCE: u32 = 128;
 const FEWEST_MIXED: usize = 240;
 const MOST_MIXED: usize = 600;
+/// Where there is no time for that many: fewer show nothing.
+const LEAST_MIXED: usize = 120;
 /// A request is held that long where the balancer waits longer for a response.
 pub(super) const HOLD: Duration = Duration::from_millis(400);
 /// Where requests are slow, it is held up to that long: balancers often wait for a second, and this machine may be late.
@@ -151,9 +153,9 @@ impl Lab<'_> {
             let filling = ((self.usual + delay).as_secs_f64() * 2.0 / gap.as_secs_f64()) as usize;
             let wanted = filling.max(24 * size).clamp(FEWEST_MIXED, MOST_MIXED);
             let count = wanted.min((time / gap.as_secs_f64()) as usize).min(self.requests_left());
-            if count < 120 {
+            if count < LEAST_MIXED {
                 if round == 0 {
-                    self.evidence.missing.push(Missing::Load(self.why_not()));
+                    self.evidence.missing.push(Missing::Load(self.why_not(LEAST_MIXED)));
                 }
                 return;
             }

@@ -222,7 +222,7 @@ impl Lab<'_> {
     fn fresh(&mut self, wanted: usize, size: usize, in_turn: bool) {
         let count = if in_turn { wanted } else { self.affordable(wanted, 0.4) };
         if count < wanted.min(60) {
-            self.evidence.missing.push(Missing::Order { sent: count, why: self.why_not() });
+            self.evidence.missing.push(Missing::Order { sent: count, why: self.why_not(wanted.min(60)) });
         }
         let count = count.saturating_sub(self.evidence.fresh.len());
         // What does not change in this number of requests never will.
@@ -274,7 +274,7 @@ impl Lab<'_> {
         let sent: usize = rows.iter().map(Vec::len).sum();
         if sent < CONNECTIONS * 2 && reused > 0 || sent == 0 {
             let is_cached = replied >= CONNECTIONS * 2;
-            let why = if is_cached { SkipReason::Cached } else { self.why_not() };
+            let why = if is_cached { SkipReason::Cached } else { self.why_not(CONNECTIONS * 2) };
             self.evidence.missing.push(Missing::Connections(why));
         } else if reused < CONNECTIONS {
             self.evidence.missing.push(Missing::Connections(SkipReason::NotKept));
@@ -299,7 +299,7 @@ impl Lab<'_> {
             if !self.subject.has_sources() {
                 self.evidence.missing.push(Missing::Source(SkipReason::Impossible));
             } else if self.affordable(2 * needed, 0.9) < 2 * needed {
-                self.evidence.missing.push(Missing::Source(self.why_not()));
+                self.evidence.missing.push(Missing::Source(self.why_not(2 * needed)));
             } else {
                 let from = |a, b| ProbeRequest {
                     source: Some(IpAddr::V4(Ipv4Addr::new(127, 0, a, b))),
@@ -315,7 +315,7 @@ impl Lab<'_> {
         }
         if self.setting.has_body {
             if self.affordable(needed, 0.9) < needed {
-                self.evidence.missing.push(Missing::Body(self.why_not()));
+                self.evidence.missing.push(Missing::Body(self.why_not(needed)));
             } else {
                 let body = self.trial(VALUES, |value| ProbeRequest { body: Some(value), ..ProbeRequest::default() });
                 self.evidence.keys.push((Key::Body, body));
@@ -332,12 +332,12 @@ impl Lab<'_> {
             ProbeRequest { headers: vec![("Cookie".to_owned(), pairs.join("; "))], ..ProbeRequest::default() }
         };
         if self.affordable(needed, 0.9) < needed {
-            self.evidence.missing.push(Missing::Header(self.why_not()));
+            self.evidence.missing.push(Missing::Header(self.why_not(needed)));
         } else {
             self.find(&names(&HEADERS, &self.setting.headers), header, Key::Header, Missing::Header);
         }
         if self.affordable(needed, 0.9) < needed {
-            self.evidence.missing.push(Missing::Cookie(self.why_not()));
+            self.evidence.missing.push(Missing::Cookie(self.why_not(needed)));
         } else {
             self.find(&names(&COOKIES, &self.setting.cookies), cookie, Key::Cookie, Missing::Cookie);
         }
@@ -360,7 +360,7 @@ impl Lab<'_> {
         if let Some(why) = self.setting.keeps_path {
             self.evidence.missing.push(Missing::Path(why));
         } else if self.affordable(needed, 0.9) < needed {
-            self.evidence.missing.push(Missing::Path(self.why_not()));
+            self.evidence.missing.push(Missing::Path(self.why_not(needed)));
         } else {
             let path = self.trial(VALUES, |value| ProbeRequest { path: Some(value), ..ProbeRequest::default() });
             self.evidence.keys.push((Key::Path, path));
@@ -380,14 +380,14 @@ impl Lab<'_> {
             let query = self.trial(VALUES, |value| ProbeRequest { query: Some(value), ..ProbeRequest::default() });
             self.evidence.keys.push((Key::Query, query));
         } else if self.setting.has_query {
-            let why = self.setting.keeps_path.unwrap_or_else(|| self.why_not());
+            let why = self.setting.keeps_path.unwrap_or_else(|| self.why_not(needed));
             self.evidence.missing.push(Missing::Path(why));
         }
         if own.is_empty() {
             return;
         }
         if self.setting.keeps_path.is_some() || self.affordable(needed, 0.9) < needed {
-            let why = self.setting.keeps_path.unwrap_or_else(|| self.why_not());
+            let why = self.setting.keeps_path.unwrap_or_else(|| self.why_not(needed));
             return self.evidence.missing.push(Missing::Header(why));
         }
         let replaced = |names: &[String], value: u32| ProbeRequest {
@@ -422,7 +422,7 @@ impl Lab<'_> {
             let (some, rest) = left.split_at(left.len() / 2);
             let trial = self.trial(VALUES, |value| request(some, value));
             if self.is_over() {
-                return self.evidence.missing.push(missing(self.why_not()));
+                return self.evidence.missing.push(missing(self.why_not(VALUES as usize * TIMES)));
             }
             if trial.decides() {
                 rows = rows.with(trial);
@@ -433,7 +433,7 @@ impl Lab<'_> {
         }
         let one = self.trial(VALUES, |value| request(left, value));
         if self.is_over() {
-            return self.evidence.missing.push(missing(self.why_not()));
+            return self.evidence.missing.push(missing(self.why_not(VALUES as usize * TIMES)));
         }
         self.evidence.keys.push((key(left.join(", ")), rows.with(one)));
     }
@@ -442,7 +442,7 @@ impl Lab<'_> {
     fn jar(&mut self) -> Option<KeyTrial> {
         let rounds = if self.is_serial() { TIMES * 2 } else { 4 };
         if self.affordable(CLIENTS * (rounds + 1), 0.8) < CLIENTS * (rounds + 1) {
-            self.evidence.missing.push(Missing::Jar(self.why_not()));
+            self.evidence.missing.push(Missing::Jar(self.why_not(CLIENTS * (rounds + 1))));
             return None;
         }
         let mut firsts = self.series(&vec![ProbeRequest::default(); CLIENTS], 0.9);

@@ -90,8 +90,9 @@ impl<'a> Lab<'a> {
         self.setting.requests.map_or(usize::MAX, |most| most.saturating_sub(self.sent) as usize)
     }
 
-    pub(super) fn why_not(&self) -> SkipReason {
-        if self.requests_left() < VALUES as usize * TIMES { SkipReason::NoRequests } else { SkipReason::NoTime }
+    /// Why as many requests as are wanted do not fit.
+    pub(super) fn why_not(&self, wanted: usize) -> SkipReason {
+        if self.requests_left() < wanted { SkipReason::NoRequests } else { SkipReason::NoTime }
     }
 
     /// How many of a number of requests fit into that share of the time, less what is gone.

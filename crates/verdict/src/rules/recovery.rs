@@ -127,8 +127,7 @@ fn sent_elsewhere_after(limit: Duration, affected: &Affected, case: &Case) -> u6
         let sent = case.seconds(entry.observation.sent());
         sent > mended + limit.as_secs_f64() && sent < until
     });
-    let is_elsewhere =
-        |entry: &Entry| !case.is_limited(entry) && entry.attempts.iter().all(|it| !is_own(it.backend));
+    let is_elsewhere = |entry: &Entry| !case.is_limited(entry) && entry.attempts.iter().all(|it| !is_own(it.backend));
     meanwhile.filter(is_elsewhere).count() as u64
 }
 

@@ -463,7 +463,10 @@ mod tests {
             trial
         };
         let right = limited(503, false);
-        assert_eq!((right.level("resilience"), right.level("rate-limit")), (Some(Level::Note), Some(Level::Inconclusive)));
+        assert_eq!(
+            (right.level("resilience"), right.level("rate-limit")),
+            (Some(Level::Note), Some(Level::Inconclusive))
+        );
         assert!(right.failures().is_empty());
         assert_eq!(limited(503, true).level("resilience"), Some(Level::Fail));
         assert_eq!(limited(429, false).level("resilience"), Some(Level::Fail), "another status");

@@ -26,7 +26,8 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
 /// Any coding will do for a request without Accept-Encoding (RFC 9110 §12.5.3). But whoever cannot read it is not to get it now and then.
 fn compressed(case: &Case) -> Option<Finding> {
     let received = case.received;
-    if received.codings.is_empty() {
+    // Backends that are not ours may compress themselves.
+    if received.codings.is_empty() || !case.has_records() {
         return None;
     }
     let is_asked = case.sent.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept-encoding"));
@@ -243,6 +244,10 @@ mod tests {
         };
         let alone = |_: &mut RuleTrial| {};
         assert_eq!(level(30, 0, &alone), Some(Level::Note));
+        assert_eq!(
+            level(30, 0, &|trial: &mut RuleTrial| trial.fleet.records = crate::ledger::BackendRecords::None),
+            None
+        );
         assert_eq!(level(15, 15, &alone), Some(Level::Inconclusive));
         let asked = |trial: &mut RuleTrial| trial.sent.fields = vec![("accept-encoding".to_owned(), "gzip".to_owned())];
         assert_eq!(level(15, 15, &asked), Some(Level::Note));

@@ -350,14 +350,32 @@ fn a_generated_body_is_known_by_its_pattern_however_long() {
     }
 }
 
+fn compress(body: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(body).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn backends_whose_bodies_are_compressed_are_named_by_what_these_say() {
+    let name = |identity: &str, coding: &str, body: &[u8]| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n", body.len());
+        let bytes = [head.as_bytes(), body].concat();
+        let client = Client::identified_by(Identity::Json(identity.to_owned()));
+        let at_once = client.whole(&bytes).backend;
+        assert_eq!(client.read(bytes.chunks(1), None).backend, at_once);
+        at_once
+    };
+    let json = br#"{"host":"web-2"}"#;
+    assert_eq!(name("/host", "gzip", &compress(json)).as_deref(), Some("web-2"));
+    let stored = [&[0x28, 0xb5, 0x2f, 0xfd, 0x20, 16, 0x81, 0, 0], &json[..]].concat();
+    assert_eq!(name("/host", "zstd", &stored).as_deref(), Some("web-2"));
+    assert_eq!(name("/host", "gzip", json), None);
+}
+
 #[test]
 fn a_body_that_was_compressed_on_the_way_is_compared_all_the_same() {
-    use std::io::Write;
-    let compress = |body: &[u8]| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        encoder.write_all(body).unwrap();
-        encoder.finish().unwrap()
-    };
     let head = WrittenHead { status: 200, content: ContentKind::Line }.head_digest();
     let digest = String::from_utf8(digest_value(head, of_body(b"hello")).to_vec()).unwrap();
     let fields = format!(

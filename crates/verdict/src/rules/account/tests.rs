@@ -435,11 +435,7 @@ fn what_a_limit_refuses_is_said_by_its_own_rule() {
         for _ in 0..50 {
             trial.balancer(status);
         }
-        trial.limit = has_limit.then_some(RateLimit {
-            status: 429,
-            refused: 50,
-            ..RateLimit::default()
-        });
+        trial.limit = has_limit.then_some(RateLimit { status: 429, refused: 50, ..RateLimit::default() });
         trial
     };
     let limited = run(true, 429);
