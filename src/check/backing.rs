@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
+use std::slice;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -60,6 +61,7 @@ const END: Duration = Duration::from_secs(15);
 pub(crate) async fn find(backing: &Backing) -> Result<FoundBackends> {
     match backing {
         Backing::Fleets(choices) => of_fleets(Fleets::find(choices).await?, None),
+        Backing::Ours(choice) => of_fleets(Fleets::find(slice::from_ref(choice)).await?, None),
         Backing::Started(options) => {
             let (remote, started) = start(options).await?;
             of_fleets(Fleets::one(remote).await?, Some(started))

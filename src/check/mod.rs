@@ -6,6 +6,7 @@ mod backing;
 mod client;
 pub(crate) mod collecting;
 mod collector;
+mod condition;
 mod counters;
 mod figures;
 pub(crate) mod grpc;
@@ -36,6 +37,7 @@ use crate::report::phrases;
 use assemble::{CheckContext, assemble};
 use backing::{FoundBackends, FoundFleet};
 pub(crate) use backing::{Started, start as start_fleet};
+use condition::Condition;
 pub(crate) use figures::duration_of;
 use joined::JoinedHosts;
 use ledger_file::{LedgerFiles, LedgerOrigin};
@@ -125,9 +127,18 @@ async fn check_found(
         found.fleet.as_ref().map(|fleet| fleet.fleets.hosts[0].remote.clone()).filter(|remote| remote.is_own());
     let over_loopback = is_local(target.address.ip()) && target.clients.is_none() && !target.haproxy_protocol;
     let not_ready = found.fleet.as_ref().map(FoundFleet::not_ready).unwrap_or_default();
+    let lasting = found.fleet.as_ref().filter(|_| !plan.backends.is_own()).map(|fleet| &fleet.fleets);
+    let before = match lasting {
+        Some(fleets) => Condition::of(fleets).await,
+        None => Condition::default(),
+    };
+    before.faults().for_each(|line| watch.announce(&line));
     let session = CheckSession::begin(plan, target, found.fleet.as_ref(), found.identity, watch).await?;
     let run = session.run;
     let mut data = run_phases(session, remote.as_ref()).await?;
+    if let Some(fleets) = lasting.filter(|_| !plan.scenario.steps.is_empty()) {
+        Condition::of(fleets).await.since(&before).for_each(|line| watch.announce(&line));
+    }
     let records = if data.records.is_some() { BackendRecords::Kept } else { BackendRecords::None };
     let mut collected = data.records.take().unwrap_or_default();
     let mut observed = std::mem::take(&mut data.observations);
@@ -151,7 +162,7 @@ async fn check_found(
         plan,
         run,
         fleet,
-        own_fleet: matches!(plan.backends, Backing::Started(_)),
+        own_fleet: plan.backends.is_own(),
         over_loopback,
         not_counted: collected.not_counted,
         gaps: collected.gaps,
@@ -249,7 +260,7 @@ fn refuse_what_needs_a_fleet(plan: &CheckPlan) -> Result<()> {
             weights.iter().zip('a'..='z').map(|(weight, letter)| format!("NAME-{letter}={weight}")).collect();
         let what = match &plan.backends {
             Backing::Others(_) => "backends that are not ours have names, and no order",
-            Backing::Any | Backing::Fleets(_) | Backing::Started(_) => {
+            Backing::Any | Backing::Fleets(_) | Backing::Started(_) | Backing::Ours(_) => {
                 "no fleet of this user runs, and other backends have names, but no order"
             }
         };

@@ -344,8 +344,17 @@ pub(crate) enum Backing {
     Fleets(Vec<FleetChoice>),
     /// A fleet that is started for the run, with these options.
     Started(Vec<String>),
+    /// One that this run has started already, with the balancer in front of it: nobody else sends it anything, and it ends with the run.
+    Ours(FleetChoice),
     /// Backends that are not ours.
     Others(Identity),
     /// A fleet if one runs, else backends like the original program.
     Any,
+}
+
+impl Backing {
+    /// Whether the fleet is for this run alone.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self, Backing::Started(_) | Backing::Ours(_))
+    }
 }

@@ -306,7 +306,7 @@ fn plans_on(
     stack: &Stack,
     notes: &[Surrounding],
 ) -> Result<Vec<CheckPlan>, Problem> {
-    let backing = Backing::Fleets(vec![FleetChoice::supervisor(stack.supervisor)]);
+    let backing = Backing::Ours(FleetChoice::supervisor(stack.supervisor));
     let plan = |check: CheckConfig| {
         let has_tolerance = check.tolerance.is_some();
         let mut plan = check.at(&stack.check_url()).resolve(&backing)?;

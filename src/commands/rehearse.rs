@@ -276,7 +276,7 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
 
 /// The check of a rehearsal that is prepared.
 fn plan_of(args: &RehearseArgs, order: &RehearsalPlan, rehearsal: &rehearse::Rehearsal) -> Result<CheckPlan> {
-    let mut plan = plan(args, &Backing::Fleets(vec![FleetChoice::supervisor(rehearsal.supervisor)]))?;
+    let mut plan = plan(args, &Backing::Ours(FleetChoice::supervisor(rehearsal.supervisor)))?;
     // The file may have certificates for other URLs than these.
     let is_secure = order.urls.iter().any(|url| is_secure(url));
     if let (Trust::Machine, Some(authority), true) = (&plan.target.trust, &rehearsal.authority, is_secure) {

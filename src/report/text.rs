@@ -438,12 +438,13 @@ fn outage(out: &mut String, outage: &Outage, style: &Style) {
             let _ = writeln!(out, "{name}no traffic before, so none could be lost");
             continue;
         }
-        let stopped = traffic_meanwhile(backend);
         let back = backend
             .back_after
             .map_or("not back by the end".to_owned(), |seconds| format!("back after {}", time(seconds)));
+        let stopped = traffic_meanwhile(backend);
+        let traffic = stopped.map_or_else(|| "traffic continued".to_owned(), |stopped| format!("{stopped}, {back}"));
         let errors = count_of(backend.client_errors, "client error");
-        out.push_str(&wrapped(&name, &format!("{stopped}, {back}, {errors} meanwhile"), style.width));
+        out.push_str(&wrapped(&name, &format!("{traffic}, {errors} meanwhile"), style.width));
     }
     out.push('\n');
 }

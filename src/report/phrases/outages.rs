@@ -176,20 +176,6 @@ fn affected(affected: &Affected) -> String {
     if affected.received_before == 0 {
         return format!("{backend}: no traffic before");
     }
-    let stopped = match affected.stopped_after {
-        Some(seconds) => traffic_stopped(seconds),
-        None => format!("it still received requests: {} while it was broken", grouped(affected.received_meanwhile)),
-    };
-    let back = match affected.back_after {
-        Some(seconds) => format!("back after {}", time(seconds)),
-        None => "not back by the end".to_owned(),
-    };
-    let errors = match affected.errors_end_after {
-        Some(seconds) => {
-            format!("{}, the last after {}", count_of(affected.client_errors, "client error"), time(seconds))
-        }
-        None => "no client error".to_owned(),
-    };
     let ramp = match affected.ramp {
         Some(seconds) if seconds >= 0.5 => format!("; as much as before {} later", time(seconds)),
         Some(_) => String::new(),
@@ -198,24 +184,41 @@ fn affected(affected: &Affected) -> String {
         }
         None => String::new(),
     };
+    let back = match affected.back_after {
+        Some(seconds) => format!("back after {}{ramp}", time(seconds)),
+        None => "not back by the end".to_owned(),
+    };
+    let traffic = match affected.stopped_after {
+        Some(seconds) => format!("{}; {back}", traffic_stopped(seconds)),
+        None => {
+            let received = format!("{} while it was broken", grouped(affected.received_meanwhile));
+            let back = if affected.pauses.is_empty() { String::new() } else { format!("; {back}") };
+            format!("it still received requests: {received}{back}")
+        }
+    };
+    let errors = match affected.errors_end_after {
+        Some(seconds) => {
+            format!("{}, the last after {}", count_of(affected.client_errors, "client error"), time(seconds))
+        }
+        None => "no client error".to_owned(),
+    };
     let pauses: Vec<String> = affected.pauses.iter().map(pause).collect();
     let pauses = if pauses.is_empty() { String::new() } else { format!("; out {}", pauses.join(", ")) };
-    format!("{backend}: {stopped}; {back}{ramp}; {errors}{pauses}")
+    format!("{backend}: {traffic}; {errors}{pauses}")
 }
 
-/// When a broken backend got no traffic: one that was out may have got some again, as after a reload, before it was out for good.
-pub(crate) fn traffic_meanwhile(affected: &Affected) -> String {
-    let Some(seconds) = affected.stopped_after else {
-        return out_of_rotation(affected).unwrap_or_else(|| "traffic continued".to_owned());
-    };
+/// When a broken backend got no traffic; none if it got some all the time. One that was out may have got some again, as after a reload,
+/// before it was out for good.
+pub(crate) fn traffic_meanwhile(affected: &Affected) -> Option<String> {
+    let Some(seconds) = affected.stopped_after else { return out_of_rotation(affected) };
     let stopped = affected.broken + seconds;
     let is_earlier = |it: &&Pause| it.from >= affected.broken && it.until.is_some_and(|until| until <= stopped);
     let earlier: Vec<String> = affected.pauses.iter().filter(is_earlier).map(pause).collect();
-    if earlier.is_empty() {
+    Some(if earlier.is_empty() {
         traffic_stopped(seconds)
     } else {
         format!("out {}, then traffic again until {stopped:.1} s", earlier.join(", "))
-    }
+    })
 }
 
 /// How long after the break of a backend its traffic stopped.
@@ -262,12 +265,9 @@ mod tests {
             pauses: vec![pause(5.8, Some(8.1)), pause(8.7, None)],
             ..Affected::default()
         };
-        assert_eq!(traffic_meanwhile(&reloaded), "out 5.8 s to 8.1 s, then traffic again until 8.7 s");
+        assert_eq!(traffic_meanwhile(&reloaded).as_deref(), Some("out 5.8 s to 8.1 s, then traffic again until 8.7 s"));
         let left = Affected { pauses: vec![pause(8.7, None)], ..reloaded.clone() };
-        assert_eq!(traffic_meanwhile(&left), "traffic stopped after 7.70 s");
-        assert_eq!(
-            traffic_meanwhile(&Affected { stopped_after: None, pauses: Vec::new(), ..left }),
-            "traffic continued"
-        );
+        assert_eq!(traffic_meanwhile(&left).as_deref(), Some("traffic stopped after 7.70 s"));
+        assert_eq!(traffic_meanwhile(&Affected { stopped_after: None, pauses: Vec::new(), ..left }), None);
     }
 }

@@ -265,7 +265,7 @@ pub(super) fn subrequests(facts: &Subrequests) -> Phrase {
 pub(super) fn given_up(facts: &GivenUp) -> Phrase {
     let stopped = facts.after.map(|(median, most)| {
         let stopped = if facts.stopped == facts.requests { "they".to_owned() } else { grouped(facts.stopped) };
-        format!("{stopped} stopped {:.1} ms later (median), {:.1} ms at most", median * 1e3, most * 1e3)
+        format!("{stopped} stopped {} later (median), {} at most", time(median), time(most))
     });
     let executed = (facts.executed > 0).then(|| format!("{} executed to the end, for nobody", grouped(facts.executed)));
     let became: Vec<String> = stopped.into_iter().chain(executed).collect();
