@@ -378,6 +378,20 @@ fn who_trusts_a_kept_authority_trusts_the_fleet_after_a_restart() {
     assert!(said.contains("no key of an authority") && said.contains("ca.key"), "{said}");
 }
 
+#[test]
+fn a_fleet_that_cannot_start_leaves_the_files_of_the_one_that_runs() {
+    let running = Backend::start(&["--client-ca", "fleet"]);
+    let client = running.authority.with_extension("client.pem");
+    let read = || [&running.authority, &client].map(|file| fs::read(file).unwrap());
+    let before = read();
+    let key = running.fleet.place.path().join("new.key");
+    let port = running.port.to_string();
+    let flags = ["--ports", &port, "--tls", "--client-ca", "fleet", "--authority-key", &key.display().to_string()];
+    let said = error_of(&running.fleet.program(&flags));
+    assert!(said.contains("address already in use"), "{said}");
+    assert!(read() == before && !key.exists());
+}
+
 /// What a check says of a balancer whose configuration we write: of verification, and what of it was accepted.
 fn verification(balancer: &str, options: &[&str]) -> (Level, Vec<BadCertificate>) {
     let place = TemporaryDirectory::new();

@@ -36,13 +36,43 @@ pub(crate) struct TlsPlan {
 pub(crate) struct Prepared {
     pub(crate) assignment: TlsAssignment,
     pub(crate) authority: Option<AuthorityFiles>,
+    /// Written once nothing else keeps the fleet from starting: another one that runs may have files of these names.
+    unwritten: Vec<UnwrittenFile>,
+}
+
+struct UnwrittenFile {
+    path: PathBuf,
+    text: String,
+    readers: Readers,
+}
+
+impl Prepared {
+    /// Writes the files of the fleet's authority. Of those that cannot all be written, none that was not there stays.
+    pub(crate) fn write(&mut self) -> Result<(), Problem> {
+        let mut created: Vec<&Path> = Vec::new();
+        for file in &self.unwritten {
+            let is_new = !file.path.exists();
+            if let Err(problem) = write(file) {
+                created.iter().for_each(|path| _ = fs::remove_file(path));
+                return Err(problem);
+            }
+            created.extend(is_new.then_some(file.path.as_path()));
+        }
+        if let Some(authority) = &mut self.authority {
+            let client = client_certificate_of(&authority.certificate);
+            let is_written = self.unwritten.iter().any(|file| file.path == client);
+            authority.client = is_written.then_some(ClientCredentials(client));
+        }
+        self.unwritten.clear();
+        Ok(())
+    }
 }
 
 /// Where those find it who trust the fleet's own authority.
 pub(crate) struct AuthorityFiles {
     pub(crate) certificate: PathBuf,
     pub(crate) revocations: PathBuf,
-    /// A certificate of a client with its key, where clients must show one of this authority.
+    /// A certificate of a client with its key, where clients must show one of this authority; once it is written.
     pub(crate) client: Option<ClientCredentials>,
 }
 
@@ -113,7 +143,7 @@ fn read(option: &str, file: &Path) -> Result<String, Problem> {
 fn of_user(certificate: &Path, key: &Path) -> Result<Prepared, Problem> {
     let good = Credentials { chain: read("--cert", certificate)?, key: read("--key", key)? };
     let assignment = TlsAssignment { good, bad: Vec::new(), clients: None };
-    Ok(Prepared { assignment, authority: None })
+    Ok(Prepared { assignment, authority: None, unwritten: Vec::new() })
 }
 
 fn of_authority(plan: &TlsPlan, topology: &Topology) -> Result<Prepared, Problem> {
@@ -122,9 +152,9 @@ fn of_authority(plan: &TlsPlan, topology: &Topology) -> Result<Prepared, Problem
         Problem::new(format!("failed to make a certificate: {why}")).on("--tls").hint(hint)
     };
     let names = names(plan, topology);
-    let authority = match &plan.authority_key {
+    let (authority, key) = match &plan.authority_key {
         Some(file) => kept_authority(file)?,
-        None => Authority::new(OF_A_FLEET).map_err(failed)?,
+        None => (Authority::new(OF_A_FLEET).map_err(failed)?, None),
     };
     let good = authority.certify(&names).map_err(failed)?;
     let bad = BadCertificate::ALL.into_iter().map(|bad| Ok((bad, authority.certify_badly(&names, bad)?)));
@@ -136,21 +166,23 @@ fn of_authority(plan: &TlsPlan, topology: &Topology) -> Result<Prepared, Problem
             .hint("name a file with --ca-out")
     })?;
     let list = revocation_list_of(&file);
-    write(&file, &authority.pem(), Readers::All)?;
-    write(&list, &revocations, Readers::All)?;
-    let (mut clients, mut client) = (None, None);
+    let file_of = |path: &Path, text: String, readers| UnwrittenFile { path: path.to_owned(), text, readers };
+    let mut unwritten = Vec::from_iter(key);
+    unwritten.push(file_of(&file, authority.pem(), Readers::All));
+    unwritten.push(file_of(&list, revocations, Readers::All));
+    let mut clients = None;
     if plan.client_ca == Some(TlsFile::Fleet) {
         let Credentials { chain, key } = authority.certify_client("uuid-generator client").map_err(failed)?;
-        let path = client_certificate_of(&file);
-        write(&path, &[chain, key].concat(), Readers::Owner)?;
-        (clients, client) = (Some(authority.pem()), Some(ClientCredentials(path)));
+        unwritten.push(file_of(&client_certificate_of(&file), [chain, key].concat(), Readers::Owner));
+        clients = Some(authority.pem());
     }
     let assignment = TlsAssignment { good, bad, clients };
-    Ok(Prepared { assignment, authority: Some(AuthorityFiles { certificate: file, revocations: list, client }) })
+    let files = AuthorityFiles { certificate: file, revocations: list, client: None };
+    Ok(Prepared { assignment, authority: Some(files), unwritten })
 }
 
-/// The authority whose key is in that file, or a new one whose key is then there.
-fn kept_authority(file: &Path) -> Result<Authority, Problem> {
+/// The authority whose key is in that file, or a new one with its key, which is to be there.
+fn kept_authority(file: &Path) -> Result<(Authority, Option<UnwrittenFile>), Problem> {
     let unusable = |why: rcgen::Error| {
         let problem = Problem::new(format!("no key of an authority: {why}"));
         problem
@@ -158,11 +190,12 @@ fn kept_authority(file: &Path) -> Result<Authority, Problem> {
             .hint("give a private key in PEM (PKCS #8), or a file that is to be made")
     };
     if file.exists() {
-        return Authority::with_key(OF_A_FLEET, &read("--authority-key", file)?).map_err(unusable);
+        let authority = Authority::with_key(OF_A_FLEET, &read("--authority-key", file)?).map_err(unusable)?;
+        return Ok((authority, None));
     }
     let authority = Authority::new(OF_A_FLEET).map_err(unusable)?;
-    write(file, &authority.key(), Readers::Owner)?;
-    Ok(authority)
+    let key = UnwrittenFile { path: file.to_owned(), text: authority.key(), readers: Readers::Owner };
+    Ok((authority, Some(key)))
 }
 
 /// Who may read a file.
@@ -172,7 +205,8 @@ enum Readers {
     Owner,
 }
 
-fn write(path: &Path, text: &str, readers: Readers) -> Result<(), Problem> {
+fn write(file: &UnwrittenFile) -> Result<(), Problem> {
+    let UnwrittenFile { path, text, readers } = file;
     let mode = match readers {
         Readers::All => 0o666,
         Readers::Owner => 0o600,
@@ -180,7 +214,7 @@ fn write(path: &Path, text: &str, readers: Readers) -> Result<(), Problem> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
     let written = options.open(path).and_then(|mut file| {
-        if readers == Readers::Owner {
+        if *readers == Readers::Owner {
             // One that was there keeps its mode otherwise.
             file.set_permissions(Permissions::from_mode(mode))?;
         }

@@ -67,7 +67,7 @@ pub(crate) fn bind(plan: &FleetPlan) -> Result<Bound> {
         resolved.push((plan.host.clone(), addresses));
     }
     let listening = listen(plan, &topology, &resolved, &mut error);
-    let tls = plan.tls.as_ref().and_then(|tls| certificates::prepare(tls, &topology, &mut error));
+    let mut tls = plan.tls.as_ref().and_then(|tls| certificates::prepare(tls, &topology, &mut error));
     topology.authority = tls.as_ref().and_then(|tls| tls.authority.as_ref()).map(|files| files.certificate.clone());
     let mut serve = |address, what, option| match Listening::bind(address, what, option) {
         Ok(listening) => Some(listening),
@@ -78,6 +78,11 @@ pub(crate) fn bind(plan: &FleetPlan) -> Result<Bound> {
     };
     let api = serve(plan.control, "the API", "--control");
     let metrics = plan.metrics.and_then(|at| serve(ControlAddress::Required(at), "metrics", "--metrics"));
+    if let (Some(tls), true) = (&mut tls, error.problems.is_empty())
+        && let Err(problem) = tls.write()
+    {
+        error.add(problem.to_string(), problem.hint_text().unwrap_or("see the message of the operating system"));
+    }
     let Some(api) = api.filter(|_| error.problems.is_empty()) else { return Err(error.into()) };
     Ok(Bound { topology, resolved, listening, api, metrics, tls, connections })
 }
