@@ -31,8 +31,8 @@ use verdict::surroundings::Surrounding;
 
 /// When another file takes the place of the first, since the sample began.
 const RENEWED: Duration = Duration::from_secs(2);
-/// Of one command: each but the first because the one before it met servers that nobody stood in for.
-const MOST_CHECKS: usize = 3;
+/// Of one command: each but the first because the one before it met servers that nobody stood in for, or that had requests of the check.
+const MOST_CHECKS: usize = 4;
 
 /// Becomes the outermost process of a world, in which the same command does the work.
 pub(super) fn run(args: RehearseArgs) -> Result<ExitCode> {

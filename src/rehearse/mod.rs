@@ -74,6 +74,8 @@ pub(crate) struct RehearsalState {
     content: Vec<u8>,
     /// Servers that the balancer asked during a check and that no scouting had found.
     missed: BTreeSet<Listens>,
+    /// Those of them to which it passed requests of a check: the others it may have asked for their health alone.
+    late: BTreeSet<Listens>,
 }
 
 /// Of one run of the balancer, for the steps that share it.
@@ -96,7 +98,7 @@ impl RehearsalState {
         around.bring_clients(order)?;
         let tls = around.trust_backends(order)?;
         let content = fs::read(&order.file).with_context(|| order.file.display().to_string())?;
-        Ok(RehearsalState { around, tls, content, missed: BTreeSet::new() })
+        Ok(RehearsalState { around, tls, content, missed: BTreeSet::new(), late: BTreeSet::new() })
     }
 
     /// Takes note of servers that were asked during a check and that were missing then, as a rare canary is. If there are any, the check
@@ -118,6 +120,7 @@ impl RehearsalState {
                     && of_file.contains(&other.listens)
                     && !rehearsal.beside.contains(&other.listens)
             };
+            self.late.extend(rehearsal.others.iter().filter(is_late).map(|(other, _)| other.listens.clone()));
             missed.extend(rehearsal.others.iter().filter(is_late).map(|(other, _)| other.listens.clone()));
         }
         let names = missed.iter().map(ToString::to_string).collect();
@@ -128,7 +131,7 @@ impl RehearsalState {
 
 /// Runs it, finds out who is asked, and runs it again with backends there.
 pub(crate) async fn prepare(order: &RehearsalPlan, state: &mut RehearsalState) -> Result<Rehearsal> {
-    let RehearsalState { around, tls, content, missed } = state;
+    let RehearsalState { around, tls, content, missed, late } = state;
     // What is still running belongs to an earlier check.
     if !missed.is_empty() {
         server::stop_all();
@@ -136,7 +139,7 @@ pub(crate) async fn prepare(order: &RehearsalPlan, state: &mut RehearsalState) -
     if fs::read(&order.file).is_ok_and(|now| now != *content) {
         lay(&order.file, content)?;
     }
-    let mut scouted = scouting::Scouted::new(order, &around.names, tls.config()?, missed)?;
+    let mut scouted = scouting::Scouted::new(order, &around.names, tls.config()?, missed, late)?;
     let after = around.look_ahead(order, content, &mut scouted)?;
     let (group, listening) = around.look_behind(order, &mut scouted)?;
     let groups: Vec<&Group> = [&group].into_iter().chain(&after).collect();

@@ -58,7 +58,7 @@ pub(super) struct Scouted {
     /// In the order in which they were found.
     found: Vec<Listens>,
     /// Those that an earlier check found: requests go there, if seldom.
-    missed: BTreeSet<Listens>,
+    late: BTreeSet<Listens>,
     visits: Visits,
     rounds: usize,
     names: WorldNames,
@@ -72,13 +72,14 @@ impl Scouted {
         names: &WorldNames,
         tls: Arc<ServerConfig>,
         missed: &BTreeSet<Listens>,
+        late: &BTreeSet<Listens>,
     ) -> Result<Scouted> {
         let mut scouted = Scouted {
             tls,
             responders: Vec::new(),
             answered: BTreeSet::new(),
             found: Vec::new(),
-            missed: BTreeSet::new(),
+            late: BTreeSet::new(),
             visits: Visits::default(),
             rounds: 0,
             names: names.clone(),
@@ -97,8 +98,8 @@ impl Scouted {
             scouted.found.push(Listens::Socket(socket.clone()));
             scouted.put(Listens::Socket(socket), STATUS)?;
         }
-        if !missed.is_empty() {
-            scouted.missed = group::all_of(order, names).intersection(missed).cloned().collect();
+        if !late.is_empty() {
+            scouted.late = group::all_of(order, names).intersection(late).cloned().collect();
         }
         for listens in missed {
             if !scouted.found.contains(listens) && !scouted.answered.contains(listens) {
@@ -180,7 +181,7 @@ impl Scouted {
         }
         let go_on = !new.is_empty();
         self.found.extend(new);
-        self.visits.later.clone_from(&self.missed);
+        self.visits.later.clone_from(&self.late);
         Ok(go_on)
     }
 
