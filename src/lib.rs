@@ -108,9 +108,9 @@ fn end(result: anyhow::Result<ExitCode>, errors: args::OutputFormat) -> ExitCode
     result.unwrap_or_else(|error| {
         let text = match errors {
             args::OutputFormat::Text if std::io::IsTerminal::is_terminal(&std::io::stderr()) => {
-                error::describe_for_terminal(&error, wrap::columns())
+                escape::harmless_lines(&error::describe_for_terminal(&error, wrap::columns()))
             }
-            args::OutputFormat::Text => error::describe_for_people(&error),
+            args::OutputFormat::Text => escape::harmless_lines(&error::describe_for_people(&error)),
             args::OutputFormat::Json => error::describe_for_programs(&error),
         };
         eprintln!("{text}");

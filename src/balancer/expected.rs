@@ -374,7 +374,11 @@ fn weights(servers: &[UpstreamServer], fleet: Option<&[u16]>) -> Result<Vec<(Str
             Endpoint::Pods(_) | Endpoint::Other => None,
         };
         let Some(port) = port.filter(|port| fleet.is_none_or(|fleet| fleet.contains(port))) else {
-            others.push(format!("{}: server {} is no backend of the fleet", server.place, server.address));
+            let why = match fleet {
+                Some(_) => "is no backend of the fleet",
+                None => "may be any backend: no fleet is known",
+            };
+            others.push(format!("{}: server {} {why}", server.place, server.address));
             continue;
         };
         let (port, weight) = (port.to_string(), if server.backup || server.down { 0 } else { server.weight });

@@ -13,7 +13,11 @@ impl Hosts {
 
     /// The address of a host that is that backend's alone; or why it has none.
     pub(crate) fn of(&self, backend: &str) -> Result<IpAddr, String> {
-        let host = self.0.iter().find(|(name, _)| name == backend).ok_or_else(|| format!("no backend {backend}"))?.1;
+        let unknown = || {
+            let names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
+            format!("no backend {backend}, only {}", names.join(", "))
+        };
+        let host = self.0.iter().find(|(name, _)| name == backend).ok_or_else(unknown)?.1;
         let own = || format!("{backend} runs on the balancer's own host, which cannot go");
         let host = host.filter(|host| !world::is_own(*host)).ok_or_else(own)?;
         let others = self.0.iter().filter(|(name, other)| name != backend && *other == Some(host));
@@ -59,6 +63,6 @@ mod tests {
         for own in ["d", "e"] {
             assert!(hosts.of(own).unwrap_err().contains("the balancer's own host"));
         }
-        assert_eq!(hosts.of("f").unwrap_err(), "no backend f");
+        assert_eq!(hosts.of("f").unwrap_err(), "no backend f, only a, b, c, d, e");
     }
 }
