@@ -83,8 +83,8 @@ pub(crate) struct CheckArgs {
 const AFTER_HELP: &str = "\
 Without a URL, all checks of the file run: tables [[check]], whose keys are these options' names, and `name`.
 
-Before its sample a check warms up and experiments, for at most 30 s. The sample takes at most 60 s, or --duration. Progress goes to \
-standard error. CTRL+C stops a check within 2 s, without a verdict.
+Before its sample a check warms up and experiments, for at most 30 s. The sample takes at most 60 s, or --duration, or as long as -n \
+takes. Progress goes to standard error. CTRL+C stops a check within 2 s, without a verdict.
 
 Examples:
   Is it balanced, and is anything lost?

@@ -97,7 +97,7 @@ layer! {
         #[arg(long, value_name = "COUNT", help_heading = "Traffic")]
         budget: Option<u64>,
 
-        /// Longest duration of the sample [default: 60s, or until 5s after the last step of an outage]
+        /// Longest duration of the sample [default: 60s, until 5s after the last step of an outage, or as long as -n takes]
         #[arg(long, value_name = "TIME", help_heading = "Traffic")]
         duration: Option<String>,
 

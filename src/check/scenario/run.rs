@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -109,13 +110,37 @@ async fn carry_out(
 }
 
 async fn run_command(command: &str) -> Result<Option<String>, String> {
-    let child = Command::new("sh").args(["-c", command]).stdin(Stdio::null()).kill_on_drop(true).output().await;
-    let output = child.map_err(|error| format!("failed to run: {error}"))?;
+    let failed = |error: std::io::Error| format!("failed to run: {error}");
+    let mut shell = Command::new("sh");
+    // A group of its own, which CTRL+C in the terminal does not reach: a command is ended by the check alone.
+    shell.args(["-c", command]).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = shell.spawn().map_err(failed)?;
+    let unfinished = UnfinishedCommand(child.id());
+    let output = child.wait_with_output().await.map_err(failed)?;
+    unfinished.disarm();
     let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned();
     if output.status.success() {
         return Ok(Some(printed).filter(|printed| !printed.is_empty()));
     }
     Err(if printed.is_empty() { output.status.to_string() } else { format!("{}: {printed}", output.status) })
+}
+
+/// The process group of a command: dropped before the command is over, all of it is ended, also what the shell has started.
+struct UnfinishedCommand(Option<u32>);
+
+impl UnfinishedCommand {
+    /// What it leaves in the background now is meant to stay.
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for UnfinishedCommand {
+    fn drop(&mut self) {
+        if let Some(group) = self.0.and_then(|id| Pid::from_raw(id as i32)) {
+            let _ = kill_process_group(group, Signal::TERM);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -125,6 +150,32 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::thread;
     use tokio::task::LocalSet;
+
+    #[tokio::test]
+    async fn a_command_that_is_given_up_ends_with_all_that_its_shell_started() {
+        let file = std::env::temp_dir().join(format!("uuid-generator-command-{}", std::process::id()));
+        // Not the last command of the shell, which would become it.
+        let command = format!("sleep 60 & echo $! > '{0}.new'; mv '{0}.new' '{0}'; wait", file.display());
+        let pid = tokio::select! {
+            _ = run_command(&command) => unreachable!("it takes a minute"),
+            pid = async {
+                loop {
+                    if let Ok(pid) = std::fs::read_to_string(&file) {
+                        break pid.trim().parse().unwrap();
+                    }
+                    sleep(Duration::from_millis(5)).await;
+                }
+            } => pid,
+        };
+        std::fs::remove_file(&file).unwrap();
+        let is_there = || rustix::process::test_kill_process(Pid::from_raw(pid).unwrap()).is_ok();
+        let ended = async {
+            while is_there() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(5), ended).await.expect("it has ended");
+    }
 
     #[tokio::test]
     async fn steps_of_one_backend_at_one_time_keep_their_order_and_others_are_done_side_by_side() {

@@ -48,11 +48,34 @@ impl Hits {
         lengths
     }
 
-    /// What was sent to the first URL that it hits.
-    pub(super) fn target<'c>(&self, case: &Case<'c>) -> &'c str {
-        let other = self.urls.first().and_then(|place| case.urls.targets.get(*place));
-        other.map_or(case.sent.target, String::as_str)
+    /// That part of what was sent to each URL that it hits, each once; none where it is missing.
+    pub(super) fn sent<'c>(&self, case: &Case<'c>, part: fn(&str) -> Option<&str>) -> Vec<Option<&'c str>> {
+        let several: Vec<&str> =
+            self.urls.iter().filter_map(|place| case.urls.targets.get(*place)).map(String::as_str).collect();
+        let mut parts = Vec::new();
+        for target in if several.is_empty() { vec![case.sent.target] } else { several } {
+            if !parts.contains(&part(target)) {
+                parts.push(part(target));
+            }
+        }
+        parts
     }
+}
+
+/// The path of a target.
+pub(super) fn path_of(target: &str) -> Option<&str> {
+    target.split('?').next()
+}
+
+/// Its query.
+pub(super) fn query_of(target: &str) -> Option<&str> {
+    target.split_once('?').map(|(_, query)| query)
+}
+
+/// All of them; none where each is missing.
+pub(super) fn listed(parts: &[Option<&str>]) -> Option<String> {
+    let texts: Vec<&str> = parts.iter().map(|part| part.unwrap_or("none")).collect();
+    parts.iter().any(Option::is_some).then(|| texts.join(", "))
 }
 
 /// How requests that have something in common arrived: how many in which way; none is as they were sent.

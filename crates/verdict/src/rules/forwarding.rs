@@ -5,6 +5,7 @@ use crate::notes::Note;
 use crate::report::{Added, Forwarding, HeldConnections, Rewrite};
 use crate::request::RequestPart;
 use crate::rules::case::Case;
+use crate::rules::extent::{path_of, query_of};
 use crate::rules::requests::{arrived_queries, changed_body, changed_target};
 use crate::upstream::UpstreamUse;
 
@@ -35,8 +36,8 @@ fn list_rewrites(case: &Case) -> Vec<Rewrite> {
     let changes = case.changes;
     let sent = |part: RequestPart| match part {
         RequestPart::Method => Some(case.sent.method.to_owned()),
-        RequestPart::Path => changed_target(case, part).split('?').next().map(str::to_owned),
-        RequestPart::Query => changed_target(case, part).split_once('?').map(|(_, query)| query.to_owned()),
+        RequestPart::Path => changed_target(case, part, path_of),
+        RequestPart::Query => changed_target(case, part, query_of),
         RequestPart::Host => case.sent.host.map(str::to_owned),
         RequestPart::BodyLength => changed_body(case, |it| it.contains(part)),
         RequestPart::Body

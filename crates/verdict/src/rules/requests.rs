@@ -8,7 +8,9 @@ use crate::id::REQUEST_HEADER;
 use crate::ledger::{Arrival, BackendRecords};
 use crate::request::{Differences, MASKED_FIELDS, RequestPart};
 use crate::rules::case::Case;
-use crate::rules::extent::{Hits, extent, is_forwarding, is_read, is_replaced, way_of, way_of_fields, way_of_part};
+use crate::rules::extent::{
+    Hits, extent, is_forwarding, is_read, is_replaced, listed, path_of, query_of, way_of, way_of_fields, way_of_part,
+};
 use crate::rules::requirement::Requirement;
 use crate::{AttemptEnd, arrived::PartChange};
 
@@ -95,9 +97,12 @@ fn arrived(change: Option<&PartChange>) -> Vec<(String, u64)> {
     change.map_or_else(Vec::new, |change| change.arrived.counts.clone())
 }
 
-/// Path and query, as sent, of the first URL where that part of requests was changed.
-pub(super) fn changed_target<'c>(case: &Case<'c>, part: RequestPart) -> &'c str {
-    extent(case, way_of_part(part)).map_or(case.sent.target, |hits| hits.target(case))
+/// Path or query, as sent, of the URLs where that part of requests was changed.
+pub(super) fn changed_target(case: &Case, part: RequestPart, of: fn(&str) -> Option<&str>) -> Option<String> {
+    match extent(case, way_of_part(part)) {
+        Some(hits) => listed(&hits.sent(case, of)),
+        None => listed(&[of(case.sent.target)]),
+    }
 }
 
 /// Bytes of the bodies that were changed so: of several, those of the sample that it hits.
@@ -193,14 +198,14 @@ fn path(case: &Case) -> Option<Finding> {
         hits.extent = Extent::Ways;
     }
     let expected = forbidden(case, |it| *it == Requirement::PathPreserved);
-    let sent = hits.target(case).split('?').next().unwrap_or_default();
+    let sent = hits.sent(case, path_of);
     let arrived = arrived(case.changes.part(RequestPart::Path));
-    let path = match arrived.as_slice() {
-        [(only, _)] => PathChange::between(sent, only),
+    let path = match (sent.as_slice(), arrived.as_slice()) {
+        ([Some(sent)], [(only, _)]) => PathChange::between(sent, only),
         _ => None,
     };
     let level = level(hits.extent, expected.as_ref());
-    let sent = Some(sent.to_owned());
+    let sent = listed(&sent);
     let facts = RequestChange { sent, arrived, path, expected, ..change(case, &hits) };
     Some(witnessed(case, level, Facts::PathChanged(facts), differs))
 }
@@ -209,7 +214,7 @@ fn query(case: &Case) -> Option<Finding> {
     let differs = has(RequestPart::Query);
     let hits = extent(case, way_of_part(RequestPart::Query))?;
     let expected = forbidden(case, |_| false);
-    let sent = hits.target(case).split_once('?').map(|(_, query)| query.to_owned());
+    let sent = listed(&hits.sent(case, query_of));
     let arrived = arrived_queries(case);
     let level = level(hits.extent, expected.as_ref());
     let facts = RequestChange { sent, arrived, expected, ..change(case, &hits) };

@@ -40,6 +40,9 @@ fn a_rewrite_of_one_of_several_urls_is_described_and_what_hits_some_of_them_fail
     assert_eq!((change.extent, change.urls.as_slice()), (Extent::Urls, &["/b/x?q".to_owned()][..]));
     assert_eq!(change.sent.as_deref(), Some("/b/x"));
     assert_eq!(change.path, Some(PathChange { removed: Some("/b".to_owned()), ..PathChange::default() }));
+    let both = to_two_urls(|_| true);
+    let Facts::PathChanged(change) = both.facts("path-changed") else { panic!() };
+    assert_eq!((change.sent.as_deref(), &change.path), (Some("/a, /b/x"), &None));
     assert_eq!(to_two_urls(|turn| turn % 20 == 1).level("path-changed"), Some(Level::Fail));
 }
 
