@@ -230,7 +230,7 @@ impl Case<'_> {
     pub(crate) fn was_at_work(&self, entry: &Entry) -> bool {
         let left = entry.observation.ended;
         let is_at_work = |attempt: &Arrival| {
-            let on_the_way = ON_THE_WAY.min(entry.observation.took() / 10);
+            let on_the_way = (entry.observation.took() / 10).clamp(AT_LEAST_ON_THE_WAY, ON_THE_WAY);
             let news = on_the_way.saturating_add(self.ledger.half_width(attempt.backend));
             match attempt.end {
                 AttemptEnd::Received => true,
@@ -414,8 +414,10 @@ impl Case<'_> {
     }
 }
 
-/// A response needs no longer to its client, however busy the machine is; nor a tenth of the time for which the client waited.
+/// A response needs no longer to its client, however busy the machine is; nor a tenth of the time for which the client waited, but for
+/// clients that hardly wait.
 const ON_THE_WAY: Duration = Duration::from_millis(200);
+const AT_LEAST_ON_THE_WAY: Duration = Duration::from_millis(5);
 
 /// Whether an attempt arrived in the last tenth of the time for which the client waited, or later.
 fn is_in_vain(observation: &Observation, attempt: &Arrival) -> bool {

@@ -88,9 +88,11 @@ fn an_outage_may_explain_what_reached_another_backend_when_its_client_had_all_bu
         let (broken, mended) = (RuleTrial::due(100), Some(RuleTrial::due(200)));
         trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken, mended, is_restarted: false }];
         trial.healthy(150);
-        let ended = trial.failed(outcome, false).ended;
+        let observation = trial.failed(outcome, false);
+        let ended = Moment(observation.due.0 + 100 * MILLISECOND);
+        observation.ended = ended;
         trial.attempt(2, 200, AttemptEnd::Completed);
-        trial.arrivals.last_mut().unwrap().received = Moment(ended.0 - MILLISECOND / 20 * (10 - tenths));
+        trial.arrivals.last_mut().unwrap().received = Moment(ended.0 - 10 * MILLISECOND * (10 - tenths));
         trial.healthy(150);
         trial.level("lost")
     };
@@ -563,6 +565,15 @@ fn what_a_client_gave_up_while_backends_were_at_work_is_not_held_against_the_bal
     // The balancer had a response to pass on, or had ended the attempt itself.
     for end in [(Completed, 200, 10), (Completed, 500, 10), (CutOff, 200, 10)] {
         assert_eq!(lost(ClientOutcome::TimedOut, &[end], None), Some(Level::Fail), "{end:?}");
+    }
+    // A client that waits for 4 ms is no witness; one that waits for 20 ms is.
+    for (waits, level) in [(4, Level::Inconclusive), (20, Level::Fail)] {
+        let mut trial = RuleTrial::new();
+        (0..30).for_each(|turn| trial.delivered(turn % 3, 200));
+        let observation = trial.failed(ClientOutcome::TimedOut, false);
+        observation.ended = Moment(observation.due.0 + waits * MILLISECOND);
+        trial.attempt(0, 200, Completed);
+        assert_eq!(trial.level("lost"), Some(level), "{waits} ms");
     }
     assert_eq!(lost(ClientOutcome::TimedOut, &[(Completed, 200, 10), (Received, 0, 0)], None), Some(Level::Fail));
     assert_eq!(
