@@ -85,7 +85,9 @@ impl Setup {
     /// Which backends there are and how the balancer is configured; with how many workers.
     fn topology(&self, front: &Front) -> Result<(Topology, Option<NonZeroU32>), Problem> {
         let fleet = self.location.config().merge()?;
-        self.balancing(front, &fleet).resolve(fleet.topology()?)
+        let (balancing, topology) = (self.balancing(front, &fleet), fleet.topology()?);
+        balancing.examine_files(&topology)?;
+        balancing.resolve(topology)
     }
 
     fn balancing(&self, front: &Front, fleet: &MergedFleet) -> BalancingConfig {

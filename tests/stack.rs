@@ -37,6 +37,25 @@ fn check_of(place: &TemporaryDirectory, balancer: &str, backends: &[u16], option
 }
 
 #[test]
+fn files_of_tls_are_looked_at_before_anything_starts() {
+    let place = TemporaryDirectory::new();
+    let empty = place.path().join("empty.pem").display().to_string();
+    std::fs::write(&empty, "").unwrap();
+    for (option, file, what) in [
+        ("--listen-tls", "missing.pem", "No such file"),
+        ("--listen-tls", &empty, "it holds no certificate"),
+        ("--backend-tls-verify", &empty, "it holds no certificate"),
+        ("--backend-tls-crl", &empty, "it holds no revocation list"),
+        ("--backend-tls-cert", &empty, "it holds no certificate"),
+    ] {
+        let words = ["check", "--with", "nginx", "--backend-protocol", "https", option, file];
+        let said = error_of(&run(at(&place).args(words)));
+        assert!(said.contains(&format!("{option} {file}: {what}")), "{said}");
+        assert!(folders(&place).is_empty());
+    }
+}
+
+#[test]
 fn a_check_needs_nothing_that_runs_beforehand() {
     for balancer in ["builtin", "nginx"] {
         for (options, algorithm) in [

@@ -219,6 +219,50 @@ impl BalancingConfig {
         Ok(())
     }
 
+    /// Reads the files of a balancer that is started now: what is missing is better said by its option. Those of the fleet itself are
+    /// written when it starts.
+    pub(crate) fn examine_files(&self, fleet: &Topology) -> Result<(), Problem> {
+        const CERTIFICATE: (&str, &str) = ("CERTIFICATE", "certificate");
+        const KEY: (&str, &str) = ("PRIVATE KEY", "private key");
+        let named = |file: &Option<TlsFile>| match file {
+            Some(TlsFile::File(file)) => Some(file.clone()),
+            Some(TlsFile::Fleet) | None => None,
+        };
+        let authority = match &self.backend_tls_verify {
+            Some(CertificateCheck::By(file)) => Some(file.clone()),
+            Some(CertificateCheck::Off) | None => None,
+        };
+        let own = fleet.authority.clone().or_else(|| authority_file(fleet)).map_or_else(Vec::new, |file| {
+            let others = [revocation_list_of(&file), client_certificate_of(&file)];
+            [file].into_iter().chain(others).filter_map(|file| std::path::absolute(file).ok()).collect()
+        });
+        let files = [
+            ("--listen-tls", self.listen_tls.clone(), &[CERTIFICATE, KEY][..]),
+            ("--backend-tls-verify", authority, &[CERTIFICATE]),
+            ("--backend-tls-crl", named(&self.backend_tls_crl), &[("X509 CRL", "revocation list")]),
+            ("--backend-tls-cert", named(&self.backend_tls_cert), &[CERTIFICATE, KEY]),
+        ];
+        for (option, file, parts) in files {
+            let Some(file) = file.filter(|file| !std::path::absolute(file).is_ok_and(|it| own.contains(&it))) else {
+                continue;
+            };
+            let on = || format!("{option} {}", file.display());
+            let text = std::fs::read(&file).map_err(|why| {
+                Problem::new(why.to_string()).on(on()).hint("give a file in PEM that this user may read")
+            })?;
+            let text = String::from_utf8_lossy(&text);
+            let has = |label: &str| {
+                let ends = |line: &str| line.trim_end().strip_suffix("-----").is_some_and(|it| it.ends_with(label));
+                text.lines().any(|line| line.starts_with("-----BEGIN ") && ends(line))
+            };
+            if let Some((label, what)) = parts.iter().find(|(label, _)| !has(label)) {
+                let problem = Problem::new(format!("it holds no {what}")).on(on());
+                return Err(problem.hint(format!("expected PEM, with a line -----BEGIN {label}-----")));
+            }
+        }
+        Ok(())
+    }
+
     fn revocation_list(&self, topology: &Topology) -> Result<Option<PathBuf>, Problem> {
         let Some(list) = &self.backend_tls_crl else { return Ok(None) };
         let problem = |what: &str| Problem::new(what).on("--backend-tls-crl");
