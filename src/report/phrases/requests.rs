@@ -293,6 +293,9 @@ pub(super) fn copies(facts: &copies::CopyFacts, level: Level) -> Phrase {
     let hint = if facts.of_checks > 0 {
         "nobody but a check sends Check-Request-Sent, and no other check was seen: look for a mirror or a recorder. With a fleet of its own \
          (check --start) only the balancer can send them, and that is a failure"
+    } else if facts.own_fleet {
+        "health checks of the same path look like that, and none of a POST (--method POST --body-bytes 10), nor a hundred a second at each \
+         backend (no --rate)"
     } else {
         "health checks of the same path look like that; if there are none, repeat the check with a fleet of its own (check --start): then \
          only the balancer can send them"

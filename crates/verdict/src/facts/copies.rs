@@ -28,7 +28,7 @@ pub struct CopyFacts {
 pub(crate) const COPIES: RuleDescription = RuleDescription {
     requires: "no copy of a request reaches a backend without the request's id",
     sound: "by construction, and it fails only on a fleet that the check started: of others' requests that no health check looks \
-            like, or of one for each of 95 % of 50 requests or more in its time with hardly any left over; elsewhere both are \
-            inconclusive, and so is one that carries Check-Request-Sent, which only checks send",
+            like, or of one for each of 95 % of 50 requests or more in its time with hardly any left over, a hundred a second or \
+            more at each backend, as no balancer checks health; elsewhere both are inconclusive, and so is one that carries Check-Request-Sent, which only checks send",
     source: Some("RFC 9110 §9.2.2"),
 };

@@ -14,6 +14,8 @@ use crate::rules::case::Case;
 const ENOUGH: u64 = 50;
 /// A copy may come that much later than its request's end.
 const LATE: Duration = Duration::from_millis(100);
+/// No balancer checks the health of a backend as often: HAProxy, Envoy and others ask every few seconds.
+const CHECKS_A_SECOND: f64 = 100.0;
 
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
     if case.ledger.records() != BackendRecords::Kept {
@@ -44,11 +46,13 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     // A health check may look like a GET of the same path without a body, but for what a check says of its requests; and nothing else does.
     let is_of_a_health_check = matches!(case.sent.method, "GET" | "HEAD" | "OPTIONS");
     let is_telling = !is_of_a_health_check || kinds.iter().any(|(kind, _)| kind.body_length > 0) || of_checks > 0;
+    // Health checks may keep the pace of a check that sends few requests.
+    let is_frequent = arrived.len() as f64 > CHECKS_A_SECOND * case.names.len() as f64 * seconds(&spans);
     // One of the check's own that lost its id and got no response looks like a copy.
-    let level = if case.own_fleet && (one_to_one || is_telling && !takes_ids) {
+    let level = if case.own_fleet && (one_to_one && is_frequent || is_telling && !takes_ids) {
         Level::Fail
     } else if one_to_one || is_telling {
-        // Another client may be as fast as the check is, or keep its pace.
+        // So may another client, which may be as fast as the check is, too.
         Level::Inconclusive
     } else {
         Level::Note
@@ -63,6 +67,12 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         own_fleet: case.own_fleet,
     };
     Some(Finding::new(level, finding::Facts::Copies(facts)))
+}
+
+/// From the first of them to the last.
+fn seconds(spans: &[(Moment, Moment)]) -> f64 {
+    let begin = spans.iter().map(|(begin, _)| *begin).min().unwrap_or_default();
+    spans.iter().map(|(_, end)| *end).max().unwrap_or_default().since(begin).as_secs_f64()
 }
 
 /// The kinds of others' requests that look like ours, as ours arrive, each with the place of the URL of which it is, if that is known. What
@@ -160,6 +170,21 @@ mod tests {
             }
             assert_eq!(trial.level("copies"), Some(level), "own fleet: {is_own}");
         }
+    }
+
+    #[test]
+    fn health_checks_that_keep_the_pace_of_a_slow_check_are_no_copies() {
+        let mut trial = RuleTrial::new();
+        trial.fleet.is_own = true;
+        for turn in 0..100 {
+            trial.delivered(turn % 3, 200);
+            trial.other((turn + 1) % 3);
+        }
+        assert_eq!(trial.level("copies"), Some(Level::Fail));
+        // Fifty a second.
+        trial.observations.iter_mut().for_each(|it| (it.due.0, it.ended.0) = (it.due.0 * 20, it.ended.0 * 20));
+        trial.arrivals.iter_mut().for_each(|it| it.received.0 *= 20);
+        assert_eq!(trial.level("copies"), Some(Level::Inconclusive));
     }
 
     #[test]
