@@ -104,6 +104,8 @@ fn a_file_that_is_wrong_is_told_with_its_place() {
     says(&check("ports = \"9001\"\n"), &["no table [[check]]"]);
     says(&check("[[check]]\nurl = \"http://localhost:1/\"\nrequsts = 5\n"), &["line 3", "no such key: requsts"]);
     says(&check("[[check]]\nurl = 5\n"), &["line 2"]);
+    let misfit = "[[check]]\nurl = \"http://localhost:1/\"\ndeadline = \"1s\"\n";
+    says(&check(misfit), &[".toml: --deadline: it is for gRPC calls"]);
     says(
         &check("[[check]]\nname = \"a\"\nurl = \"http://localhost:1/\"\nexpect = [\"x\"]\n"),
         &["check a", "no such expectation"],

@@ -218,7 +218,14 @@ fn plans_of_running(args: &CheckArgs) -> Result<Vec<CheckPlan>, Problem> {
         check::examine(&plan).map_err(in_check)?;
         Ok(plan)
     };
-    checks(args)?.into_iter().map(|check| check.resolve(&backing).and_then(examined)).collect()
+    // Without a URL the checks are those of a file.
+    let source = file(args).filter(|_| args.check.url.is_empty());
+    let of_file = |problem: Problem| match source {
+        Some(file) => problem.within(file.display()),
+        None => problem,
+    };
+    let plan = |check: CheckConfig| check.resolve(&backing).and_then(examined).map_err(of_file);
+    checks(args)?.into_iter().map(plan).collect()
 }
 
 /// What is typed wrongly is reported before anything starts. The URL is not known yet.
