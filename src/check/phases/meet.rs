@@ -427,6 +427,11 @@ async fn explain_no_identity(
     let differs: Vec<String> = candidates.iter().take(4).map(Candidate::describe).collect();
     let hint = match candidates.first() {
         Some(best) => format!("--identity '{}'", best.place),
+        None if session.plan.request.method == "HEAD" => {
+            "responses to HEAD have no body: check with GET, or have each \
+             backend write its name into a header, then --identity header:NAME"
+                .to_owned()
+        }
         None => format!(
             "apart from times, no value in {} responses differs and comes again, as a backend's name does; have each backend \
              write its name into a header, then --identity header:NAME",

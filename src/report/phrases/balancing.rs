@@ -111,7 +111,7 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level, is_limited: bool,
     }
 }
 
-const FAILED: &str = "backends failed: what fails gets less, and others more";
+const FAILED: &str = "backends failed, or requests reached none: who fails gets less, and others more";
 
 fn left_out_for_a_time(product: Option<Balancer>) -> String {
     let how_long = hints::of_avoidance(None, product);

@@ -410,10 +410,11 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
             "no backend of the fleet gave the responses to {requests}: {}",
             counted(&facts.statuses, of_calls)
         ))
-        .try_this(
-            "other backends than the fleet are behind the balancer, or it responds by itself: leave them out, or tell \
+        .try_this(format!(
+            "other backends than the fleet are behind the balancer, or it responds by itself{}: leave them out, or tell \
                  all backends apart with --identity",
-        );
+            if facts.statuses.keys().any(|status| *status >= 300) { ", as with a redirect" } else { "" }
+        ));
     }
     let summary = format!(
         "the balancer itself responded to {requests}: {}{received}{}",

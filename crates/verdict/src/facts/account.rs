@@ -134,11 +134,11 @@ pub struct OwnResponses {
 }
 
 impl OwnResponses {
-    /// Whether all are successes that no backend of the fleet received: another backend may have given them.
+    /// Whether all are successes or redirects of requests that no backend of the fleet received: another backend may have given them.
     pub fn may_be_foreign(&self) -> bool {
         self.received == 0
             && !self.statuses.is_empty()
-            && self.statuses.keys().all(|status| (200..300).contains(status))
+            && self.statuses.keys().all(|status| (200..400).contains(status))
     }
 }
 
@@ -335,8 +335,8 @@ pub(crate) const IDLE_CLOSE: RuleDescription = RuleDescription {
 
 pub(crate) const BALANCER: RuleDescription = RuleDescription {
     requires: "backends respond, not the balancer itself",
-    sound: "by construction: the response carries no mark of a backend; successes alone are inconclusive, for a backend that is none of \
-            the fleet's may have given them",
+    sound: "by construction: the response carries no mark of a backend; successes and redirects alone are inconclusive, for a backend \
+            that is none of the fleet's may have given them",
     source: Some("RFC 9110 §15.6"),
 };
 

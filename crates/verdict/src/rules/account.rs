@@ -323,7 +323,7 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
                 kept: case.changes.upstream.are_kept(),
                 configured: Vec::new(),
             };
-            // A success without the mark of a backend may be that of one which is none of the fleet's.
+            // What is no error and has no mark of a backend may be that of one which is none of the fleet's.
             let level = if own.may_be_foreign() { unless_excused.min(Level::Inconclusive) } else { unless_excused };
             (level, Facts::Balancer(own))
         }

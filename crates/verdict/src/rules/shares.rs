@@ -194,6 +194,8 @@ struct Comparison<'a> {
     holds_for_all: bool,
     /// Whether backends failed meanwhile.
     is_disturbed: bool,
+    /// Whether all but one failed or got nothing: then no others are left to be compared.
+    is_alone: bool,
 }
 
 impl<'a> Comparison<'a> {
@@ -211,14 +213,18 @@ impl<'a> Comparison<'a> {
         let is_disturbed = (0..failing.len()).any(|place| is_due(&place)) && !are_whole;
         let of_all = test(case, counts, expected, *unit);
         let holds_for_all = of_all.1 == Level::Pass;
-        let (test, level) = match seen.iter().filter(|count| **count > 0).count() {
-            // What fails was selected as often as it should be.
-            _ if holds_for_all || are_whole => of_all,
-            // All that is left is one: shares of it say nothing.
-            0 | 1 if is_disturbed => (of_all.0, Level::Inconclusive),
-            _ => test(case, &seen, &wanted, *unit),
+        // What fails was selected as often as it should be.
+        let is_explained = holds_for_all || are_whole;
+        // All that is left is one: shares of it say nothing.
+        let is_alone = !is_explained && is_disturbed && seen.iter().filter(|count| **count > 0).count() < 2;
+        let (test, level) = if is_explained {
+            of_all
+        } else if is_alone {
+            (of_all.0, Level::Inconclusive)
+        } else {
+            test(case, &seen, &wanted, *unit)
         };
-        Comparison { selections, expected, test, level, holds_for_all, is_disturbed }
+        Comparison { selections, expected, test, level, holds_for_all, is_disturbed, is_alone }
     }
 
     fn conclude(&self, basis: Basis) -> (Level, Conclusion) {
@@ -298,7 +304,7 @@ impl<'a> Comparison<'a> {
         let facts = ShareFacts {
             stopped: stopped.and_then(|place| stopped_since(case, Backend(place as u16), self.expected[place])),
             widest: widest.map(|place| rows.swap_remove(place)),
-            test: Some(self.test.clone()),
+            test: (!self.is_alone).then(|| self.test.clone()),
             seen_weights: seen_weights(case).filter(|_| is_weighted),
             needed: is_short.then(|| needed(case, &self.test, self.expected)).flatten(),
             ..self.selections.facts(conclusion)

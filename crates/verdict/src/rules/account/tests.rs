@@ -283,7 +283,7 @@ fn a_retry_at_the_backend_that_had_just_failed_is_named() {
 }
 
 #[test]
-fn a_success_that_no_backend_of_the_fleet_gave_may_be_that_of_another_backend() {
+fn a_success_or_redirect_that_no_backend_of_the_fleet_gave_may_be_that_of_another_backend() {
     let own = |status: u16, received: u64| OwnResponses {
         requests: 9,
         excused: 0,
@@ -296,6 +296,7 @@ fn a_success_that_no_backend_of_the_fleet_gave_may_be_that_of_another_backend() 
         kept: false,
         configured: Vec::new(),
     };
+    assert!(own(302, 0).may_be_foreign() && !own(404, 0).may_be_foreign());
     assert!(own(200, 0).may_be_foreign() && !own(502, 0).may_be_foreign() && !own(200, 1).may_be_foreign());
 }
 

@@ -5,6 +5,7 @@ use crate::Moment;
 use crate::algorithm::{ExperimentFacts, ExperimentResult, OrderFacts};
 use crate::facts::shares::Misfit;
 use crate::ledger::RecordClock;
+use crate::observation::ClientOutcome;
 use crate::rules::trial::{RuleTrial, draws};
 use crate::timeline::StepSpan;
 
@@ -351,6 +352,23 @@ fn a_backend_that_failed_before_and_lacks_nothing_is_no_excuse() {
     let lacking: Vec<u16> = (0..30).map(|turn| [0, 1, 2, 0, 1][turn % 5]).collect();
     assert_eq!(of(&whole), Conclusion::TooFew);
     assert_eq!(of(&lacking), Conclusion::Disturbed);
+}
+
+#[test]
+fn of_the_only_backend_that_got_requests_there_are_no_others_to_compare() {
+    let test_of = |turns: &[u16]| {
+        let mut trial = requiring("even", RuleTrial::new().sends(turns.iter().copied()));
+        for _ in 0..100 {
+            trial.failed(ClientOutcome::Reset, false);
+        }
+        match trial.judge_by(|case| judge(case).1.expect("there are shares").facts) {
+            finding::Facts::Shares(facts) => (facts.conclusion, facts.test.is_some()),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(test_of(&[0; 300]), (Conclusion::Disturbed, false));
+    let two: Vec<u16> = (0..300).map(|turn| turn % 2).collect();
+    assert_eq!(test_of(&two), (Conclusion::Disturbed, true));
 }
 
 #[test]
