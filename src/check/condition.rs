@@ -14,10 +14,10 @@ pub(crate) struct Condition(BTreeMap<Broken, Vec<String>>);
 
 /// What is broken in backends of one fleet, and the option that names the fleet.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Broken(Defect, String);
+struct Broken(Breakage, String);
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Defect {
+enum Breakage {
     /// As they are typed.
     Faults(String),
     State(BackendState),
@@ -41,7 +41,7 @@ impl Condition {
 
     /// The faults that a check finds: its figures show them.
     pub(crate) fn faults(&self) -> impl Iterator<Item = String> {
-        let faults = self.0.iter().filter(|(broken, _)| matches!(broken.0, Defect::Faults(_)));
+        let faults = self.0.iter().filter(|(broken, _)| matches!(broken.0, Breakage::Faults(_)));
         faults.map(|(broken, names)| format!("from before the check: {}", broken.describe(names)))
     }
 
@@ -58,9 +58,9 @@ impl Condition {
 impl Broken {
     fn of(backend: &BackendStatus, fleet: &str) -> impl Iterator<Item = Broken> {
         let faults: Vec<String> = backend.faults.iter().map(ToString::to_string).collect();
-        let faults = (!faults.is_empty()).then(|| Defect::Faults(faults.join(", ")));
+        let faults = (!faults.is_empty()).then(|| Breakage::Faults(faults.join(", ")));
         let is_up = matches!(backend.state, BackendState::Starting | BackendState::Ready);
-        let state = (!is_up).then_some(Defect::State(backend.state));
+        let state = (!is_up).then_some(Breakage::State(backend.state));
         faults.into_iter().chain(state).map(|defect| Broken(defect, fleet.to_owned()))
     }
 
@@ -74,8 +74,8 @@ impl Broken {
         };
         let Broken(defect, fleet) = self;
         let (what, command) = match defect {
-            Defect::Faults(faults) => (format!("{faults} at {listed}"), format!("fault{typed} clear")),
-            Defect::State(state) => {
+            Breakage::Faults(faults) => (format!("{faults} at {listed}"), format!("fault{typed} clear")),
+            Breakage::State(state) => {
                 let command = match state {
                     BackendState::Unready => "ready",
                     BackendState::Paused => "resume",
