@@ -451,8 +451,9 @@ impl Evidence {
         untried
     }
 
+    /// Whether one of these keys was varied, and backends got those requests: another path may lead to none.
     pub(super) fn has_tried(&self, keys: &[Key]) -> bool {
-        self.keys.iter().any(|(key, _)| keys.contains(key))
+        self.keys.iter().any(|(key, trial)| keys.contains(key) && trial.spread() > 0)
     }
 
     /// Whether a slow response does not matter: its backend got requests afterwards, one after the other, about as usual, and at once.

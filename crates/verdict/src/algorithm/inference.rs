@@ -445,6 +445,30 @@ mod tests {
     }
 
     #[test]
+    fn paths_that_led_to_no_backend_do_not_say_that_paths_decide_nothing() {
+        let of = |path_rows: Vec<Vec<Pick>>| {
+            let to_first = |numbers: Range<u32>| -> Vec<Pick> {
+                numbers.map(|sequence| Pick { sequence, backend: Backend(0) }).collect()
+            };
+            let host = KeyTrial { rows: vec![to_first(0..3); 24] };
+            let evidence = Evidence {
+                fresh: to_first(0..96),
+                held_one: vec![Hold { busy: vec![Backend(0)], others: to_first(96..500) }],
+                keys: vec![(Key::Host, host), (Key::Path, KeyTrial { rows: path_rows })],
+                sample: vec![Backend(0); 1_000],
+                backends: Some(2),
+                ..Evidence::default()
+            };
+            evidence.infer(&["a", "b"].map(str::to_owned))
+        };
+        // As behind `location = /one`, where NGINX itself responds to others.
+        let unreached = of(vec![Vec::new(); 24]);
+        assert!(unreached.kind.is_none() && unreached.candidates().contains(&Algorithm::Uri), "{unreached:#?}");
+        let reached = of(vec![vec![Pick { sequence: 0, backend: Backend(0) }; 3]; 24]);
+        assert!(!reached.candidates().contains(&Algorithm::Uri), "{reached:#?}");
+    }
+
+    #[test]
     fn a_rotation_that_seldom_comes_to_a_backend_is_not_said_to_be_several() {
         // As Traefik gives 50:1, whose fractions add up to a turn more now and then.
         let mut sequence = 0;
