@@ -405,22 +405,6 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
         ))
         .try_this(hints::OF_CONFIGURED_STATUSES);
     }
-    if facts.may_be_foreign() {
-        return Phrase::of(format!(
-            "no backend of the fleet gave the responses to {requests}: {}",
-            counted(&facts.statuses, of_calls)
-        ))
-        .try_this(format!(
-            "other backends than the fleet are behind the balancer, or it responds by itself{}: leave them out, or tell \
-                 all backends apart with --identity",
-            if facts.statuses.keys().any(|status| *status >= 300) { ", as with a redirect" } else { "" }
-        ));
-    }
-    let summary = format!(
-        "the balancer itself responded to {requests}: {}{received}{}",
-        counted(&facts.statuses, of_calls),
-        excused(facts.excused, facts.requests)
-    );
     let status = facts.statuses.iter().max_by_key(|(_, count)| **count).map_or(0, |(status, _)| *status);
     let own = OwnResponse {
         status,
@@ -431,6 +415,20 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
         is_limit: limit == Some(status),
     };
     let hint = hints::of_own_response(own, product);
+    if facts.may_be_foreign() {
+        return Phrase::of(format!(
+            "no backend of the fleet gave the responses to {requests}: {}",
+            counted(&facts.statuses, of_calls)
+        ))
+        .try_this(format!(
+            "{hint}; or other backends than the fleet are behind it: leave them out, or tell all backends apart with --identity"
+        ));
+    }
+    let summary = format!(
+        "the balancer itself responded to {requests}: {}{received}{}",
+        counted(&facts.statuses, of_calls),
+        excused(facts.excused, facts.requests)
+    );
     // What a limit refuses is some of the requests, too.
     let is_of_route = (400..500).contains(&status) && !matches!(status, 408 | 413 | 425 | 429) && !own.is_limit;
     if is_of_route && facts.received == 0 && 10 * facts.requests < 9 * facts.of {

@@ -138,7 +138,7 @@ impl OwnResponses {
     pub fn may_be_foreign(&self) -> bool {
         self.received == 0
             && !self.statuses.is_empty()
-            && self.statuses.keys().all(|status| (200..400).contains(status))
+            && self.statuses.keys().all(|status| matches!(status, 200..=299 | 301..=303 | 307 | 308))
     }
 }
 

@@ -297,6 +297,7 @@ fn a_success_or_redirect_that_no_backend_of_the_fleet_gave_may_be_that_of_anothe
         configured: Vec::new(),
     };
     assert!(own(302, 0).may_be_foreign() && !own(404, 0).may_be_foreign());
+    assert!(!own(304, 0).may_be_foreign(), "nobody asked whether it has changed");
     assert!(own(200, 0).may_be_foreign() && !own(502, 0).may_be_foreign() && !own(200, 1).may_be_foreign());
 }
 
