@@ -1,19 +1,21 @@
 //! Orders to the kernel about the network of one namespace, one at a time, each acknowledged.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    Emitable, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload, NetlinkSerializable,
 };
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily as Family, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
 
@@ -23,6 +25,45 @@ pub(crate) const LOOPBACK: u32 = 1;
 pub(crate) const LOCAL: u8 = 255;
 /// The table of all other routes.
 pub(crate) const MAIN: u8 = RouteHeader::RT_TABLE_MAIN;
+
+/// Types of messages, as linux/rtnetlink.h numbers them.
+mod kind {
+    pub(super) const NEW_LINK: u16 = 16;
+    pub(super) const SET_LINK: u16 = 19;
+    pub(super) const NEW_ADDRESS: u16 = 20;
+    pub(super) const NEW_ROUTE: u16 = 24;
+    pub(super) const DELETE_ROUTE: u16 = 25;
+    pub(super) const NEW_RULE: u16 = 32;
+    pub(super) const DELETE_RULE: u16 = 33;
+}
+
+/// A message with its type. The library's message of any type would bring all of them into the program.
+struct Order<M>(u16, M);
+
+impl<M: Emitable> NetlinkSerializable for Order<M> {
+    fn message_type(&self) -> u16 {
+        self.0
+    }
+
+    fn buffer_len(&self) -> usize {
+        self.1.buffer_len()
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        self.1.emit(buffer);
+    }
+}
+
+/// The type of what is no acknowledgement: nothing that would be read was asked for.
+struct NoAnswer(u16);
+
+impl NetlinkDeserializable for NoAnswer {
+    type Error = Infallible;
+
+    fn deserialize(header: &NetlinkHeader, _payload: &[u8]) -> Result<NoAnswer, Infallible> {
+        Ok(NoAnswer(header.message_type))
+    }
+}
 
 /// A socket in the network namespace in which it was opened, wherever its process goes.
 pub(crate) struct Netlink {
@@ -55,23 +96,26 @@ impl Netlink {
         Ok(Netlink { socket, sequence: 0 })
     }
 
-    fn order(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+    fn order(&mut self, kind: u16, message: impl Emitable, flags: u16) -> io::Result<()> {
         self.sequence += 1;
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
         header.sequence_number = self.sequence;
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(message));
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(Order(kind, message)));
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
         sendto(&self.socket, &bytes, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
         let mut answer = vec![0; 16 << 10];
         let (length, _) = recv(&self.socket, answer.as_mut_slice(), RecvFlags::empty())?;
-        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer[..length]).map_err(io::Error::other)?;
+        let answer = NetlinkMessage::<NoAnswer>::deserialize(&answer[..length]).map_err(io::Error::other)?;
         match answer.payload {
             NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
             NetlinkPayload::Error(_) => Ok(()),
-            other => Err(io::Error::other(format!("expected an acknowledgement, got {other:?}"))),
+            NetlinkPayload::InnerMessage(NoAnswer(kind)) => {
+                Err(io::Error::other(format!("expected an acknowledgement, got a message of type {kind}")))
+            }
+            _ => Err(io::Error::other("expected an acknowledgement")),
         }
     }
 
@@ -89,14 +133,14 @@ impl Netlink {
                 LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
             ]),
         ];
-        self.order(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
+        self.order(kind::NEW_LINK, link, NLM_F_CREATE | NLM_F_EXCL)
     }
 
     pub(crate) fn set_up(&mut self, index: u32) -> io::Result<()> {
         let mut link = LinkMessage::default();
         link.header.index = index;
         (link.header.flags, link.header.change_mask) = (LinkFlags::Up, LinkFlags::Up);
-        self.order(RouteNetlinkMessage::SetLink(link), 0)
+        self.order(kind::SET_LINK, link, 0)
     }
 
     /// An address that is in use at once: nobody else is asked whether it has it.
@@ -109,24 +153,24 @@ impl Netlink {
             message.header.flags = AddressHeaderFlags::Nodad;
         }
         message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
-        self.order(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
+        self.order(kind::NEW_ADDRESS, message, NLM_F_CREATE | NLM_F_EXCL)
     }
 
     pub(crate) fn add_route(&mut self, to: IpAddr, prefix: u8, via: Via, table: u8) -> io::Result<()> {
-        self.order(RouteNetlinkMessage::NewRoute(route(to, prefix, via, table)), NLM_F_CREATE | NLM_F_EXCL)
+        self.order(kind::NEW_ROUTE, route(to, prefix, via, table), NLM_F_CREATE | NLM_F_EXCL)
     }
 
     pub(crate) fn delete_route(&mut self, to: IpAddr, prefix: u8, via: Via, table: u8) -> io::Result<()> {
-        self.order(RouteNetlinkMessage::DelRoute(route(to, prefix, via, table)), 0)
+        self.order(kind::DELETE_ROUTE, route(to, prefix, via, table), 0)
     }
 
     /// From now on they are dropped, without an ICMP error.
     pub(crate) fn drop_packets(&mut self, packets: Packets, priority: u32) -> io::Result<()> {
-        self.order(RouteNetlinkMessage::NewRule(drop_message(packets, priority)), NLM_F_CREATE | NLM_F_EXCL)
+        self.order(kind::NEW_RULE, drop_message(packets, priority), NLM_F_CREATE | NLM_F_EXCL)
     }
 
     pub(crate) fn let_pass(&mut self, packets: Packets, priority: u32) -> io::Result<()> {
-        self.order(RouteNetlinkMessage::DelRule(drop_message(packets, priority)), 0)
+        self.order(kind::DELETE_RULE, drop_message(packets, priority), 0)
     }
 
     /// Packets, or those that come in on `from` alone, are looked up in that table, the lowest priority first.
@@ -139,11 +183,11 @@ impl Netlink {
     ) -> io::Result<()> {
         let mut rule = rule(family, priority, table);
         rule.attributes.extend(from.map(|from| RuleAttribute::Iifname(from.to_owned())));
-        self.order(RouteNetlinkMessage::NewRule(rule), NLM_F_CREATE | NLM_F_EXCL)
+        self.order(kind::NEW_RULE, rule, NLM_F_CREATE | NLM_F_EXCL)
     }
 
     pub(crate) fn delete_rule(&mut self, family: AddressFamily, priority: u32, table: u8) -> io::Result<()> {
-        self.order(RouteNetlinkMessage::DelRule(rule(family, priority, table)), 0)
+        self.order(kind::DELETE_RULE, rule(family, priority, table), 0)
     }
 }
 
