@@ -269,6 +269,7 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
             order.balancer.title,
             missed.join(", ")
         );
+        rehearsal.end().await;
     }
     let what = format!("it asked servers during each of {MOST_CHECKS} checks that it had not asked before");
     Err(Problem::new(what).on(order.balancer.title).hint("choose the block behind the URL with --upstream").into())

@@ -62,8 +62,16 @@ pub(crate) struct Rehearsal {
     others: Vec<(Responder, u64)>,
     /// Servers that are asked in addition to the one that responds to the client: a mirror, an authentication service.
     beside: BTreeSet<Listens>,
-    _fleet: Started,
-    _server: RunningBalancer,
+    fleet: Started,
+    server: RunningBalancer,
+}
+
+impl Rehearsal {
+    /// Ends the balancer and its backends: others may then listen at their addresses.
+    pub(crate) async fn end(self) {
+        drop(self.server);
+        self.fleet.end().await;
+    }
 }
 
 /// What stays from one rehearsal of a file to the next in the same world.
@@ -192,8 +200,8 @@ pub(crate) async fn prepare(order: &RehearsalPlan, state: &mut RehearsalState) -
         places: places.into_iter().collect(),
         others: others.into_iter().map(with_requests).collect(),
         beside,
-        _fleet: fleet,
-        _server: server,
+        fleet,
+        server,
     })
 }
 
