@@ -121,11 +121,14 @@ impl StepAction {
 }
 
 impl ScenarioStep {
-    /// Whether this one, typed before the other, has to end before that begins: at one time, to one backend.
+    /// Whether this one, before the other in the list, has to end before that begins, if both are for one backend: at one time, and where
+    /// that starts a process while the one before it may still be ending.
     fn precedes(&self, other: &ScenarioStep) -> bool {
         let is_command = |step: &ScenarioStep| matches!(step.action, StepAction::Command(_));
         let is_alike = self.backend.is_none() || other.backend.is_none() || self.backend == other.backend;
-        self.at == other.at && is_alike && !is_command(self) && !is_command(other)
+        let ends_process = matches!(self.action, StepAction::Act(Action::Kill | Action::Drain));
+        let is_waited_for = self.at == other.at || ends_process && other.action.starts();
+        is_waited_for && is_alike && !is_command(self) && !is_command(other)
     }
 }
 
@@ -242,6 +245,14 @@ mod tests {
     fn parsed(text: &str) -> Result<Vec<String>, String> {
         let describe = |step: &ScenarioStep| format!("{step} @{:?}", step.at);
         text.parse().map(|scenario: Scenario| scenario.steps.iter().map(describe).collect())
+    }
+
+    #[test]
+    fn a_start_waits_for_the_end_of_the_process_before_and_nothing_else_of_another_time_waits() {
+        let scenario: Scenario = "drain:a@1s,kill:b@1s,kill:a@2s,start:a@3s,resume:a@3s".parse().unwrap();
+        let [drain, other, kill, start, resume] = scenario.steps.as_slice() else { panic!("{scenario:?}") };
+        assert!(drain.precedes(start) && kill.precedes(start) && start.precedes(resume));
+        assert!(!other.precedes(start) && !drain.precedes(kill) && !kill.precedes(resume));
     }
 
     #[test]
