@@ -1,5 +1,6 @@
 //! PURE. The report of one check, from all that is known of it.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::check::figures;
@@ -13,7 +14,7 @@ use verdict::facts::records::RecordGap;
 use verdict::facts::responses::ReceivedResponses;
 use verdict::finding::Witness;
 use verdict::ledger::{Entry, Ledger};
-use verdict::limit::RateLimit;
+use verdict::limit::{NoTrial, RateLimit, SlowTrial};
 use verdict::observation::Backend;
 use verdict::outcome::Outcome;
 use verdict::report::{
@@ -24,6 +25,7 @@ use verdict::rules::{Case, Drill, Urls, describe_forwarding, judge};
 use verdict::streams::{Lived, Streams};
 use verdict::surroundings::SurroundingLine;
 use verdict::tally::{Judged, Tally};
+use verdict::timeline::StepSpan;
 
 /// What is known beside the session itself.
 pub(crate) struct CheckContext<'a> {
@@ -91,8 +93,7 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
     let evidence = &mut session.evidence;
     evidence.complete(ledger);
     evidence.others = others_meanwhile(ledger, session.judged, session.sample.start, &known);
-    let first_step = spans.iter().map(|step| step.begun).min();
-    let limit = RateLimit::of(ledger, judges, session.sample.clone(), session.slow_trial, first_step);
+    let limit = limit_of(ledger, judges, plan, (session.sample.clone(), session.slow_trial), &spans);
     // Other URLs may lead to other backends: the experiments know the first. What a limit refused may have been anybody's turn.
     if drill == Drill::None && !varied && targets.len() == 1 && limit.is_none() {
         evidence.add_sample(ledger, session.sample.clone(), &tally.picks);
@@ -141,6 +142,20 @@ pub(crate) fn assemble(ledger: &Ledger, mut session: SessionData, mut known: Che
         streams: streams.as_ref(),
     };
     report(&case, &session, &known)
+}
+
+/// The limit that the sample met, if any.
+fn limit_of(
+    ledger: &Ledger,
+    judges: Judged,
+    plan: &CheckPlan,
+    (sample, slow_trial): (Range<u32>, Option<SlowTrial>),
+    spans: &[StepSpan],
+) -> Option<RateLimit> {
+    let of_budget = plan.load.budget.map(|_| NoTrial::Budget);
+    let no_trial = if plan.scenario.steps.is_empty() { of_budget } else { Some(NoTrial::Drill) };
+    let first_step = spans.iter().map(|step| step.begun).min();
+    RateLimit::of(ledger, judges, sample, slow_trial, no_trial, first_step)
 }
 
 /// What the report shows of a case, and the verdict.

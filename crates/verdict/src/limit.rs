@@ -28,9 +28,20 @@ pub struct RateLimit {
     /// What is limited, where an experiment has shown it.
     #[serde(default)]
     pub kind: Option<LimitKind>,
-    /// Whether no request was sent slowly to try it, as in a drill: then the balancer may fail instead.
+    /// Why no request was sent slowly to try it: then the balancer may fail instead; null if it was tried, or the status says it.
     #[serde(default)]
-    pub untried: bool,
+    pub untried: Option<NoTrial>,
+}
+
+/// Why no trial follows a sample.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum NoTrial {
+    /// Backends are not as they were before it.
+    Drill,
+    /// It would take more requests than `--budget` allows.
+    Budget,
 }
 
 /// What a limit limits.
@@ -69,12 +80,13 @@ const SHARE: f64 = 0.02;
 impl RateLimit {
     /// What the requests show that are judged, and some that were sent slowly afterwards; None if that was not tried. Other statuses than
     /// 429 are said for much else: they take such a trial. One of 429 takes none: a limit may count over a minute, and what it refuses too.
-    /// No trial follows a drill, which begins at `first_step`: what was refused as often before it may be a limit.
+    /// Where none can follow, what was refused before the first step, or in all of the sample, may be a limit.
     pub fn of(
         ledger: &Ledger,
         judged: Judged,
         sample: Range<u32>,
         slowly: Option<SlowTrial>,
+        no_trial: Option<NoTrial>,
         first_step: Option<Moment>,
     ) -> Option<RateLimit> {
         let is_before = |entry: &Entry| first_step.is_none_or(|step| entry.observation.ended < step);
@@ -83,8 +95,8 @@ impl RateLimit {
             refusal(before().filter(is_own).map(|entry| entry.observation.status), before().count())
         };
         let status = refused_often().or_else(|| says_so(ledger, judged).then_some(429))?;
-        let untried = status != 429 && slowly.is_none() && first_step.is_some();
-        if status != 429 && !untried && !slowly.is_some_and(|trial| trial.passed) {
+        let untried = no_trial.filter(|_| status != 429 && slowly.is_none());
+        if status != 429 && untried.is_none() && !slowly.is_some_and(|trial| trial.passed) {
             return None;
         }
         let all = ledger.entries().filter(|entry| judged.includes(entry) && is_refused(entry, status));
@@ -111,7 +123,7 @@ impl RateLimit {
         let is_certain = status == 429 || slowly.is_some_and(|it| it.requests >= needed && it.is_refused_again);
         let limit = RateLimit { status, refused, passed: None, sent: None, at_once, kind, untried };
         // A burst may be all that passed of a short sample: what passes slowly and is refused again shows as much as a figure.
-        (is_certain || untried).then_some(match estimate {
+        (is_certain || untried.is_some()).then_some(match estimate {
             Some((passed, sent)) => RateLimit { passed: Some(passed), sent: Some(sent), ..limit },
             None => limit,
         })
@@ -285,7 +297,7 @@ mod tests {
     #[test]
     fn as_much_passes_as_the_limit_allows() {
         let (ledger, sample) = limited(429);
-        let limit = RateLimit::of(&ledger, Judged::from(0), sample, None, None).unwrap();
+        let limit = RateLimit::of(&ledger, Judged::from(0), sample, None, None, None).unwrap();
         assert!((95.0..105.0).contains(&limit.passed.unwrap()) && limit.sent.unwrap() > 9_000.0, "{limit:?}");
         assert!((75.0..=80.0).contains(&limit.suggested().unwrap()), "{limit:?}");
     }
@@ -293,10 +305,10 @@ mod tests {
     #[test]
     fn a_sample_that_is_over_in_an_instant_is_measured_by_what_came_before() {
         let (ledger, sample) = limited(429);
-        let limit = RateLimit::of(&ledger, Judged::from(0), sample.end - 100..sample.end, None, None).unwrap();
+        let limit = RateLimit::of(&ledger, Judged::from(0), sample.end - 100..sample.end, None, None, None).unwrap();
         assert!((95.0..105.0).contains(&limit.passed.unwrap()), "{limit:?}");
         let (ledger, sample) = limited(503);
-        let limit = RateLimit::of(&ledger, Judged::from(0), sample.end - 100..sample.end, slowly(true), None);
+        let limit = RateLimit::of(&ledger, Judged::from(0), sample.end - 100..sample.end, slowly(true), None, None);
         assert_eq!(limit.and_then(|limit| limit.passed), None);
     }
 
@@ -304,9 +316,9 @@ mod tests {
     fn other_statuses_are_a_limit_only_if_they_end_when_requests_come_slowly() {
         for status in [403, 420, 503] {
             let (ledger, sample) = limited(status);
-            assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample.clone(), None, None), None);
-            assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample.clone(), slowly(false), None), None);
-            let limit = RateLimit::of(&ledger, Judged::from(0), sample, slowly(true), None);
+            assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample.clone(), None, None, None), None);
+            assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample.clone(), slowly(false), None, None), None);
+            let limit = RateLimit::of(&ledger, Judged::from(0), sample, slowly(true), None, None);
             assert_eq!(limit.map(|limit| limit.status), Some(status));
         }
     }
@@ -315,7 +327,7 @@ mod tests {
     fn what_says_that_a_backend_or_the_request_is_at_fault_is_no_limit() {
         for status in [500, 502, 504, 413, 431] {
             let (ledger, sample) = limited(status);
-            assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample, slowly(true), None), None);
+            assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample, slowly(true), None, None), None);
         }
     }
 
@@ -335,6 +347,7 @@ mod tests {
                 0..1_000,
                 Some(trial),
                 None,
+                None,
             )
         };
         let limit = burst(|place| place % 200 == 50, true).unwrap();
@@ -347,7 +360,7 @@ mod tests {
     #[test]
     fn too_many_requests_is_a_limit_even_where_it_cannot_be_measured() {
         let (ledger, sample) = ledger(|at| if at > 1_000_000_000 { 429 } else { 200 });
-        let limit = RateLimit::of(&ledger, Judged::from(0), sample, None, None).unwrap();
+        let limit = RateLimit::of(&ledger, Judged::from(0), sample, None, None, None).unwrap();
         assert_eq!((limit.status, limit.passed, limit.suggested()), (429, None, None));
     }
 
@@ -355,7 +368,7 @@ mod tests {
     #[test]
     fn too_many_requests_is_a_limit_whatever_came_of_requests_that_were_sent_slowly() {
         let found = |ledger: &Ledger, judged: Judged, sample: Range<u32>| {
-            RateLimit::of(ledger, judged, sample, slowly(false), None).map(|it| (it.refused, it.at_once))
+            RateLimit::of(ledger, judged, sample, slowly(false), None, None).map(|it| (it.refused, it.at_once))
         };
         let (all, sample) = ledger(|at| if at > 1_000_000_000 { 429 } else { 200 });
         assert_eq!(found(&all, Judged::from(0), sample), Some((9_999, None)));
@@ -383,7 +396,7 @@ mod tests {
             let slow = all.iter_mut().filter(|it| it.status == 200);
             slow.for_each(|it| it.ended = Moment(it.due.0 + 1_000_000));
             let all = Ledger::join(all, Vec::new(), BackendRecords::None);
-            RateLimit::of(&all, Judged::from(0), first..sample.end, slowly(true), None).unwrap().at_once
+            RateLimit::of(&all, Judged::from(0), first..sample.end, slowly(true), None, None).unwrap().at_once
         };
         let passes = |passes| of_sample(passes, 0);
         assert_eq!(passes(|place| place % 10 < 2), Some(2));
@@ -410,6 +423,7 @@ mod tests {
                 sample,
                 Some(trial),
                 None,
+                None,
             )
             .unwrap()
             .kind
@@ -427,7 +441,7 @@ mod tests {
                 BackendRecords::Kept,
             );
             let trial = SlowTrial { passed: true, requests, is_refused_again, kind: None };
-            RateLimit::of(&ledger, Judged::from(0), 0..20_000, Some(trial), None).is_some()
+            RateLimit::of(&ledger, Judged::from(0), 0..20_000, Some(trial), None, None).is_some()
         };
         assert!(!of(503, 20, 8, true) && !of(503, 20, 72, true) && !of(503, 2, 8, true));
         assert!(of(503, 2, 72, true) && of(503, 20, 300, true));
@@ -438,24 +452,28 @@ mod tests {
     fn what_was_refused_before_a_drill_may_be_a_limit() {
         let of = |refuses: fn(u64) -> bool, step: u64| {
             let (ledger, sample) = ledger(|at| if refuses(at) { 503 } else { 200 });
-            RateLimit::of(&ledger, Judged::from(0), sample, None, Some(Moment(step)))
+            RateLimit::of(&ledger, Judged::from(0), sample, None, Some(NoTrial::Drill), Some(Moment(step)))
         };
         let all_the_time: fn(u64) -> bool = |at| at % 1_000_000 == 0;
         let limit = of(all_the_time, 500_000_000).unwrap();
-        assert_eq!((limit.status, limit.refused, limit.untried), (503, 2000, true));
+        assert_eq!((limit.status, limit.refused, limit.untried), (503, 2000, Some(NoTrial::Drill)));
         // Only since the step, hardly before it, or before there is anything to compare with.
         assert_eq!(of(|at| at > 500_000_000 && at % 1_000_000 == 0, 500_000_000), None);
         assert_eq!(of(|at| at % 100_000_000 == 0 || at > 500_000_000, 500_000_000), None);
         assert_eq!(of(all_the_time, 0), None);
+        let (ledger, sample) = ledger(|at| if all_the_time(at) { 503 } else { 200 });
+        let of_budget = |no_trial| RateLimit::of(&ledger, Judged::from(0), sample.clone(), None, no_trial, None);
+        assert_eq!(of_budget(Some(NoTrial::Budget)).map(|it| it.untried), Some(Some(NoTrial::Budget)));
+        assert_eq!(of_budget(None), None);
     }
 
     #[test]
     fn an_outage_or_a_few_refusals_are_no_limit() {
         let outage = ledger(|at| if at > 1_000_000_000 { 503 } else { 200 });
-        assert_eq!(RateLimit::of(&outage.0, Judged::from(0), outage.1, slowly(true), None), None);
+        assert_eq!(RateLimit::of(&outage.0, Judged::from(0), outage.1, slowly(true), None, None), None);
         let few = ledger(|at| if at % 20_000_000 == 0 { 503 } else { 200 });
-        assert_eq!(RateLimit::of(&few.0, Judged::from(0), few.1, slowly(true), None), None);
+        assert_eq!(RateLimit::of(&few.0, Judged::from(0), few.1, slowly(true), None, None), None);
         let none = ledger(|_| 200);
-        assert_eq!(RateLimit::of(&none.0, Judged::from(0), none.1, None, None), None);
+        assert_eq!(RateLimit::of(&none.0, Judged::from(0), none.1, None, None, None), None);
     }
 }

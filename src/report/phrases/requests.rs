@@ -12,7 +12,7 @@ use verdict::facts::tls::Refused;
 use verdict::facts::{copies, limit};
 use verdict::finding::{Facts, Finding, Level};
 use verdict::grpc::call_of_status;
-use verdict::limit::LimitKind;
+use verdict::limit::{LimitKind, NoTrial};
 use verdict::numbers::{count_of, grouped, percent, time};
 use verdict::report::{Variation, VariedPart};
 
@@ -102,17 +102,19 @@ pub(super) fn rate_limit(facts: &limit::LimitFacts, product: Option<Balancer>) -
     let rate = |rate: f64| grouped(rate.round() as u64);
     let refused = format!("{} got {}", count_of(facts.refused, "request"), facts.status);
     let hint = |stay: &str| hints::of_limit(stay, facts.status, product);
-    if facts.untried {
-        let refused = count_of(facts.refused, "request");
-        return Phrase::of(format!(
-            "the balancer itself responded to {refused} with {}, also before the first step",
-            facts.status
-        ))
-        .because(vec!["a limit may refuse them, or the balancer fails: a drill does not try which".to_owned()])
-        .try_this(format!(
-            "check without the drill, which tries it; if it is a limit, {}",
-            hint("stay below it with --rate")
-        ));
+    if let Some(why) = facts.untried {
+        let responded =
+            format!("the balancer itself responded to {} with {}", count_of(facts.refused, "request"), facts.status);
+        let (summary, left_out, without) = match why {
+            NoTrial::Drill => (format!("{responded}, also before the first step"), "a drill", "the drill"),
+            NoTrial::Budget => (responded, "a check with --budget", "--budget"),
+        };
+        return Phrase::of(summary)
+            .because(vec![format!("a limit may refuse them, or the balancer fails: {left_out} does not try which")])
+            .try_this(format!(
+                "check without {without}, which tries it; if it is a limit, {}",
+                hint("stay below it with --rate")
+            ));
     }
     if let Some(LimitKind::AtOnce(at_once)) = facts.kind {
         return Phrase::of(format!("a limit of {at_once} requests at once: {refused}"))

@@ -230,7 +230,7 @@ fn errors_since_first_step(case: &Case, has_cause: impl Fn(&Entry) -> bool) -> u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limit::RateLimit;
+    use crate::limit::{NoTrial, RateLimit};
     use crate::observation::ClientOutcome;
     use crate::rules::trial::RuleTrial;
     use crate::timeline::StepSpan;
@@ -458,7 +458,7 @@ mod tests {
                 trial.balancer(503);
             }
             trial.drill.outage.as_mut().unwrap().client_errors = 60 + u64::from(lost);
-            let limit = RateLimit { status, refused: 90, untried: true, ..RateLimit::default() };
+            let limit = RateLimit { status, refused: 90, untried: Some(NoTrial::Drill), ..RateLimit::default() };
             trial.limit = Some(limit);
             trial
         };
