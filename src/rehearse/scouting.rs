@@ -27,6 +27,8 @@ use crate::rehearse::order::{RehearsalPlan, UrlTarget, addresses_of, is_here};
 use crate::rehearse::responder::{RESPONDER, Responder};
 use crate::report::phrases::what_came;
 
+/// A balancer asks some by itself, and tries others after its response.
+const AFTER_VISITS: Duration = Duration::from_millis(5);
 /// Requests that bring nothing new before a round ends.
 const QUIET: usize = 20;
 /// Requests that bring nothing new where other groups of the file may get a part of them: 1 in 60 is found with 99 % certainty.
@@ -135,6 +137,7 @@ impl Scouted {
                 latest = Some((url.clone(), visited));
                 sent += 1;
             }
+            sleep(AFTER_VISITS);
             let seen = scout.seen();
             if self.resolve(&seen)? {
                 return Ok(true);

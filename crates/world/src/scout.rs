@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ const UDP: u8 = 17;
 const SYN: u8 = 0x02;
 const RST_ACK: u8 = 0x14;
 const GLANCE: Duration = Duration::from_millis(20);
+/// A mark that is lost, because too much is on the wire, is not waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What was seen on the wire, with how often.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -34,9 +36,19 @@ pub struct Sightings {
 
 /// Watches the network in which it was started, until it is dropped.
 pub struct Scout {
-    seen: Arc<Mutex<Sightings>>,
+    noted: Arc<Noted>,
+    mark: UdpSocket,
     end: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread has noted of the wire.
+#[derive(Default)]
+struct Noted {
+    sightings: Mutex<Sightings>,
+    /// The last mark that it met, and news of the next: datagrams that the scout sends to itself. All that was sent before it is noted.
+    mark: Mutex<u64>,
+    news: Condvar,
 }
 
 impl Scout {
@@ -46,25 +58,50 @@ impl Scout {
         socket.set_read_timeout(Some(GLANCE))?;
         // What is lost when it is full is lost in silence.
         let _ = socket.set_recv_buffer_size(8 << 20);
-        let (seen, end) = (Arc::new(Mutex::new(Sightings::default())), Arc::new(AtomicBool::new(false)));
-        let (noted, ended) = (seen.clone(), end.clone());
+        let mark = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let marked = mark.local_addr()?;
+        mark.connect(marked)?;
+        let (noted, end) = (Arc::new(Noted::default()), Arc::new(AtomicBool::new(false)));
+        let (noting, ended) = (noted.clone(), end.clone());
         let thread = thread::spawn(move || {
             let mut packet = vec![0; 640];
             while !ended.load(Ordering::Relaxed) {
                 // An error is that nothing came, or that a link has gone.
                 let Ok(length) = socket.read(&mut packet) else { continue };
-                note(&packet[..length], &mut noted.lock().unwrap_or_else(PoisonError::into_inner));
+                match mark_of(&packet[..length], marked) {
+                    Some(mark) => noting.meet(mark),
+                    None => note(&packet[..length], &mut locked(&noting.sightings)),
+                }
             }
         });
-        Ok(Scout { seen, end, thread: Some(thread) })
+        Ok(Scout { noted, mark, end, thread: Some(thread) })
     }
 
     /// What was asked for so far.
     pub fn seen(&self) -> Sightings {
-        // What has just been sent is on its way to the thread.
-        thread::sleep(GLANCE / 4);
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.noted.wait(&self.mark);
+        locked(&self.noted.sightings).clone()
     }
+}
+
+impl Noted {
+    fn meet(&self, mark: u64) {
+        *locked(&self.mark) = mark;
+        self.news.notify_all();
+    }
+
+    /// Until all is noted that was sent before.
+    fn wait(&self, socket: &UdpSocket) {
+        let met = locked(&self.mark);
+        let next = *met + 1;
+        if socket.send(&next.to_be_bytes()).is_ok() {
+            let _ = self.news.wait_timeout_while(met, PATIENCE, |met| *met < next);
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Scout {
@@ -98,6 +135,15 @@ fn segment(packet: &[u8]) -> Option<TcpSegment<'_>> {
         }
         _ => None,
     }
+}
+
+/// The number in a datagram that the scout sent to itself.
+fn mark_of(packet: &[u8], own: SocketAddr) -> Option<u64> {
+    let TcpSegment { protocol, from, to, rest } = segment(packet)?;
+    let port = own.port().to_be_bytes();
+    let is_own =
+        protocol == UDP && from == own.ip() && to == own.ip() && rest.get(..2)? == port && rest.get(2..4)? == port;
+    is_own.then(|| rest.get(8..16)?.try_into().ok().map(u64::from_be_bytes)).flatten()
 }
 
 fn note(packet: &[u8], seen: &mut Sightings) {
