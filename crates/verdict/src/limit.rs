@@ -80,7 +80,7 @@ const SHARE: f64 = 0.02;
 impl RateLimit {
     /// What the requests show that are judged, and some that were sent slowly afterwards; None if that was not tried. Other statuses than
     /// 429 are said for much else: they take such a trial. One of 429 takes none: a limit may count over a minute, and what it refuses too.
-    /// Where none can follow, what was refused before the first step, or in all of the sample, may be a limit.
+    /// Where none can follow, what was refused before the first step, or in all of the sample, may be a limit if that began with the rate.
     pub fn of(
         ledger: &Ledger,
         judged: Judged,
@@ -95,7 +95,8 @@ impl RateLimit {
             refusal(before().filter(is_own).map(|entry| entry.observation.status), before().count())
         };
         let status = refused_often().or_else(|| says_so(ledger, judged).then_some(429))?;
-        let untried = no_trial.filter(|_| status != 429 && slowly.is_none());
+        let is_open = || begins_with_the_rate(ledger.entries().filter(|entry| is_before(entry)), status);
+        let untried = no_trial.filter(|_| status != 429 && slowly.is_none() && is_open());
         if status != 429 && untried.is_none() && !slowly.is_some_and(|trial| trial.passed) {
             return None;
         }
@@ -145,6 +146,21 @@ impl RateLimit {
         let digit = 10f64.powf(below.log10().floor() - 1.0);
         Some(((below / digit).floor() * digit).max(digit))
     }
+}
+
+/// Whether more passed before the first refusal than chance lets pass of a balancer that refuses as many at any rate.
+fn begins_with_the_rate<'l>(requests: impl Iterator<Item = Entry<'l>>, status: u16) -> bool {
+    let (mut before, mut since, mut refused) = (0u32, 0u64, 0u64);
+    for entry in requests {
+        let is_refused = is_refused(&entry, status);
+        if refused == 0 && !is_refused {
+            before += 1;
+            continue;
+        }
+        since += 1;
+        refused += u64::from(is_refused);
+    }
+    refused > 0 && before >= trials(refused as f64 / since as f64)
 }
 
 /// How many have to pass slowly until chance does not explain it, where that share is refused.
@@ -454,9 +470,11 @@ mod tests {
             let (ledger, sample) = ledger(|at| if refuses(at) { 503 } else { 200 });
             RateLimit::of(&ledger, Judged::from(0), sample, None, Some(NoTrial::Drill), Some(Moment(step)))
         };
-        let all_the_time: fn(u64) -> bool = |at| at % 1_000_000 == 0;
+        let all_the_time: fn(u64) -> bool = |at| at > 100_000_000 && at % 1_000_000 == 0;
         let limit = of(all_the_time, 500_000_000).unwrap();
-        assert_eq!((limit.status, limit.refused, limit.untried), (503, 2000, Some(NoTrial::Drill)));
+        assert_eq!((limit.status, limit.refused, limit.untried), (503, 1899, Some(NoTrial::Drill)));
+        // A balancer that fails from the first request on has no limit.
+        assert_eq!(of(|at| at % 1_000_000 == 0, 500_000_000), None);
         // Only since the step, hardly before it, or before there is anything to compare with.
         assert_eq!(of(|at| at > 500_000_000 && at % 1_000_000 == 0, 500_000_000), None);
         assert_eq!(of(|at| at % 100_000_000 == 0 || at > 500_000_000, 500_000_000), None);

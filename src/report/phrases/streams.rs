@@ -3,15 +3,25 @@
 use verdict::facts::streams::{Alive, CloseCodes, Cuts, Delay, Delays, Messages, Summary, Truncations, Upgrades};
 use verdict::finding::Level;
 use verdict::life::{NO_CODE, StreamKind};
-use verdict::numbers::{count_of, grouped, time};
+use verdict::numbers::{count_of, grouped};
 
 use super::phrase::{Phrase, listed};
 use crate::balancer::Balancer;
 use crate::report::hints;
 
+fn seconds(time: f64) -> String {
+    if time < 0.001 {
+        format!("{:.1} ms", time * 1e3)
+    } else if time < 0.999_5 {
+        format!("{:.0} ms", time * 1e3)
+    } else {
+        format!("{time:.1} s")
+    }
+}
+
 /// `15.0 s`, or `14.9 to 15.2 s`.
 fn span((least, most): (f64, f64)) -> String {
-    if most - least < 0.1 { time(most) } else { format!("{} to {}", time(least), time(most)) }
+    if most - least < 0.1 { seconds(most) } else { format!("{} to {}", seconds(least), seconds(most)) }
 }
 
 fn unit(websockets: bool) -> &'static str {
@@ -19,7 +29,7 @@ fn unit(websockets: bool) -> &'static str {
 }
 
 fn distribution(delay: &Delay) -> String {
-    format!("p50 {}, p90 {}, largest {}", time(delay.p50), time(delay.p90), time(delay.max))
+    format!("p50 {}, p90 {}, largest {}", seconds(delay.p50), seconds(delay.p90), seconds(delay.max))
 }
 
 pub(super) fn summary(facts: &Summary) -> Phrase {
@@ -87,7 +97,7 @@ pub(super) fn delays(facts: &Delays, level: Level, product: Option<Balancer>) ->
     let total = delay.events + withheld;
     match (level, limit) {
         (Level::Pass, Some(limit)) => {
-            Phrase::of(format!("events come unbuffered: nine of ten within {}", time(*limit))).because(lines)
+            Phrase::of(format!("events come unbuffered: nine of ten within {}", seconds(*limit))).because(lines)
         }
         (Level::Inconclusive, _) if total == 0 => {
             Phrase::of("no event came, so nothing is known of its delay").because(lines)
@@ -103,7 +113,7 @@ pub(super) fn delays(facts: &Delays, level: Level, product: Option<Balancer>) ->
         (Level::Inconclusive, _) => {
             lines.push(format!(
                 "the client or the backends themselves were late, one time in forty by {} or more",
-                time(delay.lateness)
+                seconds(delay.lateness)
             ));
             Phrase::of("events came late, and this machine is too busy to tell")
                 .because(lines)
@@ -112,7 +122,7 @@ pub(super) fn delays(facts: &Delays, level: Level, product: Option<Balancer>) ->
         (_, limit) => {
             let what = match limit {
                 Some(limit) => {
-                    format!("{} of {} came later than {}", grouped(*beyond), count_of(total, "event"), time(*limit))
+                    format!("{} of {} came later than {}", grouped(*beyond), count_of(total, "event"), seconds(*limit))
                 }
                 None if *is_backlog && *withheld > 0 => format!(
                     "events come more slowly than backends write them: {} had not come when the client left",
@@ -121,9 +131,9 @@ pub(super) fn delays(facts: &Delays, level: Level, product: Option<Balancer>) ->
                 None if *withheld > 0 => format!("{} were held back", count_of(*withheld, "event")),
                 None if *is_backlog => format!(
                     "events come more slowly than backends write them: half of them {} late or more",
-                    time(delay.p50)
+                    seconds(delay.p50)
                 ),
-                None => format!("events are buffered: half of them for {} or longer", time(delay.p50)),
+                None => format!("events are buffered: half of them for {} or longer", seconds(delay.p50)),
             };
             Phrase::of(what).because(lines).try_this(match (websockets, is_backlog) {
                 (true, _) => hints::of_slow_websockets().to_owned(),

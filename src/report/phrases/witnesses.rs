@@ -1,9 +1,10 @@
 //! Witnesses in words: a request from both ends, an order of backends.
 
+use std::time::Duration;
+
 use crate::escape::harmless;
 use verdict::AttemptEnd;
 use verdict::finding::{AttemptWitness, ClientWitness, EvidenceLine, RequestWitness, Witness};
-use verdict::numbers::time;
 use verdict::observation::ClientOutcome;
 
 /// What a witness shows; its parts are the attempts of a request if there are several, or the requests of a client.
@@ -38,7 +39,7 @@ fn destination(request: &RequestWitness) -> String {
 }
 
 fn request(request: &RequestWitness) -> EvidenceLine {
-    let (came, took) = (came(&request.client, !request.unrecorded), time(request.client.seconds.max(0.0)));
+    let (came, took) = (came(&request.client, !request.unrecorded), brief(request.client.seconds));
     if request.client.outcome == ClientOutcome::Unsent {
         return EvidenceLine::of(format!(
             "request {}{}: due, and {came} within {took}",
@@ -106,7 +107,7 @@ fn came(client: &ClientWitness, are_named: bool) -> String {
 pub(crate) fn attempt(attempt: &AttemptWitness) -> String {
     let AttemptWitness { backend, .. } = attempt;
     let at = when(attempt.at);
-    let after = time(attempt.seconds.max(0.0));
+    let after = brief(attempt.seconds);
     match attempt.end {
         AttemptEnd::Completed => {
             format!("{backend}{at}: responded {} in {after}", attempt.status.unwrap_or_default())
@@ -120,6 +121,15 @@ pub(crate) fn attempt(attempt: &AttemptWitness) -> String {
 /// Seconds of the sample, as the steps of an outage are timed.
 fn when(at: f64) -> String {
     if at < 0.0 { format!(", {:.3} s before the sample", -at) } else { format!(" at {at:.3} s") }
+}
+
+fn brief(seconds: f64) -> String {
+    match Duration::from_secs_f64(seconds.max(0.0)).as_secs_f64() {
+        // What would be rounded to a thousand of the smaller unit is one of the larger.
+        seconds @ 0.999_95.. => format!("{seconds:.1} s"),
+        seconds @ 0.000_999_5.. => format!("{:.1} ms", seconds * 1e3),
+        seconds => format!("{:.0} µs", seconds * 1e6),
+    }
 }
 
 #[cfg(test)]
@@ -158,7 +168,8 @@ mod tests {
             status: None,
             seconds: 0.000_009,
         };
-        assert_eq!(super::attempt(&attempt(1.0061)), "9002 at 1.006 s: cut off after 9.00 µs");
-        assert_eq!(super::attempt(&attempt(-0.25)), "9002, 0.250 s before the sample: cut off after 9.00 µs");
+        assert_eq!(super::attempt(&attempt(1.0061)), "9002 at 1.006 s: cut off after 9 µs");
+        assert_eq!([0.999_96, 0.000_999_7, 0.000_4].map(super::brief), ["1.0 s", "1.0 ms", "400 µs"]);
+        assert_eq!(super::attempt(&attempt(-0.25)), "9002, 0.250 s before the sample: cut off after 9 µs");
     }
 }
