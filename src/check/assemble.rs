@@ -8,6 +8,7 @@ use crate::check::load::{Load, Pacing, Reuse, Vary};
 use crate::check::plan::{CheckPlan, TargetPlan, split_url};
 use crate::check::session::SessionData;
 use crate::report::hints;
+use verdict::Moment;
 use verdict::algorithm::{AlgorithmRemark, Pick, Selection};
 use verdict::arrived::{OtherKind, OtherRequests, RequestChanges};
 use verdict::facts::records::RecordGap;
@@ -153,9 +154,10 @@ fn limit_of(
     spans: &[StepSpan],
 ) -> Option<RateLimit> {
     let of_budget = plan.load.budget.map(|_| NoTrial::Budget);
-    let no_trial = if plan.scenario.steps.is_empty() { of_budget } else { Some(NoTrial::Drill) };
+    let why = if plan.scenario.steps.is_empty() { of_budget } else { Some(NoTrial::Drill) };
     let first_step = spans.iter().map(|step| step.begun).min();
-    RateLimit::of(ledger, judges, sample, slow_trial, no_trial, first_step)
+    let no_trial = why.map(|why| (why, first_step.unwrap_or(Moment(u64::MAX))));
+    RateLimit::of(ledger, judges, sample, slow_trial, no_trial)
 }
 
 /// What the report shows of a case, and the verdict.

@@ -61,7 +61,7 @@ impl Broken {
         let faults = (!faults.is_empty()).then(|| Breakage::Faults(faults.join(", ")));
         let is_up = matches!(backend.state, BackendState::Starting | BackendState::Ready);
         let state = (!is_up).then_some(Breakage::State(backend.state));
-        faults.into_iter().chain(state).map(|defect| Broken(defect, fleet.to_owned()))
+        faults.into_iter().chain(state).map(|breakage| Broken(breakage, fleet.to_owned()))
     }
 
     /// What is broken, where, and what ends it.
@@ -72,8 +72,8 @@ impl Broken {
             }
             _ => (names.join(", "), format!(" {}", names.join(","))),
         };
-        let Broken(defect, fleet) = self;
-        let (what, command) = match defect {
+        let Broken(breakage, fleet) = self;
+        let (what, command) = match breakage {
             Breakage::Faults(faults) => (format!("{faults} at {listed}"), format!("fault{typed} clear")),
             Breakage::State(state) => {
                 let command = match state {

@@ -80,23 +80,24 @@ const SHARE: f64 = 0.02;
 impl RateLimit {
     /// What the requests show that are judged, and some that were sent slowly afterwards; None if that was not tried. Other statuses than
     /// 429 are said for much else: they take such a trial. One of 429 takes none: a limit may count over a minute, and what it refuses too.
-    /// Where none can follow, what was refused before the first step, or in all of the sample, may be a limit if that began with the rate.
+    /// Where none can follow, `no_trial` says why, and until when it shows what was refused anyway: that may be a limit if it began with the
+    /// rate.
     pub fn of(
         ledger: &Ledger,
         judged: Judged,
         sample: Range<u32>,
         slowly: Option<SlowTrial>,
-        no_trial: Option<NoTrial>,
-        first_step: Option<Moment>,
+        no_trial: Option<(NoTrial, Moment)>,
     ) -> Option<RateLimit> {
-        let is_before = |entry: &Entry| first_step.is_none_or(|step| entry.observation.ended < step);
+        let is_before = |entry: &Entry| no_trial.is_none_or(|(_, until)| entry.observation.ended < until);
         let refused_often = || {
             let before = || ledger.entries().filter(|it| sample.contains(&it.sequence) && is_before(it));
-            refusal(before().filter(is_own).map(|entry| entry.observation.status), before().count())
+            let all = if no_trial.is_some() { before().count() } else { sample.len() };
+            refusal(before().filter(is_own).map(|entry| entry.observation.status), all)
         };
         let status = refused_often().or_else(|| says_so(ledger, judged).then_some(429))?;
         let is_open = || begins_with_the_rate(ledger.entries().filter(|entry| is_before(entry)), status);
-        let untried = no_trial.filter(|_| status != 429 && slowly.is_none() && is_open());
+        let untried = no_trial.map(|(why, _)| why).filter(|_| status != 429 && slowly.is_none() && is_open());
         if status != 429 && untried.is_none() && !slowly.is_some_and(|trial| trial.passed) {
             return None;
         }
@@ -313,7 +314,7 @@ mod tests {
     #[test]
     fn as_much_passes_as_the_limit_allows() {
         let (ledger, sample) = limited(429);
-        let limit = RateLimit::of(&ledger, Judged::from(0), sample, None, None, None).unwrap();
+        let limit = RateLimit::of(&ledger, Judged::from(0), sample, None, None).unwrap();
         assert!((95.0..105.0).contains(&limit.passed.unwrap()) && limit.sent.unwrap() > 9_000.0, "{limit:?}");
         assert!((75.0..=80.0).contains(&limit.suggested().unwrap()), "{limit:?}");
     }
@@ -321,10 +322,10 @@ mod tests {
     #[test]
     fn a_sample_that_is_over_in_an_instant_is_measured_by_what_came_before() {
         let (ledger, sample) = limited(429);
-        let limit = RateLimit::of(&ledger, Judged::from(0), sample.end - 100..sample.end, None, None, None).unwrap();
+        let limit = RateLimit::of(&ledger, Judged::from(0), sample.end - 100..sample.end, None, None).unwrap();
         assert!((95.0..105.0).contains(&limit.passed.unwrap()), "{limit:?}");
         let (ledger, sample) = limited(503);
-        let limit = RateLimit::of(&ledger, Judged::from(0), sample.end - 100..sample.end, slowly(true), None, None);
+        let limit = RateLimit::of(&ledger, Judged::from(0), sample.end - 100..sample.end, slowly(true), None);
         assert_eq!(limit.and_then(|limit| limit.passed), None);
     }
 
@@ -332,9 +333,9 @@ mod tests {
     fn other_statuses_are_a_limit_only_if_they_end_when_requests_come_slowly() {
         for status in [403, 420, 503] {
             let (ledger, sample) = limited(status);
-            assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample.clone(), None, None, None), None);
-            assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample.clone(), slowly(false), None, None), None);
-            let limit = RateLimit::of(&ledger, Judged::from(0), sample, slowly(true), None, None);
+            assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample.clone(), None, None), None);
+            assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample.clone(), slowly(false), None), None);
+            let limit = RateLimit::of(&ledger, Judged::from(0), sample, slowly(true), None);
             assert_eq!(limit.map(|limit| limit.status), Some(status));
         }
     }
@@ -343,7 +344,7 @@ mod tests {
     fn what_says_that_a_backend_or_the_request_is_at_fault_is_no_limit() {
         for status in [500, 502, 504, 413, 431] {
             let (ledger, sample) = limited(status);
-            assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample, slowly(true), None, None), None);
+            assert_eq!(RateLimit::of(&ledger, Judged::from(0), sample, slowly(true), None), None);
         }
     }
 
@@ -363,7 +364,6 @@ mod tests {
                 0..1_000,
                 Some(trial),
                 None,
-                None,
             )
         };
         let limit = burst(|place| place % 200 == 50, true).unwrap();
@@ -376,7 +376,7 @@ mod tests {
     #[test]
     fn too_many_requests_is_a_limit_even_where_it_cannot_be_measured() {
         let (ledger, sample) = ledger(|at| if at > 1_000_000_000 { 429 } else { 200 });
-        let limit = RateLimit::of(&ledger, Judged::from(0), sample, None, None, None).unwrap();
+        let limit = RateLimit::of(&ledger, Judged::from(0), sample, None, None).unwrap();
         assert_eq!((limit.status, limit.passed, limit.suggested()), (429, None, None));
     }
 
@@ -384,7 +384,7 @@ mod tests {
     #[test]
     fn too_many_requests_is_a_limit_whatever_came_of_requests_that_were_sent_slowly() {
         let found = |ledger: &Ledger, judged: Judged, sample: Range<u32>| {
-            RateLimit::of(ledger, judged, sample, slowly(false), None, None).map(|it| (it.refused, it.at_once))
+            RateLimit::of(ledger, judged, sample, slowly(false), None).map(|it| (it.refused, it.at_once))
         };
         let (all, sample) = ledger(|at| if at > 1_000_000_000 { 429 } else { 200 });
         assert_eq!(found(&all, Judged::from(0), sample), Some((9_999, None)));
@@ -412,7 +412,7 @@ mod tests {
             let slow = all.iter_mut().filter(|it| it.status == 200);
             slow.for_each(|it| it.ended = Moment(it.due.0 + 1_000_000));
             let all = Ledger::join(all, Vec::new(), BackendRecords::None);
-            RateLimit::of(&all, Judged::from(0), first..sample.end, slowly(true), None, None).unwrap().at_once
+            RateLimit::of(&all, Judged::from(0), first..sample.end, slowly(true), None).unwrap().at_once
         };
         let passes = |passes| of_sample(passes, 0);
         assert_eq!(passes(|place| place % 10 < 2), Some(2));
@@ -439,7 +439,6 @@ mod tests {
                 sample,
                 Some(trial),
                 None,
-                None,
             )
             .unwrap()
             .kind
@@ -457,7 +456,7 @@ mod tests {
                 BackendRecords::Kept,
             );
             let trial = SlowTrial { passed: true, requests, is_refused_again, kind: None };
-            RateLimit::of(&ledger, Judged::from(0), 0..20_000, Some(trial), None, None).is_some()
+            RateLimit::of(&ledger, Judged::from(0), 0..20_000, Some(trial), None).is_some()
         };
         assert!(!of(503, 20, 8, true) && !of(503, 20, 72, true) && !of(503, 2, 8, true));
         assert!(of(503, 2, 72, true) && of(503, 20, 300, true));
@@ -468,7 +467,7 @@ mod tests {
     fn what_was_refused_before_a_drill_may_be_a_limit() {
         let of = |refuses: fn(u64) -> bool, step: u64| {
             let (ledger, sample) = ledger(|at| if refuses(at) { 503 } else { 200 });
-            RateLimit::of(&ledger, Judged::from(0), sample, None, Some(NoTrial::Drill), Some(Moment(step)))
+            RateLimit::of(&ledger, Judged::from(0), sample, None, Some((NoTrial::Drill, Moment(step))))
         };
         let all_the_time: fn(u64) -> bool = |at| at > 100_000_000 && at % 1_000_000 == 0;
         let limit = of(all_the_time, 500_000_000).unwrap();
@@ -480,18 +479,21 @@ mod tests {
         assert_eq!(of(|at| at % 100_000_000 == 0 || at > 500_000_000, 500_000_000), None);
         assert_eq!(of(all_the_time, 0), None);
         let (ledger, sample) = ledger(|at| if all_the_time(at) { 503 } else { 200 });
-        let of_budget = |no_trial| RateLimit::of(&ledger, Judged::from(0), sample.clone(), None, no_trial, None);
-        assert_eq!(of_budget(Some(NoTrial::Budget)).map(|it| it.untried), Some(Some(NoTrial::Budget)));
+        let of_budget = |no_trial| RateLimit::of(&ledger, Judged::from(0), sample.clone(), None, no_trial);
+        assert_eq!(
+            of_budget(Some((NoTrial::Budget, Moment(u64::MAX)))).map(|it| it.untried),
+            Some(Some(NoTrial::Budget))
+        );
         assert_eq!(of_budget(None), None);
     }
 
     #[test]
     fn an_outage_or_a_few_refusals_are_no_limit() {
         let outage = ledger(|at| if at > 1_000_000_000 { 503 } else { 200 });
-        assert_eq!(RateLimit::of(&outage.0, Judged::from(0), outage.1, slowly(true), None, None), None);
+        assert_eq!(RateLimit::of(&outage.0, Judged::from(0), outage.1, slowly(true), None), None);
         let few = ledger(|at| if at % 20_000_000 == 0 { 503 } else { 200 });
-        assert_eq!(RateLimit::of(&few.0, Judged::from(0), few.1, slowly(true), None, None), None);
+        assert_eq!(RateLimit::of(&few.0, Judged::from(0), few.1, slowly(true), None), None);
         let none = ledger(|_| 200);
-        assert_eq!(RateLimit::of(&none.0, Judged::from(0), none.1, None, None, None), None);
+        assert_eq!(RateLimit::of(&none.0, Judged::from(0), none.1, None, None), None);
     }
 }

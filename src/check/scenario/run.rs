@@ -41,7 +41,8 @@ impl SampleEnd {
 }
 
 /// Does all steps, whether the one before has ended or not, but for those of one backend at one time, which keep the order in which they
-/// were typed, and a start, which waits for the end of the process before. Returns when all have ended, in the order of their times. Dropped, no further step is begun.
+/// were typed, and a start, which waits for the end of the process before. Returns when all have ended, in the order of their times.
+/// Dropped, no further step is begun.
 pub(crate) async fn run(
     steps: Vec<ScenarioStep>,
     fleets: Option<Fleets>,

@@ -32,7 +32,9 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         entries.map(|entry| (entry.observation.sent(), entry.observation.ended.after(LATE))).collect();
     // What arrived without an id before is the warm-up's, if the balancer takes ids away.
     let takes_ids = !case.ledger.unidentified().is_empty();
-    let begin = spans.iter().map(|(sent, _)| *sent).min().filter(|_| takes_ids).unwrap_or_default();
+    let first = spans.iter().map(|(sent, _)| *sent).min().unwrap_or_default();
+    let last = spans.iter().map(|(_, end)| *end).max().unwrap_or_default();
+    let begin = if takes_ids { first } else { Moment::default() };
     let arrived: Vec<&Arrival> =
         case.ledger.others().iter().filter(|it| it.sequence == UNNUMBERED && it.received >= begin).collect();
     let alike = kinds.iter().map(|(kind, _)| kind.count).sum::<u64>().min(arrived.len() as u64);
@@ -47,7 +49,8 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let is_of_a_health_check = matches!(case.sent.method, "GET" | "HEAD" | "OPTIONS");
     let is_telling = !is_of_a_health_check || kinds.iter().any(|(kind, _)| kind.body_length > 0) || of_checks > 0;
     // Health checks may keep the pace of a check that sends few requests.
-    let is_frequent = arrived.len() as f64 > CHECKS_A_SECOND * case.names.len() as f64 * seconds(&spans);
+    let most_checks = CHECKS_A_SECOND * case.names.len() as f64 * last.since(first).as_secs_f64();
+    let is_frequent = arrived.len() as f64 > most_checks;
     // One of the check's own that lost its id and got no response looks like a copy.
     let level = if case.own_fleet && (one_to_one && is_frequent || is_telling && !takes_ids) {
         Level::Fail
@@ -67,12 +70,6 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         own_fleet: case.own_fleet,
     };
     Some(Finding::new(level, finding::Facts::Copies(facts)))
-}
-
-/// From the first of them to the last.
-fn seconds(spans: &[(Moment, Moment)]) -> f64 {
-    let begin = spans.iter().map(|(begin, _)| *begin).min().unwrap_or_default();
-    spans.iter().map(|(_, end)| *end).max().unwrap_or_default().since(begin).as_secs_f64()
 }
 
 /// The kinds of others' requests that look like ours, as ours arrive, each with the place of the URL of which it is, if that is known. What
