@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::{Framing, HttpVersion, RequestHead, digest};
 use verdict::notes::{Note, Notes};
-use verdict::request::{Arrived, Differences, FieldMask, RequestComparison, SENT_HEADER, SentBody};
+use verdict::request::{Arrived, Differences, FieldMask, RequestComparison, SENT_HEADER, SentBody, states_host};
 
 use crate::wire::{ArrivedHead, ClippedText, REQUEST_HEADER, RequestId};
 
@@ -24,7 +24,7 @@ pub(super) struct CheckHeaders<'b> {
 
 impl<'b> CheckHeaders<'b> {
     pub(super) fn of(head: &RequestHead<'_, 'b>) -> CheckHeaders<'b> {
-        let (mut request, mut sent, mut forwarded_for) = (None, None, None);
+        let (mut request, mut sent, mut forwarded_for, mut forwarded_host) = (None, None, None, None);
         let mut states_preference = false;
         let mut notes = Notes::default();
         for field in head.fields.iter() {
@@ -40,7 +40,12 @@ impl<'b> CheckHeaders<'b> {
                         notes.add(Note::ForwardedFor);
                         forwarded_for = Some(field.value);
                     }
-                    Some(note) => notes.add_field(note, field.value),
+                    Some(note) => {
+                        notes.add_field(note, field.value);
+                        if note == Note::ForwardedHost {
+                            forwarded_host = Some(field.value);
+                        }
+                    }
                     None => {}
                 },
             }
@@ -52,6 +57,9 @@ impl<'b> CheckHeaders<'b> {
         }
         if head.framing == Framing::Chunked {
             notes.add(Note::Chunked);
+        }
+        if sent.zip(forwarded_host).and_then(|(sent, host)| states_host(sent, host)) == Some(false) {
+            notes.add(Note::ForwardedHostOther);
         }
         let mut comparison = sent.map(|sent| {
             notes.add(Note::Compared);

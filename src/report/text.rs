@@ -5,7 +5,8 @@ use std::fmt::Write;
 use crate::report::escape::harmless;
 use crate::report::phrases::{describe_witness, forwarding, meaning, traffic_meanwhile, variation};
 use crate::wrap::{columns_of, wrapped};
-use verdict::finding::{EvidenceLine, Finding, Level, Rule};
+use verdict::facts::requests::Extent;
+use verdict::finding::{EvidenceLine, Facts, Finding, Level, Rule};
 use verdict::life::StreamKind;
 use verdict::numbers::{count_of, grouped, percent, time};
 use verdict::report::{Check, NotCounted, Outage, Percentiles, Report, Shares, Verdict};
@@ -194,7 +195,9 @@ pub(crate) fn is_news(finding: &Finding, check: &Check) -> bool {
         finding.rule(),
         Rule::MethodChanged | Rule::PathChanged | Rule::QueryChanged | Rule::HostChanged | Rule::FieldChanged
     );
-    finding.level == Level::Note && !(described && check.forwarding.is_some())
+    // That requests are not all treated alike does not.
+    let is_in_several_ways = matches!(&finding.facts, Facts::HostChanged(change) if change.extent == Extent::Ways);
+    finding.level == Level::Note && (is_in_several_ways || !(described && check.forwarding.is_some()))
 }
 
 /// The rules that passed, by name; their sentences are for who asks for all.

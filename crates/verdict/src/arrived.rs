@@ -89,6 +89,8 @@ pub struct RequestChanges {
     pub ways: Vec<ChangedWay>,
     /// Paths of the sample as they arrived changed, by backend.
     pub paths: BTreeMap<Backend, TextCounts>,
+    /// Host of the sample as it arrived, by backend.
+    pub sample_hosts: BTreeMap<Backend, TextCounts>,
     /// The deadline with which calls of the sample were sent.
     pub deadline: Option<SentDeadline>,
     /// By how many microseconds deadlines arrived shorter than that, each that did, or was written in another way: time had passed, or somebody
@@ -243,6 +245,7 @@ impl RequestChanges {
                 let path = request.target.split('?').next().unwrap_or_default();
                 self.paths.entry(request.backend).or_default().see(path);
             }
+            self.sample_hosts.entry(request.backend).or_default().see(request.host);
         }
         for part in request.differences.iter().filter(|part| is_own || !is_of_fields(*part)) {
             self.see_part(part, request);
@@ -288,6 +291,16 @@ impl RequestChanges {
     /// Whether one backend got several paths in place of those of the sample.
     pub fn has_several_paths(&self) -> bool {
         self.paths.values().any(|paths| paths.only().is_none())
+    }
+
+    /// Whether one backend got several values of Host in the sample, whatever their case.
+    pub fn has_several_hosts(&self) -> bool {
+        let differ = |hosts: &TextCounts| {
+            let mut texts = hosts.counts.iter().map(|(text, _)| text);
+            let first = texts.next();
+            hosts.more > 0 || texts.any(|text| first.is_some_and(|first| !first.eq_ignore_ascii_case(text)))
+        };
+        self.sample_hosts.values().any(differ)
     }
 
     /// How often a note was made.

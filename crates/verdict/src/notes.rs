@@ -42,6 +42,10 @@ http::named_enum! {
         ForwardedProtoTwice = 1 << 16 => "x-forwarded-proto-twice",
         /// It has X-Forwarded-Host twice, or two values of it.
         ForwardedHostTwice = 1 << 17 => "x-forwarded-host-twice",
+        /// Its X-Forwarded-Proto is another than `http`.
+        ForwardedProtoOther = 1 << 18 => "x-forwarded-proto-other",
+        /// Its X-Forwarded-Host is another than the Host that was sent.
+        ForwardedHostOther = 1 << 19 => "x-forwarded-host-other",
     }
 
     /// As it stands in the API: for a field its name in lower case.
@@ -69,7 +73,9 @@ impl Note {
             | Note::Chunked
             | Note::Proxied
             | Note::ForwardedProtoTwice
-            | Note::ForwardedHostTwice => false,
+            | Note::ForwardedHostTwice
+            | Note::ForwardedProtoOther
+            | Note::ForwardedHostOther => false,
         }
     }
 
@@ -78,6 +84,13 @@ impl Note {
         let twice =
             [(Note::ForwardedProto, Note::ForwardedProtoTwice), (Note::ForwardedHost, Note::ForwardedHostTwice)];
         twice.into_iter().find_map(|(once, twice)| (once == self).then_some(twice))
+    }
+
+    /// What is noted where this field has another value than a client that is alone with the balancer expects.
+    pub fn other(self) -> Option<Note> {
+        let other =
+            [(Note::ForwardedProto, Note::ForwardedProtoOther), (Note::ForwardedHost, Note::ForwardedHostOther)];
+        other.into_iter().find_map(|(field, other)| (field == self).then_some(other))
     }
 
     /// The note that a field of this name makes.
@@ -129,8 +142,11 @@ impl Notes {
         self.0 |= note as u32;
     }
 
-    /// Adds the note of a field with that value.
+    /// Adds the note of a field with that value; X-Forwarded-Host is compared by whoever knows which Host was sent.
     pub fn add_field(&mut self, note: Note, value: &[u8]) {
+        if note == Note::ForwardedProto && !value.trim_ascii().eq_ignore_ascii_case(b"http") {
+            self.add(Note::ForwardedProtoOther);
+        }
         if let Some(twice) = note.twice().filter(|_| self.contains(note) || value.contains(&b',')) {
             self.add(twice);
         }
@@ -167,6 +183,8 @@ mod tests {
                     | Note::Proxied
                     | Note::ForwardedProtoTwice
                     | Note::ForwardedHostTwice
+                    | Note::ForwardedProtoOther
+                    | Note::ForwardedHostOther
             );
             assert_eq!(Note::of_field(&note.name().to_uppercase()), is_a_field.then_some(note));
             assert!((note as u32) < 1 << Notes::BITS);

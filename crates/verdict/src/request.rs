@@ -354,6 +354,12 @@ impl RequestComparison {
     }
 }
 
+/// Whether a [`SENT_HEADER`] says that this Host was sent; none if it cannot be read.
+pub fn states_host(sent: &[u8], host: &[u8]) -> Option<bool> {
+    let stated = sent.strip_prefix(b"1;")?.splitn(5, |byte| *byte == b';').nth(3)?;
+    Some(optional(stated)? == Some(short_of_lower_case(host)))
+}
+
 fn compare(sent: &[u8], arrived: &Arrived) -> Option<RequestComparison> {
     let mut parts = sent.splitn(7, |byte| *byte == b';');
     let mut part = || parts.next();

@@ -60,7 +60,7 @@ fn whom_it_hits(extent: Extent) -> &'static str {
             "it hits all requests with some of the bodies, and none with others: a route by the body, or a fault (--expect intact)"
         }
         Extent::Clients => "it hits some clients' requests",
-        Extent::Ways => "it hits all requests, and those that are alike in several ways at one backend",
+        Extent::Ways => "requests that are alike arrive at one backend in several ways",
         Extent::Some => "it hits some requests and not others that are alike",
     }
 }
@@ -79,6 +79,10 @@ pub(super) fn method(facts: &RequestChange, product: Option<Balancer>) -> Phrase
     phrase(facts, summary, Some(hints::of_method(product)))
 }
 
+/// What treats some requests in another way.
+const OTHER_ROUTE: &str =
+    "look for a second route, a second instance with another configuration, or a worker that missed a reload";
+
 pub(super) fn path(facts: &RequestChange, product: Option<Balancer>) -> Phrase {
     let sent = facts.sent.as_deref().unwrap_or("?");
     let how = facts.path.as_ref().and_then(how).map(|how| format!(" ({how})")).unwrap_or_default();
@@ -89,10 +93,9 @@ pub(super) fn path(facts: &RequestChange, product: Option<Balancer>) -> Phrase {
         _ if decodes => Some(hints::of_escapes(product)),
         // Wanted as likely as not, unless the user says otherwise.
         Extent::All | Extent::Urls => facts.expected.as_ref().map(|_| hints::of_rewrite(product)),
-        Extent::Backends | Extent::Bodies | Extent::Clients | Extent::Ways | Extent::Some => Some(
-            "look for a second route, a second instance with another configuration, or a worker that missed a reload"
-                .to_owned(),
-        ),
+        Extent::Backends | Extent::Bodies | Extent::Clients | Extent::Ways | Extent::Some => {
+            Some(OTHER_ROUTE.to_owned())
+        }
     };
     phrase(facts, summary, hint)
 }
@@ -131,7 +134,13 @@ pub(super) fn query(facts: &RequestChange, product: Option<Balancer>) -> Phrase 
 pub(super) fn host(facts: &RequestChange, product: Option<Balancer>) -> Phrase {
     let sent = facts.sent.as_deref().unwrap_or("none");
     let summary = format!("Host of {} was changed: {sent} arrived as {}", whom(facts), texts(&facts.arrived));
-    phrase(facts, summary, Some(hints::of_host(product)))
+    let hint = match facts.extent {
+        Extent::Ways => OTHER_ROUTE.to_owned(),
+        Extent::All | Extent::Backends | Extent::Urls | Extent::Bodies | Extent::Clients | Extent::Some => {
+            hints::of_host(product)
+        }
+    };
+    phrase(facts, summary, Some(hint))
 }
 
 pub(super) fn body(facts: &RequestChange, product: Option<Balancer>) -> Phrase {
@@ -186,6 +195,13 @@ pub(super) fn way_fields(facts: &WayFields) -> Phrase {
         let name = header(&it.name);
         let (some, all) = (grouped(it.attempts), count_of(it.of, "request"));
         match it.twice {
+            0 if it.other > 0 => {
+                let usual = if it.name == "x-forwarded-proto" { "http" } else { "the Host that was sent" };
+                let (has, other) = (grouped(it.attempts - it.other), grouped(it.other));
+                format!(
+                    "{name} arrives as {usual} with {has} of {all} that are alike, and with another value in {other}"
+                )
+            }
             0 => format!("{name} arrives with {some} of {all} that are alike"),
             twice if it.attempts == it.of => format!("{name} arrives with two values in {} of {all}", grouped(twice)),
             twice => format!("{name} arrives with {some} of {all}, in {} with two values", grouped(twice)),

@@ -61,7 +61,7 @@ pub enum Extent {
     Bodies,
     /// All requests of some clients, and none of others: clients differ in path, header or the like.
     Clients,
-    /// All requests, though not in one way: some that are alike arrive at one backend in one way, and some in another.
+    /// Requests that are alike arrive at one backend in several ways: some in one, and some in another.
     Ways,
     /// Some requests and not others, though all are alike.
     Some,
@@ -205,6 +205,9 @@ pub struct WayField {
     pub of: u64,
     /// Attempts that had two values of it.
     pub twice: u64,
+    /// Attempts that had another value than the others: not `http`, or not the Host that was sent; 0 where all or none had.
+    #[serde(default)]
+    pub other: u64,
 }
 
 /// Whether requests arrive as they were sent.
@@ -245,8 +248,8 @@ pub(crate) const QUERY_CHANGED: RuleDescription = RuleDescription {
 
 pub(crate) const HOST_CHANGED: RuleDescription = RuleDescription {
     requires: "Host arrives as it was sent, or is rewritten for all requests, or by backend; with --expect host:preserved or intact: \
-               as it was sent",
-    sound: "as for path-changed",
+               as it was sent; a note where like requests arrive at one backend with several",
+    sound: "as for path-changed; a tier or a route may have a Host of its own, so that several at one backend are no failure",
     source: Some("RFC 9110 §7.2"),
 };
 
@@ -272,7 +275,8 @@ pub(crate) const CLIENT_ADDRESS: RuleDescription = RuleDescription {
 };
 
 pub(crate) const WAY_FIELDS: RuleDescription = RuleDescription {
-    requires: "nothing: says where X-Forwarded-Proto or X-Forwarded-Host arrives with some of like requests only, or with two values",
+    requires: "nothing: says where X-Forwarded-Proto or X-Forwarded-Host arrives with some of like requests only, with two values, or \
+               with one value in some and with another in others",
     sound: "by construction: the backend recorded the fields; requests are alike where there is one URL, nothing is varied, and each arrived \
             once",
     source: None,

@@ -221,18 +221,25 @@ fn query(case: &Case) -> Option<Finding> {
     Some(witnessed(case, level, Facts::QueryChanged(facts), differs))
 }
 
-/// Gateways choose Host by backend, and rewrite it for all: only what is neither, or what was forbidden, is a finding.
+/// Gateways choose Host by backend, and rewrite it for all: only what is neither, or what was forbidden, fails. Each of several tiers or
+/// routes may have its own: several that like requests bring to one backend are a note.
 fn host(case: &Case) -> Option<Finding> {
     let differs = has(RequestPart::Host);
-    let hits = extent(case, way_of_part(RequestPart::Host))?;
-    let expected = forbidden(case, |it| *it == Requirement::HostPreserved);
-    if expected.is_none() && hits.extent != Extent::Some {
-        return None;
+    let mut hits = extent(case, way_of_part(RequestPart::Host))?;
+    if hits.extent == Extent::All && are_alike(case) && case.changes.has_several_hosts() {
+        hits.extent = Extent::Ways;
     }
+    let expected = forbidden(case, |it| *it == Requirement::HostPreserved);
+    let level = match hits.extent {
+        _ if expected.is_some() => Level::Fail,
+        Extent::Some => Level::Fail,
+        Extent::Ways => Level::Note,
+        Extent::All | Extent::Backends | Extent::Urls | Extent::Bodies | Extent::Clients => return None,
+    };
     let sent = case.sent.host.map(str::to_owned);
     let arrived = arrived(case.changes.part(RequestPart::Host));
     let facts = RequestChange { sent, arrived, expected, ..change(case, &hits) };
-    Some(witnessed(case, Level::Fail, Facts::HostChanged(facts), differs))
+    Some(witnessed(case, level, Facts::HostChanged(facts), differs))
 }
 
 fn body(case: &Case) -> Option<Finding> {

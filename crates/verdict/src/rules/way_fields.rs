@@ -18,8 +18,17 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let describe = |note: Note| {
         let attempts = case.changes.noted_in_sample(note);
         let twice = note.twice().map_or(0, |twice| case.changes.noted_in_sample(twice));
-        let is_partial = (1..of).contains(&attempts) && is_each_once(case);
-        (is_partial || twice > 0).then(|| WayField { name: note.name().to_owned(), attempts, of, twice })
+        let are_alike = is_each_once(case);
+        let is_partial = (1..of).contains(&attempts) && are_alike;
+        let other = note.other().map_or(0, |other| case.changes.noted_in_sample(other));
+        let other = if (1..attempts).contains(&other) && are_alike { other } else { 0 };
+        (is_partial || twice > 0 || other > 0).then(|| WayField {
+            name: note.name().to_owned(),
+            attempts,
+            of,
+            twice,
+            other,
+        })
     };
     let notes = [Note::ForwardedProto, Note::ForwardedHost];
     let fields: Vec<WayField> = notes.into_iter().filter(|note| !own(note.name())).filter_map(describe).collect();
@@ -64,10 +73,22 @@ mod tests {
     #[test]
     fn a_field_that_some_have_or_that_comes_twice_is_named() {
         let alone = |_: &mut RuleTrial| {};
-        let named = |attempts, twice| WayField { name: "x-forwarded-proto".to_owned(), attempts, of: 100, twice };
+        let named =
+            |attempts, twice| WayField { name: "x-forwarded-proto".to_owned(), attempts, of: 100, twice, other: 0 };
         assert_eq!(fields(2, PROTO, &[], &alone), [named(80, 0)]);
         assert_eq!(fields(2, PROTO, TWICE, &alone), [named(100, 20)]);
         assert_eq!(fields(10, PROTO, TWICE, &alone), [named(100, 100)]);
+    }
+
+    #[test]
+    fn a_value_that_some_have_and_others_have_not_is_named_and_one_of_all_is_not() {
+        const HOST: &[Note] = &[Note::ForwardedHost];
+        const OTHER: &[Note] = &[Note::ForwardedHost, Note::ForwardedHostOther];
+        let alone = |_: &mut RuleTrial| {};
+        let others = |often, more| fields(often, HOST, OTHER, more).iter().map(|field| field.other).collect::<Vec<_>>();
+        assert_eq!((others(0, &alone), others(1, &alone), others(10, &alone)), (vec![], vec![10], vec![]));
+        let several = |trial: &mut RuleTrial| trial.sent.urls = vec!["/".to_owned(), "/a".to_owned()];
+        assert_eq!(others(1, &several), [] as [u64; 0]);
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn requiring(mut trial: RuleTrial, required: &[Requirement]) -> RuleTrial {
 }
 
 #[test]
-fn a_host_for_each_tier_is_a_setting_and_one_that_is_changed_for_some_is_not() {
+fn a_host_for_each_tier_is_a_note_and_one_that_is_changed_for_some_fails() {
     let level = |changed: fn(u16) -> bool| {
         let mut trial = RuleTrial::new();
         for turn in 0..60u16 {
@@ -76,8 +76,32 @@ fn a_host_for_each_tier_is_a_setting_and_one_that_is_changed_for_some_is_not() {
         }
         trial.level("host-changed")
     };
-    assert_eq!(level(|_| true), None);
+    assert_eq!(level(|_| true), Some(Level::Note));
     assert_eq!(level(|turn| turn % 7 == 0), Some(Level::Fail));
+}
+
+#[test]
+fn several_hosts_at_one_backend_are_named_where_requests_are_alike() {
+    let found = |host: fn(u16) -> &'static str, with: fn(&mut RuleTrial)| {
+        let mut trial = RuleTrial::new();
+        with(&mut trial);
+        for turn in 0..60u16 {
+            let arrived = As { parts: &[RequestPart::Host], host: Some(host(turn)), ..As::default() };
+            trial.delivered_as(turn % 3, 200, &arrived);
+        }
+        assert_eq!(trial.failures(), [] as [&str; 0]);
+        let facts = trial.level("host-changed").map(|_| trial.facts("host-changed"));
+        facts.map(|facts| match facts {
+            Facts::HostChanged(change) => (change.extent, change.arrived),
+            _ => panic!(),
+        })
+    };
+    let some = |turn: u16| if turn % 20 == 7 { "wrong" } else { "app" };
+    let arrived = vec![("app".to_owned(), 57), ("wrong".to_owned(), 3)];
+    assert_eq!(found(some, |_| {}), Some((Extent::Ways, arrived)));
+    assert_eq!(found(|turn| ["a", "b", "c"][usize::from(turn % 3)], |_| {}), None);
+    assert_eq!(found(|turn| if turn % 2 == 0 { "App" } else { "app" }, |_| {}), None);
+    assert_eq!(found(some, |trial| trial.varied = true), None);
 }
 
 #[test]
