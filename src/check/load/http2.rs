@@ -24,6 +24,8 @@ pub(super) struct Http2 {
     bodies: Vec<Option<Body>>,
     /// Places with a body that is not all out.
     sending: usize,
+    /// The place that is first to get more of the connection's window.
+    next_body: usize,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,7 @@ impl Http2 {
             streams: vec![0; places],
             bodies: (0..places).map(|_| None).collect(),
             sending: 0,
+            next_body: 0,
         }
     }
 
@@ -93,12 +96,14 @@ impl Http2 {
         }
     }
 
-    /// Appends what of the bodies the windows let through.
+    /// Appends what of the bodies the windows let through. Whoever got the last of the connection's window is the last to get more of it: a
+    /// body that waits for ever would look like a balancer's doing.
     pub(super) fn push_bodies(&mut self, out: &mut Vec<u8>) {
         if self.sending == 0 {
             return;
         }
-        for place in 0..self.bodies.len() {
+        let (first, places) = (self.next_body, self.bodies.len());
+        for place in (first..places).chain(0..first) {
             let Some(body) = &mut self.bodies[place] else { continue };
             let stream = StreamId(self.streams[place]);
             let piece = self.client.capacity(stream).min(body.content.len() - body.sent).min(PIECE);
@@ -106,6 +111,7 @@ impl Http2 {
                 let end = body.sent + piece;
                 self.client.data(stream, &body.content[body.sent..end], Follows::after(end == body.content.len()), out);
                 body.sent = end;
+                self.next_body = (place + 1) % places;
                 if end == body.content.len() {
                     self.bodies[place] = None;
                     self.sending -= 1;
@@ -195,5 +201,57 @@ fn break_all(streams: &mut [u32], readers: &mut [ResponseReader], why: Malformed
     for (place, stream) in streams.iter_mut().enumerate().filter(|(_, stream)| **stream != 0) {
         *stream = 0;
         ended.push((place, StreamEnd::Over(readers[place].fail(why))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::h2::server::{Server, ServerEvent};
+
+    use super::*;
+    use crate::check::load::request::ID_BYTES;
+
+    /// A server that gives the connection little room, again and again, while each request that ends is followed by another.
+    #[test]
+    fn a_body_that_waits_for_room_is_not_passed_over_for_ever() {
+        const PLACES: usize = 4;
+        let question = Question { id: [b'0'; ID_BYTES], sequence: 0, head_only: false, conditional: false };
+        let head = StreamHead {
+            method: "POST".to_owned(),
+            scheme: "http",
+            authority: "localhost".to_owned(),
+            path: "/".to_owned(),
+            fields: Vec::new(),
+            body: vec![0; 60_000].into(),
+        };
+        let (mut out, mut notices, mut block) = (Vec::new(), Vec::new(), Block::new());
+        let mut http2 = Http2::new(PLACES, &mut out);
+        let mut server = Server::new(AnnouncedSettings::SERVER);
+        server.begin(AnnouncedSettings::SERVER, &mut notices);
+        // SETTINGS that change nothing: the connection has room for 65,535 bytes.
+        http2.idle(&[0, 0, 0, 4, 0, 0, 0, 0, 0], &mut out);
+        (0..PLACES).for_each(|place| http2.begin(place, &head, &question, &mut out));
+        let mut done = [0; PLACES];
+        for _ in 0..40 {
+            // What the server would give back by itself stays where it is.
+            notices.clear();
+            http2.push_bodies(&mut out);
+            let bytes = std::mem::take(&mut out);
+            let mut rest = &bytes[..];
+            while let Some((_, event)) = server.receive(&mut rest, &mut block, 0, &mut notices) {
+                assert!(matches!(
+                    event,
+                    ServerEvent::Head(_) | ServerEvent::Data(_) | ServerEvent::End | ServerEvent::Reset(_)
+                ));
+            }
+            for place in (0..PLACES).filter(|place| http2.has_sent_all(*place)).collect::<Vec<_>>() {
+                done[place] += 1;
+                http2.cancel(place, &mut out);
+                http2.begin(place, &head, &question, &mut out);
+            }
+            // WINDOW_UPDATE of 20,000 bytes, on the connection.
+            http2.idle(&[0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0x4e, 0x20], &mut out);
+        }
+        assert!(done.iter().all(|count| *count >= 2), "{done:?}");
     }
 }
