@@ -387,6 +387,40 @@ fn one_view_shows_all_fleets_counts_over_them_and_hands_on_what_is_to_be_done() 
 }
 
 #[test]
+fn a_view_shows_what_is_open_at_each_backend_while_nothing_else_changes() {
+    let mut places = ports(3);
+    places.sort_unstable();
+    let [low, high, other] = places.try_into().unwrap();
+    let place = TemporaryDirectory::new();
+    let mut command = program(&place);
+    // In another order than that of their numbers.
+    command.args(["--ports", &format!("{high},{low}"), "--control", "127.0.0.1:0", "--log", "off"]);
+    command.env("UUID_GENERATOR_TOKEN", TOKEN);
+    let fleets = [Fleet::spawn(command, place), fleet(&format!("other=127.0.0.1:{other}"))];
+    let view = view(&fleets.iter().map(|fleet| fleet.control.clone()).collect::<Vec<_>>());
+    let shows = |wanted: [usize; 3]| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let backends = view.status().backends;
+            let open: Vec<usize> = backends.iter().map(|it| it.connections).collect();
+            if open == wanted {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{open:?}, and {wanted:?} are open");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    shows([0, 0, 0]);
+    let at_high = TcpStream::connect(("127.0.0.1", high)).unwrap();
+    shows([1, 0, 0]);
+    let _at_other = TcpStream::connect(("127.0.0.1", other)).unwrap();
+    shows([1, 0, 1]);
+    drop(at_high);
+    shows([0, 0, 1]);
+    view.stop();
+}
+
+#[test]
 fn a_file_names_backends_by_their_pods_or_by_their_hosts() {
     let (place, all) = (TemporaryDirectory::new(), ports(2));
     let pods = ["stable-7d9b5c6f48-x2x4z", "canary-0"];

@@ -26,7 +26,7 @@ use crate::remote::FleetChoice;
 use crate::wire::{
     BackendState, BackendStatus, FRAME, FleetEvent, FleetNames, FleetStatus, Generator, Instance, Moment, Record, Token,
 };
-use source::{Source, SourceNews, StatusReply};
+use source::{OpenNow, Source, SourceNews, StatusReply};
 
 /// How long backends may take to do what is asked.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -174,18 +174,14 @@ impl View {
                 for own in backends {
                     let Some(place) = place_of(&self.places, own.id) else { continue };
                     let known = &mut self.backends[usize::from(place)];
-                    let (name, id, in_flight) = (known.name.clone(), known.id, known.in_flight);
-                    *known = BackendStatus { name, id, in_flight, ..own };
+                    *known = BackendStatus { name: known.name.clone(), id: known.id, ..own };
                 }
                 self.has_changed = true;
             }
-            SourceNews::Frame { in_flight, marks, requests } => {
-                // Figures are in the order of the fleet's backends.
-                let mut own: Vec<(Generator, u16)> =
-                    self.fleets.hosts[host].places.iter().map(|(id, place)| (*id, *place)).collect();
-                own.sort_unstable();
-                for (in_flight, (_, place)) in in_flight.into_iter().zip(&own) {
-                    self.backends[usize::from(*place)].in_flight = in_flight as usize;
+            SourceNews::Frame { open, marks, requests } => {
+                for (id, open) in open {
+                    let Some(place) = place_of(&self.places, id) else { continue };
+                    open.put_into(&mut self.backends[usize::from(place)]);
                 }
                 for mark in marks {
                     let place = mark.backend.as_deref().and_then(|name| self.place_of_name(host, name));
@@ -204,8 +200,8 @@ impl View {
                 }
                 for (place, _) in self.fleets.backends.iter().enumerate().filter(|(_, it)| it.host == host) {
                     let known = &mut self.backends[place];
-                    (known.state, known.pid, known.in_flight, known.actions) =
-                        (BackendState::Gone, None, 0, Vec::new());
+                    (known.state, known.pid, known.actions) = (BackendState::Gone, None, Vec::new());
+                    OpenNow::NOTHING.put_into(known);
                 }
                 self.has_changed = true;
             }
@@ -220,7 +216,7 @@ impl View {
         for (place, known) in self.fleets.backends.iter().enumerate().skip(first) {
             let Some(known_of) = self.backends.first().cloned() else { continue };
             // Until its own fleet says more.
-            self.backends.push(BackendStatus {
+            let mut status = BackendStatus {
                 name: known.name.clone(),
                 id: generator(place),
                 instances: Vec::new(),
@@ -228,13 +224,14 @@ impl View {
                 state: BackendState::Starting,
                 pid: None,
                 attempts: 0,
-                in_flight: 0,
                 lost: 0,
                 last_end: None,
                 faults: Vec::new(),
                 actions: Vec::new(),
                 ..known_of
-            });
+            };
+            OpenNow::NOTHING.put_into(&mut status);
+            self.backends.push(status);
         }
         let names: FleetNames =
             self.fleets.backends.iter().enumerate().map(|(place, it)| (generator(place), it.name.clone())).collect();

@@ -9,7 +9,9 @@ use tokio::time::{interval, sleep};
 use crate::fleet::joint::CommandRefusal;
 use crate::fleets::Fleets;
 use crate::remote::{LiveEvent, PageConnection, Remote, TimedPage};
-use crate::wire::{BackendStatus, FRAME, FleetStatus, MarkKind, Moment, Record, SeenRequest, TimelineMark};
+use crate::wire::{
+    BackendFigures, BackendStatus, FRAME, FleetStatus, Generator, MarkKind, Moment, Record, SeenRequest, TimelineMark,
+};
 
 /// Until a fleet that cannot be reached is asked again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -23,13 +25,45 @@ pub(super) enum SourceNews {
     /// Something about backends has changed.
     Backends(Vec<BackendStatus>),
     /// Figures of the fleet's live view that its records do not have.
-    Frame { in_flight: Vec<u32>, marks: Vec<TimelineMark>, requests: Vec<SeenRequest> },
+    Frame { open: Vec<(Generator, OpenNow)>, marks: Vec<TimelineMark>, requests: Vec<SeenRequest> },
     /// What was asked of backends has been done, or not.
     Done(StatusReply, Result<(), CommandRefusal>),
     /// The fleet cannot be reached.
     Gone,
     /// There are more fleets than before.
     Joined(Box<Fleets>),
+}
+
+/// What is open at a backend now. Its status says so, too, but comes only when something else has changed.
+pub(super) struct OpenNow {
+    in_flight: usize,
+    connections: usize,
+    streams: usize,
+    websockets: usize,
+}
+
+impl OpenNow {
+    /// At one that is gone, or of which nothing is known.
+    pub(super) const NOTHING: OpenNow = OpenNow { in_flight: 0, connections: 0, streams: 0, websockets: 0 };
+
+    fn of(figures: &BackendFigures) -> OpenNow {
+        OpenNow {
+            in_flight: figures.in_flight as usize,
+            connections: figures.connections as usize,
+            streams: figures.streams as usize,
+            websockets: figures.websockets as usize,
+        }
+    }
+
+    pub(super) fn put_into(&self, status: &mut BackendStatus) {
+        let OpenNow { in_flight, connections, streams, websockets } = *self;
+        (status.in_flight, status.connections) = (in_flight, connections);
+        (status.streams, status.websockets) = (streams, websockets);
+    }
+}
+
+fn order_of(backends: &[BackendStatus]) -> Vec<Generator> {
+    backends.iter().map(|it| it.id).collect()
 }
 
 /// Where whoever asked for something waits for what became of it.
@@ -65,21 +99,26 @@ impl Source {
         let Ok(mut events) = self.remote.watch().await else { return Some(()) };
         let mut pages = interval(FRAME);
         let mut connection = PageConnection::default();
+        // Figures are in the order in which the fleet names its backends, which need not be that of their numbers.
+        let mut order: Vec<Generator> = Vec::new();
         loop {
             tokio::select! {
                 event = events.next() => match event {
                     Ok(Some(LiveEvent::Snapshot(snapshot))) => {
+                        order = order_of(&snapshot.fleet.backends);
                         tell.send((host, SourceNews::Backends(snapshot.fleet.backends))).ok()?;
                     }
                     Ok(Some(LiveEvent::Frame(frame))) => {
                         if let Some(backends) = frame.backends {
+                            order = order_of(&backends);
                             tell.send((host, SourceNews::Backends(backends))).ok()?;
                         }
-                        let in_flight = frame.figures.backends.iter().map(|it| it.in_flight).collect();
+                        let open = frame.figures.backends.iter().map(OpenNow::of);
+                        let open = order.iter().copied().zip(open).collect();
                         // The rest is counted from records, over all fleets.
                         let is_its_own = |mark: &TimelineMark| matches!(mark.kind, MarkKind::Backend | MarkKind::Fault);
                         let marks = frame.marks.into_iter().filter(is_its_own).collect();
-                        tell.send((host, SourceNews::Frame { in_flight, marks, requests: frame.requests })).ok()?;
+                        tell.send((host, SourceNews::Frame { open, marks, requests: frame.requests })).ok()?;
                     }
                     Ok(Some(LiveEvent::Balance(_))) => {}
                     Ok(None) | Err(_) => return Some(()),
