@@ -1,6 +1,7 @@
 //! Where requests go: a URL, read and resolved, and whom its TLS trusts.
 
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use hyper::http::uri::Authority;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use socket2::{Domain, Socket, Type};
 
 use crate::check::grpc;
-use crate::check::load::{LoadTarget, Tls};
+use crate::check::load::{LoadTarget, Tls, connect};
 use crate::check::plan::{CheckPlan, ClientCertificate, Route, RouteTo, TargetPlan, Trust};
 use crate::error::Problem;
 use verdict::life::StreamKind;
@@ -70,7 +72,10 @@ pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
     let UrlProtocol { secure, http2 } = read.protocol;
     let (host, port) = (read.host(), read.port);
     let tls = secure.then(|| tls(host, &plan.target)).transpose().with_context(|| url.to_owned())?;
-    let address = reachable(url, host, &addresses(url, host, port, &plan.target.routes)?, plan.load.timeout)?;
+    let addresses = addresses(url, host, port, &plan.target.routes)?;
+    // Who lets in a network of clients alone may let in nobody else.
+    let from = connect::address_of(plan.target.clients, None);
+    let address = reachable(url, host, &addresses, from, plan.load.timeout)?;
     Ok(LoadTarget {
         address,
         host: read.authority.as_str().to_owned(),
@@ -148,11 +153,17 @@ fn refuse_misfits(url: &str, protocol: &UrlProtocol, plan: &CheckPlan) -> Result
 }
 
 /// The first address that takes a connection.
-fn reachable(url: &str, host: &str, addresses: &[SocketAddr], patience: Duration) -> Result<SocketAddr> {
+fn reachable(
+    url: &str,
+    host: &str,
+    addresses: &[SocketAddr],
+    from: Option<IpAddr>,
+    patience: Duration,
+) -> Result<SocketAddr> {
     let mut first = None;
     for address in addresses {
-        match TcpStream::connect_timeout(address, patience) {
-            Ok(_) => return Ok(*address),
+        match try_to_connect(*address, from, patience) {
+            Ok(()) => return Ok(*address),
             Err(error) => first = first.or(Some((address, error))),
         }
     }
@@ -164,6 +175,14 @@ fn reachable(url: &str, host: &str, addresses: &[SocketAddr], patience: Duration
     };
     let problem = Problem::new(format!("failed to reach {url} at {address}: {why}"));
     Err(problem.hint("is the balancer running, and listening on that port?").into())
+}
+
+fn try_to_connect(to: SocketAddr, from: Option<IpAddr>, patience: Duration) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+    if let Some(ip) = from.filter(|ip| ip.is_ipv4() == to.is_ipv4()) {
+        socket.bind(&SocketAddr::new(ip, 0).into())?;
+    }
+    socket.connect_timeout(&to.into(), patience)
 }
 
 /// Whether a URL as it is typed is about TLS.

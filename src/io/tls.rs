@@ -39,7 +39,7 @@ pub(crate) struct Tls {
 pub(crate) type BlockingTls = StreamOwned<ClientConnection, TcpStream>;
 
 /// The name of HTTP/2 in ALPN.
-const HTTP2: &[u8] = b"h2";
+pub(crate) const HTTP2: &[u8] = b"h2";
 
 /// Shows none, and notes that one was asked for.
 #[derive(Debug, Default)]

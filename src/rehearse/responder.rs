@@ -142,8 +142,11 @@ impl Responder {
         self.service.secure.load(Ordering::Relaxed) > 0
     }
 
-    /// Why what came could not be answered.
+    /// Why what came could not be answered. Where requests are, something else is a health check, such as HAProxy's `option ssl-hello-chk`.
     pub(super) fn foreign(&self) -> Option<NotUnderstood> {
+        if self.requests() > 0 {
+            return None;
+        }
         self.service.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -16,6 +16,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use crate::io::authority::{Authority, OF_A_FLEET};
+use crate::io::tls::HTTP2;
 
 /// The authority, with what it was asked for.
 #[derive(Clone)]
@@ -44,12 +45,12 @@ impl StandInTls {
         self.0.authority.pem()
     }
 
-    /// Of a server that has a certificate for each name. HTTP/1.1 is spoken.
+    /// Of a server that has a certificate for each name. HTTP/2 is spoken with whoever offers nothing else, as a client whose TLS passes through.
     pub(super) fn config(&self) -> Result<Arc<ServerConfig>> {
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().context("failed to set up TLS")?;
         let mut config = builder.with_no_client_auth().with_cert_resolver(self.0.clone());
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), HTTP2.to_vec()];
         Ok(Arc::new(config))
     }
 

@@ -5,7 +5,7 @@ mod affinity;
 mod call_response;
 mod clients;
 mod coding;
-mod connect;
+pub(crate) mod connect;
 pub(crate) mod cookies;
 mod early;
 mod engine;
