@@ -69,7 +69,7 @@ layer! {
         #[arg(long, value_name = "NAMES", help_heading = "TLS of the backends")]
         pub(crate) tls_names: Option<String>,
 
-        /// File for the certificate of the fleet's authority; its revocation list is written next to it, as FILE.crl.pem [default: in the
+        /// File for the certificate of the fleet's authority; its revocation list is written next to it: ca.crl.pem for ca.pem [default: in the
         /// directory of run files]
         #[arg(long, value_name = "FILE", help_heading = "TLS of the backends")]
         pub(crate) ca_out: Option<PathBuf>,
@@ -88,7 +88,7 @@ layer! {
         pub(crate) key: Option<PathBuf>,
 
         /// Authorities (PEM) whose certificates clients must present (mTLS); `fleet` is the fleet's own, which creates a client certificate
-        /// and writes it, with its key, next to its own as FILE.client.pem; switches TLS on
+        /// and writes it, with its key, next to its own: ca.client.pem for ca.pem; switches TLS on
         #[arg(long, value_name = "FILE", help_heading = "TLS of the backends")]
         pub(crate) client_ca: Option<TlsFile>,
 

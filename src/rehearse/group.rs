@@ -99,8 +99,16 @@ pub(crate) fn choose(order: &RehearsalPlan, names: &WorldNames, found: &[Listens
         }
         ([], None) => {
             let why = match &order.read {
-                Some(_) => format!("{}: no upstream block has the servers that were asked", order.file.display()),
-                None => format!("{}: files of {} are not read", order.file.display(), order.balancer.title),
+                Some(read) => {
+                    let nowhere =
+                        format!("{}: no upstream block has the servers that were asked", order.file.display());
+                    [nowhere].into_iter().chain(read.not_read.iter().map(|what| format!("not read: {what}"))).collect()
+                }
+                None => {
+                    let of_none =
+                        || format!("{}: files of {} are not read", order.file.display(), order.balancer.title);
+                    vec![order.refused.clone().unwrap_or_else(of_none)]
+                }
             };
             let companions = companions(order, names);
             // Those that nobody asked may be backups.
@@ -126,7 +134,7 @@ pub(crate) fn choose(order: &RehearsalPlan, names: &WorldNames, found: &[Listens
                 several.iter().flat_map(|it| &it.servers).flat_map(|it| listens(it, names)).collect();
             let mut seen = BTreeSet::new();
             all.retain(|it| seen.insert(it.clone()));
-            Ok(Group::unknown(all, why, several.iter().copied().cloned().collect()))
+            Ok(Group::unknown(all, vec![why], several.iter().copied().cloned().collect()))
         }
     }
 }
@@ -292,8 +300,8 @@ impl Group {
         Group { name, listens: all, unknown: Vec::new(), upstream: Some(upstream.clone()), naming }
     }
 
-    fn unknown(listens: Vec<Listens>, why: String, naming: Vec<Upstream>) -> Group {
-        Group { name: None, listens, unknown: vec![why], upstream: None, naming }
+    fn unknown(listens: Vec<Listens>, unknown: Vec<String>, naming: Vec<Upstream>) -> Group {
+        Group { name: None, listens, unknown, upstream: None, naming }
     }
 
     /// A line by which its health checks want more of a backend than ours need give.

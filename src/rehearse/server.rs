@@ -274,8 +274,14 @@ fn last_lines(words: &str) -> String {
     lines[from..].iter().map(|line| format!("  {}", cut(line))).collect::<Vec<_>>().join("\n")
 }
 
+/// Lines of that kind, each with the indented ones below it: where the place is, as parsers of YAML print it.
 fn of_kind<'w>(words: &'w str, kind: &[&str]) -> Vec<&'w str> {
-    words.lines().filter(|line| is_of(line, kind)).collect()
+    let mut is_within = false;
+    let is_part = |line: &&str| {
+        is_within = is_of(line, kind) || is_within && line.starts_with([' ', '\t']);
+        is_within
+    };
+    words.lines().filter(is_part).collect()
 }
 
 fn is_of(line: &str, kind: &[&str]) -> bool {
@@ -472,7 +478,15 @@ fn others() -> Vec<Pid> {
 
 #[cfg(test)]
 mod tests {
-    use super::hint_of;
+    use super::{hint_of, last_lines};
+
+    #[test]
+    fn what_an_error_points_at_is_kept_with_it() {
+        let json = r#"{"level":"error","error":"yaml: unmarshal errors:\n  line 7: mapping key \"log\" already defined at line 6","message":"Command error"}"#;
+        let said = last_lines(&format!("starting\n  with nothing\n{json}\nended"));
+        assert!(said.ends_with("\n    line 7: mapping key \"log\" already defined at line 6"), "{said}");
+        assert!(!said.contains("starting") && !said.contains("ended") && !said.contains("nothing"), "{said}");
+    }
 
     #[test]
     fn a_start_that_failed_has_a_hint_by_its_words() {

@@ -34,14 +34,27 @@ pub(crate) fn parse_all(text: &str) -> Result<Vec<Value>> {
 fn parse(text: &str, extension: &str) -> Result<Value> {
     match extension {
         "json" => Ok(serde_json::from_str(text)?),
-        "toml" => Ok(toml::from_str(text)?),
+        "toml" => toml::from_str(text).map_err(|why| of_toml(text, &why)),
         _ => serde_saphyr::from_str(text).map_err(|why| in_one_line(&why)),
     }
 }
 
-/// A picture of the place follows its first line.
+/// A picture of the place follows its first line. Of a key that occurs twice it would name a setting of the library.
 fn in_one_line(why: &serde_saphyr::Error) -> anyhow::Error {
+    if let serde_saphyr::Error::DuplicateMappingKey { key, location } = why.without_snippet() {
+        let key = key.as_ref().map(|key| format!(" {key}")).unwrap_or_default();
+        return anyhow!("line {} column {}: duplicate key{key}", location.line(), location.column());
+    }
     anyhow!("{}", why.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned())
+}
+
+/// In the same form: its own text is a picture of the place.
+fn of_toml(text: &str, why: &toml::de::Error) -> anyhow::Error {
+    let what = why.message().lines().collect::<Vec<_>>().join("; ");
+    let Some(before) = why.span().and_then(|span| text.get(..span.start)) else { return anyhow!(what) };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    anyhow!("line {line} column {column}: {what}")
 }
 
 /// The value of a key that is written as `lb_policy` or as `lbPolicy`, which protocol buffers take for the same.
@@ -144,6 +157,16 @@ mod tests {
         assert_eq!(yaml, parse(json, "json").unwrap());
         let why = parse("a: [1\nb: 2", "yaml").unwrap_err().to_string();
         assert!(why.starts_with("line 2 column 2") && !why.contains('\n'), "{why}");
+    }
+
+    #[test]
+    fn a_key_that_occurs_twice_is_named_with_its_place() {
+        let why = |text: &str, extension: &str| parse(text, extension).unwrap_err().to_string();
+        assert_eq!(why("a:\n  port: 80\n  port: 81\n", "yaml"), "line 3 column 3: duplicate key port");
+        assert_eq!(why("a: { b: 1, b: 2 }\n", "yaml"), "line 1 column 12: duplicate key b");
+        assert_eq!(parse_all("a: 1\n---\nb: 1\nb: 2\n").unwrap_err().to_string(), "line 4 column 1: duplicate key b");
+        assert_eq!(why("[a]\nport = 80\nport = 81\n", "toml"), "line 3 column 1: duplicate key");
+        assert!(!why("[a]\nport = \n", "toml").contains('\n'));
     }
 
     #[test]
