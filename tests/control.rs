@@ -123,6 +123,23 @@ fn a_paused_backend_takes_connections_and_answers_when_it_is_resumed() {
 }
 
 #[test]
+fn what_a_paused_backend_was_sent_holds_up_neither_resume_nor_kill() {
+    let (fleet, ports) = Fleet::of(2, &[]);
+    fleet.act("pause", ports[0]);
+    // More than the way to it takes at once.
+    let faults = "latency:1ms:1%,status:503:1%,hang:1%,close:1%".split(',').map(|fault| format!("&fault={fault}"));
+    let path = format!("/v1/fleet/fault?backends={}{}", ports[0], faults.collect::<String>().replace('%', "%25"));
+    for _ in 0..1000 {
+        assert_eq!(fleet.call("POST", &path, "127.0.0.1", &fleet.bearer()).status, 200);
+    }
+    fleet.act("resume", ports[0]);
+    eventually("all of it has been read", || fleet.backend(ports[0]).state == BackendState::Ready);
+    fleet.act("pause", ports[0]);
+    fleet.act("kill", ports[0]);
+    assert_eq!(fleet.backend(ports[0]).state, BackendState::Gone);
+}
+
+#[test]
 fn a_pause_by_hand_is_seen() {
     let (fleet, ports) = Fleet::of(1, &[]);
     let pid = fleet.backend_pid(ports[0]);

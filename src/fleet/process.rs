@@ -1,10 +1,12 @@
 //! A backend's process as the supervisor sees it: started with its sockets and its journal, sent commands, and awaited.
 
+use std::cell::Cell;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
+use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, sendmsg};
@@ -12,8 +14,10 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use socket2::Socket;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use crate::platform::{SEND, means};
@@ -22,13 +26,10 @@ use crate::wire::{Assignment, BackendCommand, BackendReport, Cause};
 /// A running process, from here. Dropping it kills the process.
 pub(crate) struct BackendProcess {
     pub(crate) pid: u32,
-    directives: UnboundedSender<Directive>,
-}
-
-/// What is done to a process.
-enum Directive {
-    Order(BackendCommand),
-    Signal(Signal),
+    orders: UnboundedSender<BackendCommand>,
+    /// Until it has been awaited its id is its own.
+    is_awaited: Rc<Cell<bool>>,
+    _held: oneshot::Sender<()>,
 }
 
 /// What a process has to say, the last of it that it is gone.
@@ -60,12 +61,18 @@ impl BackendProcess {
         assign(&ours, assignment, journal, &listeners)?;
         ours.set_nonblocking(true)?;
         let channel = UnixStream::from_std(ours)?;
-        let (directives, received) = unbounded_channel();
+        let (read, write) = channel.into_split();
+        let (orders, received) = unbounded_channel();
+        // A process that is stopped reads nothing: signals do not wait for what it was sent before.
+        spawn_local(deliver(received, write));
+        let (held, dropped) = oneshot::channel();
+        let is_awaited = Rc::new(Cell::new(false));
+        let awaited = is_awaited.clone();
         spawn_local(async move {
-            let cause = attend(&mut child, channel, received, &mut notify).await;
+            let cause = attend(&mut child, read, dropped, &awaited, &mut notify).await;
             notify(Notice::Gone(cause));
         });
-        Ok(BackendProcess { pid, directives })
+        Ok(BackendProcess { pid, orders, is_awaited, _held: held })
     }
 
     /// Whether it was stopped by SIGSTOP; `None` if it is gone.
@@ -79,11 +86,14 @@ impl BackendProcess {
     /// Tells the backend something.
     pub(crate) fn order(&self, order: BackendCommand) {
         // A process that is just ending needs no orders.
-        let _ = self.directives.send(Directive::Order(order));
+        let _ = self.orders.send(order);
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let _ = self.directives.send(Directive::Signal(signal));
+        if let (false, Some(pid)) = (self.is_awaited.get(), Pid::from_raw(self.pid as i32)) {
+            // One that is just ending needs no signal.
+            let _ = kill_process(pid, signal);
+        }
     }
 }
 
@@ -102,14 +112,26 @@ fn assign(channel: &StdUnixStream, assignment: &Assignment, journal: &OwnedFd, l
     Ok(())
 }
 
+/// Writes orders until the process is gone, or nobody gives any.
+async fn deliver(mut orders: UnboundedReceiver<BackendCommand>, mut channel: OwnedWriteHalf) {
+    while let Some(order) = orders.recv().await {
+        let mut line = serde_json::to_vec(&order).expect("it has no keys that are no strings");
+        line.push(b'\n');
+        if channel.write_all(&line).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Passes on what a process reports until it has ended. Once nobody holds it any more, it is killed.
 async fn attend(
     child: &mut Child,
-    channel: UnixStream,
-    mut directives: UnboundedReceiver<Directive>,
+    reports: OwnedReadHalf,
+    mut dropped: oneshot::Receiver<()>,
+    is_awaited: &Cell<bool>,
     notify: &mut impl FnMut(Notice),
 ) -> Cause {
-    let (read, mut write) = channel.into_split();
-    let mut reports = BufReader::new(read).lines();
+    let mut reports = BufReader::new(reports).lines();
     let mut speaks = true;
     let status = loop {
         tokio::select! {
@@ -120,27 +142,13 @@ async fn attend(
                 Ok(None) | Err(_) => speaks = false,
             },
             status = child.wait() => break status,
-            directive = directives.recv() => match directive {
-                Some(Directive::Order(order)) => {
-                    if let Ok(mut line) = serde_json::to_vec(&order) {
-                        line.push(b'\n');
-                        let _ = write.write_all(&line).await;
-                    }
-                }
-                // It has not been awaited yet, so its id is still its own.
-                Some(Directive::Signal(signal)) => {
-                    if let Some(pid) = child.id().and_then(|pid| Pid::from_raw(pid as i32)) {
-                        let _ = kill_process(pid, signal);
-                    }
-                }
-                // Nobody holds the process any more.
-                None => {
-                    let _ = child.start_kill();
-                    break child.wait().await;
-                }
-            },
+            _ = &mut dropped => {
+                let _ = child.start_kill();
+                break child.wait().await;
+            }
         }
     };
+    is_awaited.set(true);
     while speaks && let Ok(Some(line)) = reports.next_line().await {
         tell(&line, notify);
     }
