@@ -71,13 +71,15 @@ impl Channel {
         }
     }
 
-    /// Says something to the supervisor unless that would mean to wait, because it reads slowly.
-    pub(crate) fn report_if_there_is_room(&mut self, report: &BackendReport) {
+    /// Says something to the supervisor unless that would mean to wait, because it reads slowly. Whether it was said.
+    pub(crate) fn report_if_there_is_room(&mut self, report: &BackendReport) -> bool {
         // A socket pair is writable while three quarters of its buffer are free: more than any report needs.
         let mut asked = [PollFd::new(&self.socket, PollFlags::OUT)];
-        if poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0) {
+        let has_room = poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0);
+        if has_room {
             self.report(report);
         }
+        has_room
     }
 
     fn receive(&mut self, descriptors: &mut Vec<OwnedFd>, flags: RecvFlags) -> Result<usize, Errno> {

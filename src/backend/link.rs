@@ -49,6 +49,8 @@ pub(super) struct Link {
     pub(super) deadline: Moment,
     /// When the deadline was for a head: it does not move with each byte.
     pub(super) waiting: Waiting,
+    /// When its timer wakes it.
+    pub(super) timer: Option<Moment>,
     /// Who ended the connection, once somebody has.
     pub(super) gone: LifeEnd,
 }
@@ -219,7 +221,7 @@ impl Link {
             }
             let before = self.waiting;
             self.waiting = self.http.waiting();
-            self.wake_when_due(before, turn.timers, turn.token);
+            self.wake_when_due(turn.timers, turn.token);
             let Some(interest) = while_there_is_more(self.waiting) else { return self.wait_after(before, now, turn) };
             if while_there_is_more(before).is_none() {
                 // Fails for a unix socket, whose buffer is small.
@@ -276,10 +278,17 @@ impl Link {
     }
 
     /// If something is to be written later: at its moment, unless that is known already.
-    fn wake_when_due(&self, before: Waiting, timers: &mut Timers, token: usize) {
-        if let Some(due) = due(self.waiting).filter(|due| self::due(before) != Some(*due)) {
+    fn wake_when_due(&mut self, timers: &mut Timers, token: usize) {
+        if let Some(due) = due(self.waiting)
+            && self.timer.replace(due) != Some(due)
+        {
             timers.0.push(Reverse((due, token, self.number)));
         }
+    }
+
+    /// Nothing has come or goes out.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting == Waiting::Idle && self.outbox.is_empty()
     }
 
     /// After the last response. If the client has sent more than was read, a close would reset the connection, and that answer
@@ -306,9 +315,9 @@ impl Link {
 
     pub(super) fn release(&mut self, turn: LinkTurn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
         output.clear();
+        self.timer = None;
         if !self.outbox.is_empty() {
             // What is due waits for what was written before it, and for a timer of its own then.
-            self.waiting = Waiting::Idle;
             return ControlFlow::Continue(());
         }
         self.http.release(&mut ConnectionTurn { now, state: turn.state, out: output });

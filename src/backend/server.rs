@@ -182,9 +182,11 @@ impl BackendServer {
     fn report_handshakes(&mut self, now: Moment) {
         let (reported, next) = &mut self.reported;
         if self.state.tls.is_some() && now >= *next && self.state.handshakes != *reported {
-            reported.clone_from(&self.state.handshakes);
             *next = now.after(REPORTS);
-            self.channel.report(&BackendReport::Handshakes(self.state.handshakes.clone()));
+            // They are counts: what finds no room is in the next report.
+            if self.channel.report_if_there_is_room(&BackendReport::Handshakes(self.state.handshakes.clone())) {
+                reported.clone_from(&self.state.handshakes);
+            }
         }
     }
 
@@ -265,6 +267,7 @@ impl BackendServer {
             watched: Watched::default(),
             deadline: now.after(if self.state.draining { FIRST_CALL } else { self.state.limits.header_time }),
             waiting: Waiting::Idle,
+            timer: None,
             gone: LifeEnd::Open,
         });
         self.state.journal.note_connections(self.connections.len());
@@ -384,7 +387,7 @@ impl BackendServer {
     fn leave_other_certificates(&mut self) {
         let now = clock::now();
         for (_, connection) in &mut self.connections {
-            if connection.http.is_left(&self.state) && connection.waiting == Waiting::Idle {
+            if connection.http.is_left(&self.state) && connection.is_idle() {
                 connection.deadline = connection.deadline.min(now.after(LAST_CALL));
                 self.next_sweep = now;
             }
@@ -409,7 +412,7 @@ impl BackendServer {
         self.stop_accepting(now);
         self.announce(now);
         for (_, connection) in &mut self.connections {
-            if connection.waiting == Waiting::Idle && connection.outbox.is_empty() {
+            if connection.is_idle() {
                 let call = if connection.http.has_begun() { LAST_CALL } else { FIRST_CALL };
                 connection.deadline = connection.deadline.min(now.after(call));
             }
