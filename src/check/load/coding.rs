@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::{Read, Result, Write};
+use std::io::{ErrorKind, Read, Result, Write};
 
 use brotli_decompressor::DecompressorWriter;
 use flate2::write::{GzDecoder, ZlibDecoder};
@@ -11,9 +11,9 @@ use ruzstd::decoding::StreamingDecoder;
 /// A content coding, with its decoder.
 pub(super) enum Coding {
     Identity,
-    Gzip(Box<GzDecoder<Vec<u8>>>),
-    Deflate(Box<ZlibDecoder<Vec<u8>>>),
-    Brotli(Box<DecompressorWriter<Vec<u8>>>),
+    Gzip(Box<GzDecoder<Decoded>>),
+    Deflate(Box<ZlibDecoder<Decoded>>),
+    Brotli(Box<DecompressorWriter<Decoded>>),
     /// What has come, decoded when it is whole.
     Zstd(Vec<u8>),
     /// One that is not undone here.
@@ -38,8 +38,25 @@ impl fmt::Debug for Coding {
 
 /// Bytes that are decoded at once.
 const DECODED: usize = 16 * 1024;
-/// No backend of a fleet writes as much.
-const MOST_DECODED: u64 = 1 << 30;
+/// A few kilobytes may say gigabytes: decoding ends soon after that many bytes of one piece, more than any response may have.
+const MOST: usize = 32 << 20;
+
+/// What a piece completes.
+#[derive(Default)]
+pub(super) struct Decoded(Vec<u8>);
+
+impl Write for Decoded {
+    fn write(&mut self, data: &[u8]) -> Result<usize> {
+        if self.0.len() > MOST {
+            return Err(ErrorKind::FileTooLarge.into());
+        }
+        self.0.write(data)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
 
 impl Coding {
     /// The value of a Content-Encoding field.
@@ -49,9 +66,13 @@ impl Coding {
             return;
         }
         *self = match self {
-            Coding::Identity if is("gzip") || is("x-gzip") => Coding::Gzip(Box::new(GzDecoder::new(Vec::new()))),
-            Coding::Identity if is("deflate") => Coding::Deflate(Box::new(ZlibDecoder::new(Vec::new()))),
-            Coding::Identity if is("br") => Coding::Brotli(Box::new(DecompressorWriter::new(Vec::new(), DECODED))),
+            Coding::Identity if is("gzip") || is("x-gzip") => {
+                Coding::Gzip(Box::new(GzDecoder::new(Decoded::default())))
+            }
+            Coding::Identity if is("deflate") => Coding::Deflate(Box::new(ZlibDecoder::new(Decoded::default()))),
+            Coding::Identity if is("br") => {
+                Coding::Brotli(Box::new(DecompressorWriter::new(Decoded::default(), DECODED)))
+            }
             Coding::Identity if is("zstd") => Coding::Zstd(Vec::new()),
             _ => Coding::Other,
         };
@@ -71,9 +92,9 @@ impl Coding {
         // Flushed: a decoder hands out its last piece with the next one otherwise, which may come a minute later.
         let (undone, decoded) = match self {
             Coding::Identity => return Cow::Borrowed(data),
-            Coding::Gzip(decoder) => (write(decoder, data), std::mem::take(decoder.get_mut())),
-            Coding::Deflate(decoder) => (write(decoder, data), std::mem::take(decoder.get_mut())),
-            Coding::Brotli(decoder) => (write(decoder, data), std::mem::take(decoder.get_mut())),
+            Coding::Gzip(decoder) => (write(decoder, data), std::mem::take(&mut decoder.get_mut().0)),
+            Coding::Deflate(decoder) => (write(decoder, data), std::mem::take(&mut decoder.get_mut().0)),
+            Coding::Brotli(decoder) => (write(decoder, data), std::mem::take(&mut decoder.get_mut().0)),
             Coding::Zstd(coded) => {
                 coded.extend_from_slice(data);
                 return Cow::Borrowed(&[]);
@@ -91,17 +112,17 @@ impl Coding {
         let ended = match self {
             Coding::Gzip(decoder) => {
                 let ended = decoder.try_finish();
-                take(&std::mem::take(decoder.get_mut()));
+                take(&std::mem::take(&mut decoder.get_mut().0));
                 ended
             }
             Coding::Deflate(decoder) => {
                 let ended = decoder.try_finish();
-                take(&std::mem::take(decoder.get_mut()));
+                take(&std::mem::take(&mut decoder.get_mut().0));
                 ended
             }
             Coding::Brotli(decoder) => {
                 let ended = decoder.close();
-                take(&std::mem::take(decoder.get_mut()));
+                take(&std::mem::take(&mut decoder.get_mut().0));
                 ended
             }
             Coding::Zstd(coded) => decode_zstd(coded, take),
@@ -120,9 +141,9 @@ fn write(decoder: &mut impl Write, data: &[u8]) -> Result<()> {
 
 /// All of a body in Zstandard, a piece at a time.
 fn decode_zstd(mut coded: &[u8], mut take: impl FnMut(&[u8])) -> Result<()> {
-    let broken = || Err(std::io::ErrorKind::InvalidData.into());
+    let broken = || Err(ErrorKind::InvalidData.into());
     if coded.is_empty() {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
+        return Err(ErrorKind::UnexpectedEof.into());
     }
     let mut decoded = vec![0; DECODED];
     let mut length = 0;
@@ -132,8 +153,8 @@ fn decode_zstd(mut coded: &[u8], mut take: impl FnMut(&[u8])) -> Result<()> {
         loop {
             match decoder.read(&mut decoded)? {
                 0 => break,
-                piece if length < MOST_DECODED => {
-                    length += piece as u64;
+                piece if length <= MOST => {
+                    length += piece;
                     take(&decoded[..piece]);
                 }
                 _ => return broken(),
@@ -163,6 +184,18 @@ mod tests {
         }
         assert!(coding.is_readable());
         coding.decode(b"\xff\xff\xff\xff\xff");
+        assert!(!coding.is_readable());
+    }
+
+    #[test]
+    fn a_few_bytes_that_say_gigabytes_take_no_more_than_the_limit() {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        let zeros = vec![0; 1 << 20];
+        (0..100).for_each(|_| encoder.write_all(&zeros).unwrap());
+        let mut coding = Coding::Identity;
+        coding.see(b"gzip");
+        let decoded = coding.decode(&encoder.finish().unwrap()).len();
+        assert!((MOST..MOST + (1 << 20)).contains(&decoded), "{decoded}");
         assert!(!coding.is_readable());
     }
 

@@ -462,7 +462,10 @@ impl CurrentResponse {
             who.see_data(content, rules.identity);
             kept.see(content, rules, wants_text);
         });
-        who.end_body(rules.identity, notes.backends);
+        if self.is_too_large(rules) {
+            return ClientOutcome::TooLarge;
+        }
+        self.who.end_body(rules.identity, notes.backends);
         if let Some(place) = rules.session.filter(|place| place.is_in_body()) {
             self.session = place.find(&self.kept.session);
         }
