@@ -315,9 +315,9 @@ impl Fleets {
         self.backends.iter().any(|backend| backend.host == host)
     }
 
-    /// What all of them say now.
-    pub(crate) async fn statuses(&self) -> Result<Vec<FleetStatus>> {
-        join_all(self.hosts.iter().map(|host| host.remote.status())).await.into_iter().collect()
+    /// What each of them says now.
+    pub(crate) async fn statuses(&self) -> Vec<Result<FleetStatus>> {
+        join_all(self.hosts.iter().map(|host| host.remote.status())).await
     }
 
     /// Addresses that were named and at which no fleet has ever responded.
@@ -363,10 +363,7 @@ impl Fleets {
 
     /// Does something to a backend, or to all to which it applies.
     pub(crate) async fn act(&self, action: Action, name: Option<&str>, patience: Duration) -> Result<()> {
-        for (remote, own) in self.owners(name)? {
-            remote.act(action, &own, patience).await?;
-        }
-        Ok(())
+        self.on_each(name, async |remote, own| remote.act(action, &own, patience).await).await
     }
 
     /// The fleet of a backend.
@@ -386,18 +383,12 @@ impl Fleets {
 
     /// Switches a fault on in a backend, or in all that run.
     pub(crate) async fn fault(&self, fault: Fault, name: Option<&str>) -> Result<()> {
-        for (remote, own) in self.owners(name)? {
-            remote.fault(&[fault], &own).await?;
-        }
-        Ok(())
+        self.on_each(name, async |remote, own| remote.fault(&[fault], &own).await).await
     }
 
     /// Switches all faults of a backend off, or of all that run.
     pub(crate) async fn clear(&self, name: Option<&str>) -> Result<()> {
-        for (remote, own) in self.owners(name)? {
-            remote.clear(&own).await?;
-        }
-        Ok(())
+        self.on_each(name, async |remote, own| remote.clear(&own).await).await
     }
 
     /// Those that listen on a port of a host, which is an address or a name of it.
@@ -413,6 +404,18 @@ impl Fleets {
     /// What Kubernetes calls the pod of a backend.
     pub(crate) fn pod(&self, backend: &KnownBackend) -> Option<&str> {
         self.hosts[backend.host].pod.as_ref().map(|(name, _)| name.as_str())
+    }
+
+    /// Has the fleet of a backend do something, or all at the same time; one that fails holds up no other.
+    async fn on_each(
+        &self,
+        name: Option<&str>,
+        what: impl AsyncFn(&Remote, Vec<String>) -> Result<FleetStatus>,
+    ) -> Result<()> {
+        let all = self.owners(name)?.into_iter().map(|(remote, own)| what(remote, own));
+        let mut failed = join_all(all).await.into_iter().filter_map(Result::err);
+        let Some(first) = failed.next() else { return Ok(()) };
+        Err(failed.fold(first, |all, next| anyhow::anyhow!("{all:#}; {next:#}")))
     }
 
     /// Whose it is, and what its fleet calls it; all fleets for none.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hyper::{StatusCode, Uri};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::Problem;
 use crate::io::clock;
@@ -340,7 +340,7 @@ impl Remote {
         let begun = timeout(PATIENCE, begun).await.unwrap_or_else(|_| Err(late(PATIENCE)));
         let exchange = begun.with_context(|| format!("failed to reach the fleet at {control}"))?;
         match exchange.status {
-            Some(200) => Ok(Events { exchange, searched: 0 }),
+            Some(200) => Ok(Events { exchange, searched: 0, heard: Instant::now() }),
             Some(401) => self.wants_token(),
             status => bail!("the fleet at {control} shows nothing: status {}", status.unwrap_or_default()),
         }
@@ -353,15 +353,15 @@ impl Remote {
         patience: Duration,
     ) -> Result<T> {
         let body = self.fetch(method, path, patience).await?;
-        serde_json::from_slice(&body).map_err(|_| self.misunderstood(&body))
+        serde_json::from_slice(&body).map_err(|why| self.misunderstood(&body, why))
     }
 
     /// What responds there is a fleet of another version, or none.
-    fn misunderstood(&self, body: &[u8]) -> anyhow::Error {
+    fn misunderstood(&self, body: &[u8], why: serde_json::Error) -> anyhow::Error {
         let control = &self.whereabouts.control;
         if serde_json::from_slice::<serde_json::Value>(body).is_ok() {
-            return Problem::new(format!("failed to understand the fleet at {control}: is it of another version?"))
-                .into();
+            let what = format!("failed to understand the fleet at {control}: is it of another version?");
+            return anyhow::Error::from(why).context(Problem::new(what));
         }
         Problem::new(format!("what responds at {control} is not the API of a fleet"))
             .hint("name the address that a fleet prints as its live view's, such as http://127.0.0.1:9000")
@@ -401,7 +401,7 @@ impl Remote {
         if status == 401 && self.whereabouts.pid == 0 {
             return self.wants_token();
         }
-        let answer: serde_json::Value = serde_json::from_slice(body).map_err(|_| self.misunderstood(body))?;
+        let answer: serde_json::Value = serde_json::from_slice(body).map_err(|why| self.misunderstood(body, why))?;
         bail!("{}", answer["error"].as_str().unwrap_or("the fleet refused without a reason"))
     }
 }
@@ -465,6 +465,8 @@ pub(crate) struct Events {
     exchange: ApiExchange,
     /// Bytes of the content in which no event ends.
     searched: usize,
+    /// When something came last.
+    heard: Instant,
 }
 
 /// A fleet sends ten frames a second: one that is silent for this time hangs.
@@ -491,8 +493,9 @@ impl Events {
                     return Ok(Some(event));
                 }
             }
-            match timeout(SILENCE, self.exchange.receive()).await {
-                Ok(Ok(true)) => {}
+            // Callers give up waiting for other things, and wait anew: the silence goes on all the while.
+            match timeout_at(self.heard + SILENCE, self.exchange.receive()).await {
+                Ok(Ok(true)) => self.heard = Instant::now(),
                 Ok(Ok(false) | Err(_)) | Err(_) => return Ok(None),
             }
         }

@@ -27,7 +27,8 @@ impl Condition {
     /// As it is now. A fleet that does not respond has none.
     pub(crate) async fn of(fleets: &Fleets) -> Condition {
         let mut condition = Condition::default();
-        for (host, status) in fleets.hosts.iter().zip(fleets.statuses().await.unwrap_or_default()) {
+        for (host, status) in fleets.hosts.iter().zip(fleets.statuses().await) {
+            let Ok(status) = status else { continue };
             let is_usual = fleets.hosts.len() == 1 && host.remote.is_own();
             let fleet = if is_usual { String::new() } else { format!(" --fleet {}", host.remote.control()) };
             for backend in status.backends {

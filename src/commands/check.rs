@@ -163,10 +163,10 @@ async fn of_running(args: &CheckArgs, watch: &Arc<CheckWatch>) -> Result<Report>
 async fn left_by_outage(args: &CheckArgs) -> String {
     let Ok(choices) = choices(&args.fleet) else { return String::new() };
     let statuses = match Fleets::find(&choices).await {
-        Ok(fleets) => fleets.statuses().await.unwrap_or_default(),
+        Ok(fleets) => fleets.statuses().await,
         Err(_) => Vec::new(),
     };
-    statuses.iter().flat_map(|fleet| &fleet.backends).filter_map(undo).collect()
+    statuses.iter().flatten().flat_map(|fleet| &fleet.backends).filter_map(undo).collect()
 }
 
 /// A line for a backend that an outage has changed.

@@ -339,8 +339,10 @@ impl View {
         let (fleets, tell) = (self.fleets.clone(), self.tell.clone());
         spawn_local(async move {
             let result = act(&fleets, names, on_each).await;
-            for (host, status) in fleets.statuses().await.unwrap_or_default().into_iter().enumerate() {
-                let _ = tell.send((host, SourceNews::Backends(status.backends)));
+            for (host, status) in fleets.statuses().await.into_iter().enumerate() {
+                if let Ok(status) = status {
+                    let _ = tell.send((host, SourceNews::Backends(status.backends)));
+                }
             }
             // Fails only if the view has ended.
             let _ = tell.send((0, SourceNews::Done(reply, result)));
@@ -355,7 +357,7 @@ fn generator(place: usize) -> Generator {
 
 /// The backends in the order of the view, as their fleets report them; `places` has the place of each of them there.
 async fn statuses(fleets: &Fleets, places: &HashMap<(usize, Generator), u16>) -> Result<Vec<BackendStatus>> {
-    let reported = fleets.statuses().await?;
+    let reported: Vec<FleetStatus> = fleets.statuses().await.into_iter().collect::<Result<_>>()?;
     let of = |(place, known): (usize, &KnownBackend)| {
         let is_there = |it: &&BackendStatus| places.get(&(known.host, it.id)) == Some(&(place as u16));
         let Some(own) = reported[known.host].backends.iter().find(is_there) else {
