@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "remote", "report", "stack", "top", "topology", "view", "wire", "wrap",
         ],
     ),
-    ("rehearse", &["balancer", "check", "error", "escape", "io", "remote", "report", "topology"]),
+    ("rehearse", &["balancer", "check", "error", "escape", "io", "platform", "remote", "report", "topology"]),
     ("stack", &["args", "balancer", "check", "config", "error", "remote", "topology", "wire"]),
     ("args", &["balancer", "config", "topology", "wire"]),
     ("config", &["balancer", "check", "error", "fleet", "platform", "report", "topology", "wire"]),
@@ -46,7 +46,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Crates whose dependencies leave no room for a runtime, a socket, a clock, a file or randomness; the standard library's are banned
 /// by the `clippy.toml` beside them.
 const PURE: &[(&str, &[&str])] = &[
-    ("http", &["base64", "httparse", "sha1_smol", "xxhash-rust"]),
+    ("http", &["base64", "http1", "httparse", "sha1_smol", "xxhash-rust"]),
     ("verdict", &["http", "schemars", "serde", "statrs", "uuid"]),
 ];
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, VersionLimits, head, time};
+use crate::balancer::limits::{FEWEST, LEAST_TIME, VersionLimits, head, time};
 use crate::balancer::lines::Lines;
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::{Own, SCRATCH};
@@ -252,7 +252,7 @@ fn proxy(topology: &Topology, policy: &[String]) -> String {
         if retries.attempts > 0 {
             let also: &[&str] = if retries.non_idempotent { &["POST", "PATCH"] } else { &[] };
             text.add(4, "lb_retry_match {")
-                .add(8, format!("method {}", [&IDEMPOTENT, also].concat().join(" ")))
+                .add(8, format!("method {}", [&http::IDEMPOTENT, also].concat().join(" ")))
                 .add(4, "}")
                 .add(4, "# Bodies that can be sent again.")
                 .add(4, "request_buffers 1MiB");

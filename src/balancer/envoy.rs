@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, VersionLimits, head};
+use crate::balancer::limits::{FEWEST, LEAST_TIME, VersionLimits, head};
 use crate::balancer::lines::Lines;
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::Own;
@@ -214,7 +214,7 @@ fn listener(topology: &Topology, options: &Options) -> String {
         Some(retries) if retries.non_idempotent => route(topology, Some((retries.attempts, AGAIN, "")), &mut text),
         Some(retries) => {
             text.add(12, "# These may be executed twice.");
-            let methods = format!("^({})$", IDEMPOTENT.join("|"));
+            let methods = format!("^({})$", http::IDEMPOTENT.join("|"));
             route(topology, Some((retries.attempts, AGAIN, &methods)), &mut text);
             text.add(12, "# All others are tried again only where they were not sent.");
             route(topology, Some((retries.attempts, AGAIN_IF_NOT_SENT, "")), &mut text);

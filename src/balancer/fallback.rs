@@ -13,17 +13,18 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use http::h1::client::{Receiver, ResponseEvent, ResponseProgress, TransportEnd};
 use http::h1::server::{Length, RequestEvent, ServerConnection};
-use http::{Fields, Framing, Malformed, RequestContext, RequestHead, Room, encode, is_hop_by_hop, list};
+use http::{Fields, Framing, IDEMPOTENT, Malformed, RequestContext, RequestHead, Room, encode, is_hop_by_hop, list};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::balancer::limits::VersionLimits;
 use crate::balancer::options::{BalancerVersion as Release, Options};
 use crate::balancer::product::{Likelihood, Product, Program};
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
+use crate::platform::limits::raise_files;
 use crate::topology::{BackendHttp, Policy, Topology};
 
 use choice::{Chooser, SelectionMethod};
@@ -152,6 +153,8 @@ fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupp
 pub(crate) fn run(file: &Path) -> anyhow::Result<()> {
     let text = std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
     let config: Config = serde_json::from_slice(&text).with_context(|| format!("{}: is wrong", file.display()))?;
+    // Each request takes two connections.
+    raise_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async {
         let listen = config.listen;
@@ -168,8 +171,11 @@ pub(crate) fn run(file: &Path) -> anyhow::Result<()> {
         };
         let proxy = Rc::new(proxy);
         loop {
-            // Without a descriptor that is free the next one may have more luck.
-            let Ok((stream, peer)) = listener.accept().await else { continue };
+            let Ok((stream, peer)) = listener.accept().await else {
+                // Out of descriptors, most likely: some will come back.
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            };
             let _ = stream.set_nodelay(true);
             let worker = uuid::Uuid::new_v4().as_u64_pair().1 as usize % proxy.choosers.len();
             let client = FallbackClient {
@@ -397,14 +403,15 @@ impl FallbackClient {
         let proxy = self.proxy.clone();
         let patience = proxy.config.answer_timeout.unwrap_or(Duration::MAX);
         let mut backend = proxy.connect(index).await?;
-        backend.write_all(&request.bytes).await.map_err(|_| ForwardFailure::Closed)?;
+        let written = while_there(&self.stream, timeout(patience, backend.write_all(&request.bytes))).await?;
+        written.map_err(|_| ForwardFailure::TimedOut)?.map_err(|_| ForwardFailure::Closed)?;
         let mut receiver = Receiver::new(HEAD);
         receiver.begin(if request.head { RequestContext::Head } else { RequestContext::Other });
         let (mut read, mut out) = (Vec::with_capacity(16 << 10), Vec::new());
         let mut has_begun = false;
         loop {
             read.clear();
-            let length = match timeout(patience, backend.read_buf(&mut read)).await {
+            let length = match while_there(&self.stream, timeout(patience, backend.read_buf(&mut read))).await? {
                 Err(_) => return Err(if has_begun { ForwardFailure::Cut } else { ForwardFailure::TimedOut }),
                 Ok(result) => result.unwrap_or(0),
             };
@@ -436,6 +443,21 @@ impl FallbackClient {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Waits for a backend as long as the client does.
+async fn while_there<T>(client: &TcpStream, work: impl Future<Output = T>) -> Result<T, ForwardFailure> {
+    let leave = async {
+        // Behind a next request its end cannot be seen.
+        if client.peek(&mut [0; 1]).await.is_ok_and(|length| length > 0) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        () = leave => Err(ForwardFailure::Cut),
     }
 }
 
@@ -490,7 +512,7 @@ fn rewrite(head: &RequestHead, peer: IpAddr, config: &Config) -> Result<Fallback
     Ok(FallbackRequest {
         bytes,
         has_body: head.framing != Framing::None,
-        idempotent: !matches!(head.method, "POST" | "PATCH"),
+        idempotent: IDEMPOTENT.contains(&head.method),
         head: head.method == "HEAD",
         key: http::digest(key.as_bytes()),
     })

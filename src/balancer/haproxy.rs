@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, VersionLimits, head, time};
+use crate::balancer::limits::{FEWEST, LEAST_TIME, VersionLimits, head, time};
 use crate::balancer::lines::Lines;
 use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::{Own, SCRATCH};
@@ -337,7 +337,10 @@ fn retries(topology: &Topology, text: &mut Lines) {
                     .add(4, "option redispatch 1")
                     .add(4, "retry-on conn-failure empty-response response-timeout");
                 if !retries.non_idempotent {
-                    text.add(4, format!("http-request disable-l7-retry unless {{ method {} }}", IDEMPOTENT.join(" ")));
+                    text.add(
+                        4,
+                        format!("http-request disable-l7-retry unless {{ method {} }}", http::IDEMPOTENT.join(" ")),
+                    );
                 }
             }
         }

@@ -68,9 +68,6 @@ impl VersionLimits {
 pub(crate) const LEAST_TIME: &str = "go by response times (--algorithm least-time)";
 pub(crate) const FEWEST: &str = "--algorithm least-connections: a slow backend has more requests in flight";
 
-/// Methods whose requests may be executed twice (RFC 9110, section 9.2.2).
-pub(crate) const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
-
 /// As most balancers take a time: `10s`, `250ms`.
 pub(crate) fn time(duration: Duration) -> String {
     match duration.as_millis() {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Resource, getrlimit, getuid};
 
 use crate::fleet::start_error::StartError;
-use crate::io::limits::files;
+use crate::platform::limits::files;
 use crate::topology::Topology;
 use crate::wire::RECORD_WORDS;
 

@@ -31,7 +31,7 @@ pub(crate) struct Bound {
 
 /// All addresses and sockets; or everything that is wrong.
 pub(crate) fn bind(plan: &FleetPlan) -> Result<Bound> {
-    crate::io::limits::raise_files();
+    crate::platform::limits::raise_files();
     let mut error = StartError::new();
     let mut topology = topology(plan, &mut error);
     let connections = limits::check(&mut error, &topology);

@@ -1,6 +1,7 @@
 //! What operating systems do each in their own way. `posix` is what every Unix offers, macOS among them; `linux` does better where Linux can.
 //! `UUID_GENERATOR_PORTABLE=1` takes the portable means all the same: so tests on Linux run most of what a Mac runs.
 
+pub(crate) mod limits;
 #[cfg(target_os = "linux")]
 mod linux;
 mod means;

@@ -33,6 +33,7 @@ use crate::balancer::expected::Expected;
 use crate::balancer::read::{Configuration, Endpoint, Upstream, UpstreamMethod};
 use crate::check::{Started, start_fleet};
 use crate::error::Problem;
+use crate::platform::limits::raise_files_beyond;
 use crate::topology::Policy;
 use certificate::StandIn;
 use group::Group;
@@ -274,7 +275,7 @@ fn options(backends: &[RehearsedBackend], proxied: bool, secured: Vec<String>) -
 }
 
 fn surroundings(order: &RehearsalPlan) -> Result<Surroundings> {
-    server::raise_limits();
+    raise_files_beyond();
     let places = order.urls.iter().map(|url| UrlTarget::of(url)).collect::<Result<Vec<_>, _>>()?;
     let names = WorldNames::new(order.names.clone());
     names.serve(Path::new(world::BACKENDS_NETWORK)).context("failed to serve names")?;

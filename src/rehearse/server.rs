@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::balancer::read::messages;
 use crate::error::Problem;
@@ -118,15 +118,6 @@ pub(super) fn start(
         }
     }
     Err(Problem::new("it lacks more files than can be replaced").on(recipe.title).into())
-}
-
-/// As many open files as the kernel lets this user have, as service managers do.
-pub(super) fn raise_limits() {
-    let most = fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|it| it.trim().parse().ok());
-    let own = getrlimit(Resource::Nofile).maximum;
-    let all = [most, own].map(|files| Rlimit { current: files, maximum: files });
-    // Only root can have more than its limit.
-    let _ = all.into_iter().find(|limit| limit.current.is_some() && setrlimit(Resource::Nofile, *limit).is_ok());
 }
 
 /// How the start of the balancer ended.

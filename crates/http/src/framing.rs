@@ -1,5 +1,6 @@
 //! Where a message ends: the one table of RFC 9112 §6.3.
 
+use crate::token::{list, trim};
 use crate::{HttpVersion, Malformed};
 
 /// How a reader takes what the RFC leaves open or forbids.
@@ -71,7 +72,11 @@ impl FramingFields {
 
     /// Takes a Transfer-Encoding: several of them are one list.
     pub fn transfer_encoding(&mut self, value: &[u8]) {
-        for part in value.split(|byte| *byte == b',').map(trim) {
+        // One that names none is nothing to be relied on, unless another does.
+        if self.codings == Codings::Absent && list(value).next().is_none() {
+            self.codings = Codings::NotLast;
+        }
+        for part in list(value) {
             let chunked = part.eq_ignore_ascii_case(b"chunked");
             self.codings = match (self.codings, chunked) {
                 (Codings::Absent, true) => Codings::Chunked,
@@ -148,14 +153,6 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// Without the optional whitespace of RFC 9110 §5.6.3.
-pub(crate) fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,7 +180,7 @@ mod tests {
 
     #[test]
     fn requests_are_framed_as_the_table_says() {
-        let rows: [Row; 22] = [
+        let rows: [Row; 25] = [
             (&[], &[], V1, Ok((Framing::None, true)), Ok((Framing::None, true))),
             (&["0"], &[], V1, Ok((Framing::None, true)), Ok((Framing::None, true))),
             (&["5"], &[], V1, FIVE, FIVE),
@@ -206,6 +203,9 @@ mod tests {
             (&[], &["chunked, gzip"], V1, Err(EncodingNotLast), Err(EncodingNotLast)),
             (&[], &["gzip"], V1, Err(EncodingNotLast), Err(EncodingNotLast)),
             (&[], &["chunked", "chunked"], V1, Err(EncodingTwice), Err(EncodingTwice)),
+            (&[], &[", chunked,", ""], V1, Ok((Framing::Chunked, true)), Ok((Framing::Chunked, true))),
+            (&["5"], &[""], V1, Err(LengthAndEncoding), Err(EncodingNotLast)),
+            (&[], &["", "chunked"], V1, Err(EncodingUnknown), Ok((Framing::Chunked, false))),
         ];
         for (lengths, encodings, version, strict, lenient) in rows {
             let read = |mode| fields(lengths, encodings).and_then(|fields| fields.of_request(version, mode));

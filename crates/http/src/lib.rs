@@ -30,9 +30,9 @@ pub use events::{EventReader, NotAnEvent, ServerSentEvent};
 pub use framing::{Framing, FramingFields, RequestContext, Strictness};
 pub use malformed::Malformed;
 pub use message::{
-    ConnectionOptions, Field, Fields, RequestHead, ResponseHead, Room, is_hop_by_hop, is_media_type, list, reason,
+    ConnectionOptions, Field, Fields, RequestHead, ResponseHead, Room, is_hop_by_hop, is_media_type, reason,
 };
 pub use stream::{StreamId, Written};
 pub use target::{RequestTarget, is_host};
-pub use token::is_token;
+pub use token::{IDEMPOTENT, is_token, list};
 pub use version::HttpVersion;

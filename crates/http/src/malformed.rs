@@ -75,7 +75,7 @@ crate::named_enum! {
         WindowExceeded => "more data than the flow-control window allowed (RFC 9113 section 6.9)",
         WindowIncrement => "a WINDOW_UPDATE of 0 or beyond 2^31-1 (RFC 9113 section 6.9.1)",
         /// The attack of CVE-2023-44487.
-        ResetFlood => "requests cancelled faster than the limit allows (RFC 9113 section 10.5)",
+        ResetFlood => "requests cancelled, or made to be reset, faster than the limit allows (RFC 9113 section 10.5)",
         PushUnasked => "PUSH_PROMISE where it is not allowed (RFC 9113 section 8.4)",
         PseudoField => "a pseudo-field that is missing, unknown, repeated or out of place (RFC 9113 section 8.3)",
         FieldUpperCase => "a field name with an upper-case letter (RFC 9113 section 8.2.1)",

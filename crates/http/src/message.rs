@@ -5,9 +5,9 @@ use std::mem::MaybeUninit;
 use httparse::Header;
 
 use crate::Malformed;
-use crate::framing::{Framing, FramingFields, RequestContext, Strictness, trim};
+use crate::framing::{Framing, FramingFields, RequestContext, Strictness};
 use crate::target::{RequestTarget, is_host};
-use crate::token::is_token;
+use crate::token::{is_token, list, trim};
 use crate::version::HttpVersion;
 
 /// Room for the fields of one head, at most `N` of them: that is the reader's limit.
@@ -74,11 +74,6 @@ impl<'h, 'b: 'h> Fields<'h, 'b> {
     pub fn elements(self, name: &str) -> impl Iterator<Item = &'b [u8]> + use<'h, 'b, '_> {
         self.all(name).flat_map(list)
     }
-}
-
-/// The elements of a list: RFC 9110 §5.6.1, without regard to quotes.
-pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(trim).filter(|element| !element.is_empty())
 }
 
 /// Whether a Content-Type is of that media type, whatever its parameters are.
@@ -387,73 +382,8 @@ fn may_become_proxy_header(bytes: &[u8]) -> bool {
 }
 
 /// The phrase that IANA registered for a status; a status without one has none, which RFC 9112 §4 allows.
-#[expect(clippy::too_many_lines, reason = "a table")]
 pub fn reason(status: u16) -> &'static str {
-    match status {
-        100 => "Continue",
-        101 => "Switching Protocols",
-        102 => "Processing",
-        103 => "Early Hints",
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        203 => "Non-Authoritative Information",
-        204 => "No Content",
-        205 => "Reset Content",
-        206 => "Partial Content",
-        207 => "Multi-Status",
-        208 => "Already Reported",
-        226 => "IM Used",
-        300 => "Multiple Choices",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        304 => "Not Modified",
-        305 => "Use Proxy",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        402 => "Payment Required",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        407 => "Proxy Authentication Required",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        410 => "Gone",
-        411 => "Length Required",
-        412 => "Precondition Failed",
-        413 => "Payload Too Large",
-        414 => "URI Too Long",
-        415 => "Unsupported Media Type",
-        416 => "Range Not Satisfiable",
-        417 => "Expectation Failed",
-        418 => "I'm a teapot",
-        421 => "Misdirected Request",
-        422 => "Unprocessable Entity",
-        423 => "Locked",
-        424 => "Failed Dependency",
-        425 => "Too Early",
-        426 => "Upgrade Required",
-        428 => "Precondition Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        451 => "Unavailable For Legal Reasons",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        506 => "Variant Also Negotiates",
-        507 => "Insufficient Storage",
-        508 => "Loop Detected",
-        510 => "Not Extended",
-        511 => "Network Authentication Required",
-        _ => "",
-    }
+    http1::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use rustix::io::Errno;
 
 use crate::error::Problem;
-use crate::io::limits;
+use crate::platform::limits;
 
 /// Why a load could not go on.
 #[derive(Debug)]

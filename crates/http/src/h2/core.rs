@@ -178,6 +178,11 @@ impl Core {
                 },
                 Reading::FirstSettings | Reading::Frame => self.read_frame(input, block, now, out)?,
             };
+            let step = match step {
+                // Who has streams reset by breaking their rules makes as much work as who resets them.
+                Ok(Some((_, Happened::Malformed(_)))) if !self.may_reset(now) => Err(Malformed::ResetFlood),
+                step => step,
+            };
             match step {
                 Ok(Some(happened)) => return Some(happened),
                 Ok(None) => {}
@@ -566,6 +571,11 @@ impl Core {
         Ok(Some((head.stream, Happened::Malformed(why))))
     }
 
+    /// Whether the other end may have one more stream reset.
+    fn may_reset(&mut self, now: u64) -> bool {
+        self.role == ConnectionSide::Client || self.resets.spend(now)
+    }
+
     fn take_reset<'b>(
         &mut self,
         head: frame::Head,
@@ -576,7 +586,7 @@ impl Core {
         if head.stream == 0 || self.is_idle(head.stream) {
             return Err(if head.stream == 0 { Malformed::FrameStream } else { Malformed::FrameUnexpected });
         }
-        if self.role == ConnectionSide::Server && !self.resets.spend(now) {
+        if !self.may_reset(now) {
             return Err(Malformed::ResetFlood);
         }
         if self.streams.get(head.stream).is_none() {

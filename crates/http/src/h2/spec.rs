@@ -535,6 +535,11 @@ fn requests_that_are_cancelled_at_once_end_the_connection_after_a_hundred() {
     assert!(story.len() < 2 * 110, "{} events", story.len());
     assert_eq!(story.last().map(String::as_str), Some("broken ResetFlood"));
     assert_eq!(sent, ["GOAWAY 201 ENHANCE_YOUR_CALM"]);
+    // So do streams that it has the other end reset.
+    let input = (0..10_000).fold(begun(), |bytes, number| bytes.get(2 * number + 1).window(2 * number + 1, 0));
+    let (story, sent) = answer(&input);
+    assert_eq!(story.last().map(String::as_str), Some("broken ResetFlood"));
+    assert_eq!((sent.len(), sent[101].as_str()), (102, "GOAWAY 201 ENHANCE_YOUR_CALM"));
     // Fifty a second are a client with little patience.
     let (mut server, mut out, mut room) = (Server::new(AnnouncedSettings::SERVER), Vec::new(), Block::new());
     for number in 0..1000 {

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use http::{
-    BodyDecoder, Field, HttpVersion, RequestContext, RequestHead, ResponseHead, Room, Strictness, encode, reason,
+    BodyDecoder, Field, HttpVersion, IDEMPOTENT, RequestContext, RequestHead, ResponseHead, Room, Strictness, encode,
+    reason,
 };
 use verdict::{GENERATOR_HEADER, REQUEST_HEADER, RESPONSE_HEADER, RequestId};
 
@@ -82,7 +83,7 @@ impl PlantedRequest {
             is_get: method == "GET",
             is_head: method == "HEAD",
             is_post: method == "POST",
-            is_idempotent: !matches!(method, "POST" | "PATCH"),
+            is_idempotent: IDEMPOTENT.contains(&method),
             is_old: head.version == HttpVersion::Http10,
             keeps: head.persistent,
             ..PlantedRequest::default()

@@ -154,7 +154,7 @@ impl Case<'_> {
 
     /// Whether the requests may be sent twice without harm (RFC 9110 §9.2.2).
     pub(crate) fn is_idempotent(&self) -> bool {
-        matches!(self.sent.method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+        http::IDEMPOTENT.contains(&self.sent.method)
     }
 
     /// Whether an outage explains that this request failed: it was under way while the backend was broken, or shortly after,

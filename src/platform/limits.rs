@@ -21,3 +21,14 @@ pub(crate) fn raise_files() {
         }
     }
 }
+
+/// Raises both limits as far as the kernel lets this user, as service managers do.
+pub(crate) fn raise_files_beyond() {
+    let most = std::fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|it| it.trim().parse().ok());
+    // Only root can have more than its limit.
+    let is_refused =
+        |files| setrlimit(Resource::Nofile, Rlimit { current: Some(files), maximum: Some(files) }).is_err();
+    if most.is_none_or(is_refused) {
+        raise_files();
+    }
+}
