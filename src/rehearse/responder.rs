@@ -12,11 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use http::Malformed;
-use http::encode;
 use http::h2::server::{Server, ServerEvent};
 use http::h2::{AnnouncedSettings, Block, Follows, PREFACE, literal};
 use http::proxy_protocol::{self, Opening};
+use http::{Malformed, encode};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
 
@@ -286,7 +285,13 @@ impl ResponderService {
     fn answer(&self, stream: &mut (impl Read + Write)) -> io::Result<()> {
         let mut head = Vec::new();
         let mut piece = [0; 4096];
-        while !head.windows(4).any(|it| it == b"\r\n\r\n") {
+        let has_id = loop {
+            if head.starts_with(PREFACE) {
+                return self.answer_streams(stream, head);
+            }
+            if let Some(has_id) = is_of_the_check(&head) {
+                break has_id;
+            }
             let length = stream.read(&mut piece)?;
             if length == 0 || head.len() > LONGEST {
                 return Ok(());
@@ -296,11 +301,7 @@ impl ResponderService {
                 self.not_understood(what);
                 return Ok(());
             }
-        }
-        if head.starts_with(PREFACE) {
-            return self.answer_streams(stream, head);
-        }
-        let has_id = String::from_utf8_lossy(&head).to_ascii_lowercase().contains(&format!("{REQUEST_ID}:"));
+        };
         let status = self.take(Asker::of(has_id));
         let mut out = Vec::new();
         encode::status_line(&mut out, status);
@@ -376,6 +377,23 @@ impl Asker {
     }
 }
 
+/// Whether a request is one of the check, as soon as its head is whole: also one that no backend would understand.
+fn is_of_the_check(head: &[u8]) -> Option<bool> {
+    let mut has_id = false;
+    let ended = &head[..head.iter().rposition(|byte| *byte == b'\n')?];
+    for line in ended.split(|byte| *byte == b'\n') {
+        match line.strip_suffix(b"\r").unwrap_or(line) {
+            [] => return Some(has_id),
+            line => has_id |= line.split(|byte| *byte == b':').next().is_some_and(is_request_id),
+        }
+    }
+    None
+}
+
+fn is_request_id(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(REQUEST_ID.as_bytes())
+}
+
 /// What bytes are that begin no request of HTTP.
 fn other_protocol(bytes: &[u8]) -> Option<NotUnderstood> {
     let first_line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
@@ -429,7 +447,8 @@ mod tests {
             (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\ncheck-request-id: 1-3\r\n\r\n", 2, 204),
             (b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0GET / HTTP/1.1\r\ncheck-request-id: 1-4\r\n\r\n", 3, 204),
             // Of a health check, which may expect this alone.
-            (b"GET /healthz HTTP/1.1\r\n\r\n", 3, 200),
+            (b"GET /healthz HTTP/1.1\r\nX-Note: check-request-id: 1-5\r\n\r\n", 3, 200),
+            (b"GET / HTTP/1.0\ncheck-request-id: 1-6\n\n", 4, 204),
         ] {
             let answer = ask(&mut UnixStream::connect(&path).unwrap(), request);
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
