@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use http::{EventReader, ServerSentEvent};
 use hyper::{StatusCode, Uri};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -340,7 +341,7 @@ impl Remote {
         let begun = timeout(PATIENCE, begun).await.unwrap_or_else(|_| Err(late(PATIENCE)));
         let exchange = begun.with_context(|| format!("failed to reach the fleet at {control}"))?;
         match exchange.status {
-            Some(200) => Ok(Events { exchange, searched: 0, heard: Instant::now() }),
+            Some(200) => Ok(Events { exchange, reader: EventReader::new(LONGEST_EVENT), heard: Instant::now() }),
             Some(401) => self.wants_token(),
             status => bail!("the fleet at {control} shows nothing: status {}", status.unwrap_or_default()),
         }
@@ -463,14 +464,16 @@ fn late(patience: Duration) -> anyhow::Error {
 /// What happens in a fleet, as it tells it: server-sent events.
 pub(crate) struct Events {
     exchange: ApiExchange,
-    /// Bytes of the content in which no event ends.
-    searched: usize,
+    reader: EventReader,
     /// When something came last.
     heard: Instant,
 }
 
 /// A fleet sends ten frames a second: one that is silent for this time hangs.
 const SILENCE: Duration = Duration::from_secs(10);
+/// A snapshot of a thousand backends has a megabyte.
+const LONGEST_EVENT: usize = 64 << 20;
+const NOT_UNDERSTOOD: &str = "failed to understand the fleet: is it of another version?";
 
 /// Something that a fleet tells those who look.
 #[derive(Clone, PartialEq, Debug)]
@@ -488,11 +491,15 @@ impl Events {
     /// The next one; None when the fleet has ended, hangs, or has cut off a reader that was too slow.
     pub(crate) async fn next(&mut self) -> Result<Option<LiveEvent>> {
         loop {
-            while let Some(event) = self.take() {
-                if let Some(event) = read_event(&event)? {
+            let content = &mut self.exchange.content;
+            let mut rest = content.as_slice();
+            while let Some(event) = self.reader.receive(&mut rest).map_err(|_| anyhow!(NOT_UNDERSTOOD))? {
+                if let Some(event) = read_event(event)? {
+                    content.drain(..content.len() - rest.len());
                     return Ok(Some(event));
                 }
             }
+            content.clear();
             // Callers give up waiting for other things, and wait anew: the silence goes on all the while.
             match timeout_at(self.heard + SILENCE, self.exchange.receive()).await {
                 Ok(Ok(true)) => self.heard = Instant::now(),
@@ -500,33 +507,17 @@ impl Events {
             }
         }
     }
-
-    /// Takes the next complete event.
-    fn take(&mut self) -> Option<Vec<u8>> {
-        const END: &[u8] = b"\n\n";
-        let content = &mut self.exchange.content;
-        let Some(found) = content[self.searched..].windows(END.len()).position(|bytes| bytes == END) else {
-            self.searched = content.len().saturating_sub(END.len() - 1);
-            return None;
-        };
-        let event = content.drain(..self.searched + found + END.len()).collect();
-        self.searched = 0;
-        Some(event)
-    }
 }
 
 /// One of a kind that is not known here is None: the fleet may be newer.
-fn read_event(event: &[u8]) -> Result<Option<LiveEvent>> {
-    let text = str::from_utf8(event).context("failed to understand the fleet")?;
-    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-    let data = field("data: ");
-    let read = match field("event: ") {
-        "snapshot" => serde_json::from_str(data).map(LiveEvent::Snapshot),
-        "frame" => serde_json::from_str(data).map(LiveEvent::Frame),
-        "balance" => serde_json::from_str(data).map(LiveEvent::Balance),
+fn read_event(event: ServerSentEvent) -> Result<Option<LiveEvent>> {
+    let read = match event.name {
+        "snapshot" => serde_json::from_str(event.data).map(LiveEvent::Snapshot),
+        "frame" => serde_json::from_str(event.data).map(LiveEvent::Frame),
+        "balance" => serde_json::from_str(event.data).map(LiveEvent::Balance),
         _ => return Ok(None),
     };
-    read.map(Some).context("failed to understand the fleet: is it of another version?")
+    read.map(Some).context(NOT_UNDERSTOOD)
 }
 
 #[cfg(test)]

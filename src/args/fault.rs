@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::choice::ChoiceArgs;
 use crate::config::suggest;
-use crate::wire::Fault;
+use crate::wire::FaultKind;
 
 /// Inject faults into backends of a running fleet, or clear them. Without names, all running backends are affected
 #[derive(Args)]
@@ -15,7 +15,7 @@ pub(crate) struct FaultArgs {
     pub(crate) fleet: ChoiceArgs,
     /// Names of backends, such as 9002, 9001-9003,9010 or app1, then the words of a fault, separated by spaces or colons; `clear` ends all
     /// faults
-    #[arg(value_name = "WORDS", required = true, value_parser = suggest::text(Fault::KINDS.into_iter().chain(["clear"]).collect()), hide_possible_values = true)]
+    #[arg(value_name = "WORDS", required = true, value_parser = suggest::text(FaultKind::ALL.map(FaultKind::name).into_iter().chain(["clear"]).collect()), hide_possible_values = true)]
     pub(crate) words: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! PURE. What of a request's head goes into its record, and what its fields say to us.
+//! What of a request's head goes into its record, and what its fields say to us.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! PURE. What a request itself asks for by its path and query: another status, a body of some size, a delay.
+//! What a request itself asks for by its path and query: another status, a body of some size, a delay.
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use http::h1::server::{RequestEvent, ServerConnection, StreamId};
+use http::h1::server::{RequestEvent, ServerConnection};
 use http::h2::PREFACE;
 use http::proxy_protocol::{self, Opening, ProxiedClient};
 use http::{Malformed, RequestHead, Room};
@@ -15,6 +15,7 @@ use crate::backend::paced::Paced;
 use crate::backend::response::{ResponseBody, pattern};
 use crate::backend::state::ProcessState;
 use crate::backend::turn::ConnectionTurn;
+use crate::backend::waiting::{Origin, Waiting};
 use crate::backend::websocket::Socket;
 use crate::journal::Claim;
 use crate::wire::{AttemptEnd, End, Moment, Protocols, Refusal, ResponseId, Secured};
@@ -36,19 +37,7 @@ pub(crate) struct Connection {
     unread: bool,
     tls: Option<Box<Secured>>,
     /// Attempts whose responses have begun and did not leave to their end.
-    responding: VecDeque<(StreamId, Claim)>,
-}
-
-/// Where a connection comes from: what all of its requests share.
-#[derive(Debug)]
-pub(super) struct Origin {
-    pub(super) peer: End,
-    /// Who sent the PROXY header, if one names the peer.
-    pub(super) via: Option<End>,
-    pub(super) local: End,
-    /// Number of the connection in this backend, from 1.
-    pub(super) number: u64,
-    pub(super) tls: Option<Box<Secured>>,
+    responding: VecDeque<Claim>,
 }
 
 enum ConnectionState {
@@ -81,40 +70,6 @@ struct GeneratedBody {
     /// Where a fault breaks it off, or its length.
     end: u64,
     length: u64,
-}
-
-/// What the connection waits for, which is what bounds its time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Waiting {
-    /// The next request, or the end.
-    Idle,
-    /// The rest of a PROXY header.
-    Opening,
-    /// The rest of a head.
-    Head,
-    /// The rest of a body.
-    Body,
-    /// This moment; then [`Connection::release`].
-    Moment(Moment),
-    /// That the output has been written; then [`Connection::go_on`].
-    Room,
-    /// More of another protocol, and this moment if there is one; then [`Connection::release`]. It may take as long as it likes.
-    Upgraded(Option<Moment>),
-    /// The end: the client gets no response.
-    End,
-    /// That the client has read all: nothing more is responded to on this connection.
-    Over,
-    /// Nothing: the connection is to be reset.
-    Reset,
-    /// Of HTTP/2: whatever comes on any stream. Then also this moment, then [`Speaker::release`](super::speaker::Speaker::release).
-    Streams {
-        /// When something that is held back is due.
-        due: Option<Moment>,
-        /// There is more to be written as soon as the output has been.
-        more: bool,
-        /// The client is to send something, or to take it.
-        body: bool,
-    },
 }
 
 impl Connection {
@@ -164,21 +119,15 @@ impl Connection {
     pub(crate) fn open<'b>(&mut self, input: &'b [u8], turn: &mut ConnectionTurn) -> &'b [u8] {
         let earlier = self.inbox.len();
         self.inbox.extend_from_slice(input);
-        match proxy_protocol::parse(&self.inbox) {
-            Ok(None) => &[],
-            Ok(Some(opening)) => {
-                let header = self.note_opening(opening);
-                self.inbox = Vec::new();
-                // Of what came earlier all belongs to the header, or it had been known to be none.
-                &input[header.saturating_sub(earlier)..]
+        let bytes = std::mem::take(&mut self.inbox);
+        let Some(header) = self.read_opening(&bytes, turn) else {
+            if self.is_opening() {
+                self.inbox = bytes;
             }
-            Err(why) => {
-                self.http.give_up_head();
-                let head = std::mem::take(&mut self.inbox);
-                self.refuse(Refusal::Malformed(why), &head, turn);
-                &[]
-            }
-        }
+            return &[];
+        };
+        // Of what came earlier all belongs to the header, or it had been known to be none.
+        &input[header.saturating_sub(earlier)..]
     }
 
     /// Its TLS handshake is done: records name its parameters.
@@ -251,7 +200,7 @@ impl Connection {
             paced.life.end = LifeEnd::Backend;
         }
         // Noted before the kernel has it: what a client saw is in the record.
-        if let Some((_, claim)) = self.responding.back_mut() {
+        if let Some(claim) = self.responding.back_mut() {
             turn.state.journal.note_life(claim, &paced.life);
         }
         match paced.is_done() {
@@ -275,7 +224,7 @@ impl Connection {
     ) {
         let now = turn.now;
         self.http.make_data(turn.out, |out| act(&mut socket, now, out));
-        if let Some((_, claim)) = self.responding.back_mut() {
+        if let Some(claim) = self.responding.back_mut() {
             turn.state.journal.note_life(claim, &socket.life);
         }
         if socket.is_over() {
@@ -341,7 +290,7 @@ impl Connection {
     /// That many bytes of the output have been written.
     pub(crate) fn wrote(&mut self, bytes: usize, now: Moment, state: &mut ProcessState) {
         for written in self.http.wrote(bytes) {
-            if let Some((_, claim)) = self.responding.pop_front() {
+            if let Some(claim) = self.responding.pop_front() {
                 state.journal.complete(claim, now, written.bytes, AttemptEnd::Completed);
             }
         }
@@ -354,7 +303,7 @@ impl Connection {
             ConnectionState::Socket(socket) => Some(&mut socket.life),
             _ => None,
         };
-        if let (Some(life), Some((_, claim))) = (life, self.responding.back_mut()) {
+        if let (Some(life), Some(claim)) = (life, self.responding.back_mut()) {
             // Its own close frame was sent before.
             if life.end == LifeEnd::Open {
                 life.end = how;
@@ -362,7 +311,7 @@ impl Connection {
             state.journal.note_life(claim, life);
         }
         for written in self.http.cut_off() {
-            if let Some((_, claim)) = self.responding.pop_front() {
+            if let Some(claim) = self.responding.pop_front() {
                 state.journal.complete(claim, now, written.bytes, AttemptEnd::CutOff);
             }
         }
@@ -407,14 +356,9 @@ impl Connection {
                         self.on_socket(socket, turn, |socket, _, out| socket.receive(data, out));
                     }
                 }
-                ConnectionState::Opening => match proxy_protocol::parse(rest) {
-                    Ok(None) => return rest,
-                    Ok(Some(opening)) => rest = &rest[self.note_opening(opening)..],
-                    Err(why) => {
-                        self.http.give_up_head();
-                        self.refuse(Refusal::Malformed(why), rest, turn);
-                        return &[];
-                    }
+                ConnectionState::Opening => match self.read_opening(rest, turn) {
+                    Some(header) => rest = &rest[header..],
+                    None => return if self.is_opening() { rest } else { &[] },
                 },
                 ConnectionState::Head | ConnectionState::Body(_) => {
                     let before = rest;
@@ -468,17 +412,27 @@ impl Connection {
         self.stage = ConnectionState::Body(Box::new(exchange));
     }
 
-    /// How many bytes the header of the PROXY protocol has, if there is one.
-    fn note_opening(&mut self, opening: Opening) -> usize {
-        self.stage = ConnectionState::Head;
-        let Opening::Header { bytes, client } = opening else { return 0 };
-        self.via = Some(self.peer);
-        self.peer = match client {
-            Some(ProxiedClient::Address(address)) => End::Address(address),
-            Some(ProxiedClient::Unix) => End::Unix,
-            None => self.peer,
-        };
-        bytes
+    /// How many bytes the header of the PROXY protocol has, if there is one; none if more must come, or it is refused.
+    fn read_opening(&mut self, bytes: &[u8], turn: &mut ConnectionTurn) -> Option<usize> {
+        match proxy_protocol::parse(bytes) {
+            Ok(opening) => {
+                let opening = opening?;
+                self.stage = ConnectionState::Head;
+                let Opening::Header { bytes, client } = opening else { return Some(0) };
+                self.via = Some(self.peer);
+                self.peer = match client {
+                    Some(ProxiedClient::Address(address)) => End::Address(address),
+                    Some(ProxiedClient::Unix) => End::Unix,
+                    None => self.peer,
+                };
+                Some(bytes)
+            }
+            Err(why) => {
+                self.http.give_up_head();
+                self.refuse(Refusal::Malformed(why), bytes, turn);
+                None
+            }
+        }
     }
 
     fn arriving(&self) -> Arriving<'_> {
@@ -512,8 +466,7 @@ impl Connection {
     /// Writes the response, or what the request gets instead.
     fn deliver(&mut self, exchange: Exchange, turn: &mut ConnectionTurn) {
         let Exchange { claim, response, treatment: Treatment { effect, .. }, .. } = exchange;
-        let stream = StreamId(self.http.requests());
-        self.responding.push_back((stream, claim));
+        self.responding.push_back(claim);
         let is_silent = match effect {
             Effect::Close => Some(ConnectionState::Over),
             Effect::Reset => Some(ConnectionState::Reset),
@@ -536,15 +489,15 @@ impl Connection {
         let start = turn.out.len();
         response.write_head(&mut self.http, &stamp, turn.out);
         let is_cut = effect == Effect::CloseMidway;
+        // Of a head alone, half of it is written.
+        let mut is_head_alone = true;
         let head_only = self.http.is_head_only();
+        let answer = response.answer.unwrap_or(ResponseId(uuid::Uuid::nil()));
         match response.body {
             ResponseBody::Bytes(bytes) => {
                 let shown = if is_cut { bytes.len() / 2 } else { bytes.len() };
                 self.http.data(&bytes[..shown], turn.out);
-                if is_cut && (head_only || bytes.is_empty()) {
-                    // Of a head alone, half of it.
-                    self.http.retract(turn.out, (turn.out.len() - start).div_ceil(2));
-                }
+                is_head_alone = head_only || bytes.is_empty();
                 turn.state.recycle(bytes);
             }
             ResponseBody::Pattern(length) if length > 0 && !head_only => {
@@ -553,20 +506,21 @@ impl Connection {
                 return;
             }
             ResponseBody::Paced { pace, first } if !head_only => {
-                let answer = response.answer.unwrap_or(ResponseId(uuid::Uuid::nil()));
                 let paced = Box::new(Paced::new(pace, first, answer, turn.now));
                 let cut_after = is_cut.then_some(pace.count / 2);
                 return self.write_events(paced, cut_after, turn);
             }
-            ResponseBody::Paced { .. } | ResponseBody::Messages { .. } => {}
             ResponseBody::Socket { ask, .. } if !is_cut => {
-                let answer = response.answer.unwrap_or(ResponseId(uuid::Uuid::nil()));
                 let socket = Box::new(Socket::new(*ask, answer, turn.now));
                 return self.on_socket(socket, turn, |socket, now, out| socket.advance(now, out));
             }
-            ResponseBody::Socket { .. } => {}
-            ResponseBody::Pattern(_) if is_cut => self.http.retract(turn.out, (turn.out.len() - start).div_ceil(2)),
-            ResponseBody::Pattern(_) => {}
+            ResponseBody::Pattern(_)
+            | ResponseBody::Paced { .. }
+            | ResponseBody::Messages { .. }
+            | ResponseBody::Socket { .. } => {}
+        }
+        if is_cut && is_head_alone {
+            self.http.retract(turn.out, (turn.out.len() - start).div_ceil(2));
         }
         if is_cut {
             self.http.abort();

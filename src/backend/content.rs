@@ -1,4 +1,4 @@
-//! PURE. What a backend says of a request: the page, or the same facts as JSON or text.
+//! What a backend says of a request: the page, or the same facts as JSON or text.
 
 use std::fmt::Write as _;
 

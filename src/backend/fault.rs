@@ -1,4 +1,4 @@
-//! PURE. How this backend misbehaves: what is done to a request, given the faults that are switched on and numbers drawn by the caller.
+//! How this backend misbehaves: what is done to a request, given the faults that are switched on and numbers drawn by the caller.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};

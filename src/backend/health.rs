@@ -1,4 +1,4 @@
-//! PURE. What a backend says about itself: liveness and readiness. No UUID is minted for it.
+//! What a backend says about itself: liveness and readiness. No UUID is minted for it.
 
 use crate::wire::{LIVENESS_PATHS, READINESS_PATHS};
 

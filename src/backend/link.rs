@@ -8,10 +8,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, recv, shutdown, sockopt};
 
-use crate::backend::connection::Waiting;
 use crate::backend::speaker::Speaker;
 use crate::backend::state::ProcessState;
 use crate::backend::turn::ConnectionTurn;
+use crate::backend::waiting::Waiting;
 use crate::io::accepted::Accepted;
 use crate::io::clock;
 use crate::io::poller::{Interest, Poller, Watched};

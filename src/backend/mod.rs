@@ -22,6 +22,7 @@ mod show;
 mod speaker;
 mod state;
 mod turn;
+mod waiting;
 mod websocket;
 
 use std::os::unix::net::UnixStream;

@@ -13,7 +13,6 @@ use http::h2::server::{Server, ServerEvent};
 use http::h2::{AnnouncedSettings, Block, ErrorCode, Follows};
 use http::{Framing, Malformed, StreamId, Written};
 
-use crate::backend::connection::{Origin, Waiting};
 use crate::backend::exchange::{Arriving, Exchange};
 use crate::backend::fault::{Effect, Treatment};
 use crate::backend::multiplexed::active::{Active, StreamPhase};
@@ -25,6 +24,7 @@ use crate::backend::paced::Paced;
 use crate::backend::response::{Response, ResponseBody};
 use crate::backend::state::ProcessState;
 use crate::backend::turn::ConnectionTurn;
+use crate::backend::waiting::{Origin, Waiting};
 use crate::journal::Claim;
 use crate::wire::{AttemptEnd, Moment, REQUEST_HEADER, Refusal, RequestId, ResponseId};
 use verdict::life::LifeEnd;

@@ -1,4 +1,4 @@
-//! PURE. A body that is written event by event at its times: server-sent events, chunks, or a download of known length. Events
+//! A body that is written event by event at its times: server-sent events, chunks, or a download of known length. Events
 //! are numbered and say when they were written.
 
 use std::io::Write as _;

@@ -1,4 +1,4 @@
-//! PURE. A response as a value, until it is encoded: status, content, body, and whose it is.
+//! A response as a value, until it is encoded: status, content, body, and whose it is.
 
 use http::encode;
 use http::grpc;

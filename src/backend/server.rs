@@ -13,10 +13,10 @@ use slab::Slab;
 use socket2::Socket;
 
 use crate::backend::channel::Channel;
-use crate::backend::connection::Waiting;
 use crate::backend::link::{LAST_CALL, Link, LinkTurn, Timers};
 use crate::backend::speaker::Speaker;
 use crate::backend::state::ProcessState;
+use crate::backend::waiting::Waiting;
 use crate::io::accepted::Accepted;
 use crate::io::clock;
 use crate::io::poller::{Poller, Watched};

@@ -1,4 +1,4 @@
-//! PURE. `/session`: a session that the backend opens, so that balancers which learn a backend's own id can be tried. Who brings an id
+//! `/session`: a session that the backend opens, so that balancers which learn a backend's own id can be tried. Who brings an id
 //! keeps it; who brings none gets one, in a header, in a cookie and in JSON.
 
 use http::RequestHead;

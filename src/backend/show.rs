@@ -1,4 +1,4 @@
-//! PURE. Requests as they were received, for those who look at the live view: some of them, so that looking costs next to nothing,
+//! Requests as they were received, for those who look at the live view: some of them, so that looking costs next to nothing,
 //! and none while nobody looks.
 
 use std::time::Duration;

@@ -1,9 +1,10 @@
 //! What is spoken on a connection: HTTP/1 until the preface of HTTP/2 comes (RFC 9113 §3.3: a client that knows begins with it).
 
-use crate::backend::connection::{Connection, Waiting};
+use crate::backend::connection::Connection;
 use crate::backend::multiplexed::StreamConnection;
 use crate::backend::state::ProcessState;
 use crate::backend::turn::ConnectionTurn;
+use crate::backend::waiting::Waiting;
 use crate::wire::{End, Moment, Protocols, Secured};
 use verdict::life::LifeEnd;
 

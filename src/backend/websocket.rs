@@ -1,4 +1,4 @@
-//! PURE. A WebSocket: each message is echoed, and where the request asks for it numbered events are pushed, pings are sent, and it
+//! A WebSocket: each message is echoed, and where the request asks for it numbered events are pushed, pings are sent, and it
 //! is closed with a code.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! PURE. Caddy: a whole Caddyfile, without an admin port and certificates; or its site.
+//! Caddy: a whole Caddyfile, without an admin port and certificates; or its site.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -55,7 +55,11 @@ fn directive(topic: HintTopic) -> &'static str {
     match topic {
         HintTopic::Verify => "tls_trust_pool file FILE, without tls_insecure_skip_verify",
         HintTopic::VerifyName | HintTopic::ServerName => "tls_server_name NAME",
-        HintTopic::Revocation | HintTopic::OtherHost | HintTopic::Mirror | HintTopic::Underscores => "",
+        HintTopic::Revocation
+        | HintTopic::OtherHost
+        | HintTopic::Mirror
+        | HintTopic::Underscores
+        | HintTopic::Leaving => "",
         HintTopic::ClientCertificate => "tls_client_auth CERTIFICATE KEY",
         HintTopic::BodyLimit => "request_body max_size",
         HintTopic::HeadLimit => "max_header_size",

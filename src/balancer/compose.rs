@@ -1,4 +1,4 @@
-//! PURE. A compose file: the fleet in one container, NGINX in another, and a check in a third, over the network that compose makes.
+//! A compose file: the fleet in one container, NGINX in another, and a check in a third, over the network that compose makes.
 
 use std::net::{IpAddr, SocketAddr};
 

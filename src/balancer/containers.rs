@@ -1,4 +1,4 @@
-//! PURE. What manifests and compose files say of the containers that they run.
+//! What manifests and compose files say of the containers that they run.
 
 use std::fmt;
 use std::num::NonZeroU16;

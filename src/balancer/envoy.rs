@@ -1,4 +1,4 @@
-//! PURE. Envoy: a file that stays and one of its cluster that it reads again, without an admin port; or listener and cluster alone.
+//! Envoy: a file that stays and one of its cluster that it reads again, without an admin port; or listener and cluster alone.
 
 use std::path::Path;
 use std::time::Duration;
@@ -97,7 +97,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Rotations => "--concurrency 1",
         HintTopic::Recovery => "health_checks, outlier_detection with its base_ejection_time, slow_start_config",
         HintTopic::Panic => "healthy_panic_threshold of common_lb_config",
-        HintTopic::Underscores => "",
+        HintTopic::Underscores | HintTopic::Leaving => "",
         HintTopic::BackendHttp2 => "http2_protocol_options of the cluster",
         HintTopic::Compression => "content_type of the compressor filter",
         HintTopic::AllAddresses => "type STRICT_DNS",

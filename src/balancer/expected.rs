@@ -1,4 +1,4 @@
-//! PURE. What a check may expect of a balancer that an `upstream` block configures. What of it is not understood, or is about no backend
+//! What a check may expect of a balancer that an `upstream` block configures. What of it is not understood, or is about no backend
 //! of the fleet, is not judged, and said with the line of the file.
 
 use std::collections::BTreeMap;

@@ -105,6 +105,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Panic | HintTopic::Deadline | HintTopic::Rotations => "",
         HintTopic::Underscores => "",
         HintTopic::BackendHttp2 => "proto h2 on the server",
+        HintTopic::Leaving => "option abortonclose",
         HintTopic::Compression => "compression type without application/grpc",
         HintTopic::AllAddresses => "server-template with resolvers",
     }

@@ -1,4 +1,4 @@
-//! PURE. Kubernetes: pods of the fleet, Services in front of them, a Job that checks, and an HTTPRoute. With weights each backend is a
+//! Kubernetes: pods of the fleet, Services in front of them, a Job that checks, and an HTTPRoute. With weights each backend is a
 //! Deployment with a Service of its own, since an HTTPRoute weighs Services.
 
 mod cluster;

@@ -1,4 +1,4 @@
-//! PURE. Text that grows line by line.
+//! Text that grows line by line.
 
 use std::fmt::{Display, Write};
 

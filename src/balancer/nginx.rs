@@ -107,6 +107,7 @@ fn directive_of_calls(topic: HintTopic) -> &'static str {
         | HintTopic::BackendHttp2
         | HintTopic::Compression
         | HintTopic::AllAddresses => directive(topic),
+        HintTopic::Leaving => "",
     }
 }
 
@@ -169,6 +170,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::Panic | HintTopic::Deadline | HintTopic::AllAddresses => "",
         HintTopic::Underscores => "underscores_in_headers on",
         HintTopic::BackendHttp2 => "grpc_pass",
+        HintTopic::Leaving => "proxy_ignore_client_abort off",
         HintTopic::Compression => "gzip off",
     }
 }

@@ -115,6 +115,8 @@ pub(crate) enum HintTopic {
     BackendHttp2,
     /// What compresses responses.
     Compression,
+    /// What passes on to backends that the client has left.
+    Leaving,
     /// What uses all addresses that a name has.
     AllAddresses,
 }

@@ -1,4 +1,4 @@
-//! PURE. Traefik with its file provider: a static and a dynamic file.
+//! Traefik with its file provider: a static and a dynamic file.
 
 use std::path::Path;
 
@@ -44,7 +44,7 @@ fn directive(topic: HintTopic) -> &'static str {
     match topic {
         HintTopic::Verify => "rootCAs of the serversTransport, without insecureSkipVerify",
         HintTopic::VerifyName | HintTopic::ServerName => "serverName of the serversTransport",
-        HintTopic::Revocation | HintTopic::OtherHost | HintTopic::Underscores => "",
+        HintTopic::Revocation | HintTopic::OtherHost | HintTopic::Underscores | HintTopic::Leaving => "",
         HintTopic::ClientCertificate => "certificates of the serversTransport",
         HintTopic::BodyLimit => "buffering maxRequestBodyBytes",
         HintTopic::HeadLimit => "maxHeaderBytes of the entry point",

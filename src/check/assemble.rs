@@ -1,4 +1,4 @@
-//! PURE. The report of one check, from all that is known of it.
+//! The report of one check, from all that is known of it.
 
 use std::ops::Range;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! PURE. Latency, slices of time and what an outage did: figures of the ledger for reports.
+//! Latency, slices of time and what an outage did: figures of the ledger for reports.
 
 use std::ops::Range;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! PURE. What a call of gRPC is as a request: its path, its fields, its message.
+//! What a call of gRPC is as a request: its path, its fields, its message.
 
 use std::sync::Arc;
 use std::time::Duration;

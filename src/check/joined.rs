@@ -1,4 +1,4 @@
-//! PURE. What several hosts recorded, on one time line; and what is known of their fleets as a whole.
+//! What several hosts recorded, on one time line; and what is known of their fleets as a whole.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! PURE. What a check is to do: everything that is decided before it begins.
+//! What a check is to do: everything that is decided before it begins.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::wire::{Action, Fault, Moment, Time};
+use crate::wire::{Action, Fault, FaultKind, Moment, Time};
 use verdict::rules::Drill;
 
 /// Steps with their times, typed as `kill:9002@2s,start@6s`.
@@ -218,7 +218,7 @@ fn step(text: &str) -> Result<ScenarioStep, String> {
 /// The words with which an action may begin.
 pub(crate) fn words() -> impl Iterator<Item = &'static str> {
     let actions = Action::ALL.map(Action::name).into_iter().chain(Reach::ALL.map(Reach::name));
-    actions.chain(Fault::KINDS).chain(["clear"])
+    actions.chain(FaultKind::ALL.map(FaultKind::name)).chain(["clear"])
 }
 
 fn action(text: &str) -> Result<StepAction, String> {

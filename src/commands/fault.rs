@@ -11,7 +11,7 @@ use crate::args::fault::FaultArgs;
 use crate::config::nearest::nearest;
 use crate::error::Problem;
 use crate::topology::BackendSelection;
-use crate::wire::{BadFault, Fault};
+use crate::wire::{BadFault, Fault, FaultKind};
 
 /// Does it and shows the backends.
 pub(super) async fn run(args: FaultArgs) -> Result<ExitCode> {
@@ -42,7 +42,7 @@ pub(super) async fn run(args: FaultArgs) -> Result<ExitCode> {
 /// Whether a word begins a fault: what is none names backends.
 fn is_fault(word: &str) -> bool {
     let kind = word.split(':').next().unwrap_or_default();
-    kind == "clear" || Fault::KINDS.contains(&kind)
+    kind == "clear" || FaultKind::ALL.iter().any(|it| it.name() == kind)
 }
 
 fn refuse(text: &str, why: &BadFault) -> Problem {
@@ -50,7 +50,7 @@ fn refuse(text: &str, why: &BadFault) -> Problem {
         return Problem::new(why.to_string()).on(format!("fault {text}"));
     }
     let problem = Problem::new(format!("no such fault: {text}: {why}"));
-    match nearest(text.split(':').next().unwrap_or_default(), Fault::KINDS) {
+    match nearest(text.split(':').next().unwrap_or_default(), FaultKind::ALL.map(FaultKind::name)) {
         Some(kind) => problem.hint(format!("did you mean {kind}?")),
         None => problem,
     }

@@ -1,4 +1,4 @@
-//! PURE. The order in which words that one process writes become visible to another: two seqlocks without a lock. What the words
+//! The order in which words that one process writes become visible to another: two seqlocks without a lock. What the words
 //! mean and where they are is `journal`'s. The tests run every interleaving that the memory model allows (loom).
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};

@@ -1,4 +1,4 @@
-//! PURE but for names. Which of those that were asked are the backends behind the URLs: the servers of one block of the file, if our
+//! Which of those that were asked are the backends behind the URLs: the servers of one block of the file, if our
 //! reader knows the file; else all.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! PURE. Who listens where in this network, as `/proc/net/tcp` and `tcp6` list it.
+//! Who listens where in this network, as `/proc/net/tcp` and `tcp6` list it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

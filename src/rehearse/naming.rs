@@ -1,4 +1,4 @@
-//! PURE. What backends are called that a configuration names by their addresses, or by names that have several.
+//! What backends are called that a configuration names by their addresses, or by names that have several.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -141,7 +141,7 @@ pub(super) fn servers(upstream: &Upstream, places: PlacesOf) -> Servers {
     all
 }
 
-/// PURE. Where the two differ: in who is there, or in how the weights relate.
+/// Where the two differ: in who is there, or in how the weights relate.
 fn difference(words: &OwnWords, group: &str, read: &Servers) -> Option<String> {
     let list = |all: BTreeSet<&Listens>| all.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let known: BTreeSet<&Listens> = read.keys().collect();

@@ -1,4 +1,4 @@
-//! PURE. What a balancer's own words say that it lacks in the world, and what can be done about it without touching its configuration:
+//! What a balancer's own words say that it lacks in the world, and what can be done about it without touching its configuration:
 //! this machine may not be the one that the file is for, and this user not the one that it runs as.
 
 use std::path::{Path, PathBuf};

@@ -233,6 +233,11 @@ pub(crate) fn of_mirror(product: Option<Balancer>) -> String {
     )
 }
 
+/// Backends went on with requests on which clients had given up.
+pub(crate) fn of_leaving(product: Option<Balancer>) -> String {
+    after(HintTopic::Leaving, "where that costs much, let the balancer pass the client's leaving on", product)
+}
+
 /// Kept connections are closed.
 pub(crate) fn of_idle_close(product: Option<Balancer>) -> Option<String> {
     named(HintTopic::IdleTimeout, product)

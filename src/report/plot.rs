@@ -1,4 +1,4 @@
-//! PURE. The plots of the report: SVG, drawn here. Colours are those of Okabe and Ito, which the colour-blind can tell apart; they are
+//! The plots of the report: SVG, drawn here. Colours are those of Okabe and Ito, which the colour-blind can tell apart; they are
 //! never the only sign.
 
 use std::fmt::Write;

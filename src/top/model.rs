@@ -1,4 +1,4 @@
-//! PURE. What is known of a fleet: its snapshot, kept up to date by its frames.
+//! What is known of a fleet: its snapshot, kept up to date by its frames.
 
 use std::collections::VecDeque;
 

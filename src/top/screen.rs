@@ -1,4 +1,4 @@
-//! PURE. What is known of a fleet to what a terminal shows.
+//! What is known of a fleet to what a terminal shows.
 
 use std::collections::BTreeSet;
 

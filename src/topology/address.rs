@@ -1,4 +1,4 @@
-//! PURE. Backends with names and addresses of their own: `app1=10.20.0.11:8080,[fd00::5]:80,unix:/run/app.sock`.
+//! Backends with names and addresses of their own: `app1=10.20.0.11:8080,[fd00::5]:80,unix:/run/app.sock`.
 
 use std::collections::BTreeSet;
 use std::fmt;

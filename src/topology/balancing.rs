@@ -1,4 +1,4 @@
-//! PURE. How a balancer is to use its backends: weights, health checks, retries, timeouts, TLS.
+//! How a balancer is to use its backends: weights, health checks, retries, timeouts, TLS.
 
 use std::fmt;
 use std::num::NonZeroU32;

@@ -1,4 +1,4 @@
-//! PURE. A name or an address to listen on, and how others on this machine write it.
+//! A name or an address to listen on, and how others on this machine write it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

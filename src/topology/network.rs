@@ -1,4 +1,4 @@
-//! PURE. A network of clients' addresses, such as `203.0.113.0/24`.
+//! A network of clients' addresses, such as `203.0.113.0/24`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};

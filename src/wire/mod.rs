@@ -18,9 +18,9 @@ mod token;
 
 pub(crate) use api::{
     Action, BackendFigures, BackendState, BackendStatus, BadCertificate, BadFault, BalanceRequest, BalancerInfo,
-    CallView, CheckNews, CheckResult, ClientTimes, FRAME, FailedHandshakes, Fault, FaultShare, Figures, FleetStatus,
-    Frame, History, LatencyPercentiles, MarkKind, ReceivedRequest, RecordView, Second, SeenRequest, Snapshot, Time,
-    TimelineMark, TlsStatus, TlsView,
+    CallView, CheckNews, CheckResult, ClientTimes, FRAME, FailedHandshakes, Fault, FaultKind, FaultShare, Figures,
+    FleetStatus, Frame, History, LatencyPercentiles, MarkKind, ReceivedRequest, RecordView, Second, SeenRequest,
+    Snapshot, Time, TimelineMark, TlsStatus, TlsView,
 };
 pub(crate) use attempt::{ArrivedHead, AttemptConnection, ReceivedAttempt};
 pub(crate) use batch::{BatchHead, MOST_IN_BATCH, read_batch, write_batch};

@@ -1,4 +1,4 @@
-//! PURE. What people call backends, by the small ids that records carry.
+//! What people call backends, by the small ids that records carry.
 
 use std::collections::HashMap;
 use std::sync::Arc;

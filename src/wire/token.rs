@@ -1,4 +1,4 @@
-//! PURE. The token of a fleet's API: who has it may change the fleet. It is never shown.
+//! The token of a fleet's API: who has it may change the fleet. It is never shown.
 
 use std::fmt;
 use std::str::FromStr;

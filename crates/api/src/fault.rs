@@ -62,32 +62,54 @@ pub enum Fault {
     HalfMessage(FaultShare),
 }
 
+http::named_enum! {
+    /// What kind of fault it is; those of HTTP/2 alone come last.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+    pub enum FaultKind {
+        /// [`Fault::Status`]
+        Status => "status",
+        /// [`Fault::Latency`]
+        Latency => "latency",
+        /// [`Fault::Reset`]
+        Reset => "reset",
+        /// [`Fault::Hang`]
+        Hang => "hang",
+        /// [`Fault::Close`]
+        Close => "close",
+        /// [`Fault::CloseMidway`]
+        CloseMidway => "close-midway",
+        /// [`Fault::FailFirst`]
+        FailFirst => "fail-first",
+        /// [`Fault::Unhealthy`]
+        Unhealthy => "unhealthy",
+        /// [`Fault::Certificate`]
+        Certificate => "certificate",
+        /// [`Fault::ResetStream`]
+        ResetStream => "reset-stream",
+        /// [`Fault::RefuseStream`]
+        RefuseStream => "refuse-stream",
+        /// [`Fault::GoAway`]
+        GoAway => "goaway",
+        /// [`Fault::MaxStreams`]
+        MaxStreams => "max-streams",
+        /// [`Fault::GrpcStatus`]
+        GrpcStatus => "grpc-status",
+        /// [`Fault::TrailersOnly`]
+        TrailersOnly => "trailers-only",
+        /// [`Fault::HalfMessage`]
+        HalfMessage => "half-message",
+    }
+
+    /// The word with which its text begins.
+    fn name;
+}
+
 /// The longest [`Fault::Latency`].
 const MAX_LATENCY: Duration = Duration::from_secs(5 * 60);
 const MAX_ATTEMPTS: u16 = 1000;
 const MAX_STREAMS: u32 = 1000;
 
 impl Fault {
-    /// The first words of all of them.
-    pub const KINDS: [&'static str; 16] = [
-        "status",
-        "latency",
-        "reset",
-        "hang",
-        "close",
-        "close-midway",
-        "fail-first",
-        "unhealthy",
-        "certificate",
-        "reset-stream",
-        "refuse-stream",
-        "goaway",
-        "max-streams",
-        "grpc-status",
-        "trailers-only",
-        "half-message",
-    ];
-
     /// Makes it one of `faults`, in the place of the one of its kind if there is one.
     pub fn add_to(self, faults: &mut Vec<Fault>) {
         if self == Fault::Certificate(None) {
@@ -106,40 +128,35 @@ impl Fault {
 
     /// Whether it is one of requests over HTTP/2 alone, those of gRPC among them.
     pub fn needs_http2(&self) -> bool {
-        match self {
-            Fault::ResetStream(..) | Fault::RefuseStream(_) | Fault::GoAway(_) | Fault::MaxStreams(_) => true,
-            Fault::GrpcStatus(..) | Fault::TrailersOnly(..) | Fault::HalfMessage(_) => true,
-            Fault::Status(..) | Fault::Latency { .. } | Fault::Reset(_) | Fault::Hang(_) | Fault::Close(_) => false,
-            Fault::CloseMidway(_) | Fault::FailFirst(_) | Fault::Unhealthy | Fault::Certificate(_) => false,
-        }
+        self.kind() >= FaultKind::ResetStream
     }
 
-    /// The word with which its text begins. A backend has one fault of each kind at most.
-    pub fn kind(&self) -> &'static str {
+    /// A backend has one fault of each kind at most.
+    pub fn kind(&self) -> FaultKind {
         match self {
-            Fault::Status(..) => "status",
-            Fault::Latency { .. } => "latency",
-            Fault::Reset(_) => "reset",
-            Fault::Hang(_) => "hang",
-            Fault::Close(_) => "close",
-            Fault::CloseMidway(_) => "close-midway",
-            Fault::FailFirst(_) => "fail-first",
-            Fault::Unhealthy => "unhealthy",
-            Fault::Certificate(_) => "certificate",
-            Fault::ResetStream(..) => "reset-stream",
-            Fault::RefuseStream(_) => "refuse-stream",
-            Fault::GoAway(_) => "goaway",
-            Fault::MaxStreams(_) => "max-streams",
-            Fault::GrpcStatus(..) => "grpc-status",
-            Fault::TrailersOnly(..) => "trailers-only",
-            Fault::HalfMessage(_) => "half-message",
+            Fault::Status(..) => FaultKind::Status,
+            Fault::Latency { .. } => FaultKind::Latency,
+            Fault::Reset(_) => FaultKind::Reset,
+            Fault::Hang(_) => FaultKind::Hang,
+            Fault::Close(_) => FaultKind::Close,
+            Fault::CloseMidway(_) => FaultKind::CloseMidway,
+            Fault::FailFirst(_) => FaultKind::FailFirst,
+            Fault::Unhealthy => FaultKind::Unhealthy,
+            Fault::Certificate(_) => FaultKind::Certificate,
+            Fault::ResetStream(..) => FaultKind::ResetStream,
+            Fault::RefuseStream(_) => FaultKind::RefuseStream,
+            Fault::GoAway(_) => FaultKind::GoAway,
+            Fault::MaxStreams(_) => FaultKind::MaxStreams,
+            Fault::GrpcStatus(..) => FaultKind::GrpcStatus,
+            Fault::TrailersOnly(..) => FaultKind::TrailersOnly,
+            Fault::HalfMessage(_) => FaultKind::HalfMessage,
         }
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind())?;
+        f.write_str(self.kind().name())?;
         let share = match self {
             Fault::Status(status, share) => {
                 write!(f, ":{status}")?;
@@ -198,7 +215,7 @@ pub enum BadFault {
     /// Where the share of requests stands.
     Share,
     /// More than the fault of this name takes.
-    More(&'static str),
+    More(FaultKind),
 }
 
 impl fmt::Display for BadFault {
@@ -231,7 +248,7 @@ impl fmt::Display for BadFault {
             BadFault::Share => {
                 "expected a share of requests above 0% and at most 100%, with at most 7 decimals, such as 10% or 0.5%"
             }
-            BadFault::More(kind) => return write!(f, "{kind}: expected nothing more after it"),
+            BadFault::More(kind) => return write!(f, "{}: expected nothing more after it", kind.name()),
         })
     }
 }
@@ -244,26 +261,27 @@ impl FromStr for Fault {
     fn from_str(text: &str) -> Result<Fault, BadFault> {
         let mut words = text.split(':');
         let kind = words.next().unwrap_or_default();
+        let kind = FaultKind::ALL.into_iter().find(|it| it.name() == kind).ok_or(BadFault::Kind)?;
         let fault = match kind {
-            "status" => {
+            FaultKind::Status => {
                 let status = words.next().and_then(status).ok_or(BadFault::Status)?;
                 Fault::Status(status, share(words.next())?)
             }
-            "latency" => {
+            FaultKind::Latency => {
                 let (time, spread) = latency(words.next().ok_or(BadFault::Latency)?)?;
                 Fault::Latency { time, spread, share: share(words.next())? }
             }
-            "reset" => Fault::Reset(share(words.next())?),
-            "hang" => Fault::Hang(share(words.next())?),
-            "close" => Fault::Close(share(words.next())?),
-            "close-midway" => Fault::CloseMidway(share(words.next())?),
-            "fail-first" => {
+            FaultKind::Reset => Fault::Reset(share(words.next())?),
+            FaultKind::Hang => Fault::Hang(share(words.next())?),
+            FaultKind::Close => Fault::Close(share(words.next())?),
+            FaultKind::CloseMidway => Fault::CloseMidway(share(words.next())?),
+            FaultKind::FailFirst => {
                 let attempts = words.next().filter(|word| is_number(word)).and_then(|word| word.parse().ok());
                 let attempts = attempts.filter(|attempts: &NonZeroU16| attempts.get() <= MAX_ATTEMPTS);
                 Fault::FailFirst(attempts.ok_or(BadFault::Attempts)?)
             }
-            "unhealthy" => Fault::Unhealthy,
-            "certificate" => match words.next() {
+            FaultKind::Unhealthy => Fault::Unhealthy,
+            FaultKind::Certificate => match words.next() {
                 Some("none") => Fault::Certificate(None),
                 Some(word) => {
                     let known = BadCertificate::ALL.into_iter().find(|bad| bad.name() == word);
@@ -271,33 +289,32 @@ impl FromStr for Fault {
                 }
                 None => return Err(BadFault::Certificate),
             },
-            "reset-stream" => {
+            FaultKind::ResetStream => {
                 let code = words.next().and_then(|word| word.parse().ok()).ok_or(BadFault::Code)?;
                 Fault::ResetStream(code, share(words.next())?)
             }
-            "refuse-stream" => Fault::RefuseStream(share(words.next())?),
-            "goaway" => Fault::GoAway(share(words.next())?),
-            "max-streams" => {
+            FaultKind::RefuseStream => Fault::RefuseStream(share(words.next())?),
+            FaultKind::GoAway => Fault::GoAway(share(words.next())?),
+            FaultKind::MaxStreams => {
                 let most = words.next().filter(|word| is_number(word)).and_then(|word| word.parse().ok());
                 Fault::MaxStreams(most.filter(|most: &NonZeroU32| most.get() <= MAX_STREAMS).ok_or(BadFault::Streams)?)
             }
-            "grpc-status" => {
+            FaultKind::GrpcStatus => {
                 let status = words.next().and_then(|word| word.parse().ok()).ok_or(BadFault::GrpcStatus)?;
                 Fault::GrpcStatus(status, share(words.next())?)
             }
-            "trailers-only" => match words.next() {
+            FaultKind::TrailersOnly => match words.next() {
                 Some(word) if !word.ends_with('%') => {
                     let status = word.parse().map_err(|_| BadFault::TrailersOnly)?;
                     Fault::TrailersOnly(status, share(words.next())?)
                 }
                 word => Fault::TrailersOnly(GrpcStatus::UNAVAILABLE, share(word)?),
             },
-            "half-message" => Fault::HalfMessage(share(words.next())?),
-            _ => return Err(BadFault::Kind),
+            FaultKind::HalfMessage => Fault::HalfMessage(share(words.next())?),
         };
         match words.next() {
             None => Ok(fault),
-            Some(_) => Err(BadFault::More(fault.kind())),
+            Some(_) => Err(BadFault::More(kind)),
         }
     }
 }
@@ -534,7 +551,7 @@ mod tests {
             ("status:503:0.00000001%", BadFault::Share),
             ("status:503:.5%", BadFault::Share),
             ("status:503:", BadFault::Share),
-            ("status:503:10%:10%", BadFault::More("status")),
+            ("status:503:10%:10%", BadFault::More(FaultKind::Status)),
             ("grpc-status", BadFault::GrpcStatus),
             ("grpc-status:17", BadFault::GrpcStatus),
             ("grpc-status:10%", BadFault::GrpcStatus),
@@ -550,11 +567,11 @@ mod tests {
             ("fail-first", BadFault::Attempts),
             ("fail-first:0", BadFault::Attempts),
             ("fail-first:1001", BadFault::Attempts),
-            ("fail-first:2:10%", BadFault::More("fail-first")),
-            ("unhealthy:10%", BadFault::More("unhealthy")),
+            ("fail-first:2:10%", BadFault::More(FaultKind::FailFirst)),
+            ("unhealthy:10%", BadFault::More(FaultKind::Unhealthy)),
             ("certificate", BadFault::Certificate),
             ("certificate:bad", BadFault::Certificate),
-            ("certificate:expired:10%", BadFault::More("certificate")),
+            ("certificate:expired:10%", BadFault::More(FaultKind::Certificate)),
             ("reset-stream", BadFault::Code),
             ("reset-stream:10%", BadFault::Code),
             ("max-streams:0", BadFault::Streams),

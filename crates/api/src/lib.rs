@@ -8,7 +8,7 @@ mod live;
 mod policy;
 mod time;
 
-pub use fault::{BadFault, Fault, FaultShare};
+pub use fault::{BadFault, Fault, FaultKind, FaultShare};
 pub use fleet::{
     Action, BackendState, BackendStatus, CallView, FailedHandshakes, FleetStatus, RecordView, RecordsPage, TlsStatus,
     TlsView,

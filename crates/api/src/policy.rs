@@ -1,4 +1,4 @@
-//! PURE. How a balancer is configured to select a backend: an algorithm, and the header or cookie that it goes by.
+//! How a balancer is configured to select a backend: an algorithm, and the header or cookie that it goes by.
 
 use std::fmt;
 use std::str::FromStr;

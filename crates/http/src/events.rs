@@ -3,6 +3,8 @@
 /// One event, as it is dispatched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ServerSentEvent<'a> {
+    /// What it is called; empty without a name.
+    pub name: &'a str,
     /// The lines of its data, joined.
     pub data: &'a str,
     /// The last id that the stream has given; empty without one.
@@ -18,6 +20,7 @@ pub struct NotAnEvent;
 pub struct EventReader {
     limit: usize,
     line: Vec<u8>,
+    name: String,
     data: String,
     id: String,
     /// Lines of data that the event at hand has.
@@ -34,6 +37,7 @@ impl EventReader {
         EventReader {
             limit,
             line: Vec::new(),
+            name: String::new(),
             data: String::new(),
             id: String::new(),
             has_data: false,
@@ -51,6 +55,7 @@ impl EventReader {
     /// Takes the next event from `input` and moves it on; `None` if more must come.
     pub fn receive(&mut self, input: &mut &[u8]) -> Result<Option<ServerSentEvent<'_>>, NotAnEvent> {
         if std::mem::take(&mut self.is_dispatched) {
+            self.name.clear();
             self.data.clear();
             self.has_data = false;
         }
@@ -71,7 +76,7 @@ impl EventReader {
             *input = &input[end + 1..];
             if self.end_line()? {
                 self.is_dispatched = true;
-                return Ok(Some(ServerSentEvent { data: &self.data, id: &self.id }));
+                return Ok(Some(ServerSentEvent { name: &self.name, data: &self.data, id: &self.id }));
             }
         }
     }
@@ -86,12 +91,22 @@ impl EventReader {
 
     /// Whether the line dispatches an event.
     fn end_line(&mut self) -> Result<bool, NotAnEvent> {
-        let line = std::mem::take(&mut self.line);
-        let mut text = str::from_utf8(&line).map_err(|_| NotAnEvent)?;
+        let mut line = std::mem::take(&mut self.line);
+        let dispatches = self.read_line(&line);
+        line.clear();
+        self.line = line;
+        dispatches
+    }
+
+    fn read_line(&mut self, line: &[u8]) -> Result<bool, NotAnEvent> {
+        let mut text = str::from_utf8(line).map_err(|_| NotAnEvent)?;
         if !std::mem::replace(&mut self.begun, true) {
             text = text.strip_prefix('\u{feff}').unwrap_or(text);
         }
         if text.is_empty() {
+            if !self.has_data {
+                self.name.clear();
+            }
             return Ok(self.has_data);
         }
         let (name, value) = text.split_once(':').unwrap_or((text, ""));
@@ -105,6 +120,7 @@ impl EventReader {
                 self.data.push_str(value);
                 self.has_data = true;
             }
+            "event" => value.clone_into(&mut self.name),
             "id" if !value.contains('\0') => value.clone_into(&mut self.id),
             // A comment, another field, or one that nobody knows.
             _ => {}

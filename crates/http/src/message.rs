@@ -6,6 +6,7 @@ use httparse::Header;
 
 use crate::Malformed;
 use crate::framing::{Framing, FramingFields, RequestContext, Strictness};
+use crate::proxy_protocol;
 use crate::target::{RequestTarget, is_host};
 use crate::token::{is_token, list, trim};
 use crate::version::HttpVersion;
@@ -176,7 +177,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
     ) -> Result<Option<Self>, Malformed> {
         // What lies beyond the limit must not decide what is wrong with the head.
         let bytes = &bytes[..bytes.len().min(limit)];
-        if may_become_proxy_header(bytes) {
+        if proxy_protocol::may_follow_empty_lines(bytes) {
             return Ok(None);
         }
         let mut parsed = httparse::Request::new(&mut []);
@@ -184,9 +185,11 @@ impl<'h, 'b> RequestHead<'h, 'b> {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if bytes.len() < limit => return Ok(None),
             Ok(httparse::Status::Partial) => return Err(too_large(bytes)),
-            Err(httparse::Error::Version) if begins_with_proxy_header(bytes) => return Err(Malformed::ProxyUnexpected),
+            Err(httparse::Error::Version) if proxy_protocol::is_header(bytes) => {
+                return Err(Malformed::ProxyUnexpected);
+            }
             Err(httparse::Error::Version) => return Self::of_later_version(bytes, &mut room.spare, N, limit, mode),
-            Err(_) if begins_with_proxy_header(bytes) => return Err(Malformed::ProxyUnexpected),
+            Err(_) if proxy_protocol::is_header(bytes) => return Err(Malformed::ProxyUnexpected),
             // The first byte of a TLS record that holds a handshake: no method begins with it.
             Err(_) if bytes.starts_with(b"\x16") => return Err(Malformed::TlsUnexpected),
             Err(error) => return Err(why(error, Malformed::RequestLine, bytes)),
@@ -367,18 +370,6 @@ fn is_folded(head: &[u8]) -> bool {
     let mut lines = head.trim_ascii_start().split(|byte| *byte == b'\n').skip(1).enumerate();
     let other = lines.find(|(_, line)| !is_field(line));
     other.is_some_and(|(place, line)| place > 0 && matches!(line.first(), Some(b' ' | b'\t')))
-}
-
-/// Of version 1, or of version 2 without the empty lines at its start.
-fn begins_with_proxy_header(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"PROXY ") || bytes.starts_with(SIGNATURE)
-}
-
-/// Of the signature of version 2 what is left without the empty lines at its start.
-const SIGNATURE: &[u8] = b"\0\r\nQUIT\n";
-
-fn may_become_proxy_header(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.len() < SIGNATURE.len() && SIGNATURE.starts_with(bytes)
 }
 
 /// The phrase that IANA registered for a status; a status without one has none, which RFC 9112 §4 allows.

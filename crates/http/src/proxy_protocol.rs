@@ -48,6 +48,17 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Opening>, Malformed> {
     Ok((!may_become_one).then_some(Opening::Request))
 }
 
+/// Whether such a header stands where a request should; that of version 2 without the empty lines at its start, which a reader skips.
+pub(crate) fn is_header(bytes: &[u8]) -> bool {
+    bytes.starts_with(START) || bytes.starts_with(SIGNATURE.trim_ascii_start())
+}
+
+/// Whether, after empty lines, this may be the rest of such a start.
+pub(crate) fn may_follow_empty_lines(bytes: &[u8]) -> bool {
+    let rest = SIGNATURE.trim_ascii_start();
+    !bytes.is_empty() && bytes.len() < rest.len() && rest.starts_with(bytes)
+}
+
 /// Appends a header of version 2 for a connection between these addresses; of two families, both count as IPv6.
 pub fn write(out: &mut Vec<u8>, source: SocketAddr, destination: SocketAddr) {
     out.extend_from_slice(SIGNATURE);

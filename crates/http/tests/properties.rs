@@ -11,6 +11,7 @@ use proptest::sample::{Index, select};
 #[path = "../fuzz/properties.rs"]
 mod properties;
 
+#[allow(clippy::disallowed_methods, reason = "a test reads what fuzzing has found")]
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let files = fs::read_dir(folder).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());

@@ -119,7 +119,7 @@ macro_rules! rules {
     };
 }
 
-// One line a rule. Its facts, its description, its judgement and its tests stand in the file that the path names.
+// One line a rule. Its facts and its description stand in the file that the path names, its judgement and its tests in `rules`.
 rules! {
     Records(records::RecordFacts) = "records" from records::RECORDS,
     Fleets(fleets::FleetFacts) = "fleets" from fleets::FLEETS,

@@ -1,4 +1,4 @@
-//! PURE. Figures as people read them, the same everywhere.
+//! Figures as people read them, the same everywhere.
 
 /// `1 request`, `2 requests`, with separators of thousands.
 pub fn count_of(count: u64, what: &str) -> String {

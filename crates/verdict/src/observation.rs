@@ -1,4 +1,4 @@
-//! PURE. What the client notes about a request: one value of 48 bytes, for there may be ten million of them.
+//! What the client notes about a request: one value of 48 bytes, for there may be ten million of them.
 
 use std::fmt;
 use std::time::Duration;

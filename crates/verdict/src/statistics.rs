@@ -1,4 +1,4 @@
-//! PURE. The tests behind the rules, with the sources of their formulas. All probabilities are exact or bounded from above.
+//! The tests behind the rules, with the sources of their formulas. All probabilities are exact or bounded from above.
 
 use statrs::function::beta::beta_reg;
 use statrs::function::erf::erfc_inv;

@@ -1,4 +1,4 @@
-//! PURE. The mounts of a process, as `/proc/self/mountinfo` lists them.
+//! The mounts of a process, as `/proc/self/mountinfo` lists them.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

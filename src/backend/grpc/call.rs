@@ -1,4 +1,4 @@
-//! PURE. A call from its head to its end: messages in; messages, and how it ends, out.
+//! A call from its head to its end: messages in; messages, and how it ends, out.
 
 use std::borrow::Cow;
 use std::time::Duration;

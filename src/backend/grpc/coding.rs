@@ -1,4 +1,4 @@
-//! PURE. How the messages of a request are compressed, and what they hold.
+//! How the messages of a request are compressed, and what they hold.
 
 use std::io::Read;
 

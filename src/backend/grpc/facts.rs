@@ -1,4 +1,4 @@
-//! PURE. What a call is decided by, and how it ends.
+//! What a call is decided by, and how it ends.
 
 use http::grpc::GrpcStatus;
 

@@ -1,4 +1,4 @@
-//! PURE. `grpc.health.v1.Health`: the same health that `/livez` and `/readyz` tell.
+//! `grpc.health.v1.Health`: the same health that `/livez` and `/readyz` tell.
 
 use std::collections::BTreeMap;
 

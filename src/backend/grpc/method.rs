@@ -1,4 +1,4 @@
-//! PURE. What can be called, by its path.
+//! What can be called, by its path.
 
 use api::generator::GeneratorMethod;
 

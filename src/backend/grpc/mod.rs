@@ -1,4 +1,4 @@
-//! PURE. gRPC at a backend: what can be called, and what is made of it. Frames and faults are `multiplexed`'s.
+//! gRPC at a backend: what can be called, and what is made of it. Frames and faults are `multiplexed`'s.
 
 mod call;
 mod coding;

@@ -1,4 +1,4 @@
-//! PURE. Server reflection (`grpc.reflection.v1` and `v1alpha`): clients learn what can be called without a `.proto` file.
+//! Server reflection (`grpc.reflection.v1` and `v1alpha`): clients learn what can be called without a `.proto` file.
 
 use api::generator::SERVICE;
 use http::grpc::GrpcStatus;

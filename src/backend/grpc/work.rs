@@ -1,4 +1,4 @@
-//! PURE. What each method does with its messages.
+//! What each method does with its messages.
 
 use std::time::Duration;
 

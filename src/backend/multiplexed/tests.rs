@@ -16,10 +16,10 @@ use prost::Message as _;
 use verdict::Call;
 use verdict::life::LifeEnd;
 
-use crate::backend::connection::Waiting;
 use crate::backend::speaker::Speaker;
 use crate::backend::state::ProcessState;
 use crate::backend::turn::ConnectionTurn;
+use crate::backend::waiting::Waiting;
 use crate::journal::{self, Capacity, JournalReader, Writer};
 use crate::wire::{
     AttemptEnd, BackendIdentity, Calendar, ConnectionLimits, End, Generator, Instance, Moment, Record, RequestId,

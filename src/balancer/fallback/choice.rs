@@ -1,4 +1,4 @@
-//! PURE. Which backend of the built-in balancer gets a request. One chooser is what one worker process knows.
+//! Which backend of the built-in balancer gets a request. One chooser is what one worker process knows.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! PURE. What all documents have in common: names, labels, the namespace.
+//! What all documents have in common: names, labels, the namespace.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! PURE. What all pods and containers of ours have in common.
+//! What all pods and containers of ours have in common.
 
 use super::cluster::Cluster;
 use crate::balancer::lines::Lines;

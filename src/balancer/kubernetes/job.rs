@@ -1,4 +1,4 @@
-//! PURE. The Job that checks the Service: Complete if the check passes, Failed if it fails.
+//! The Job that checks the Service: Complete if the check passes, Failed if it fails.
 
 use super::cluster::{CONTROL, Cluster, Component, HEADLESS};
 use super::container;

@@ -1,4 +1,4 @@
-//! PURE. The pods: a Deployment of all backends, or one for each where they have weights; and how many of them may be missing at once.
+//! The pods: a Deployment of all backends, or one for each where they have weights; and how many of them may be missing at once.
 
 use super::cluster::{CONTROL, Cluster, Component};
 use super::container;

@@ -1,4 +1,4 @@
-//! PURE. The HTTPRoute: one reference to the Service of all pods, or one for each backend where they have weights.
+//! The HTTPRoute: one reference to the Service of all pods, or one for each backend where they have weights.
 
 use super::cluster::{Cluster, Component};
 use crate::balancer::limits::time;

@@ -1,4 +1,4 @@
-//! PURE. The Services in front of the pods, and the Secret with their token.
+//! The Services in front of the pods, and the Secret with their token.
 
 use super::cluster::{CONTROL, Cluster, Component, HEADLESS};
 use crate::balancer::lines::Lines;

@@ -1,4 +1,4 @@
-//! PURE. Reads the `reverse_proxy` handlers of Caddy's JSON: their upstreams and selection policy. What is not understood is named, and
+//! Reads the `reverse_proxy` handlers of Caddy's JSON: their upstreams and selection policy. What is not understood is named, and
 //! nothing is promised for its handler.
 
 use std::time::Duration;

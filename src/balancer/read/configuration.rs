@@ -1,4 +1,4 @@
-//! PURE. What is understood of a configuration, whichever balancer it is for: its groups of servers, and what else a check or a rehearsal
+//! What is understood of a configuration, whichever balancer it is for: its groups of servers, and what else a check or a rehearsal
 //! has to know of it.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! PURE but for reading the file. A configuration that is data (YAML, TOML or JSON, by the file's name) as one tree, and how readers look
+//! A configuration that is data (YAML, TOML or JSON, by the file's name) as one tree, and how readers look
 //! into it.
 
 use std::path::Path;

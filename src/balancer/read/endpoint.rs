@@ -1,4 +1,4 @@
-//! PURE. Where a server listens, as addresses and URLs of configurations say it.
+//! Where a server listens, as addresses and URLs of configurations say it.
 
 /// Where a server listens.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,4 +1,4 @@
-//! PURE. Reads clusters of Envoy: their endpoints, weights and policy (`envoy.config.cluster.v3.Cluster`). What is not understood is named,
+//! Reads clusters of Envoy: their endpoints, weights and policy (`envoy.config.cluster.v3.Cluster`). What is not understood is named,
 //! and nothing is promised for its cluster.
 
 mod avoidance;

@@ -1,4 +1,4 @@
-//! PURE. Reads a `haproxy.cfg`: the servers, weights and algorithm of its `backend` and `listen` sections, with what they inherit from
+//! Reads a `haproxy.cfg`: the servers, weights and algorithm of its `backend` and `listen` sections, with what they inherit from
 //! `defaults`. What is not understood is named, and nothing is promised for its section.
 
 mod address;

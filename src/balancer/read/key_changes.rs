@@ -1,4 +1,4 @@
-//! PURE. What a configuration changes of a request before a server is selected by it: a key that all requests have alike then is none.
+//! What a configuration changes of a request before a server is selected by it: a key that all requests have alike then is none.
 
 use crate::balancer::read::configuration::{Upstream, UpstreamMethod};
 use crate::topology::Policy;

@@ -1,4 +1,4 @@
-//! PURE. Reads routes of Kubernetes (HTTPRoute, GRPCRoute, Ingress): Services with their weights, and the pods behind them as far as
+//! Reads routes of Kubernetes (HTTPRoute, GRPCRoute, Ingress): Services with their weights, and the pods behind them as far as
 //! manifests name them. How the pods of a Service share its requests no route says: the controller decides that, and nothing is
 //! promised of it.
 

@@ -1,4 +1,4 @@
-//! PURE. What balancers that log JSON say to people: Caddy always does, Traefik and HAProxy if they are configured so.
+//! What balancers that log JSON say to people: Caddy always does, Traefik and HAProxy if they are configured so.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! PURE. What a running balancer itself says of its servers, and where it is asked. The readers are next to those of its configuration.
+//! What a running balancer itself says of its servers, and where it is asked. The readers are next to those of its configuration.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! PURE. Times as balancers write them: `250ms`, `0.25s`, `1m30s`, and numbers alone, in a unit of the balancer's own.
+//! Times as balancers write them: `250ms`, `0.25s`, `1m30s`, and numbers alone, in a unit of the balancer's own.
 
 use std::time::Duration;
 

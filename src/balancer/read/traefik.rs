@@ -1,4 +1,4 @@
-//! PURE. Reads services of Traefik's dynamic configuration: their servers, weights and strategy. What is not understood is named, and
+//! Reads services of Traefik's dynamic configuration: their servers, weights and strategy. What is not understood is named, and
 //! nothing is promised for its service.
 
 use std::collections::{BTreeMap, BTreeSet};

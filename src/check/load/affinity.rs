@@ -1,4 +1,4 @@
-//! PURE. A session that a backend opens: where a response has its id, and how later requests bring it.
+//! A session that a backend opens: where a response has its id, and how later requests bring it.
 
 use std::str::FromStr;
 

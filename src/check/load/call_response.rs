@@ -1,4 +1,4 @@
-//! PURE. The response to a call of gRPC: its messages and how it ended.
+//! The response to a call of gRPC: its messages and how it ended.
 
 use http::ResponseHead;
 use http::grpc::{self, GrpcStatus, MessageReader};

@@ -1,4 +1,4 @@
-//! PURE. The content coding of a body, which is undone as it comes.
+//! The content coding of a body, which is undone as it comes.
 
 use std::borrow::Cow;
 use std::fmt;

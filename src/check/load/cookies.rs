@@ -1,4 +1,4 @@
-//! PURE. The cookies of one virtual client, kept and sent as browsers do (RFC 6265bis), and why one is not.
+//! The cookies of one virtual client, kept and sent as browsers do (RFC 6265bis), and why one is not.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! PURE. Whether a sample may end early, as the required shares are surely not met.
+//! Whether a sample may end early, as the required shares are surely not met.
 
 use std::collections::VecDeque;
 

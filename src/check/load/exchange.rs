@@ -167,9 +167,8 @@ impl ClientExchange {
             Idle::Ended => Idleness::Ended,
             Idle::Bytes(first) => {
                 // A server may say so before it closes an idle connection: RFC 9110 §15.5.9.
-                const TIMEOUT: &[u8] = b"408";
-                let status = first.starts_with(b"HTTP/1.").then_some(&first[9..12]);
-                if status == Some(TIMEOUT) { Idleness::Ended } else { Idleness::Surplus }
+                let has_timed_out = first.starts_with(b"HTTP/1.") && &first[9..12] == b"408";
+                if has_timed_out { Idleness::Ended } else { Idleness::Surplus }
             }
         }
     }
@@ -232,41 +231,18 @@ impl ClientExchange {
         self.late_sent = 0;
         self.continues_at = template.waits().then(|| now.after(CONTINUE_PATIENCE));
         self.phase = ExchangePhase::Sending;
-        let turn = match &mut self.http2 {
-            Some(http2) => {
-                http2.begin(0, template.stream(), &question, &mut self.outbox);
-                self.send_on(rules, notes, input)
+        match &mut self.http2 {
+            Some(http2) => http2.begin(0, template.stream(), &question, &mut self.outbox),
+            None => {
+                self.outbox.clear();
+                self.outbox.extend_from_slice(template.with(question.sequence));
             }
-            None => self.send_head(template.with(question.sequence), rules, notes, input),
-        };
+        }
+        let turn = self.send_on(rules, notes, input);
         // What waits for TLS is connected, and sends nothing now.
         let is_opening = !self.connected && self.stream.as_ref().is_some_and(Stream::wants_to_send);
         self.opening = is_opening.then_some(now);
         turn
-    }
-
-    fn send_head(&mut self, head: &[u8], rules: &Rules, notes: &mut ResponseNotes, input: &mut [u8]) -> ExchangeTurn {
-        self.outbox.clear();
-        let Some(stream) = &mut self.stream else { return ExchangeTurn::Over(ClientOutcome::Unreachable) };
-        let more = self.late.is_some() && self.continues_at.is_none();
-        let flags = if more { SEND_MORE } else { SEND };
-        match stream.send(head, flags) {
-            Ok(sent) if sent == head.len() && self.late.is_none() && stream.is_flushed() => {
-                self.connected = true;
-                self.phase = ExchangePhase::Receiving;
-                ExchangeTurn::Waits(Interest::Read)
-            }
-            Ok(sent) => {
-                self.connected = true;
-                self.outbox.extend_from_slice(&head[sent..]);
-                self.send_on(rules, notes, input)
-            }
-            Err(Errno::AGAIN | Errno::INTR) => {
-                self.outbox.extend_from_slice(head);
-                ExchangeTurn::Waits(self.interest())
-            }
-            Err(errno) => self.send_failed(errno, rules, notes, input),
-        }
     }
 
     fn interest(&self) -> Interest {
@@ -291,7 +267,9 @@ impl ClientExchange {
                 [] => late,
                 head => head,
             };
-            let sent = if rest.is_empty() { stream.flush().map(|()| 0) } else { stream.send(rest, SEND) };
+            let more_follows = self.late.is_some() && self.continues_at.is_none() && !self.outbox.is_empty();
+            let flags = if more_follows { SEND_MORE } else { SEND };
+            let sent = if rest.is_empty() { stream.flush().map(|()| 0) } else { stream.send(rest, flags) };
             match sent {
                 Ok(_) if rest.is_empty() => {
                     self.connected = true;

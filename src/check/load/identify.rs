@@ -1,4 +1,4 @@
-//! PURE. Who answered: by our headers, our page, or where the user says that a backend's name is; and the list of backends
+//! Who answered: by our headers, our page, or where the user says that a backend's name is; and the list of backends
 //! that were seen.
 
 use std::collections::{HashMap, HashSet};

@@ -1,4 +1,4 @@
-//! PURE. When requests are sent: at a rate, evenly, or as soon as a response has come.
+//! When requests are sent: at a rate, evenly, or as soon as a response has come.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! PURE. Whether a body is the page that a backend writes, or has a UUID in it, decided from its pieces.
+//! Whether a body is the page that a backend writes, or has a UUID in it, decided from its pieces.
 
 use crate::wire::page;
 

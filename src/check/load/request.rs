@@ -1,5 +1,6 @@
-//! PURE. What requests say: what the user asked for once, and the bytes of each, in which only the id changes.
+//! What requests say: what the user asked for once, and the bytes of each, in which only the id changes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::encode;
@@ -38,13 +39,10 @@ pub(crate) struct BodyTransfer {
 /// A body, as it crosses the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Payload {
-    pub(crate) framed: Arc<[u8]>,
+    framed: Arc<[u8]>,
     content: Arc<[u8]>,
-    /// Bytes of its content.
-    pub(crate) length: usize,
-    /// XXH3-64 of the content.
-    pub(crate) digest: u64,
-    pub(crate) chunked: bool,
+    sent: SentBody,
+    chunked: bool,
 }
 
 impl Default for RequestSpec {
@@ -111,8 +109,7 @@ impl RequestSpec {
         &'a self,
         more: &[(&'a str, &'a str)],
         replaced: &[(&'a str, &'a str)],
-    ) -> Vec<(&'a str, std::borrow::Cow<'a, str>)> {
-        use std::borrow::Cow;
+    ) -> Vec<(&'a str, Cow<'a, str>)> {
         let mut all: Vec<(&str, Cow<str>)> =
             self.headers.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str()))).collect();
         for (name, own) in &mut all {
@@ -141,8 +138,7 @@ impl Payload {
         } else {
             content.clone()
         };
-        let (length, digest) = (content.len(), http::digest(content));
-        Payload { framed, content: content.clone(), length, digest, chunked }
+        Payload { framed, content: content.clone(), sent: SentBody::of(content), chunked }
     }
 }
 
@@ -164,25 +160,51 @@ pub(crate) struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// Appends what a backend compares with what arrives.
-    fn write_sent(&self, out: &mut Vec<u8>) {
-        let named = |wanted: &str| self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        let is_compared = |name: &str| !(self.given_cookies && name.eq_ignore_ascii_case("cookie"));
+    /// The user's own value of a field.
+    fn header(&self, wanted: &str) -> Option<&str> {
+        self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| *value)
+    }
+
+    /// Whether the body waits for `100 Continue`.
+    fn waits(&self) -> bool {
+        self.expect_continue && self.payload.is_some_and(|payload| !payload.content.is_empty())
+    }
+
+    /// The fields that it has in each version of HTTP, in their order, apart from its id.
+    fn fields(&self) -> Vec<(&str, Cow<'_, str>)> {
+        let mut fields = vec![(SENT_HEADER, Cow::Owned(self.sent()))];
+        if self.header("user-agent").is_none() {
+            fields.push(("User-Agent", Cow::Borrowed(AGENT)));
+        }
+        fields.extend(self.headers.iter().map(|(name, value)| (*name, Cow::Borrowed(*value))));
+        let length = match self.payload {
+            Some(payload) if payload.chunked => None,
+            Some(payload) => Some(payload.content.len()),
+            // RFC 9110 §8.6: these methods have a meaning for a body, and say that there is none.
+            None => matches!(self.method, "POST" | "PUT" | "PATCH").then_some(0),
+        };
+        fields.extend(length.map(|length| ("Content-Length", Cow::Owned(length.to_string()))));
+        if self.waits() {
+            fields.push(("Expect", Cow::Borrowed("100-continue")));
+        }
+        fields
+    }
+
+    /// What a backend compares with what arrives.
+    fn sent(&self) -> String {
         // What is not compared keeps its place, for backends know fields by their places.
+        let is_given = |name: &str| self.given_cookies && name.eq_ignore_ascii_case("cookie");
         let field = |(name, value): &(&str, &str)| {
-            if is_compared(name) {
-                ((*name).to_owned(), (*value).to_owned())
-            } else {
-                (UNNAMED.to_owned(), String::new())
-            }
+            let (name, value) = if is_given(name) { (UNNAMED, "") } else { (*name, *value) };
+            (name.to_owned(), value.to_owned())
         };
         let fields: Vec<(String, String)> = self.headers.iter().map(field).collect();
-        let body = self.payload.map(|it| SentBody { length: it.length as u64, digest: it.digest });
-        let host = named("host").map_or(self.host, |(_, value)| value);
+        let body = self.payload.map(|payload| payload.sent);
+        let host = self.header("host").unwrap_or(self.host);
         let sent = Sent { method: self.method, target: self.path, host: Some(host), body, fields: &fields };
         let mut value = Vec::with_capacity(64);
         sent.write(&mut value);
-        out.extend_from_slice(&value);
+        String::from_utf8_lossy(&value).into_owned()
     }
 }
 
@@ -212,39 +234,21 @@ pub(crate) struct StreamHead {
 
 impl StreamHead {
     fn new(parts: &Parts) -> StreamHead {
-        let named = |wanted: &str| parts.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        let mut fields = Vec::new();
-        let mut sent = Vec::new();
-        parts.write_sent(&mut sent);
-        fields.push((SENT_HEADER.to_ascii_lowercase(), String::from_utf8_lossy(&sent).into_owned()));
-        if named("user-agent").is_none() {
-            fields.push(("user-agent".to_owned(), AGENT.to_owned()));
-        }
-        for (name, value) in parts.headers {
-            let name = name.to_ascii_lowercase();
-            // RFC 9113 §8.2.2: what belongs to connections of HTTP/1 has no place; nor has Host in addition to the authority.
-            let is_of_http1 = matches!(
-                name.as_str(),
-                "host" | "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade"
-            ) || (name == "te" && !value.trim().eq_ignore_ascii_case("trailers"));
-            if !is_of_http1 {
-                fields.push((name, value.trim().to_owned()));
-            }
-        }
-        let body = parts.payload.map_or_else(|| Arc::from([]), |payload| payload.content.clone());
-        let has_length = match parts.payload {
-            Some(payload) => !payload.chunked,
-            None => matches!(parts.method, "POST" | "PUT" | "PATCH"),
+        // RFC 9113 §8.2.2: what belongs to connections of HTTP/1 has no place; nor has Host in addition to the authority.
+        let is_of_http1 = |name: &str, value: &str| {
+            matches!(name, "host" | "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade")
+                || (name == "te" && !value.eq_ignore_ascii_case("trailers"))
         };
-        if has_length {
-            fields.push(("content-length".to_owned(), body.len().to_string()));
+        let lower =
+            parts.fields().into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
+        StreamHead {
+            method: parts.method.to_owned(),
+            scheme: if parts.secure { "https" } else { "http" },
+            authority: parts.header("host").unwrap_or(parts.host).to_owned(),
+            path: parts.path.to_owned(),
+            fields: lower.filter(|(name, value)| !is_of_http1(name, value)).collect(),
+            body: parts.payload.map_or_else(|| Arc::from([]), |payload| payload.content.clone()),
         }
-        if parts.expect_continue && !body.is_empty() {
-            fields.push(("expect".to_owned(), "100-continue".to_owned()));
-        }
-        let authority = named("host").map_or(parts.host, |(_, value)| value).to_owned();
-        let scheme = if parts.secure { "https" } else { "http" };
-        StreamHead { method: parts.method.to_owned(), scheme, authority, path: parts.path.to_owned(), fields, body }
     }
 }
 
@@ -253,41 +257,26 @@ const AGENT: &str = concat!("uuid-generator/", env!("CARGO_PKG_VERSION"));
 impl Template {
     /// A template for the requests of one run.
     pub(crate) fn new(parts: &Parts, run: u64) -> Template {
-        let Parts { method, path, host, headers, payload, expect_continue, last, .. } = *parts;
-        let has = |wanted: &str| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
         let mut bytes = Vec::with_capacity(256);
-        encode::request_line(&mut bytes, method, path);
-        if !has("host") {
-            encode::field(&mut bytes, "Host", host.as_bytes());
+        encode::request_line(&mut bytes, parts.method, parts.path);
+        if parts.header("host").is_none() {
+            encode::field(&mut bytes, "Host", parts.host.as_bytes());
         }
         encode::field(&mut bytes, REQUEST_HEADER, RequestId { run, sequence: 0 }.to_string().as_bytes());
         let sequence_at = bytes.len() - "\r\n".len() - HEXADECIMAL;
-        let mut sent = Vec::new();
-        parts.write_sent(&mut sent);
-        encode::field(&mut bytes, SENT_HEADER, &sent);
-        if !has("user-agent") {
-            encode::field(&mut bytes, "User-Agent", AGENT.as_bytes());
-        }
-        for (name, value) in headers {
+        for (name, value) in parts.fields() {
             encode::field(&mut bytes, name, value.as_bytes());
         }
-        match payload {
-            Some(payload) if payload.chunked => encode::field(&mut bytes, "Transfer-Encoding", b"chunked"),
-            Some(payload) => encode::number_field(&mut bytes, "Content-Length", payload.length as u64),
-            // RFC 9110 §8.6: these methods have a meaning for a body, and say that there is none.
-            None if matches!(method, "POST" | "PUT" | "PATCH") => encode::number_field(&mut bytes, "Content-Length", 0),
-            None => {}
+        if parts.payload.is_some_and(|payload| payload.chunked) {
+            encode::field(&mut bytes, "Transfer-Encoding", b"chunked");
         }
-        let waits = expect_continue && payload.is_some_and(|payload| !payload.framed.is_empty());
-        if waits {
-            encode::field(&mut bytes, "Expect", b"100-continue");
-        }
-        if last {
+        if parts.last {
             encode::field(&mut bytes, "Connection", b"close");
         }
+        let waits = parts.waits();
         encode::end_of_head(&mut bytes);
         let mut late = None;
-        if let Some(payload) = payload {
+        if let Some(payload) = parts.payload {
             if waits || payload.framed.len() > SMALL_BODY {
                 late = Some(payload.framed.clone());
             } else {
@@ -353,9 +342,8 @@ mod tests {
     }
 
     fn sent(parts: &Parts) -> String {
-        let (mut value, mut line) = (Vec::new(), Vec::new());
-        parts.write_sent(&mut value);
-        encode::field(&mut line, SENT_HEADER, &value);
+        let mut line = Vec::new();
+        encode::field(&mut line, SENT_HEADER, parts.sent().as_bytes());
         String::from_utf8(line).unwrap()
     }
 
@@ -430,6 +418,6 @@ mod tests {
             rest = after;
         }
         assert!(read == *content && rest.is_empty());
-        assert_eq!((payload.length, payload.digest), (40_000, http::digest(&content)));
+        assert_eq!(payload.sent, SentBody { length: 40_000, digest: http::digest(&content) });
     }
 }

@@ -1,4 +1,4 @@
-//! PURE. Reads a response as it comes and notes what it is: who gave it and to what (`identify`), and whether it is as it was
+//! Reads a response as it comes and notes what it is: who gave it and to what (`identify`), and whether it is as it was
 //! written (`verify`). Where it ends is the http crate's. Nothing of it is stored that need not be.
 
 use http::RequestContext;

@@ -1,4 +1,4 @@
-//! PURE. What a report shows of responses apart from their counts: fields that differ, and what names itself on the way.
+//! What a report shows of responses apart from their counts: fields that differ, and what names itself on the way.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, UNIX_EPOCH};

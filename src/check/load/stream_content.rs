@@ -1,4 +1,4 @@
-//! PURE. What comes over a stream: events and messages, compared with their numbers.
+//! What comes over a stream: events and messages, compared with their numbers.
 
 use http::{EventReader, NotAnEvent};
 use uuid::Uuid;

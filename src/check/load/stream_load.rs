@@ -1,4 +1,4 @@
-//! PURE. What a client of streams is to do.
+//! What a client of streams is to do.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! PURE. The request that opens a stream or a WebSocket.
+//! The request that opens a stream or a WebSocket.
 
 use http::{encode, ws};
 

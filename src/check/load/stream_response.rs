@@ -1,4 +1,4 @@
-//! PURE. The response that is a stream, as it comes: over HTTP/1, or on the one stream of a connection of HTTP/2.
+//! The response that is a stream, as it comes: over HTTP/1, or on the one stream of a connection of HTTP/2.
 
 use http::h1::client::{Ended, Receiver, ResponseEvent, ResponseProgress};
 use http::h2::client::{Client, ClientEvent, FirstLine};

@@ -281,7 +281,7 @@ fn bytes_that_come_while_a_connection_idles_are_those_of_its_last_response() {
             peer.say("late");
         }
     });
-    let load = Load { pacing: Pacing::Open { rate: 20.0 }, ..load(address, 3) };
+    let load = Load { pacing: Pacing::Open { rate: 4.0 }, ..load(address, 3) };
     let flaws: Vec<_> = run(&load).observations.iter().map(|it| it.flaw).collect();
     let surplus = Some(Flaw::Malformed(Malformed::Surplus));
     assert_eq!(flaws[..2], [surplus; 2]);
@@ -294,7 +294,7 @@ fn a_server_may_say_that_an_idle_connection_has_timed_out() {
         thread::sleep(Duration::from_millis(10));
         peer.say("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n");
     });
-    let load = Load { pacing: Pacing::Open { rate: 20.0 }, ..load(address, 3) };
+    let load = Load { pacing: Pacing::Open { rate: 4.0 }, ..load(address, 3) };
     assert!(run(&load).observations.iter().all(|it| (it.outcome, it.flaw) == (ClientOutcome::Response, None)));
 }
 

@@ -1,4 +1,4 @@
-//! PURE. Whether a response is the one that its backend wrote: by the digest that it carries; without one by our page, or by the
+//! Whether a response is the one that its backend wrote: by the digest that it carries; without one by our page, or by the
 //! response's id in the body. A content coding that was added on the way is undone first.
 
 use std::time::UNIX_EPOCH;

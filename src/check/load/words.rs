@@ -1,4 +1,4 @@
-//! PURE. Responses as people read them: their heads, and what those say that no backend of ours gave: balancers have a sentence of why they refuse.
+//! Responses as people read them: their heads, and what those say that no backend of ours gave: balancers have a sentence of why they refuse.
 
 use http::{Field, ResponseHead};
 

@@ -1,4 +1,4 @@
-//! PURE. Events to frames: what the live view shows, folded from the same events as the log.
+//! Events to frames: what the live view shows, folded from the same events as the log.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;

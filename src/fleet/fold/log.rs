@@ -1,4 +1,4 @@
-//! PURE. Events to lines: what a person sees of the fleet, and what a program reads of it.
+//! Events to lines: what a person sees of the fleet, and what a program reads of it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! PURE. Events to figures for Prometheus, under the names that OpenTelemetry gives to those of HTTP servers.
+//! Events to figures for Prometheus, under the names that OpenTelemetry gives to those of HTTP servers.
 
 use std::sync::{PoisonError, RwLock};
 

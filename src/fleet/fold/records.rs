@@ -1,4 +1,4 @@
-//! PURE. The records that the supervisor keeps for those who ask, after they have left their journals: the latest ones, each
+//! The records that the supervisor keeps for those who ask, after they have left their journals: the latest ones, each
 //! with a number, so that a reader knows what it has missed.
 
 use std::collections::VecDeque;
@@ -59,7 +59,7 @@ impl RecordStore {
     }
 
     pub(crate) fn push(&mut self, record: &Record) {
-        if self.kept.len() == self.most {
+        if self.kept.len() >= self.most {
             self.kept.pop_front();
             self.first += 1;
         }

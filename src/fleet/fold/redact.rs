@@ -1,4 +1,4 @@
-//! What a reader without the token sees of requests: names and lengths, no values that may be secret. PURE.
+//! What a reader without the token sees of requests: names and lengths, no values that may be secret.
 
 use crate::wire::{BalancerInfo, CheckNews, Frame, RecordView, SeenRequest, Snapshot};
 

@@ -125,7 +125,7 @@ fn phrase_of(facts: &Facts, level: Level, context: &ProseContext) -> Phrase {
         Facts::ResponseFields(facts) => responses::fields(facts, product),
         Facts::Compressed(facts) => responses::compressed(facts, product),
         Facts::Cookies(facts) => responses::cookies(facts),
-        Facts::GivenUp(facts) => requests::given_up(facts),
+        Facts::GivenUp(facts) => requests::given_up(facts, product),
         Facts::ConnectionLimit(facts) => responses::connection_limit(*facts, product),
         Facts::LostSyns(facts) => responses::lost_syns(facts),
         Facts::MethodChanged(facts) => arrivals::method(facts, product),

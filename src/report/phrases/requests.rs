@@ -264,7 +264,7 @@ pub(super) fn subrequests(facts: &Subrequests) -> Phrase {
     ))
 }
 
-pub(super) fn given_up(facts: &GivenUp) -> Phrase {
+pub(super) fn given_up(facts: &GivenUp, product: Option<Balancer>) -> Phrase {
     let stopped = facts.after.map(|(median, most)| {
         let stopped = if facts.stopped == facts.requests { "they".to_owned() } else { grouped(facts.stopped) };
         format!("{stopped} stopped {} later (median), {} at most", time(median), time(most))
@@ -279,10 +279,7 @@ pub(super) fn given_up(facts: &GivenUp) -> Phrase {
     if facts.executed == 0 {
         return phrase;
     }
-    phrase.try_this(
-        "where that costs much, let the balancer pass the client's leaving on: NGINX proxy_ignore_client_abort off, HAProxy option \
-         abortonclose",
-    )
+    phrase.try_this(hints::of_leaving(product))
 }
 
 pub(super) fn copies(facts: &copies::CopyFacts, level: Level) -> Phrase {

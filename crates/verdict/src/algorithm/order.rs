@@ -1,4 +1,4 @@
-//! PURE. What a sequence of backends looks like: turns, blocks, or chance.
+//! What a sequence of backends looks like: turns, blocks, or chance.
 
 use crate::observation::Backend;
 use crate::statistics::{Dispersion, binomial_at_least, chi_square_at_most, dispersion, ln_multinomial};

@@ -1,4 +1,4 @@
-//! What the ledger means: one rule or one family of rules a file, each with its facts, its description and its judgement.
+//! What the ledger means: the judgement of one rule or one family of rules a file. Their facts and descriptions stand in `facts`.
 
 mod account;
 mod algorithm;

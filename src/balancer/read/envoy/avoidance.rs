@@ -1,4 +1,4 @@
-//! PURE. How long Envoy keeps away from an endpoint: `outlier_detection`, and `health_checks` that find it ill.
+//! How long Envoy keeps away from an endpoint: `outlier_detection`, and `health_checks` that find it ill.
 
 use std::time::Duration;
 

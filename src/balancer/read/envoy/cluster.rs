@@ -1,4 +1,4 @@
-//! PURE. A cluster of Envoy: where its endpoints are, and which of them get what. A cluster with subsets is several groups, one for each
+//! A cluster of Envoy: where its endpoints are, and which of them get what. A cluster with subsets is several groups, one for each
 //! choice of its routes.
 
 use std::time::Duration;

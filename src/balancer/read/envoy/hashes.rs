@@ -1,4 +1,4 @@
-//! PURE. What a cluster with a hash ring goes by: the `hash_policy` of the routes that lead to it.
+//! What a cluster with a hash ring goes by: the `hash_policy` of the routes that lead to it.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! PURE. By which policy a cluster of Envoy selects among its endpoints.
+//! By which policy a cluster of Envoy selects among its endpoints.
 
 use serde_json::Value;
 

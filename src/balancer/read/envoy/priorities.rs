@@ -1,4 +1,4 @@
-//! PURE. Which priority of a cluster of Envoy gets requests: the first one, while enough of its endpoints are healthy.
+//! Which priority of a cluster of Envoy gets requests: the first one, while enough of its endpoints are healthy.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! PURE but for what it is given to read. Files that a configuration of Envoy takes parts from.
+//! Files that a configuration of Envoy takes parts from.
 
 use serde_json::Value;
 

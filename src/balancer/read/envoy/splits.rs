@@ -1,4 +1,4 @@
-//! PURE. Routes of Envoy that divide requests between clusters by chance: `weighted_clusters`, and a `runtime_fraction` with the route that
+//! Routes of Envoy that divide requests between clusters by chance: `weighted_clusters`, and a `runtime_fraction` with the route that
 //! gets what it leaves. Weights and fractions are those of the file where no layer of the runtime sets others.
 
 use std::collections::BTreeSet;

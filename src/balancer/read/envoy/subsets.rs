@@ -1,4 +1,4 @@
-//! PURE. Subsets of a cluster of Envoy (`lb_subset_config`): the endpoints whose metadata are what a route wants (`metadata_match`).
+//! Subsets of a cluster of Envoy (`lb_subset_config`): the endpoints whose metadata are what a route wants (`metadata_match`).
 
 use std::collections::{BTreeMap, BTreeSet};
 

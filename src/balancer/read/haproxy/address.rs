@@ -1,4 +1,4 @@
-//! PURE. The address of a server line of a `haproxy.cfg`.
+//! The address of a server line of a `haproxy.cfg`.
 
 use crate::balancer::read::configuration::UpstreamServer;
 use crate::balancer::read::endpoint::Endpoint;

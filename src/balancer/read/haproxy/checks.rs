@@ -1,4 +1,4 @@
-//! PURE. How long health checks of a `haproxy.cfg` need to find a server well, or ill.
+//! How long health checks of a `haproxy.cfg` need to find a server well, or ill.
 
 use std::time::Duration;
 

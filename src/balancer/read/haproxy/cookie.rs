@@ -1,4 +1,4 @@
-//! PURE. A line `cookie` of a `haproxy.cfg`, by which sessions stick to servers.
+//! A line `cookie` of a `haproxy.cfg`, by which sessions stick to servers.
 
 use crate::balancer::read::configuration::UpstreamMethod;
 use crate::balancer::read::time::{self, LoneNumber};

@@ -1,4 +1,4 @@
-//! PURE. Frontends of a `haproxy.cfg` that divide requests between backends by chance: `use_backend canary if { rand(100) lt 10 }`.
+//! Frontends of a `haproxy.cfg` that divide requests between backends by chance: `use_backend canary if { rand(100) lt 10 }`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! PURE. Lines of a `haproxy.cfg` that change what requests bring, before `balance` goes by it.
+//! Lines of a `haproxy.cfg` that change what requests bring, before `balance` goes by it.
 
 use crate::balancer::read::key_changes::KeyChanges;
 

@@ -1,4 +1,4 @@
-//! PURE. What a line `balance` of a `haproxy.cfg` says.
+//! What a line `balance` of a `haproxy.cfg` says.
 
 use crate::balancer::options::BalancerVersion;
 use crate::balancer::read::configuration::{UpstreamMethod, UpstreamServer};

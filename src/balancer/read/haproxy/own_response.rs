@@ -1,4 +1,4 @@
-//! PURE. Lines of a `haproxy.cfg` by which HAProxy itself responds (`http-request deny`, `redirect`, `monitor-uri`), and those that want more
+//! Lines of a `haproxy.cfg` by which HAProxy itself responds (`http-request deny`, `redirect`, `monitor-uri`), and those that want more
 //! of a health check's response than that it is a success.
 
 use crate::balancer::read::configuration::Configuration;

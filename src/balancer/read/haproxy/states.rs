@@ -1,4 +1,4 @@
-//! PURE. The state of servers that HAProxy keeps: from files when it starts, which stand before what the configuration says, and as a running
+//! The state of servers that HAProxy keeps: from files when it starts, which stand before what the configuration says, and as a running
 //! one reports it.
 
 use std::collections::BTreeMap;

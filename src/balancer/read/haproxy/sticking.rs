@@ -1,4 +1,4 @@
-//! PURE. The lines `stick` of a `haproxy.cfg`, and the table that keeps who was sent where.
+//! The lines `stick` of a `haproxy.cfg`, and the table that keeps who was sent where.
 
 use std::time::Duration;
 

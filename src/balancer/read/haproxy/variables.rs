@@ -1,4 +1,4 @@
-//! PURE. Variables of a `haproxy.cfg`, which are those of the environment unless the file sets them.
+//! Variables of a `haproxy.cfg`, which are those of the environment unless the file sets them.
 
 use std::collections::BTreeMap;
 

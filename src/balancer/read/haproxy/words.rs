@@ -1,4 +1,4 @@
-//! PURE. A line of a `haproxy.cfg` as words.
+//! A line of a `haproxy.cfg` as words.
 
 /// Of a line: quotes, backslashes and comments as in section 2.2 of HAProxy's manual, variables as in section 2.3.
 pub(super) fn words(line: &str, environment: &dyn Fn(&str) -> Option<String>) -> Vec<String> {

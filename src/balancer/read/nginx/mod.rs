@@ -1,4 +1,4 @@
-//! PURE. Reads an `nginx.conf` and what it includes: the servers, weights and method of its `upstream` blocks. The grammar is nginx's; what is not
+//! Reads an `nginx.conf` and what it includes: the servers, weights and method of its `upstream` blocks. The grammar is nginx's; what is not
 //! understood is named.
 
 pub(crate) mod files;

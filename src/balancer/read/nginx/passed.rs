@@ -1,4 +1,4 @@
-//! PURE. Servers to which NGINX passes requests without an `upstream` block: those of a URL, and those that a variable names.
+//! Servers to which NGINX passes requests without an `upstream` block: those of a URL, and those that a variable names.
 
 use crate::balancer::read::configuration::{Takes, Upstream, UpstreamMethod, UpstreamServer};
 use crate::balancer::read::endpoint::server_of_url;

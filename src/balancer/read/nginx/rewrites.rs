@@ -1,4 +1,4 @@
-//! PURE. Lines of an `nginx.conf` that change what requests bring, before an upstream goes by it.
+//! Lines of an `nginx.conf` that change what requests bring, before an upstream goes by it.
 
 use crate::balancer::read::configuration::Upstream;
 use crate::balancer::read::key_changes::KeyChanges;

@@ -1,4 +1,4 @@
-//! PURE. Which `server` block of an `nginx.conf` responds to a host on a port, as far as the file alone decides it.
+//! Which `server` block of an `nginx.conf` responds to a host on a port, as far as the file alone decides it.
 
 use crate::balancer::read::configuration::ServerBlock;
 

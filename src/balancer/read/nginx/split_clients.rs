@@ -1,4 +1,4 @@
-//! PURE. `split_clients` of NGINX: a variable that names one of several upstreams, each for a part of the requests, and the `proxy_pass` that
+//! `split_clients` of NGINX: a variable that names one of several upstreams, each for a part of the requests, and the `proxy_pass` that
 //! uses it.
 
 use super::tokens::{ConfigToken, Tokens, Wrong};

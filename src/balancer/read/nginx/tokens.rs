@@ -1,4 +1,4 @@
-//! PURE. The words of an `nginx.conf`, as NGINX takes them apart, and where they are.
+//! The words of an `nginx.conf`, as NGINX takes them apart, and where they are.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! PURE. Variables of NGINX by which a server is selected; ingress-nginx writes them too.
+//! Variables of NGINX by which a server is selected; ingress-nginx writes them too.
 
 use crate::topology::Policy;
 
