@@ -268,6 +268,7 @@ pub(crate) fn failing() -> Check {
         no_session: false,
         other_cookies: Vec::new(),
         is_backend_away: false,
+        joined: Vec::new(),
         of_several_urls: false,
         stayed_at_each_url: false,
         needed: 228,

@@ -118,13 +118,23 @@ fn left(facts: &stickiness::StickinessFacts, later: &str, product: Option<Balanc
             if disruption.is_of_all() { phrase.try_this(hints::of_hashes(product)) } else { phrase }
         }
         None if facts.is_backend_away && facts.clients_alive == 0 => phrase,
-        None if facts.is_backend_away && facts.left_untouched > 0 => phrase
+        None if !facts.joined.is_empty() && facts.left_untouched == 0 => {
+            let joined = format!(
+                "{}; {} joined, and a hash gives it clients of the others",
+                phrase.summary,
+                listed(&facts.joined)
+            );
+            Phrase { summary: joined, ..phrase }.try_this(
+                "where clients must stay though a backend joins, use a cookie that names the backend; a consistent hash moves the fewest",
+            )
+        }
+        None if (facts.is_backend_away || !facts.joined.is_empty()) && facts.left_untouched > 0 => phrase
             .because(vec![format!(
                 "{} left backends to which nothing was done",
                 count_of(facts.left_untouched, "client")
             )])
             .try_this(format!(
-                "check again without the steps that take others away; {}",
+                "check again without the steps that take others away or put them in; {}",
                 hints::of_lost_sessions(product)
             )),
         None => phrase.try_this(hints::of_lost_sessions(product)),

@@ -1,12 +1,14 @@
-//! Whether a hash has a bound: requests of one value that are in flight at once, and where they go when their backend is busy with others
+//! Whether affinity has a bound: requests of one value, or of one client, that are in flight at once, and where they go when their backend is busy with others
 //! of them (consistent hashing with bounded loads, Mirrokni, Thorup and Zadimoghaddam 2018; HAProxy's hash-balance-factor).
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::evidence::{Evidence, Hold, Key, Pick};
+use super::keys::keeps_clients;
 use super::lab::Lab;
 use super::subject::{Pace, ProbeRequest};
+use crate::observation::Backend;
 
 /// Values that are tried.
 const VALUES: usize = 4;
@@ -16,22 +18,39 @@ const AT_ONCE: usize = 6;
 const DELAY: Duration = Duration::from_millis(200);
 
 impl Lab<'_> {
-    /// Sends several requests at once of values that have their backend as long as they are sent one by one.
+    /// Sends several requests at once of values that have their backend as long as they are sent one by one, or of clients that were
+    /// given a cookie.
     pub(super) fn crowd(&mut self) {
-        let decisive = self.evidence.keys.iter().find(|(_, trial)| trial.decides());
-        let Some((key, trial)) = decisive.cloned() else { return };
         if !self.setting.can_hold || self.longest_delay() < DELAY {
             return;
         }
-        let homes = (1u32..).zip(&trial.rows).filter_map(|(value, row)| Some((value, row.first()?.backend)));
-        for (value, home) in homes.take(VALUES) {
+        let decisive = self.evidence.keys.iter().find(|(_, trial)| trial.decides()).cloned();
+        let at = |row: &Vec<Pick>| row.first().map(|pick| pick.backend);
+        let (homes, is_of_path): (Vec<(ProbeRequest, Backend)>, bool) = match &decisive {
+            Some((key, trial)) => {
+                let homes =
+                    (1u32..).zip(&trial.rows).filter_map(|(value, row)| Some((self.of_value(key, value), at(row)?)));
+                // The delay stands in the path: another value, with another backend.
+                (homes.take(VALUES).collect(), matches!(key, Key::Path | Key::PathFront | Key::Query))
+            }
+            None => {
+                let Some((given, trial)) = self.evidence.jar.as_ref() else { return };
+                // Sessions of backends move for no load.
+                if given.session.is_some() || trial.strayed() > 0.0 || !keeps_clients(trial) {
+                    return;
+                }
+                let homes =
+                    self.clients.iter().zip(&trial.rows).filter_map(|(client, row)| Some((client.clone(), at(row)?)));
+                (homes.take(VALUES).collect(), false)
+            }
+        };
+        for (request, home) in homes {
             if self.affordable(AT_ONCE + 1, 0.9) <= AT_ONCE || self.left() < (DELAY + self.usual) * 2 {
                 return;
             }
-            let request = ProbeRequest { delay: Some(DELAY), ..self.of_value(&key, value) };
+            let request = ProbeRequest { delay: Some(DELAY), ..request };
             let pace = Pace { width: AT_ONCE, gap: self.gap(), until: self.setting.budget };
-            // The delay stands in the path: another value, with another backend.
-            let home = if matches!(key, Key::Path | Key::PathFront | Key::Query) {
+            let home = if is_of_path {
                 let alone = self.subject.send_all(std::slice::from_ref(&request), &pace);
                 self.sent += alone.len() as u64;
                 let Some(pick) = alone.into_iter().find_map(|reply| reply.pick) else { continue };

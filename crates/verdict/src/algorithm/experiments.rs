@@ -451,18 +451,17 @@ impl Lab<'_> {
         // The first response gives the cookie, whoever was tried before it; those that follow are bound to it.
         self.evidence.givers = firsts.iter().map(|first| first.pick).collect();
         let mut rows: Vec<Vec<Pick>> = vec![Vec::new(); firsts.len()];
+        let again = |first: &ProbeReply| {
+            let cookies = first.cookies.iter().map(|(name, value)| format!("{name}={value}"));
+            let cookies = cookies.collect::<Vec<String>>().join("; ");
+            let cookies = (!cookies.is_empty()).then(|| ("Cookie".to_owned(), cookies));
+            let headers = cookies.into_iter().chain(first.session.clone()).collect();
+            ProbeRequest { headers, ..ProbeRequest::default() }
+        };
+        self.clients = firsts.iter().map(again).collect();
         for _ in 0..rounds {
             let places = self.shuffled(firsts.len());
-            let again = |place: &usize| {
-                let cookies = firsts[*place].cookies.iter().map(|(name, value)| format!("{name}={value}"));
-                let cookies = cookies.collect::<Vec<String>>().join("; ");
-                let cookies = (!cookies.is_empty()).then(|| ("Cookie".to_owned(), cookies));
-                ProbeRequest {
-                    headers: cookies.into_iter().chain(firsts[*place].session.clone()).collect(),
-                    ..ProbeRequest::default()
-                }
-            };
-            let requests: Vec<ProbeRequest> = places.iter().map(again).collect();
+            let requests: Vec<ProbeRequest> = places.iter().map(|place| self.clients[*place].clone()).collect();
             for (place, reply) in places.into_iter().zip(self.series(&requests, 0.9)) {
                 rows[place].extend(reply.pick);
             }

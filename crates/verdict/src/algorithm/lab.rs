@@ -28,12 +28,14 @@ pub(super) struct Lab<'a> {
     /// By how much that varies, most times.
     pub(super) varies: Duration,
     pub(super) sent: u64,
+    /// Requests of clients that bring back what they were given, one a client.
+    pub(super) clients: Vec<ProbeRequest>,
 }
 
 impl<'a> Lab<'a> {
     pub(super) fn new(subject: &'a mut dyn Subject, setting: &'a Setting, evidence: Evidence) -> Lab<'a> {
         let (usual, varies) = (Duration::ZERO, Duration::ZERO);
-        Lab { subject, setting, evidence, chance: 0x2545_f491_4f6c_dd1d, usual, varies, sent: 0 }
+        Lab { subject, setting, evidence, chance: 0x2545_f491_4f6c_dd1d, usual, varies, sent: 0, clients: Vec::new() }
     }
 
     /// The longest time for which a backend is asked to wait: no balancer may take it for dead.

@@ -66,6 +66,9 @@ pub struct StickinessFacts {
     /// Whether a backend was taken away meanwhile, on purpose.
     #[serde(default)]
     pub is_backend_away: bool,
+    /// Backends that steps put in meanwhile, and that none had taken away.
+    #[serde(default)]
+    pub joined: Vec<String>,
     /// Whether clients left between several URLs, and affinity is known of the first alone.
     #[serde(default)]
     pub of_several_urls: bool,
@@ -107,8 +110,8 @@ impl Disruption {
 
 pub(crate) const STICKINESS: RuleDescription = RuleDescription {
     requires: "a client stays with its backend, where the algorithm has affinity",
-    sound: "by construction: the response to a later request of a client came from another backend; where a backend was taken away on \
-            purpose, moves are reported and not judged; of a hash with a bound on load they are inconclusive, and so are those of a client \
+    sound: "by construction: the response to a later request of a client came from another backend; where a backend was taken away or put \
+            in on purpose, moves are reported and not judged; of affinity with a bound on load they are inconclusive, and so are those of a client \
             whose cookie has expired, unless --expect requires sessions",
     source: None,
 };

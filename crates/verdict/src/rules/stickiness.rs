@@ -22,7 +22,7 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     let pinned = &case.tally.pins;
     // A reload takes no backend away, so it excuses no move.
     let is_backend_away = outage.is_some_and(|outage| !outage.backends.is_empty()) || case.drill == Drill::Rough;
-    let bound = case.inference.bound.filter(|_| !is_required);
+    let joined = joined(case);
     // Affinity was found with the first URL: others may have backends of their own, unless the user says that sessions last.
     let is_own = is_required || pins(case.expectations.algorithm) && !case.expectations.are_by_file();
     let of_several_urls = case.urls.are_several() && pinned.left > 0 && !is_own;
@@ -30,11 +30,10 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     // Experiments are made before a drill: of what comes after it they show nothing.
     let stayed_before = if case.drill == Drill::None { case.inference.stayed() } else { 0 };
     // A cookie says where its client belongs, whoever else is gone.
-    let left_untouched = if is_required || is_own && case.expectations.algorithm == Some(Algorithm::Sticky) {
-        left_untouched(case)
-    } else {
-        0
-    };
+    let must_last = is_required || is_own && case.expectations.algorithm == Some(Algorithm::Sticky);
+    let left_untouched = if must_last { left_untouched(case) } else { 0 };
+    let bound = case.inference.bound.filter(|_| !must_last);
+    let is_another_fleet = is_backend_away || !joined.is_empty();
     let level = match (pinned.left, case.drill) {
         // Nothing that clients were given ties them to a backend.
         _ if no_session || of_several_urls => Level::Inconclusive,
@@ -48,9 +47,9 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         (_, Drill::None) if bound.is_some() => Level::Inconclusive,
         // It is not what the sample was for.
         (0, Drill::Graceful | Drill::Rough) => Level::Note,
-        (_, Drill::Graceful | Drill::Rough) if is_backend_away && left_untouched > 0 => Level::Inconclusive,
-        // Those that left may have to: what is left of a hash without a backend is another one.
-        (_, Drill::Graceful | Drill::Rough) if is_backend_away || pinned.left_alive == 0 || pinned.left_gone > 0 => {
+        (_, Drill::Graceful | Drill::Rough) if is_another_fleet && left_untouched > 0 => Level::Inconclusive,
+        // Those that left may have to: a hash without a backend, or with one more, is another one.
+        (_, Drill::Graceful | Drill::Rough) if is_another_fleet || pinned.left_alive == 0 || pinned.left_gone > 0 => {
             Level::Note
         }
         (_, Drill::None | Drill::Graceful | Drill::Rough) => Level::Fail,
@@ -76,6 +75,7 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         other_cookies: if no_session { case.received.other_cookies.clone() } else { Vec::new() },
         bound,
         is_backend_away,
+        joined,
         of_several_urls,
         stayed_at_each_url: pinned.left > 0 && stayed_at_each_url(case),
         needed,
@@ -129,6 +129,17 @@ fn left_untouched(case: &Case) -> u64 {
     movers.filter(|(place, _)| !is_touched(*place)).map(|(_, movers)| movers.alive).sum()
 }
 
+/// Backends that steps put in, and that none had taken away.
+fn joined(case: &Case) -> Vec<String> {
+    let is_put_in = |place: &usize| {
+        let backend = Backend(*place as u16);
+        let is_touched = case.steps.iter().any(|step| step.is_done && step.backend == Some(backend));
+        is_touched && !case.outages.iter().any(|window| window.backend == backend)
+    };
+    // One that was away when the check began is no backend of it yet.
+    (0..case.names.len()).filter(is_put_in).map(|place| case.names[place].clone()).collect()
+}
+
 /// Of a hash of what clients bring: one that the balancer remembers, or writes into a cookie, moves nobody.
 fn disruption(case: &Case) -> Option<Disruption> {
     let is_hash = case.inference.kind?.is_hash();
@@ -157,7 +168,7 @@ mod tests {
     use crate::facts::shares::SharesSource;
     use crate::rules::trial::RuleTrial;
     use crate::tally::SessionLife;
-    use crate::timeline::OutageWindow;
+    use crate::timeline::{OutageWindow, StepSpan};
     use std::time::Duration;
 
     /// A hundred clients that come every 10 ms for 4 s; from the middle on their backend is that of `later`.
@@ -408,9 +419,39 @@ mod tests {
         let mut trial = trial(|own| (own + 1) % 3);
         trial.inference.bound = Some((12, 24));
         assert_eq!(finding(&trial).0, Level::Inconclusive);
-        trial.expectations.sessions = true;
-        trial.received.sessions = 100;
+        let mut required = trial.clone();
+        required.expectations.sessions = true;
+        required.received.sessions = 100;
+        assert_eq!(finding(&required).0, Level::Fail);
+        trial.inference.kind = Some(Algorithm::Sticky);
+        assert_eq!(finding(&trial).0, Level::Inconclusive);
+        trial.expectations.algorithm = Some(Algorithm::Sticky);
         assert_eq!(finding(&trial).0, Level::Fail);
+    }
+
+    #[test]
+    fn a_backend_that_joins_may_be_given_clients_of_others_and_a_command_joins_nobody() {
+        let joining = |backend: Option<u16>, required: Option<Algorithm>| {
+            // The third is put in after two seconds.
+            let mut trial = RuleTrial::of(3, Some(Algorithm::Header));
+            trial.varied = true;
+            for round in 0..400u64 {
+                for client in 0..100u16 {
+                    let at = if round >= 200 && client % 3 == 0 { 2 } else { client % 2 };
+                    trial.send(u32::from(client), at, round * 10_000 + u64::from(client) * 10);
+                }
+            }
+            trial.drill.kind = Drill::Graceful;
+            let at = Moment(2_000_000_000);
+            let backend = backend.map(Backend);
+            trial.drill.steps = vec![StepSpan { backend, begun: at, ended: at, is_done: true, is_rough: false }];
+            trial.expectations.algorithm = required;
+            finding(&trial)
+        };
+        let (level, facts) = joining(Some(2), None);
+        assert_eq!((level, facts.joined), (Level::Note, vec!["9003".to_owned()]));
+        assert_eq!(joining(Some(2), Some(Algorithm::Sticky)).0, Level::Inconclusive);
+        assert_eq!(joining(None, None).0, Level::Fail);
     }
 
     #[test]
