@@ -216,6 +216,7 @@ fn because(why: SkipReason) -> &'static str {
         SkipReason::Call => "calls keep their method, and only Generate can hold its response back",
         SkipReason::Own => "your own credentials, cookies and Host are not varied",
         SkipReason::FewConnections => "the balancer serves too few connections at once",
+        SkipReason::AllToOne => "without them, all requests of one client go to one backend as well",
         SkipReason::NotKept => "the balancer does not keep connections",
     }
 }

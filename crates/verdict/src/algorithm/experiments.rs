@@ -63,18 +63,21 @@ impl Lab<'_> {
         self.connections();
         let in_turn = self.order(size);
         let is_one = matches!(self.evidence.order_so_far(), OrderPattern::One(_));
+        let gives_cookies = !given.is_nothing();
         if is_one && self.setting.backends == Some(1) {
             return;
         }
         if !is_one {
-            if !given.is_nothing()
-                && let Some(jar) = self.jar()
-            {
+            if gives_cookies && let Some(jar) = self.jar() {
                 self.evidence.jar = Some((given, jar));
             }
             self.find_rotations();
         }
         self.decisive(is_one, in_turn && !self.is_serial());
+        // Of clients of one key nobody knows whether a cookie would keep them, too.
+        if is_one && gives_cookies && self.evidence.keys.iter().any(|(_, trial)| trial.decides()) {
+            self.evidence.missing.push(Missing::Jar(SkipReason::AllToOne));
+        }
         self.crowd();
         self.keep_longer(size);
         self.more();

@@ -515,6 +515,22 @@ mod tests {
     }
 
     #[test]
+    fn a_cookie_of_a_balancer_that_selects_by_address_may_keep_clients_too() {
+        let picks = |turns: Range<u32>, backend: u16| -> Vec<Pick> {
+            turns.map(|sequence| Pick { sequence, backend: Backend(backend) }).collect()
+        };
+        let rows = (0..24).map(|value| picks(700 + 3 * value..703 + 3 * value, (value % 3) as u16)).collect();
+        let keys = vec![(Key::Host, KeyTrial { rows })];
+        let evidence = Evidence { fresh: picks(0..600, 1), keys, backends: Some(3), ..Evidence::default() };
+        let untried = |missing: Vec<Missing>| {
+            let seen = Evidence { missing, ..evidence.clone() }.infer(&["a", "b", "c"].map(str::to_owned));
+            assert_eq!(seen.kind, Some(Algorithm::Source));
+            seen.untried.contains(&Algorithm::Sticky)
+        };
+        assert!(untried(vec![Missing::Jar(SkipReason::AllToOne)]) && !untried(Vec::new()));
+    }
+
+    #[test]
     fn a_hash_of_a_header_that_was_not_tried_is_not_excluded_by_a_rotation_of_requests_without_it() {
         let picks = |turns: Range<u32>| -> Vec<Pick> {
             turns.map(|sequence| Pick { sequence, backend: Backend((sequence % 3) as u16) }).collect()

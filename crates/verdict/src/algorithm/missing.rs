@@ -29,6 +29,8 @@ pub enum SkipReason {
     Own,
     /// The balancer serves too few connections at once.
     FewConnections,
+    /// Clients that bring nothing back reach one backend as well.
+    AllToOne,
     /// The balancer closes each connection after its request, so both are the same.
     NotKept,
 }

@@ -324,6 +324,7 @@ fn blocks(sequence: &[Backend]) -> Option<Vec<(Backend, u32)>> {
     let kinds = all.len();
     let place = |backend: &Backend| all.binary_search_by_key(backend, |(known, _)| *known).unwrap_or_default();
     let places: Vec<usize> = sequence.iter().map(place).collect();
+    let evens = Evens::of(&places);
     let mut looked = 0;
     for length in kinds..=sequence.len() / 8 {
         let mut pair = AdjacentBlocks::of(&places, kinds, length);
@@ -332,8 +333,8 @@ fn blocks(sequence: &[Backend]) -> Option<Vec<(Backend, u32)>> {
             if offset > 0 {
                 pair.advance();
             }
-            // Of most lengths and places the first two blocks differ already.
-            if pair.differing > 0 {
+            // Of most lengths and places the first two blocks differ already, of nearly all others one of those that follow.
+            if pair.differing > 0 || !evens.are_alike(offset, length) {
                 continue;
             }
             let mut blocks = sequence[offset..].chunks_exact(length).map(counts);
@@ -351,6 +352,29 @@ fn blocks(sequence: &[Backend]) -> Option<Vec<(Backend, u32)>> {
         }
     }
     None
+}
+
+/// How often the first of the backends comes before each place of a sequence: all that is to be known of two backends, and enough of more to
+/// tell most blocks apart at once.
+struct Evens(Vec<u32>);
+
+impl Evens {
+    fn of(places: &[usize]) -> Evens {
+        let mut before = 0;
+        let sums = places.iter().map(|place| {
+            before += u32::from(*place == 0);
+            before
+        });
+        Evens(std::iter::once(0).chain(sums).collect())
+    }
+
+    /// Whether it comes as often in each of the blocks from there on.
+    fn are_alike(&self, offset: usize, length: usize) -> bool {
+        let mut ends = self.0[offset..].iter().step_by(length);
+        let Some(mut last) = ends.next() else { return true };
+        let mut times = ends.map(|end| end - std::mem::replace(&mut last, end));
+        times.next().is_none_or(|first| times.all(|other| other == first))
+    }
 }
 
 /// Two blocks of a sequence, the one after the other, which move along it: how often each backend is in the first but not in the second.
@@ -474,6 +498,16 @@ mod tests {
             .collect();
         let expected = OrderPattern::Blocks(vec![(Backend(0), 1), (Backend(1), 1), (Backend(2), 1)]);
         assert_eq!(OrderPattern::of(&sequence(&text[2..])), expected);
+    }
+
+    #[test]
+    fn blocks_that_hold_as_many_of_the_first_backend_are_told_from_others() {
+        let evens = |text: &str, offset, length| {
+            let places: Vec<usize> = text.bytes().map(|letter| usize::from(letter - b'a')).collect();
+            Evens::of(&places).are_alike(offset, length)
+        };
+        assert_eq!([evens("abbaab", 0, 2), evens("abbaab", 1, 2), evens("abbaabb", 1, 3)], [true, false, true]);
+        assert!(evens("aab", 2, 2) && !evens("aabb", 0, 2));
     }
 
     #[test]
