@@ -27,8 +27,8 @@ pub struct Ledger {
     /// Sorted by sequence number, then by time.
     arrivals: Vec<Arrival>,
     records: BackendRecords,
-    /// For answers that were not given to the request that got them: the arrival that gave it.
-    owners: HashMap<Uuid, Arrival>,
+    /// For answers that were not given to the request that got them: the arrival that gave it, and how many others got it.
+    owners: HashMap<Uuid, (Arrival, u32)>,
     /// Backends of which no client ever got a response, though they gave many: by place.
     mirrors: Vec<bool>,
     /// Arrivals that a balancer made of its own before it passed a request on.
@@ -291,17 +291,18 @@ impl Ledger {
         })
     }
 
-    /// The arrivals that gave the responses which came back to other requests than theirs.
-    fn find_owners(&self) -> HashMap<Uuid, Arrival> {
+    /// The arrivals that gave the responses which came back to other requests than theirs, and to how many.
+    fn find_owners(&self) -> HashMap<Uuid, (Arrival, u32)> {
         let foreign = self.pairs().filter(|(_, observation, attempts)| {
             observation.response_id().is_some() && own(observation, attempts).is_none()
         });
-        let wanted: HashSet<Uuid> = foreign.map(|(_, observation, _)| observation.response).collect();
+        let mut wanted: HashMap<Uuid, u32> = HashMap::new();
+        foreign.for_each(|(_, observation, _)| *wanted.entry(observation.response).or_default() += 1);
         if wanted.is_empty() {
             return HashMap::new();
         }
-        let owners = self.arrivals.iter().filter(|arrival| wanted.contains(&arrival.response));
-        owners.map(|arrival| (arrival.response, *arrival)).collect()
+        let owner = |arrival: &Arrival| Some((arrival.response, (*arrival, *wanted.get(&arrival.response)?)));
+        self.arrivals.iter().filter_map(owner).collect()
     }
 
     /// Looked for only where a close came late.
@@ -440,12 +441,11 @@ impl Ledger {
     /// The response is none of this request's attempts'.
     fn outcome_of_foreign(&self, observation: &Observation, answer: ResponseId) -> Outcome {
         match self.owners.get(&answer.0) {
-            Some(owner) => {
-                if self.observations[owner.sequence as usize].response == answer.0 {
-                    Outcome::Stale
-                } else {
-                    Outcome::Swapped
-                }
+            Some((owner, times)) => {
+                // What a cache fetches in the background is given to others alone, and to many; meanwhile its own client gets what others got.
+                let got = self.observations[owner.sequence as usize].response;
+                let is_of_many = |response: &Uuid| self.owners.get(response).is_some_and(|(_, times)| *times > 1);
+                if got == answer.0 || *times > 1 || is_of_many(&got) { Outcome::Stale } else { Outcome::Swapped }
             }
             // Minted for this request, by a process whose record is missing.
             None if observation.echo == Echo::Own => Outcome::Unrecorded,

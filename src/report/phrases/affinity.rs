@@ -112,6 +112,11 @@ fn left(facts: &stickiness::StickinessFacts, later: &str, product: Option<Balanc
                  time: -c 1 shows whether clients stay without load",
             );
     }
+    left_for_another_fleet(facts, phrase, product)
+}
+
+/// What became of clients of the backends that others were taken away from, or put beside.
+fn left_for_another_fleet(facts: &stickiness::StickinessFacts, phrase: Phrase, product: Option<Balancer>) -> Phrase {
     match &facts.disruption {
         Some(disruption) => {
             let phrase = Phrase { summary: format!("{}; {}", phrase.summary, of_disruption(disruption)), ..phrase };

@@ -228,7 +228,7 @@ pub struct Intact {
 }
 
 pub(crate) const METHOD_CHANGED: RuleDescription = RuleDescription {
-    requires: "requests arrive with the method that was sent",
+    requires: "requests arrive with the method that was sent; with --allow stale a cache may fetch with GET what it responds to HEAD",
     sound: "by construction: the backend compares the method with what the request says was sent",
     source: Some("RFC 9110 §7.6"),
 };

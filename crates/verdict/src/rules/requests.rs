@@ -6,6 +6,7 @@ use crate::facts::requests::{Extent, Intact, PathChange, RequestChange};
 use crate::finding::{Facts, Finding, Level};
 use crate::id::REQUEST_HEADER;
 use crate::ledger::{Arrival, BackendRecords};
+use crate::outcome::Outcome;
 use crate::request::{Differences, MASKED_FIELDS, RequestPart};
 use crate::rules::case::Case;
 use crate::rules::extent::{
@@ -151,6 +152,13 @@ fn method(case: &Case) -> Option<Finding> {
         return None;
     }
     let (hits, of) = (extent(case, way_of_part(RequestPart::Method)), attempts(case).count() as u64);
+    let expected = forbidden(case, |_| false);
+    // A cache keeps what GET gives, and responds to HEAD from it (RFC 9110 §9.3.2).
+    let fetches_for_head = case.sent.method == "HEAD"
+        && changed == of
+        && case.expectations.allowed.contains(&Outcome::Stale)
+        && case.changes.part(RequestPart::Method).and_then(|change| change.arrived.only()) == Some("GET");
+    let level = if fetches_for_head && expected.is_none() { Level::Note } else { Level::Fail };
     let facts = RequestChange {
         changed,
         of,
@@ -164,9 +172,9 @@ fn method(case: &Case) -> Option<Finding> {
         path: None,
         fields: Vec::new(),
         shortened: None,
-        expected: forbidden(case, |_| false),
+        expected,
     };
-    Some(witnessed(case, Level::Fail, Facts::MethodChanged(facts), differs))
+    Some(witnessed(case, level, Facts::MethodChanged(facts), differs))
 }
 
 /// A change that hits these requests, of which nothing more is known yet.

@@ -27,6 +27,30 @@ fn what_is_lost_fails_with_its_witness() {
 }
 
 #[test]
+fn what_a_cache_fetched_in_the_background_is_stale_and_a_response_to_the_request_before_is_swapped() {
+    // Each response is given to that many requests, the first of which comes after its own.
+    let given_later = |to: u16| {
+        let mut trial = RuleTrial::new();
+        let mut latest = None;
+        for turn in 0..100u16 {
+            trial.failed(ClientOutcome::Response, true);
+            let before = latest;
+            if turn % to == 0 {
+                latest = Some((trial.attempt(turn % 3, 200, AttemptEnd::Completed), turn % 3));
+            }
+            if let Some((answer, backend)) = before {
+                trial.answered(answer, backend, 200);
+            } else {
+                trial.balancer(200);
+            }
+        }
+        trial.failures().into_iter().filter(|rule| ["stale", "swapped"].contains(rule)).collect::<Vec<_>>()
+    };
+    assert_eq!(given_later(5), ["stale"]);
+    assert_eq!(given_later(1), ["swapped"]);
+}
+
+#[test]
 fn what_the_client_never_sent_is_no_loss() {
     let mut trial = RuleTrial::new();
     trial.healthy(300);

@@ -163,6 +163,24 @@ fn a_method_that_changes_and_a_body_that_is_lost_fail_whoever_is_hit() {
 }
 
 #[test]
+fn a_cache_that_is_allowed_may_fetch_with_get_what_it_responds_to_head() {
+    let level = |allowed: &[Outcome], every: u16, arrives: &str, required: &[Requirement]| {
+        let method = As { parts: &[RequestPart::Method], method: Some(arrives), ..As::default() };
+        let mut trial = RuleTrial::new();
+        trial.sent.method = "HEAD";
+        trial.expectations.allowed = allowed.to_vec();
+        add(&mut trial, 60, every, &method);
+        requiring(trial, required).level("method-changed")
+    };
+    let stale = [Outcome::Stale];
+    assert_eq!(level(&stale, 1, "GET", &[]), Some(Level::Note));
+    assert_eq!(level(&[], 1, "GET", &[]), Some(Level::Fail));
+    assert_eq!(level(&stale, 1, "POST", &[]), Some(Level::Fail));
+    assert_eq!(level(&stale, 10, "GET", &[]), Some(Level::Fail));
+    assert_eq!(level(&stale, 1, "GET", &[Requirement::Intact]), Some(Level::Fail));
+}
+
+#[test]
 fn of_several_bodies_those_that_are_hit_are_named() {
     let of_bodies = |hit: fn(u16) -> bool, arrived: &As| {
         let mut trial = RuleTrial::new();
