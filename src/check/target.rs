@@ -168,13 +168,21 @@ fn reachable(
         }
     }
     let Some((address, error)) = first else { bail!("{url}: the name {host} has no address") };
-    let why = match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => "nothing listens there (connection refused)".to_owned(),
-        std::io::ErrorKind::TimedOut => format!("no connection within {patience:?}"),
-        _ => error.to_string(),
-    };
-    let problem = Problem::new(format!("failed to reach {url} at {address}: {why}"));
-    Err(problem.hint("is the balancer running, and listening on that port?").into())
+    let (why, hint) = unreached(&error, patience);
+    Err(Problem::new(format!("failed to reach {url} at {address}: {why}")).hint(hint).into())
+}
+
+fn unreached(error: &io::Error, patience: Duration) -> (String, &'static str) {
+    const NOT_THERE: &str = "is the balancer running, and listening on that port?";
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => ("nothing listens there (connection refused)".to_owned(), NOT_THERE),
+        io::ErrorKind::TimedOut => (format!("no connection within {patience:?}"), NOT_THERE),
+        io::ErrorKind::ConnectionReset => (
+            "the connection is taken and reset at once".to_owned(),
+            "does the balancer let in clients with this address, and as many connections? HAProxy tcp-request connection reject",
+        ),
+        _ => (error.to_string(), NOT_THERE),
+    }
 }
 
 fn try_to_connect(to: SocketAddr, from: Option<IpAddr>, patience: Duration) -> io::Result<()> {
@@ -288,6 +296,14 @@ mod tests {
     use super::*;
     use crate::check::plan::Backing;
     use crate::error::describe_for_people;
+
+    #[test]
+    fn who_takes_connections_and_resets_them_is_there() {
+        let of = |kind: io::ErrorKind| unreached(&kind.into(), Duration::from_secs(10));
+        assert!(of(io::ErrorKind::ConnectionReset).1.contains("let in clients"));
+        assert!(of(io::ErrorKind::ConnectionRefused).1.contains("listening on that port"));
+        assert_eq!(of(io::ErrorKind::TimedOut).0, "no connection within 10s");
+    }
 
     #[test]
     fn what_is_no_port_is_not_taken_for_the_usual_one() {
