@@ -4,8 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use super::evidence::{Evidence, Hold, Key, Pick};
-use super::keys::keeps_clients;
+use super::evidence::{Evidence, Hold, Keeping, Key, Pick};
 use super::lab::Lab;
 use super::subject::{Pace, ProbeRequest};
 use crate::observation::Backend;
@@ -36,7 +35,7 @@ impl Lab<'_> {
             None => {
                 let Some((given, trial)) = self.evidence.jar.as_ref() else { return };
                 // Sessions of backends move for no load.
-                if given.session.is_some() || trial.strayed() > 0.0 || !keeps_clients(trial) {
+                if given.session.is_some() || trial.moved() > 0 || trial.keeps() != Keeping::Kept {
                     return;
                 }
                 let homes =

@@ -55,6 +55,16 @@ pub struct KeyTrial {
     pub rows: Vec<Vec<Pick>>,
 }
 
+/// What requests with equal values say of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Keeping {
+    /// Each value has its backend.
+    Kept,
+    NotKept,
+    /// Too few of them were sent, or nearly all would reach one backend anyway.
+    Open,
+}
+
 impl KeyTrial {
     /// How many backends were selected.
     pub fn spread(&self) -> usize {
@@ -67,11 +77,29 @@ impl KeyTrial {
         self.rows.iter().filter(moved).count()
     }
 
-    /// The share of requests that went elsewhere than the first of their value.
-    pub(super) fn strayed(&self) -> f64 {
+    /// How many requests went elsewhere than the first of their value, and how many did not.
+    fn strayed(&self) -> (u64, u64) {
         let later = self.rows.iter().flat_map(|row| row.iter().skip(1).map(|it| it.backend != row[0].backend));
-        let (count, strayed) = later.fold((0, 0), |(count, strayed), strays| (count + 1, strayed + u32::from(strays)));
-        f64::from(strayed) / f64::from(count.max(1))
+        later.fold((0, 0), |(strayed, stayed), strays| (strayed + u64::from(strays), stayed + u64::from(!strays)))
+    }
+
+    /// Whether each value keeps its backend, but for a few requests that stray, as a fault makes them.
+    pub(super) fn keeps(&self) -> Keeping {
+        let (strayed, stayed) = self.strayed();
+        let (requests, strayed_share) = (strayed + stayed, strayed as f64 / (strayed + stayed).max(1) as f64);
+        // What it would be if these picks were dealt out by chance: two of them are seldom unlike where one backend gets nearly all.
+        let all = counts(&backends(&self.rows.concat()));
+        let sum: u32 = all.iter().map(|(_, count)| count).sum();
+        let alike: f64 = all.iter().map(|(_, count)| (f64::from(*count) / f64::from(sum.max(1))).powi(2)).sum();
+        let by_chance = 1.0 - alike;
+        let is_rare = strayed_share < (0.3 * by_chance).min(0.15);
+        if is_rare && requests >= 32 && binomial_at_most(strayed, requests, by_chance) < 1e-6 {
+            Keeping::Kept
+        } else if strayed >= 3 && strayed_share >= (0.5 * by_chance).min(0.15) {
+            Keeping::NotKept
+        } else {
+            Keeping::Open
+        }
     }
 
     /// Whether each value has its backend, and not all the same one; chance would hardly ever make it look so.
@@ -445,6 +473,11 @@ impl Evidence {
             Missing::Order { .. } | Missing::Connections(_) => Vec::new(),
         };
         let mut untried: Vec<Algorithm> = self.missing.iter().flat_map(open).collect();
+        // Clients that all met one backend show nothing where one without cookies would have met it, too.
+        let is_jar_open = self.jar.as_ref().is_some_and(|(_, trial)| trial.keeps() == Keeping::Open);
+        if is_jar_open && counts(&backends(&self.fresh)).len() > 1 {
+            untried.extend([Algorithm::Sticky, Algorithm::Cookie]);
+        }
         // While they were made, requests seemed to be spread: then these cannot decide, and were left out.
         untried.extend((!self.has_tried(&[Key::Network, Key::Host])).then_some(Algorithm::Source));
         untried.extend((!self.has_tried(&[Key::Path])).then_some(Algorithm::Uri));
@@ -517,4 +550,38 @@ fn selected_backend(entry: &Entry) -> Backend {
 fn failed_backends(entry: &Entry) -> Vec<Backend> {
     let failed = entry.attempts.iter().filter(|attempt| !attempt.executed());
     failed.map(|attempt| attempt.backend).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One row a client, of the backends that it met.
+    fn keeps(rows: impl IntoIterator<Item = Vec<u16>>) -> Keeping {
+        let pick = |backend| Pick { sequence: 0, backend: Backend(backend) };
+        let rows = rows.into_iter().map(|row| row.into_iter().map(pick).collect()).collect();
+        KeyTrial { rows }.keeps()
+    }
+
+    #[test]
+    fn clients_keep_their_backend_where_chance_would_move_them() {
+        // Each client has another one, also where one strays now and then.
+        assert_eq!(keeps((0..16).map(|client| vec![client % 3; 6])), Keeping::Kept);
+        let strays = |client: u16| (0..6).map(|turn| if turn == 5 && client < 6 { 1 } else { client % 3 }).collect();
+        assert_eq!(keeps((0..16).map(strays)), Keeping::Kept);
+        // Two of sixteen have the other one: by chance they would not come back to it.
+        assert_eq!(keeps((0..16).map(|client| vec![u16::from(client > 13); 6])), Keeping::Kept);
+    }
+
+    #[test]
+    fn where_one_backend_gets_nearly_all_clients_show_nothing_or_that_they_move() {
+        assert_eq!(keeps((0..16).map(|_| vec![0; 6])), Keeping::Open);
+        // One in 101, and one in 26, of a rotation that looks at no cookie.
+        let turns = |of: u16| {
+            (0..16).map(move |client| (0..6).map(|turn| u16::from((client * 6 + turn) % of == of - 1)).collect())
+        };
+        assert_eq!(keeps(turns(50)), Keeping::Open);
+        assert_eq!(keeps(turns(26)), Keeping::NotKept);
+        assert_eq!(keeps(turns(3)), Keeping::NotKept);
+    }
 }

@@ -24,6 +24,10 @@ const LEAST_KEPT: usize = 60;
 /// Requests that take the place of a sample.
 const MORE: usize = 6000;
 const CLIENTS: usize = 16;
+/// Clients at a backend, of all, that are few.
+const FEW_CLIENTS: u32 = 3;
+/// How often as many clients are looked for, where all met one backend.
+const SEARCHES: usize = 8;
 const CONNECTIONS: usize = 16;
 /// Requests on each of these.
 const ROUNDS_ON_CONNECTION: usize = 3;
@@ -448,9 +452,7 @@ impl Lab<'_> {
             self.evidence.missing.push(Missing::Jar(self.why_not(CLIENTS * (rounds + 1))));
             return None;
         }
-        let mut firsts = self.series(&vec![ProbeRequest::default(); CLIENTS], 0.9);
-        // Without a cookie or a session there is nothing to bring back.
-        firsts.retain(|first| !first.cookies.is_empty() || first.session.is_some());
+        let firsts = self.first_clients();
         // The first response gives the cookie, whoever was tried before it; those that follow are bound to it.
         self.evidence.givers = firsts.iter().map(|first| first.pick).collect();
         let mut rows: Vec<Vec<Pick>> = vec![Vec::new(); firsts.len()];
@@ -462,7 +464,10 @@ impl Lab<'_> {
             ProbeRequest { headers, ..ProbeRequest::default() }
         };
         self.clients = firsts.iter().map(again).collect();
-        for _ in 0..rounds {
+        // A few that met another backend than the rest come back to it by chance more easily.
+        let met: Vec<Backend> = firsts.iter().filter_map(|first| Some(first.pick?.backend)).collect();
+        let are_few = counts(&met).iter().any(|(_, clients)| (1..=FEW_CLIENTS).contains(clients));
+        for _ in 0..if are_few { rounds * 2 } else { rounds } {
             let places = self.shuffled(firsts.len());
             let requests: Vec<ProbeRequest> = places.iter().map(|place| self.clients[*place].clone()).collect();
             for (place, reply) in places.into_iter().zip(self.series(&requests, 0.9)) {
@@ -470,6 +475,23 @@ impl Lab<'_> {
             }
         }
         Some(KeyTrial { rows })
+    }
+
+    /// The first responses of clients, each with something to bring back: of all backends, as far as a few times as many clients meet them.
+    fn first_clients(&mut self) -> Vec<ProbeReply> {
+        let mut firsts: Vec<ProbeReply> = Vec::new();
+        let is_spread = |backends: &[Backend]| counts(backends).len() > 1;
+        for _ in 0..SEARCHES {
+            let more = self.series(&vec![ProbeRequest::default(); CLIENTS], 0.9);
+            // Without a cookie or a session there is nothing to bring back.
+            firsts.extend(more.into_iter().filter(|first| !first.cookies.is_empty() || first.session.is_some()));
+            let met: Vec<Backend> = firsts.iter().filter_map(|first| Some(first.pick?.backend)).collect();
+            if is_spread(&met) || !is_spread(&backends(&self.evidence.fresh)) || self.is_over() {
+                break;
+            }
+        }
+        // Those that came last met whom the others had not.
+        firsts.split_off(firsts.len().saturating_sub(CLIENTS))
     }
 
     /// How many rotations a number of connections show: two share one if a request on the one moves the position of the other.

@@ -1,17 +1,10 @@
 //! What a balancer keys on: addresses, paths, headers, cookies, bodies, connections.
 
 use super::Algorithm;
-use super::evidence::{Evidence, Key, KeyTrial};
+use super::evidence::{Evidence, Keeping, Key};
 use super::inference::Inference;
 use super::result::{ExperimentFacts, KeySpread};
 use super::selection::{CookieGiver, Selection};
-
-/// Whether clients that bring back what they were given stay with their backends. A few that stray are a fault of one that is sticky; without any
-/// stickiness half of them would, at the least.
-pub(super) fn keeps_clients(trial: &KeyTrial) -> bool {
-    let requests: usize = trial.rows.iter().map(Vec::len).sum();
-    trial.spread() > 1 && requests >= 40 && trial.strayed() < 0.15
-}
 
 impl Evidence {
     /// Names what decides, if anything that was varied does.
@@ -73,7 +66,7 @@ impl Evidence {
         let given_by = if is_session { CookieGiver::Backends } else { CookieGiver::Balancer };
         // Whoever opens a session is who has it.
         let is_by_value = !is_session && self.leads_elsewhere();
-        keeps_clients(trial).then(|| {
+        (trial.keeps() == Keeping::Kept).then(|| {
             let cookies = given.list();
             if is_by_value {
                 (Algorithm::Cookie, Selection::ByGivenCookie { cookies })
