@@ -228,6 +228,8 @@ pub struct Evidence {
     pub backends: Option<usize>,
     /// New connections in sequence, a request each.
     pub fresh: Vec<Pick>,
+    /// Whether each of these was sent after the response to the one before.
+    pub in_turn: bool,
     /// Requests in sequence on one connection.
     pub kept: Vec<Pick>,
     /// Of these, the ones that opened the connection anew.

@@ -247,6 +247,7 @@ impl Lab<'_> {
             let replies = self.in_turn(&vec![ProbeRequest::default(); more], 0.4);
             self.evidence.fresh.extend(replies.into_iter().filter_map(|reply| reply.pick));
         }
+        self.evidence.in_turn = in_turn;
         let fresh = self.evidence.fresh.len();
         if fresh * 2 < count.min(60) {
             self.evidence.missing.push(Missing::Order { sent: fresh, why: SkipReason::Cached });

@@ -355,6 +355,18 @@ mod tests {
     }
 
     #[test]
+    fn a_strict_rotation_is_no_draw_where_nothing_waits_for_a_place() {
+        let of = |in_turn: bool| {
+            let fresh = (0..200).map(|sequence| Pick { sequence, backend: Backend(sequence as u16 % 3) }).collect();
+            let evidence = Evidence { fresh, in_turn, backends: Some(3), ..Evidence::default() };
+            evidence.infer(&["a", "b", "c"].map(str::to_owned)).candidates()
+        };
+        assert!(of(false).contains(&Algorithm::Random));
+        let one_by_one = of(true);
+        assert!(one_by_one.contains(&Algorithm::LeastConnections) && !one_by_one.contains(&Algorithm::Random));
+    }
+
+    #[test]
     fn a_backend_that_joins_the_rotation_later_is_no_canary() {
         let joins = |at: u32| {
             let picks = |turns: Range<u32>| -> Vec<Pick> {

@@ -146,8 +146,12 @@ impl Evidence {
 
     /// What requests side by side leave open: where backends take a limited number at a time, the next request goes to whoever is free, in turn, whatever selects.
     pub(super) fn widen(&self, load: LoadEffect, inference: &mut Inference) {
-        use Algorithm::{LeastConnections, RoundRobin, WeightedRoundRobin};
+        use Algorithm::{LeastConnections, LeastTime, RoundRobin, WeightedRoundRobin};
         match (inference.kind, load) {
+            // One after the other nothing waits for a place.
+            (Some(RoundRobin | WeightedRoundRobin), LoadEffect::Unknown) if self.in_turn => {
+                inference.or.extend([LeastConnections, LeastTime]);
+            }
             (Some(RoundRobin | WeightedRoundRobin), LoadEffect::Unknown) => {
                 inference.or.extend(Algorithm::ALL.into_iter().filter(|open| *open != Algorithm::One));
             }
