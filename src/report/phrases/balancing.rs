@@ -66,6 +66,10 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level, is_limited: bool,
         Conclusion::AsExpected => as_expected(facts),
         Conclusion::Deviates => deviating(facts, &widest),
         Conclusion::Disturbed => disturbed(facts, widest, is_limited, product),
+        Conclusion::Avoided => Phrase::of(format!(
+            "{widest}; backends that were put right shortly before may still be avoided, which moves shares"
+        ))
+        .try_this(left_out_for_a_time(product)),
         Conclusion::OutageThroughout => Phrase::of(format!(
             "shares of {unit} cannot be judged: no requests that count were sent after everything had recovered"
         ))
@@ -104,7 +108,7 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level, is_limited: bool,
         Some(test) if level > Level::Pass => {
             let result = test_result(test, facts.total, unit);
             // Those that failed are left out of the comparison.
-            let of_others = facts.conclusion == Conclusion::Disturbed;
+            let of_others = matches!(facts.conclusion, Conclusion::Disturbed | Conclusion::Avoided);
             phrase.because(vec![if of_others { format!("of the other backends: {result}") } else { result }])
         }
         _ => phrase,

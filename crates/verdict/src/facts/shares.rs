@@ -155,6 +155,8 @@ pub enum Conclusion {
     Deviates,
     /// They are not, and backends failed meanwhile, which moves shares.
     Disturbed,
+    /// They are not, and backends were put right shortly before, which a balancer may still avoid.
+    Avoided,
     /// Required shares hold after recovery from an outage too, and no request that counts was sent then.
     OutageThroughout,
     /// They are not even, and that is not proven to be wrong.

@@ -326,6 +326,16 @@ impl Case<'_> {
         failed
     }
 
+    /// Whether an attempt at that backend failed.
+    pub(crate) fn has_failed(&self, place: usize) -> bool {
+        self.ledger.arrivals().iter().any(|it| usize::from(it.backend.0) == place && !it.executed())
+    }
+
+    /// Whether it was put right, or started, so shortly before that a balancer may avoid it.
+    pub(crate) fn may_be_avoided(&self, place: usize) -> bool {
+        self.names.get(place).is_some_and(|name| self.fleets.unsteady.contains(name))
+    }
+
     /// Whether the requests are calls of gRPC.
     pub(crate) fn are_calls(&self) -> bool {
         let is_content = |name: &str| name.eq_ignore_ascii_case("content-type");

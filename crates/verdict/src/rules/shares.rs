@@ -184,6 +184,14 @@ impl<'a> Selections<'a> {
     }
 }
 
+/// What takes selections from a backend by right.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Disturbance {
+    Failures,
+    /// Nothing failed in this run, and it was put right shortly before.
+    Avoidance,
+}
+
 /// Selections beside those that were expected, and the test of both.
 struct Comparison<'a> {
     selections: &'a Selections<'a>,
@@ -192,8 +200,8 @@ struct Comparison<'a> {
     level: Level,
     /// Whether all backends have their shares, those that fail too.
     holds_for_all: bool,
-    /// Whether backends failed meanwhile.
-    is_disturbed: bool,
+    /// Whether backends failed meanwhile, or may be avoided because they did before.
+    disturbance: Option<Disturbance>,
     /// Whether all but one failed or got nothing: then no others are left to be compared.
     is_alone: bool,
 }
@@ -210,13 +218,24 @@ impl<'a> Comparison<'a> {
         let are_whole = counts.iter().enumerate().all(|(place, count)| (*count as f64 - wanted_of(place)).abs() < 1.0);
         // Who is to get nothing, a mirror that lacks the path, takes nothing from others by failing.
         let is_due = |place: &usize| failing[*place] && wanted_of(*place) > 0.0;
-        let is_disturbed = (0..failing.len()).any(|place| is_due(&place)) && !are_whole;
+        let due: Vec<usize> = (0..failing.len()).filter(is_due).collect();
+        let is_only_avoided =
+            |place: &usize| !case.has_failed(*place) && case.may_be_avoided(*place) && counts[*place] > 0;
+        let disturbance = match due.as_slice() {
+            _ if are_whole => None,
+            [] => None,
+            due if due.iter().all(is_only_avoided) => Some(Disturbance::Avoidance),
+            _ => Some(Disturbance::Failures),
+        };
         let of_all = test(case, counts, expected, *unit);
         let holds_for_all = of_all.1 == Level::Pass;
         // What fails was selected as often as it should be.
         let is_explained = holds_for_all || are_whole;
         // All that is left is one: shares of it say nothing.
-        let is_alone = !is_explained && is_disturbed && seen.iter().filter(|count| **count > 0).count() < 2;
+        // Where nothing failed, and the deviation may be chance, no other reason is needed.
+        let is_explained =
+            is_explained || disturbance == Some(Disturbance::Avoidance) && of_all.1 == Level::Inconclusive;
+        let is_alone = !is_explained && disturbance.is_some() && seen.iter().filter(|count| **count > 0).count() < 2;
         let (test, level) = if is_explained {
             of_all
         } else if is_alone {
@@ -224,7 +243,8 @@ impl<'a> Comparison<'a> {
         } else {
             test(case, &seen, &wanted, *unit)
         };
-        Comparison { selections, expected, test, level, holds_for_all, is_disturbed, is_alone }
+        let disturbance = disturbance.filter(|it| !(is_explained && *it == Disturbance::Avoidance));
+        Comparison { selections, expected, test, level, holds_for_all, disturbance, is_alone }
     }
 
     fn conclude(&self, basis: Basis) -> (Level, Conclusion) {
@@ -246,7 +266,8 @@ impl<'a> Comparison<'a> {
             }
             // Nothing can be said of any backend, whatever failed meanwhile.
             _ if *total < case.backends as u64 => (Level::Inconclusive, Conclusion::TooFew),
-            _ if self.is_disturbed => (Level::Inconclusive, Conclusion::Disturbed),
+            _ if self.disturbance == Some(Disturbance::Avoidance) => (Level::Inconclusive, Conclusion::Avoided),
+            _ if self.disturbance.is_some() => (Level::Inconclusive, Conclusion::Disturbed),
             Level::Inconclusive => (Level::Inconclusive, Conclusion::TooFew),
             Level::Pass | Level::Note => (self.level, Conclusion::AsExpected),
         }

@@ -348,10 +348,12 @@ fn a_backend_that_failed_before_and_lacks_nothing_is_no_excuse() {
             other => panic!("{other:?}"),
         }
     };
-    let whole: Vec<u16> = (0..30).map(|turn| [0, 1, 2][turn % 3]).collect();
-    let lacking: Vec<u16> = (0..30).map(|turn| [0, 1, 2, 0, 1][turn % 5]).collect();
-    assert_eq!(of(&whole), Conclusion::TooFew);
-    assert_eq!(of(&lacking), Conclusion::Disturbed);
+    let whole = |count: usize| -> Vec<u16> { (0..count).map(|turn| [0, 1, 2][turn % 3]).collect() };
+    let lacking = |count: usize| -> Vec<u16> { (0..count).map(|turn| [0, 1, 2, 0, 1][turn % 5]).collect() };
+    assert_eq!(of(&whole(30)), Conclusion::TooFew);
+    // Of so few that may be chance; of many it is what the balancer does, perhaps by right.
+    assert_eq!(of(&lacking(30)), Conclusion::TooFew);
+    assert_eq!(of(&lacking(3_000)), Conclusion::Avoided);
 }
 
 #[test]
