@@ -398,8 +398,12 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
     let requests = count_of(facts.requests, "request");
     if !facts.configured.is_empty() {
         let given = counted(&facts.statuses, of_calls);
+        let may = match facts.excused {
+            0 => "its configuration may do so",
+            _ => "the outage may explain that, and so may its configuration",
+        };
         return Phrase::of(format!(
-            "the balancer itself responded to {requests}: {given}; its configuration may do so{}",
+            "the balancer itself responded to {requests}: {given}; {may}{}",
             by_lines(&facts.configured)
         ))
         .try_this(hints::OF_CONFIGURED_STATUSES);

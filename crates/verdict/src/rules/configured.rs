@@ -13,14 +13,20 @@ use crate::rules::requirement::Requirement;
 /// Takes it off what other rules hold against the balancer.
 pub(super) fn soften(case: &Case, findings: &mut [Finding]) {
     let configured = &case.expectations.configured;
-    for finding in findings.iter_mut().filter(|finding| finding.level > Level::Note) {
+    for finding in findings.iter_mut() {
+        // What an outage would excuse the file may have done.
+        let is_allowed = case.expectations.allowed.contains(&Outcome::Balancer);
+        let is_excused = matches!(&finding.facts, Facts::Balancer(own) if own.excused == own.requests) && !is_allowed;
+        if finding.level < Level::Note || finding.level == Level::Note && !is_excused {
+            continue;
+        }
         match &mut finding.facts {
             // One that a backend had received is not the file's.
             Facts::Balancer(own) if own.received == 0 && own.unprocessed == 0 => {
                 let places = own.statuses.keys().map(|status| configured.statuses.get(status));
                 let Some(places) = places.collect::<Option<Vec<_>>>() else { continue };
                 own.configured = places.into_iter().flatten().cloned().collect();
-                finding.level = finding.level.min(Level::Inconclusive);
+                finding.level = Level::Inconclusive;
             }
             Facts::Altered(altered) if !configured.bodies.is_empty() => {
                 let is_altered = |entry: &Entry| entry.outcome == Outcome::Altered;
@@ -57,8 +63,10 @@ fn hits_whole_urls(case: &Case, is_hit: &dyn Fn(&Entry) -> bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::ClientOutcome;
+    use crate::observation::{Backend, ClientOutcome};
+    use crate::rules::Drill;
     use crate::rules::trial::RuleTrial;
+    use crate::timeline::OutageWindow;
 
     /// The balancer responds with that status to some requests.
     fn responding(status: u16, configured: &[u16]) -> RuleTrial {
@@ -82,6 +90,20 @@ mod tests {
         }
         assert_eq!(responding(502, &[503, 403]).level("balancer"), Some(Level::Fail));
         assert_eq!(responding(403, &[]).level("balancer"), Some(Level::Fail));
+    }
+
+    #[test]
+    fn what_an_outage_would_excuse_may_be_the_files_doing() {
+        let seen = |status: u16, allowed: &[Outcome]| {
+            let mut trial = responding(status, &[503]);
+            let (broken, mended) = (RuleTrial::due(0), Some(RuleTrial::due(200)));
+            trial.drill.windows = vec![OutageWindow { backend: Backend(1), broken, mended, is_restarted: false }];
+            trial.drill.kind = Drill::Rough;
+            trial.expectations.allowed = allowed.to_vec();
+            trial.level("balancer")
+        };
+        assert_eq!(seen(503, &[]), Some(Level::Inconclusive));
+        assert_eq!((seen(502, &[]), seen(503, &[Outcome::Balancer])), (Some(Level::Note), Some(Level::Note)));
     }
 
     #[test]
