@@ -67,7 +67,7 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level, is_limited: bool,
         Conclusion::Deviates => deviating(facts, &widest),
         Conclusion::Disturbed => disturbed(facts, widest, is_limited, product),
         Conclusion::Avoided => Phrase::of(format!(
-            "{widest}; backends that were put right shortly before may still be avoided, which moves shares"
+            "{widest}, while backends failed, or were avoided because they had failed shortly before"
         ))
         .try_this(left_out_for_a_time(product)),
         Conclusion::OutageThroughout => Phrase::of(format!(

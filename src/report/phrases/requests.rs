@@ -565,7 +565,9 @@ pub(super) fn unrecorded(facts: &UnrecordedResponses, is_gone: bool) -> Phrase {
 
 pub(super) fn no_response(facts: &Losses) -> Phrase {
     Phrase::of(format!("{} got no response", count_of(facts.requests, "request")))
-        .try_this("with a fleet of this program behind the balancer, records show whether a backend executed them")
+        .try_this(
+            "whether a backend had received them is not known: records of a fleet of this program would show it, if its host is still there",
+        )
 }
 
 pub(super) fn unsent(facts: &Requests) -> Phrase {

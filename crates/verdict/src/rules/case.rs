@@ -17,6 +17,7 @@ use crate::id::RequestId;
 use crate::ledger::{Arrival, BackendRecords, Entry, Ledger};
 use crate::limit::RateLimit;
 use crate::observation::{Backend, ClientOutcome, Observation};
+use crate::outcome::Outcome;
 use crate::request::Sent;
 use crate::rules::expectations::Expectations;
 use crate::rules::requirement::Requirement;
@@ -408,7 +409,7 @@ impl Case<'_> {
             at: self.seconds(observation.due),
             client: ClientWitness::of(observation, name(observation.backend)),
             attempts: attempts.collect(),
-            unrecorded: !self.has_records(),
+            unrecorded: !self.has_records() || entry.outcome == Outcome::NoResponse,
             words: words.map(str::to_owned),
         }
     }
