@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use address::MAX_BACKENDS;
-pub(crate) use address::{Address, BackendName, BackendSelection, NamedBackend, NamedBackends};
+pub(crate) use address::{Address, BackendName, BackendSelection, NamedBackend, NamedBackends, no_such_backend};
 pub(crate) use api::Policy;
 pub(crate) use balancing::{
     ActiveHealthCheck, BackendHttp, BackendProtocol, BackendTls, CertificateCheck, HttpPath, PassiveHealthCheck,

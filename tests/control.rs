@@ -239,16 +239,17 @@ fn what_cannot_be_done_is_refused_and_nothing_is_done_to_the_others() {
     fleet.act("kill", gone);
     fleet.act("pause", paused);
     let before = fleet.status();
+    let only = list(&ports).replace(',', ", ");
     for (action, backends, why) in [
-        ("kill", vec![ready, 1], "this fleet has no backend 1".to_owned()),
-        ("drain", vec![1, ready, 2], "this fleet has no backend 1, 2".to_owned()),
+        ("kill", vec![ready, 1], format!("this fleet has no backend 1, only {only}")),
+        ("drain", vec![1, ready, 2], format!("this fleet has no backend 1, 2, only {only}")),
         ("resume", vec![paused, ready, gone], format!("cannot resume: {ready} is ready, {gone} is gone")),
         ("start", vec![gone, ready], format!("cannot start: {ready} is ready")),
         ("pause", vec![ready, paused], format!("cannot pause: {paused} is paused")),
         ("kill", vec![ready, gone], format!("cannot kill: {gone} is gone")),
         ("drain", vec![ready, gone], format!("cannot drain: {gone} is gone")),
         ("unready", vec![ready, gone], format!("cannot unready: {gone} is gone")),
-        ("status", vec![ready, 1], "this fleet has no backend 1".to_owned()),
+        ("status", vec![ready, 1], format!("this fleet has no backend 1, only {only}")),
     ] {
         let error = error_of(&fleet.command(&[action, &list(&backends)]));
         assert_eq!(error, format!("error: {why}\n"));

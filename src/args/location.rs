@@ -41,9 +41,18 @@ pub(crate) struct LocationArgs {
 }
 
 impl LocationArgs {
-    /// Whether anything but the file is named.
-    pub(crate) fn are_given(&self) -> bool {
-        *self != LocationArgs { config: self.config.clone(), ..LocationArgs::default() }
+    /// The options that are given, but for the file.
+    pub(crate) fn given(&self) -> Vec<&'static str> {
+        let LocationArgs { ports, backends, host, sockets, proxy_protocol, fault, config: _ } = self;
+        let all = [
+            ("--ports", ports.is_some()),
+            ("--backends", backends.is_some()),
+            ("--host", host.is_some()),
+            ("--sockets", sockets.is_some()),
+            ("--proxy-protocol", proxy_protocol.is_some()),
+            ("--fault", fault.is_some()),
+        ];
+        all.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect()
     }
 
     /// The same location with other ports.

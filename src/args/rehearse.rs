@@ -32,7 +32,7 @@ pub(crate) struct RehearseArgs {
     pub(crate) also: Vec<PathBuf>,
 
     /// Where production has FILE and its directory, if FILE is a copy, as in a repository: /etc/nginx/nginx.conf
-    #[arg(long, value_name = "PLACE", conflicts_with_all = ["dry_run", "map"], help_heading = "Rehearsal")]
+    #[arg(long, value_name = "PLACE", conflicts_with = "map", help_heading = "Rehearsal")]
     pub(crate) at: Option<PathBuf>,
 
     /// Number of addresses of a name in the configuration, and the port in its SRV records; repeatable [default: 1, and 80]

@@ -24,6 +24,7 @@ pub(crate) const ENVOY: Product = Product {
     retries_refused: false,
     usual_fail_timeout: Duration::ZERO,
     avoids_longer_each_time: true,
+    matches_port_of_host: true,
     random_spread: None,
     write,
     directive,

@@ -39,6 +39,7 @@ pub(crate) const FALLBACK: Product = Product {
     retries_refused: true,
     usual_fail_timeout: Duration::ZERO,
     avoids_longer_each_time: false,
+    matches_port_of_host: false,
     random_spread: None,
     write,
     directive: |_| "",

@@ -26,6 +26,7 @@ pub(crate) const HAPROXY: Product = Product {
     retries_refused: true,
     usual_fail_timeout: std::time::Duration::ZERO,
     avoids_longer_each_time: false,
+    matches_port_of_host: false,
     random_spread: Some((0.16, 0.08)),
     write,
     directive,

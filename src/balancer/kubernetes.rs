@@ -33,6 +33,7 @@ pub(crate) const KUBERNETES: Product = Product {
     retries_refused: false,
     usual_fail_timeout: Duration::from_secs(10),
     avoids_longer_each_time: true,
+    matches_port_of_host: false,
     random_spread: None,
     write,
     directive: |_| "",

@@ -26,6 +26,7 @@ pub(crate) const NGINX: Product = Product {
     retries_refused: true,
     usual_fail_timeout: std::time::Duration::from_secs(10),
     avoids_longer_each_time: false,
+    matches_port_of_host: false,
     random_spread: None,
     write,
     directive,
@@ -549,6 +550,16 @@ mod tests {
 
     fn of_the_original() -> Topology {
         Topology::of("localhost".parse().unwrap(), Ports::of_the_original().meant().unwrap())
+    }
+
+    #[test]
+    fn the_live_view_shows_the_lines_that_the_terminal_shows() {
+        let page = include_str!("../fleet/page/balancer.js");
+        let topology = of_the_original();
+        for line in lines(&topology).lines().filter(|line| !line.is_empty() && !line.contains("    server 1")) {
+            let line = line.replace("proxy_pass http://uuid/;", "://uuid/;");
+            assert!(page.contains(line.trim_start()), "{line}");
+        }
     }
 
     fn without_comments(text: &str) -> String {

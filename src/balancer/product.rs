@@ -35,6 +35,8 @@ pub(crate) struct Product {
     pub(crate) usual_fail_timeout: Duration,
     /// Whether it keeps away longer each time that the same backend fails again.
     pub(crate) avoids_longer_each_time: bool,
+    /// Whether names of its configuration are compared with Host and the port in it.
+    pub(crate) matches_port_of_host: bool,
     /// How far the shares of its random choice are from even, and by its own design: as tolerance and margin of an expectation.
     pub(crate) random_spread: Option<(f64, f64)>,
     /// Writes its configuration, or says what it does not support.

@@ -23,6 +23,7 @@ pub(crate) const TRAEFIK: Product = Product {
     retries_refused: false,
     usual_fail_timeout: std::time::Duration::ZERO,
     avoids_longer_each_time: false,
+    matches_port_of_host: false,
     random_spread: None,
     write,
     directive,

@@ -174,7 +174,7 @@ fn report(case: &Case, session: &SessionData, known: &CheckContext) -> Check {
     let (latency, plot) = match case.streams {
         // The life of a stream is no latency.
         Some(_) => (None, Vec::new()),
-        None => figures::latency(ledger, sample(), matches!(load.pacing, Pacing::Open { .. })),
+        None => figures::latency(ledger, sample(), matches!(load.pacing, Pacing::Open { .. }), case.names),
     };
     let (slices, slice_seconds) = figures::slices(ledger, sample(), started, ended, case.names.len());
     let (strip, strip_in_sequence) = strip(&session.evidence.fresh, &case.tally.picks);

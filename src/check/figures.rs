@@ -10,7 +10,7 @@ use crate::wire::Moment;
 use verdict::ledger::{BackendRecords, Ledger};
 use verdict::observation::{Backend, ClientOutcome};
 use verdict::outcome::Outcome;
-use verdict::report::{DrillStep, Latency, Outage, Percentiles, Slice};
+use verdict::report::{DrillStep, Latency, Outage, Percentiles, Slice, SlowBackend};
 use verdict::timeline::{OutageWindow, Outages, StepSpan, timelines};
 
 /// Nanoseconds, to three digits.
@@ -21,14 +21,29 @@ fn times() -> LatencyHistogram {
 }
 
 /// The three latencies of the sample, and how often the client's was how long: (seconds, count).
-pub(crate) fn latency(ledger: &Ledger, sample: Range<u32>, open_loop: bool) -> (Option<Latency>, Vec<(f64, u64)>) {
+pub(crate) fn latency(
+    ledger: &Ledger,
+    sample: Range<u32>,
+    open_loop: bool,
+    names: &[String],
+) -> (Option<Latency>, Vec<(f64, u64)>) {
     let (mut client, mut backend, mut between) = (times(), times(), times());
+    let mut by_backend: Vec<Option<LatencyHistogram>> = vec![None; names.len()];
     for entry in ledger.entries().filter(|entry| sample.contains(&entry.sequence)) {
         let observation = entry.observation;
         if !matches!(observation.outcome, ClientOutcome::Response | ClientOutcome::Altered) {
             continue;
         }
         client += observation.ended.0.saturating_sub(observation.due.0);
+        // Requests of one backend may come in a crowd, and wait in front of it: what its own records say is of it alone.
+        let there = match ledger.records() {
+            BackendRecords::Kept => entry.delivered().map(|attempt| u64::from(attempt.took) * 100),
+            BackendRecords::None => Some(observation.ended.0.saturating_sub(observation.sent().0)),
+        };
+        let own = by_backend.get_mut(usize::from(observation.backend.0)).filter(|_| entry.attempts.len() <= 1);
+        if let (Some(own), Some(there)) = (own, there) {
+            *own.get_or_insert_with(|| Histogram::new(2).expect("two digits are allowed")) += there;
+        }
         if let Some(attempt) =
             entry.delivered().filter(|_| !matches!(entry.outcome, Outcome::Retried | Outcome::Duplicated))
         {
@@ -43,10 +58,35 @@ pub(crate) fn latency(ledger: &Ledger, sample: Range<u32>, open_loop: bool) -> (
     let both = |times: &LatencyHistogram| {
         (ledger.records() == BackendRecords::Kept && !times.is_empty()).then(|| percentiles(times))
     };
-    let latency = Latency { client: percentiles(&client), backend: both(&backend), between: both(&between), open_loop };
+    let enough =
+        |times: &LatencyHistogram| (times.len() >= LEAST_TIMES).then(|| times.value_at_quantile(0.5) as f64 / 1e9);
+    let medians = names.iter().zip(&by_backend);
+    let medians: Vec<(&str, f64)> =
+        medians.filter_map(|(name, times)| Some((name.as_str(), times.as_ref().and_then(enough)?))).collect();
+    let latency = Latency {
+        client: percentiles(&client),
+        backend: both(&backend),
+        between: both(&between),
+        slow: slow_backends(&medians),
+        open_loop,
+    };
     let buckets = client.iter_log((client.min() / 2).max(1000), 1.25);
     let plot = buckets.map(|bucket| (bucket.value_iterated_to() as f64 / 1e9, bucket.count_since_last_iteration()));
     (Some(latency), plot.filter(|(_, count)| *count > 0).collect())
+}
+
+/// Requests of a backend whose median says something.
+const LEAST_TIMES: u64 = 20;
+
+/// Those that take three times as long as the others do, and 5 ms longer: the medians of backends that are alike are closer together.
+fn slow_backends(medians: &[(&str, f64)]) -> Vec<SlowBackend> {
+    let mut sorted: Vec<f64> = medians.iter().map(|(_, p50)| *p50).collect();
+    sorted.sort_by(f64::total_cmp);
+    // The slowest is not among the others, and where others are as slow, it is those who are quick that they are compared with.
+    let Some(others) = sorted.len().checked_sub(2).map(|last| sorted[last / 2]) else { return Vec::new() };
+    let is_slow = |p50: f64| p50 >= 3.0 * others && p50 >= others + 5e-3;
+    let slow = medians.iter().filter(|(_, p50)| is_slow(*p50));
+    slow.map(|(name, p50)| SlowBackend { backend: (*name).to_owned(), p50: *p50, others }).collect()
 }
 
 fn percentiles(times: &LatencyHistogram) -> Percentiles {
@@ -194,6 +234,20 @@ mod tests {
         let scenario: Scenario = step.parse().unwrap();
         let at = Moment(at);
         StepResult { step: scenario.steps[0].clone(), at, ended: at, is_done, result: None }
+    }
+
+    #[test]
+    fn a_backend_is_slow_beside_others_that_are_quick_and_none_is_where_all_are_alike() {
+        let slow = |medians: &[(&str, f64)]| -> Vec<String> {
+            slow_backends(medians).into_iter().map(|it| format!("{} {} {}", it.backend, it.p50, it.others)).collect()
+        };
+        assert_eq!(slow(&[("9001", 0.001), ("9002", 0.3), ("9003", 0.002)]), ["9002 0.3 0.001"]);
+        assert_eq!(slow(&[("9001", 0.001), ("9002", 0.3)]), ["9002 0.3 0.001"]);
+        assert_eq!(slow(&[("a", 0.2), ("b", 0.3), ("c", 0.001)]), ["a 0.2 0.001", "b 0.3 0.001"]);
+        // Three times as long, and not long; long, and not three times as long; one alone.
+        assert!(slow(&[("9001", 0.001), ("9002", 0.0055), ("9003", 0.001)]).is_empty());
+        assert!(slow(&[("9001", 0.1), ("9002", 0.25), ("9003", 0.1)]).is_empty());
+        assert!(slow(&[("9001", 0.3)]).is_empty() && slow(&[]).is_empty());
     }
 
     #[test]

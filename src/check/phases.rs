@@ -115,7 +115,7 @@ async fn warm_up(session: &mut CheckSession<'_>, met: Met, backends: Option<usiz
     let how_long = hints::of_avoidance_by(avoids, environment.balancer.as_deref());
     for (backend, age) in &session.young {
         session.watch.announce(&format!(
-            "{backend} was put right {:.1} s ago: a balancer may still avoid it, {how_long}",
+            "{backend} was broken until {:.1} s ago: a balancer may still avoid it for that, {how_long}",
             age.as_secs_f64()
         ));
     }

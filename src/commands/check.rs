@@ -192,11 +192,11 @@ fn wait(args: &CheckArgs) -> Result<Option<Wait>, Problem> {
 }
 
 fn plans_of_running(args: &CheckArgs) -> Result<Vec<CheckPlan>, Problem> {
-    if args.location.are_given() && !args.start {
-        return Err(Problem::new(
-            "--ports, --host, --sockets and --proxy-protocol are for a fleet that this command starts",
-        )
-        .hint("add --start or --with"));
+    let given = args.location.given();
+    if !given.is_empty() && !args.start {
+        let are = if given.len() == 1 { "is" } else { "are" };
+        let what = format!("{} {are} for a fleet that this command starts", given.join(" and "));
+        return Err(Problem::new(what).hint("add --start or --with"));
     }
     if let Some(file) = args.location.file().filter(|_| !args.start && !args.check.url.is_empty()) {
         return Err(Problem::new("the checks of a file have their own URLs, and one was typed")

@@ -11,7 +11,7 @@ use super::print::print;
 use crate::args::OutputFormat;
 use crate::args::fleet::{FleetArgs, FleetCommand};
 use crate::error::Problem;
-use crate::topology::BackendSelection;
+use crate::topology::{BackendSelection, no_such_backend};
 use crate::wire::Action;
 
 /// A drain takes as long as the fleet's grace; the API responds when all are gone.
@@ -46,7 +46,8 @@ pub(super) async fn run(args: FleetArgs) -> Result<ExitCode> {
     if action.is_none() && !wanted.is_empty() {
         let known = |name: &String| status.backends.iter().any(|backend| backend.name == *name);
         if let Some(unknown) = wanted.iter().find(|wanted| !known(wanted)) {
-            return Err(Problem::new(format!("this fleet has no backend {unknown}")))?;
+            let names = status.backends.iter().map(|backend| backend.name.as_str());
+            return Err(Problem::new(no_such_backend(std::slice::from_ref(unknown), names)))?;
         }
         status.backends.retain(|backend| wanted.contains(&backend.name));
     }

@@ -26,7 +26,8 @@ use crate::error::{Interrupted, Problem};
 use crate::rehearse::{self, RehearsalPlan, RehearsalState, UrlTarget};
 use crate::remote::FleetChoice;
 use crate::report::phrases::describe_surrounding;
-use verdict::report::Verdict;
+use verdict::finding::{Finding, Level, Rule};
+use verdict::report::{Report, Verdict};
 use verdict::surroundings::Surrounding;
 
 /// When another file takes the place of the first, since the sample began.
@@ -38,7 +39,8 @@ const MOST_CHECKS: usize = 4;
 pub(super) fn run(args: RehearseArgs) -> Result<ExitCode> {
     let order = order(&args)?;
     let outputs = checking::outputs(&args.report)?;
-    if args.dry_run {
+    // A copy has its files where production has them in a world alone.
+    if args.dry_run && args.at.is_none() {
         return print(describe(&args, &order).as_bytes());
     }
     let mut visible = args.check.files();
@@ -234,6 +236,9 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
             .with_context(|| format!("failed to lay {} over {}", from.display(), to.display()))?;
     }
     let order = order(&args)?;
+    if args.dry_run {
+        return print(describe(&args, &order).as_bytes());
+    }
     let mut state = RehearsalState::settle(&order)?;
     let with_complaint = |why: anyhow::Error| {
         if let Some(lines) = rehearse::complaint().filter(|_| !why.is::<Interrupted>()) {
@@ -252,6 +257,7 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
         }
         let plan = plan_of(&args, &order, &rehearsal)?;
         let is_disturbed = !plan.scenario.steps.is_empty();
+        let complaint_before = rehearse::complaint();
         let report = checking::drive(&[plan], checking::detail(&args.report), &watch, None).await;
         let report = report.map_err(with_complaint)?;
         let missed = match report.verdict {
@@ -260,6 +266,7 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
             Verdict::Pass | Verdict::Fail | Verdict::Inconclusive => state.missed(&order, &rehearsal),
         };
         if missed.is_empty() {
+            show_complaint(&order, &report, complaint_before.as_ref());
             show_written(&order);
             checking::write(&report, &checking::outputs(&args.report)?, checking::detail(&args.report))?;
             return Ok(checking::status(&report));
@@ -331,6 +338,17 @@ fn hosts(scenario: &Scenario, hosts: rehearse::Hosts) -> Result<HostControl, Pro
         Reach::Unreachable => hosts.bar(backend),
         Reach::Back => hosts.reopen(backend),
     }))
+}
+
+/// What the balancer has logged since then, where it responded by itself: its log has the reason.
+fn show_complaint(order: &RehearsalPlan, report: &Report, before: Option<&String>) {
+    let is_own = |finding: &Finding| finding.level > Level::Note && finding.rule() == Rule::Balancer;
+    if !report.checks.iter().flat_map(|check| &check.findings).any(is_own) {
+        return;
+    }
+    if let Some(lines) = rehearse::complaint().filter(|lines| Some(lines) != before) {
+        eprintln!("the log of {}, its last error:{lines}", order.balancer.title);
+    }
 }
 
 /// What production would have on its disk now.

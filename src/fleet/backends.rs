@@ -19,7 +19,7 @@ use crate::fleet::process::{BackendProcess, Notice, journal_name};
 use crate::io::clock;
 use crate::journal::{self, Capacity, JournalReader};
 use crate::platform::machine_name;
-use crate::topology::{Host, Topology};
+use crate::topology::{Host, Topology, no_such_backend};
 use crate::wire::{
     Action, Assignment, BackendChange, BackendCommand, BackendIdentity, BackendState, BackendStatus, Calendar,
     FailedHandshakes, Fault, FleetEvent, FleetStatus, Handshakes, Instance, Moment, Protocols, TlsAssignment,
@@ -299,7 +299,8 @@ impl FleetBackends {
         let position = |wanted: &String| self.list.iter().position(|backend| backend.name == *wanted);
         let unknown: Vec<String> = wanted.iter().filter(|wanted| position(wanted).is_none()).cloned().collect();
         if !unknown.is_empty() {
-            return Err(CommandRefusal::Unknown(format!("this fleet has no backend {}", unknown.join(", "))));
+            let names = self.list.iter().map(|backend| backend.name.as_str());
+            return Err(CommandRefusal::Unknown(no_such_backend(&unknown, names)));
         }
         let mut backends: Vec<usize> = wanted.iter().filter_map(position).collect();
         backends.sort_unstable();

@@ -391,8 +391,9 @@ impl Surroundings {
         self.take_place(order, &after.file)?;
         let own = std::mem::replace(&mut self.recipe.refused, after.refused.clone());
         let behind = self.look_behind(&after, scouted);
-        let (group, _) = behind
-            .with_context(|| format!("--then {}, in the place of {}", after.file.display(), order.file.display()))?;
+        let (group, _) = behind.with_context(|| {
+            format!("--then {}, at {} and cited as that", after.file.display(), order.file.display())
+        })?;
         self.recipe.refused = own;
         lay(&order.file, content)?;
         Ok(Some(group))

@@ -15,6 +15,7 @@ use verdict::numbers::count_of;
 use world::names::WorldNames;
 use world::scout::{Scout, Sightings};
 
+use crate::balancer::Balancer;
 use crate::balancer::read::nginx::servers::{Because, responding};
 use crate::balancer::read::{Configuration, Endpoint, Upstream};
 use crate::check::plan::{CheckPlan, LoadPlan, TargetPlan, Trust};
@@ -427,6 +428,18 @@ fn unanswered(order: &RehearsalPlan) -> String {
     }
 }
 
+/// Where the port that Host has is part of the name for that balancer: names that have none do not match.
+fn port_in_host(balancer: Balancer, url: &str) -> String {
+    let Ok(UrlTarget { secure, host, port }) = UrlTarget::of(url) else { return String::new() };
+    if !balancer.matches_port_of_host || port == if secure { 443 } else { 80 } {
+        return String::new();
+    }
+    format!(
+        ". Host is {host}:{port}, and {} compares it with the port: a domain {host}:{port}, or strip_any_host_port",
+        balancer.title
+    )
+}
+
 /// With the first of what the file says of where requests go.
 fn elsewhere(order: &RehearsalPlan, decides: &str) -> String {
     const SHOWN: usize = 3;
@@ -482,7 +495,10 @@ fn nobody(order: &RehearsalPlan, latest: Option<(String, Visited)>, sent: u64, b
                     .to_owned()
             }
             (502 | 504, None) => unanswered(order),
-            (404, None) => elsewhere(order, "scheme, host and path decide, and files that it looks for (try_files)"),
+            (404, None) => {
+                elsewhere(order, "scheme, host and path decide, and files that it looks for (try_files)")
+                    + &port_in_host(order.balancer, &url)
+            }
             (_, None) => elsewhere(order, "scheme, host and path decide"),
         },
         some => format!(

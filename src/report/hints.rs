@@ -448,6 +448,17 @@ pub(crate) fn of_lost_sessions(product: Option<Balancer>) -> String {
     after(HintTopic::Sessions, sentence, product)
 }
 
+/// Sessions are required, and the balancer looks at none.
+pub(crate) fn of_no_affinity(product: Option<Balancer>) -> String {
+    after(HintTopic::Sessions, "the balancer selects without a look at the session: add stickiness", product)
+}
+
+/// Clients leave some servers, and stay with the others.
+pub(crate) fn of_left_servers() -> &'static str {
+    "see in which their configuration differs from that of the others: a server without a cookie value, or with that of another, or a health check \
+     that flaps"
+}
+
 /// Clients have a backend of their own at each URL.
 pub(crate) fn of_sessions_by_url(product: Option<Balancer>) -> String {
     let sentence = "give all URLs one cookie: one name, one Path that covers them (Path=/), one service or upstream with one secret; with a \

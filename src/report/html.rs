@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use crate::report::escape::escaped;
-use crate::report::phrases::{balancing_result, forwarding, meaning, shares_source, variation};
+use crate::report::phrases::{balancing_result, forwarding, meaning, shares_source, slow_backends, variation};
 use crate::report::plot;
-use crate::report::text::{false_positives, is_news, loop_note, not_counted, reason, rotations, unjudged};
+use crate::report::text::{counted_in, false_positives, is_news, loop_note, not_counted, reason, rotations, unjudged};
 use verdict::finding::{EvidenceLine, Finding, Level};
 use verdict::numbers::{grouped, percent, time};
 use verdict::report::{AlgorithmReport, Check, Percentiles, Report, Shares, Verdict};
@@ -107,7 +107,9 @@ fn one(out: &mut String, check: &Check, number: usize, depth: usize) {
         check.shares.iter().flat_map(|shares| &shares.rows).map(|row| row.backend.as_str()).collect();
     out.push_str("<div class=\"pair\">\n");
     if let Some(shares) = &check.shares {
-        section(out, depth + 1, &format!("Shares of {}", shares.unit.name()), |out| self::shares(out, shares, check));
+        section(out, depth + 1, &format!("Shares of {}", counted_in(check, shares)), |out| {
+            self::shares(out, shares, check);
+        });
     }
     section(out, depth + 1, "Requests", |out| account(out, depth + 2, check));
     if !check.plots.strip.is_empty() {
@@ -132,6 +134,9 @@ fn one(out: &mut String, check: &Check, number: usize, depth: usize) {
     if let Some(latency) = &check.latency {
         section(out, depth + 1, "Latency", |out| {
             percentiles(out, latency);
+            if let Some(slow) = slow_backends(latency) {
+                let _ = writeln!(out, "<p>{}</p>", escaped(&slow));
+            }
             plot::histogram(out, &check.plots.latency);
             let _ = writeln!(out, "<p class=\"note\">{}</p>", loop_note(latency.open_loop));
         });
@@ -286,7 +291,7 @@ fn shares(out: &mut String, shares: &Shares, check: &Check) {
         out,
         "<p>{expected}</p>\n<table class=\"figures shares\">\n<tr><th scope=\"col\">backend</th><th scope=\"col\">share, of all</th>\
          <th scope=\"col\">share</th><th scope=\"col\">expected</th><th scope=\"col\">{}</th></tr>",
-        shares.unit.name()
+        counted_in(check, shares)
     );
     for (place, row) in shares.rows.iter().enumerate() {
         let expected = row.expected.map_or("–".to_owned(), percent);

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use crate::report::escape::harmless;
-use crate::report::phrases::{forwarding, meaning};
-use crate::report::text::{reason, rotations};
+use crate::report::phrases::{forwarding, meaning, slow_backends};
+use crate::report::text::{counted_in, reason, rotations};
 use verdict::finding::{EvidenceLine, Level};
 use verdict::numbers::{grouped, percent, time};
 use verdict::report::{Check, Latency, Percentiles, Report, Shares, Verdict};
@@ -58,7 +58,7 @@ fn one(out: &mut String, check: &Check) {
     if let Some(clauses) = check.forwarding.as_ref().map(forwarding).filter(|clauses| !clauses.is_empty()) {
         details(out, "what the balancer does to a request", |out| list(out, "", &clauses));
     }
-    check.shares.iter().for_each(|shares| self::shares(out, shares));
+    check.shares.iter().for_each(|shares| self::shares(out, shares, counted_in(check, shares)));
     if let Some(algorithm) = &check.algorithm {
         let _ = writeln!(out, "\nAlgorithm: **{}**{}\n", escape(&algorithm.label), rotations(algorithm.rotations));
         details(out, "evidence", |out| list(out, "", &algorithm.evidence));
@@ -80,8 +80,8 @@ fn outcomes(out: &mut String, check: &Check) {
     }
 }
 
-fn shares(out: &mut String, shares: &Shares) {
-    let _ = writeln!(out, "\n| backend | {} | share | expected |\n|---|---:|---:|---:|", shares.unit.name());
+fn shares(out: &mut String, shares: &Shares, unit: &str) {
+    let _ = writeln!(out, "\n| backend | {} | share | expected |\n|---|---:|---:|---:|", unit);
     for row in &shares.rows {
         let (count, share) = (grouped(row.count), percent(row.share));
         let expected = row.expected.map_or("–".to_owned(), percent);
@@ -99,6 +99,9 @@ fn latency(out: &mut String, latency: &Latency) {
     row("client", &latency.client);
     latency.backend.iter().for_each(|it| row("backend", it));
     latency.between.iter().for_each(|it| row("network + proxy", it));
+    if let Some(slow) = slow_backends(latency) {
+        let _ = writeln!(out, "\n{}", escape(&slow));
+    }
 }
 
 fn findings(out: &mut String, check: &Check) {

@@ -11,6 +11,20 @@ fn form(format: ReportFormat, report: &verdict::report::Report) -> String {
 }
 
 #[test]
+fn every_format_names_a_backend_that_is_slow() {
+    let mut slow = example::passing();
+    let latency = slow.latency.as_mut().expect("it has latencies");
+    latency.slow = vec![verdict::report::SlowBackend { backend: "9002".to_owned(), p50: 0.301, others: 0.0012 }];
+    let report = example::of(slow);
+    for format in [ReportFormat::Text, ReportFormat::Markdown, ReportFormat::Html] {
+        let text = form(format, &report);
+        assert!(text.contains("9002 (p50 301 ms) is slow") && text.contains("1.20 ms"), "{text}");
+    }
+    assert!(form(ReportFormat::Json, &report).contains(r#""backend": "9002""#));
+    assert!(!form(ReportFormat::Text, &example::of(example::passing())).contains("is slow"));
+}
+
+#[test]
 fn a_healthy_check_takes_half_a_screen_with_the_verdict_last() {
     let text = form(ReportFormat::Text, &example::of(example::passing()));
     assert!(text.trim_end().lines().count() <= 25, "{text}");
@@ -47,7 +61,9 @@ fn a_failing_report_begins_with_what_is_wrong_the_witness_and_the_cure() {
     assert!(words.contains("Via: 1.1 edge in responses; Server: nginx/1.31 in responses"), "{text}");
     let text = form(ReportFormat::Text, &example::of(example::broken()));
     assert!(
-        text.contains("kill 9002") && text.contains("back after 6.75 s") && text.contains("12 client errors allowed")
+        text.contains("kill 9002")
+            && text.contains("back 6.75 s after its mend")
+            && text.contains("12 client errors allowed")
     );
 }
 

@@ -3,13 +3,14 @@
 use std::fmt::Write;
 
 use crate::report::escape::harmless;
-use crate::report::phrases::{describe_witness, forwarding, meaning, traffic_meanwhile, variation};
+use crate::report::phrases::{describe_witness, forwarding, meaning, slow_backends, traffic_meanwhile, variation};
 use crate::wrap::{columns_of, wrapped};
 use verdict::facts::requests::Extent;
 use verdict::finding::{EvidenceLine, Facts, Finding, Level, Rule};
 use verdict::life::StreamKind;
 use verdict::numbers::{count_of, grouped, percent, time};
-use verdict::report::{Check, NotCounted, Outage, Percentiles, Report, Shares, Verdict};
+use verdict::outcome::Outcome;
+use verdict::report::{Check, NotCounted, Outage, OutcomeCount, Percentiles, Report, Shares, Unit, Verdict};
 
 /// How a report is shown on a terminal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -153,7 +154,12 @@ fn one(out: &mut String, check: &Check, style: &Style) {
     account(out, check, style);
     if let Some(shares) = &check.shares {
         let expected = || format!("expected: {}", harmless(&shares.expected));
-        self::shares(out, shares, &unjudged(check).map_or_else(expected, str::to_owned), style);
+        self::shares(
+            out,
+            (shares, counted_in(check, shares)),
+            &unjudged(check).map_or_else(expected, str::to_owned),
+            style,
+        );
     }
     if let Some(split) = fine.iter().find(|finding| finding.rule() == Rule::Split) {
         out.push_str(&style.sentence(0, "Split  ", "1", split.summary()));
@@ -296,12 +302,23 @@ pub(crate) fn not_counted(it: &NotCounted) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join(", "))
 }
 
-fn shares(out: &mut String, shares: &Shares, expected: &str, style: &Style) {
+/// What shares are of: where balancers try elsewhere, or ask another one for the page of an error, it is not all that a backend got.
+pub(crate) fn counted_in(check: &Check, shares: &Shares) -> &'static str {
+    let is_tried_elsewhere = |it: &OutcomeCount| matches!(it.outcome, Outcome::Retried | Outcome::Duplicated);
+    let is_more = check.account.outcomes.iter().any(is_tried_elsewhere)
+        || check.findings.iter().any(|finding| matches!(finding.facts, Facts::Retried(_)));
+    match shares.unit {
+        Unit::Requests if is_more => "first attempts",
+        unit => unit.name(),
+    }
+}
+
+fn shares(out: &mut String, (shares, unit): (&Shares, &str), expected: &str, style: &Style) {
     /// What follows a name and its bar.
     const FIGURES: usize = 2 + 2 + 2 + 8 + 2 + 11;
     /// The shortest bar.
     const LEAST: usize = 8;
-    let (title, unit) = (style.title("Shares"), shares.unit.name());
+    let title = style.title("Shares");
     let length = "Shares of , ".len() + unit.chars().count() + expected.chars().count();
     match expected.split_once(": ").filter(|_| length > style.width) {
         // Names and weights of many backends.
@@ -406,6 +423,9 @@ fn latency(out: &mut String, check: &Check, style: &Style) {
     if let Some(between) = &latency.between {
         row("network+proxy", between);
     }
+    if let Some(slow) = slow_backends(latency) {
+        out.push_str(&wrapped("  ", &harmless(&slow), style.width));
+    }
     if style.is_verbose() {
         let _ = writeln!(out, "  {}", loop_note(latency.open_loop));
     }
@@ -443,7 +463,7 @@ fn outage(out: &mut String, outage: &Outage, style: &Style) {
         }
         let back = backend
             .back_after
-            .map_or("not back by the end".to_owned(), |seconds| format!("back after {}", time(seconds)));
+            .map_or("not back by the end".to_owned(), |seconds| format!("back {} after its mend", time(seconds)));
         let stopped = traffic_meanwhile(backend);
         let traffic = stopped.map_or_else(|| "traffic continued".to_owned(), |stopped| format!("{stopped}, {back}"));
         let errors = count_of(backend.client_errors, "client error");

@@ -208,6 +208,17 @@ impl FromStr for BackendSelection {
     }
 }
 
+/// What is wrong with names that no backend has, and which there are; of many the first and the last.
+pub(crate) fn no_such_backend<'a>(unknown: &[String], names: impl Iterator<Item = &'a str>) -> String {
+    const LISTED: usize = 16;
+    let names: Vec<&str> = names.collect();
+    let known = match names.as_slice() {
+        [first, .., last] if names.len() > LISTED => format!("{first} to {last}"),
+        few => few.join(", "),
+    };
+    format!("this fleet has no backend {}, only {known}", unknown.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -226,24 +226,24 @@ impl fmt::Display for BadFault {
                  certificate:expired, reset-stream:CANCEL, refuse-stream, goaway, max-streams:1, grpc-status:UNAVAILABLE, trailers-only or \
                  half-message; most with a share such as hang:10%"
             }
-            BadFault::Status => "expected a status from 200 to 599, such as status:503 or status:503:10%",
+            BadFault::Status => "expected a status from 200 to 599, such as 503",
             BadFault::Latency => {
-                "expected a time above 0 and at most 5m, such as latency:200ms, latency:200ms±50ms or latency:200ms:10%"
+                "expected a time with its unit, above 0 and at most 5m, such as 200ms or 200ms±50ms"
             }
-            BadFault::Spread => "expected at most the time itself after ±, such as latency:200ms±50ms",
-            BadFault::Attempts => "expected a number of attempts from 1 to 1000, such as fail-first:2",
+            BadFault::Spread => "expected at most the time itself after ±, such as 200ms±50ms",
+            BadFault::Attempts => "expected a number of attempts from 1 to 1000, such as 2",
             BadFault::Certificate => {
                 "expected expired, future, other-name, unknown-ca, self-signed, client-only, revoked or none"
             }
             BadFault::Code => {
-                "expected an error code of HTTP/2, such as reset-stream:INTERNAL_ERROR or reset-stream:CANCEL:10%"
+                "expected an error code of HTTP/2, such as INTERNAL_ERROR or CANCEL"
             }
-            BadFault::Streams => "expected a number of streams from 1 to 1000, such as max-streams:1",
+            BadFault::Streams => "expected a number of streams from 1 to 1000, such as 1",
             BadFault::GrpcStatus => {
-                "expected a status of gRPC, such as grpc-status:UNAVAILABLE or grpc-status:14:10%"
+                "expected a status of gRPC, such as UNAVAILABLE or 14"
             }
             BadFault::TrailersOnly => {
-                "expected a status of gRPC or a share of requests, such as trailers-only:NOT_FOUND or trailers-only:10%"
+                "expected a status of gRPC or a share of requests, such as NOT_FOUND or 10%"
             }
             BadFault::Share => {
                 "expected a share of requests above 0% and at most 100%, with at most 7 decimals, such as 10% or 0.5%"

@@ -359,8 +359,24 @@ pub struct Latency {
     pub backend: Option<Percentiles>,
     /// The difference, request by request: balancer and network.
     pub between: Option<Percentiles>,
+    /// Backends that took much longer than the others; a description, no judgement.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slow: Vec<SlowBackend>,
     /// Whether requests were sent on schedule (open loop), so that a slow response delays none after it.
     pub open_loop: bool,
+}
+
+/// A backend that is much slower than the others.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SlowBackend {
+    /// Its name.
+    pub backend: String,
+    /// The median of its times in seconds, of requests that it alone received: from when it had read them, or, of backends that are not ours, from
+    /// when the client had sent them.
+    pub p50: f64,
+    /// The median of these medians of the other backends, in seconds.
+    pub others: f64,
 }
 
 /// Percentiles of a distribution of seconds.

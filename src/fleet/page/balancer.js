@@ -115,10 +115,11 @@ function copied(text, what) {
 // Three ways to a balancer, for who has none yet.
 function ways(backends, form) {
   const servers = backends.slice(0, 16).map(({ url }) => `    server ${address(url)};`);
-  const snippet = ["upstream uuid {", "    zone uuid 64k;", ...servers, "}", "", "server {", "    listen 80;", "    location /uuid {", `        proxy_pass ${backends[0]?.url.startsWith("https:") ? "https" : "http"}://uuid/;`, "    }", "}"];
+  const snippet = ["upstream uuid {", "    zone uuid 64k;", ...servers, "}", "", "server {", "    listen 80;", "    listen [::]:80;", "    server_name localhost;", "", "    location /uuid {", `        proxy_pass ${backends[0]?.url.startsWith("https:") ? "https" : "http"}://uuid/;`, "    }", "}"];
   return [
     h("li", {}, h("b", {}, "See one at once"), "Start a demo in another terminal:", copied("uuid-generator demo", "the command")),
-    h("li", {}, h("b", {}, "Put NGINX in front of these backends"), "Inside ", h("code", {}, "http { … }"), ", or as a file in /etc/nginx/conf.d:", copied(snippet.join("\n"), "the lines for NGINX")),
+    h("li", {}, h("b", {}, "Put NGINX in front of these backends"), "Inside ", h("code", {}, "http { … }"), ", or as a file in /etc/nginx/conf.d:", copied(snippet.join("\n"), "the lines for NGINX"),
+      "Reload it (nginx -s reload) and open http://localhost/uuid"),
     h("li", {}, h("b", {}, "Use a balancer that is running"), form),
   ];
 }

@@ -75,7 +75,7 @@ fn lapsed(facts: &stickiness::StickinessFacts, level: Level) -> Phrase {
 fn left(facts: &stickiness::StickinessFacts, later: &str, product: Option<Balancer>) -> Phrase {
     let share = facts.left as f64 / facts.later.max(1) as f64;
     let gone =
-        if facts.is_backend_away { "only when it was gone" } else { "when no later request shows that it was up" };
+        if facts.is_backend_away { "only when it was gone" } else { "when it got no other request soon afterwards" };
     let when = match (facts.clients_alive, facts.clients_gone) {
         (0, _) if facts.left_gone == facts.left => format!(", each {gone}"),
         (0, _) => String::new(),
@@ -117,6 +117,15 @@ fn left(facts: &stickiness::StickinessFacts, later: &str, product: Option<Balanc
 
 /// What became of clients of the backends that others were taken away from, or put beside.
 fn left_for_another_fleet(facts: &stickiness::StickinessFacts, phrase: Phrase, product: Option<Balancer>) -> Phrase {
+    if facts.no_affinity {
+        return phrase.try_this(hints::of_no_affinity(product));
+    }
+    if !facts.left_from.is_empty() && facts.disruption.is_none() && !facts.is_backend_away {
+        let from = listed(&facts.left_from);
+        return phrase
+            .because(vec![format!("all who left began at {from}; clients of the others stayed")])
+            .try_this(hints::of_left_servers());
+    }
     match &facts.disruption {
         Some(disruption) => {
             let phrase = Phrase { summary: format!("{}; {}", phrase.summary, of_disruption(disruption)), ..phrase };

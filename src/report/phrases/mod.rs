@@ -19,10 +19,11 @@ mod witnesses;
 
 use verdict::facts::fleets::ChangeKind;
 use verdict::finding::{EvidenceLine, Facts, Finding, Level, Prose};
+use verdict::numbers::time;
 use verdict::outcome::Outcome;
-use verdict::report::Check;
+use verdict::report::{Check, Latency};
 
-use self::phrase::Phrase;
+use self::phrase::{Phrase, listed};
 use crate::balancer::Balancer;
 
 pub(crate) use arrivals::forwarding;
@@ -94,7 +95,15 @@ fn prose(finding: &Finding, context: &ProseContext) -> Prose {
         summary: phrase.summary,
         evidence: figures.chain(finding.witness.iter().map(describe_witness)).collect(),
         hint: phrase.hint,
-        source: finding.rule().describe().source.map(str::to_owned),
+        source: source(finding).map(str::to_owned),
+    }
+}
+
+/// Where what a finding applies is written.
+fn source(finding: &Finding) -> Option<&'static str> {
+    match &finding.facts {
+        Facts::Shares(facts) => facts.test.as_ref().map(|test| test.method.source()),
+        _ => finding.rule().describe().source,
     }
 }
 
@@ -161,6 +170,14 @@ fn phrase_of(facts: &Facts, level: Level, context: &ProseContext) -> Phrase {
         Facts::TlsVerified(facts) => tls::verified(facts, level, product),
         Facts::Tls(facts) => tls::connections(facts, level, product),
     }
+}
+
+/// Which backends are slow beside the others; none if none is.
+pub(crate) fn slow_backends(latency: &Latency) -> Option<String> {
+    let others = latency.slow.first()?.others;
+    let each: Vec<String> = latency.slow.iter().map(|it| format!("{} (p50 {})", it.backend, time(it.p50))).collect();
+    let verb = if each.len() == 1 { "is" } else { "are" };
+    Some(format!("{} {verb} slow: the others' p50 is {}", listed(&each), time(others)))
 }
 
 /// What an outcome means, in a few words.

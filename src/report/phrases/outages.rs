@@ -185,7 +185,7 @@ fn affected(affected: &Affected) -> String {
         None => String::new(),
     };
     let back = match affected.back_after {
-        Some(seconds) => format!("back after {}{ramp}", time(seconds)),
+        Some(seconds) => format!("back {} after its mend{ramp}", time(seconds)),
         None => "not back by the end".to_owned(),
     };
     let traffic = match affected.stopped_after {
@@ -198,12 +198,12 @@ fn affected(affected: &Affected) -> String {
     };
     let errors = match affected.errors_end_after {
         Some(seconds) => {
-            format!("{}, the last after {}", count_of(affected.client_errors, "client error"), time(seconds))
+            format!("{}, the last {} after the break", count_of(affected.client_errors, "client error"), time(seconds))
         }
         None => "no client error".to_owned(),
     };
     let pauses: Vec<String> = affected.pauses.iter().map(pause).collect();
-    let pauses = if pauses.is_empty() { String::new() } else { format!("; out {}", pauses.join(", ")) };
+    let pauses = if pauses.is_empty() { String::new() } else { format!("; out {} of the sample", pauses.join(", ")) };
     format!("{backend}: {traffic}; {errors}{pauses}")
 }
 
@@ -226,7 +226,7 @@ fn traffic_stopped(seconds: f64) -> String {
     if seconds < 0.001 {
         "traffic stopped at once".to_owned()
     } else {
-        format!("traffic stopped after {}", time(seconds))
+        format!("traffic stopped {} after the break", time(seconds))
     }
 }
 
@@ -267,7 +267,7 @@ mod tests {
         };
         assert_eq!(traffic_meanwhile(&reloaded).as_deref(), Some("out 5.8 s to 8.1 s, then traffic again until 8.7 s"));
         let left = Affected { pauses: vec![pause(8.7, None)], ..reloaded.clone() };
-        assert_eq!(traffic_meanwhile(&left).as_deref(), Some("traffic stopped after 7.70 s"));
+        assert_eq!(traffic_meanwhile(&left).as_deref(), Some("traffic stopped 7.70 s after the break"));
         assert_eq!(traffic_meanwhile(&Affected { stopped_after: None, pauses: Vec::new(), ..left }), None);
     }
 }

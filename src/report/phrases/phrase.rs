@@ -1,6 +1,8 @@
 //! What all phrases are made of.
 
-use verdict::numbers::count_of;
+use std::collections::BTreeMap;
+
+use verdict::numbers::{count_of, grouped};
 
 /// What a rule's phrases give: the sentence, figures beyond it, and what to try.
 pub(super) struct Phrase {
@@ -29,6 +31,20 @@ pub(super) fn gave_up(requests: u64) -> String {
         "the balancer gave up waiting for a backend in {}, the warm-up included (504)",
         count_of(requests, "request")
     )
+}
+
+/// `by backend: 9001: 3, 9002: 17`; none without any. Of many those with the most.
+pub(super) fn by_backend(backends: &BTreeMap<String, u64>) -> Option<String> {
+    const MOST: usize = 8;
+    let mut most: Vec<(&String, &u64)> = backends.iter().collect();
+    most.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    most.truncate(MOST);
+    let others = backends.len() - most.len();
+    // Among themselves as they are called.
+    most.sort();
+    let counts: Vec<String> = most.iter().map(|(name, count)| format!("{name}: {}", grouped(**count))).collect();
+    let others = if others > 0 { format!(" and {others} others") } else { String::new() };
+    (!counts.is_empty()).then(|| format!("by backend: {}{others}", counts.join(", ")))
 }
 
 /// ` (nginx.conf, line 7: return 503)`: the lines of a configuration that do something; nothing where none do.

@@ -16,7 +16,7 @@ use verdict::limit::{LimitKind, NoTrial};
 use verdict::numbers::{count_of, grouped, percent, time};
 use verdict::report::{Variation, VariedPart};
 
-use super::phrase::{Phrase, by_lines, gave_up, listed};
+use super::phrase::{Phrase, by_backend, by_lines, gave_up, listed};
 use crate::balancer::Balancer;
 use crate::report::hints::{self, OwnResponse};
 
@@ -445,11 +445,14 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
         let hint = hints::of_handshakes(*reason, product).unwrap_or(hint);
         return Phrase::of(summary).try_this(hint).because(vec![failed]);
     }
-    let phrase = Phrase::of(summary).try_this(hint);
-    if facts.given_up == 0 || status == 504 {
-        return phrase;
+    if let Some((dead, all)) = facts.dead_turns.filter(|_| status >= 500 && 10 * facts.received < facts.requests) {
+        let turns = format!("one after another, {dead} of every {all} requests reach no backend, in a fixed order");
+        return Phrase::of(summary).because(vec![turns]).try_this(format!(
+            "the balancer's list probably has a server that is none of these backends, and that does not respond. If not: {hint}"
+        ));
     }
-    phrase.because(vec![gave_up(facts.given_up)])
+    let slow = (facts.given_up > 0 && status != 504).then(|| gave_up(facts.given_up));
+    Phrase::of(summary).try_this(hint).because(by_backend(&facts.backends).into_iter().chain(slow).collect())
 }
 
 pub(super) fn refused(facts: &BackendStatuses, of_calls: bool, product: Option<Balancer>) -> Phrase {
@@ -483,14 +486,11 @@ pub(super) fn statuses(facts: &BackendStatuses, level: Level, of_calls: bool, pr
             count_of(facts.excused, "response")
         ));
     }
-    let backends: Vec<String> =
-        facts.backends.iter().map(|(name, count)| format!("{name}: {}", grouped(*count))).collect();
     let expected = match &facts.expected {
         Some(expected) => format!(", against --expect {expected}"),
         None => String::new(),
     };
-    let mut evidence =
-        if backends.is_empty() { Vec::new() } else { vec![format!("by backend: {}", backends.join(", "))] };
+    let mut evidence: Vec<String> = by_backend(&facts.backends).into_iter().collect();
     if facts.by_balancer > 0 {
         evidence.push(format!("by the balancer itself: {}", grouped(facts.by_balancer)));
     }

@@ -118,6 +118,13 @@ pub struct OwnResponses {
     /// Requests that backends refused before they did anything with them, and to which the balancer itself responded.
     #[serde(default)]
     pub unprocessed: u64,
+    /// At which backends those arrived that a backend had received; what an outage excuses is left out.
+    #[serde(default)]
+    pub backends: BTreeMap<String, u64>,
+    /// Where requests that are sent one after another reach no backend in their turn, though each backend has turns of its own: those turns, and
+    /// all of a round. Null where that is not so.
+    #[serde(default)]
+    pub dead_turns: Option<(u32, u32)>,
     /// Requests of the whole run, the warm-up included, at one of whose backends the balancer left before the response. It may take that backend
     /// for failed afterwards.
     #[serde(default)]

@@ -85,6 +85,16 @@ pub struct Test {
     pub detects: f64,
 }
 
+impl ShareTest {
+    /// Where it is described.
+    pub fn source(self) -> &'static str {
+        match self {
+            ShareTest::BoundedDiscrepancy => "NGINX smooth weighted round robin",
+            ShareTest::Multinomial => "Pearson 1900",
+        }
+    }
+}
+
 /// How shares are tested.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -75,6 +75,12 @@ pub struct StickinessFacts {
     /// Whether each client stayed with a backend at each of several URLs, though not with one for all.
     #[serde(default)]
     pub stayed_at_each_url: bool,
+    /// Backends at which all began who left; empty where clients left each backend that has some.
+    #[serde(default)]
+    pub left_from: Vec<String>,
+    /// Whether sessions are required of a balancer whose algorithm looks at none.
+    #[serde(default)]
+    pub no_affinity: bool,
     /// Later requests that are needed for a verdict, those of the experiments included.
     #[serde(default)]
     pub needed: u64,

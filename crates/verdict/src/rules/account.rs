@@ -1,6 +1,6 @@
 //! The rules of the account: every request has one outcome, and outcomes are what a balancer owes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::account::{
     AccountFacts, BackendStatuses, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests, RetriedRequests,
@@ -9,7 +9,7 @@ use crate::facts::account::{
 use crate::facts::tls::Refused;
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::{Arrival, Entry};
-use crate::observation::ClientOutcome;
+use crate::observation::{Backend, ClientOutcome};
 use crate::outcome::Outcome;
 use crate::request::RequestPart;
 use crate::rules::case::{Case, Drill};
@@ -53,6 +53,8 @@ struct EntryCounts {
     examples: BTreeMap<Outcome, Vec<u32>>,
     own: BTreeMap<u16, u64>,
     own_received: u64,
+    /// At which backends these arrived, without those that an outage excuses.
+    own_backends: BTreeMap<String, u64>,
     /// Requests of each outcome that backends refused, all of them, before they did anything.
     unprocessed: BTreeMap<Outcome, u64>,
     /// Requests of each outcome that no backend finished, though some had begun.
@@ -186,7 +188,13 @@ impl EntryCounts {
         match entry.outcome {
             Outcome::Balancer => {
                 *self.own.entry(status).or_default() += 1;
-                self.own_received += u64::from(entry.attempts.iter().any(|attempt| !attempt.is_unprocessed()));
+                let received: Vec<&Arrival> = entry.attempts.iter().filter(|it| !it.is_unprocessed()).collect();
+                self.own_received += u64::from(!received.is_empty());
+                let backends: BTreeSet<Backend> = received.iter().map(|attempt| attempt.backend).collect();
+                let known = backends.iter().filter_map(|backend| case.names.get(usize::from(backend.0)));
+                for name in known.filter(|_| !case.is_excused(entry)) {
+                    *self.own_backends.entry(name.clone()).or_default() += 1;
+                }
             }
             Outcome::Mirrored => self.see_mirrored(case, entry),
             Outcome::Duplicated => {
@@ -276,6 +284,16 @@ fn failed_handshakes(case: &Case, unreached: u64) -> Option<Refused> {
     is_certain.then(|| most.clone())
 }
 
+/// The turns of a server that is none of the backends, and all of a round: requests in sequence go round the backends in a fixed order, which has
+/// a place at which they reach nobody. Where a backend is missing from the round, that one is who does not respond.
+fn dead_turns(case: &Case) -> Option<(u32, u32)> {
+    let weights = case.inference.turns.as_ref().map(|_| case.inference.weights.as_slice())?;
+    let has_turns = |place: usize| weights.iter().any(|(backend, _)| usize::from(backend.0) == place);
+    let dead = weights.iter().filter(|(backend, _)| !backend.is_known()).map(|(_, turns)| turns).sum();
+    let all = weights.iter().map(|(_, turns)| turns).sum();
+    (dead > 0 && case.drill == Drill::None && (0..case.names.len()).all(has_turns)).then_some((dead, all))
+}
+
 /// Requests for which a backend was too slow for the balancer: it left while their client still waited. Those that the check itself had answered
 /// late say nothing.
 pub(super) fn given_up(case: &Case) -> u64 {
@@ -311,18 +329,7 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
         Outcome::Lost => (unless_excused, Facts::Lost(losses)),
         Outcome::NotReached => (unless_excused, Facts::NotReached(losses)),
         Outcome::Balancer => {
-            let own = OwnResponses {
-                requests,
-                excused,
-                of,
-                statuses: seen.own.clone(),
-                received: seen.own_received,
-                unprocessed,
-                given_up: given_up(case),
-                handshakes: failed_handshakes(case, requests.saturating_sub(seen.own_received + unprocessed)),
-                kept: case.changes.upstream.are_kept(),
-                configured: Vec::new(),
-            };
+            let own = own_responses(case, seen, &losses);
             // What is no error and has no mark of a backend may be that of one which is none of the fleet's.
             let level = if own.may_be_foreign() { unless_excused.min(Level::Inconclusive) } else { unless_excused };
             (level, Facts::Balancer(own))
@@ -356,6 +363,24 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
     let examples = unexplained.or(seen.examples.get(&outcome)).or_else(|| case.tally.examples.get(&outcome));
     let examples = examples.map_or(&[][..], Vec::as_slice);
     Some(Finding::new(allowed(case, outcome, level), facts).shown_by(case.witnesses(examples)))
+}
+
+fn own_responses(case: &Case, seen: &EntryCounts, losses: &Losses) -> OwnResponses {
+    let Losses { requests, excused, of, unprocessed, .. } = *losses;
+    OwnResponses {
+        requests,
+        excused,
+        of,
+        statuses: seen.own.clone(),
+        received: seen.own_received,
+        unprocessed,
+        backends: seen.own_backends.clone(),
+        dead_turns: dead_turns(case),
+        given_up: given_up(case),
+        handshakes: failed_handshakes(case, requests.saturating_sub(seen.own_received + unprocessed)),
+        kept: case.changes.upstream.are_kept(),
+        configured: Vec::new(),
+    }
 }
 
 fn refused(case: &Case, requests: u64) -> BackendStatuses {

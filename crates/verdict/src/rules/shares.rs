@@ -491,11 +491,20 @@ pub(super) fn failing(case: &Case, counts: &[u64]) -> Vec<bool> {
     failing
 }
 
+/// Backends that are named one by one.
+const LISTED: usize = 12;
+
 fn expected_in_words(case: &Case) -> String {
     let weights = case.expectations.shares.as_ref().unwrap_or(&ExpectedWeights::Even).to_string();
-    match case.expectations.backups.as_slice() {
+    // Of those that were not ready nothing is expected.
+    let not_ready = case.names.iter().skip(case.backends).filter(|name| !case.expectations.backups.contains(name));
+    let without: Vec<&str> = case.expectations.backups.iter().chain(not_ready).map(String::as_str).collect();
+    match without.as_slice() {
         [] => weights,
-        backups => format!("{weights}, without {}", backups.join(", ")),
+        [first, .., last] if without.len() > LISTED => {
+            format!("{weights}, without {} backends, {first} to {last}", without.len())
+        }
+        few => format!("{weights}, without {}", few.join(", ")),
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     let left_untouched = if must_last { left_untouched(case) } else { 0 };
     let bound = case.inference.bound.filter(|_| !must_last);
     let is_another_fleet = is_backend_away || !joined.is_empty();
+    let may_have_to = is_another_fleet || pinned.left_alive == 0 || pinned.left_gone > 0;
     let level = match (pinned.left, case.drill) {
         // Nothing that clients were given ties them to a backend.
         _ if no_session || of_several_urls => Level::Inconclusive,
@@ -49,9 +50,7 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         (0, Drill::Graceful | Drill::Rough) => Level::Note,
         (_, Drill::Graceful | Drill::Rough) if is_another_fleet && left_untouched > 0 => Level::Inconclusive,
         // Those that left may have to: a hash without a backend, or with one more, is another one.
-        (_, Drill::Graceful | Drill::Rough) if is_another_fleet || pinned.left_alive == 0 || pinned.left_gone > 0 => {
-            Level::Note
-        }
+        (_, Drill::Graceful | Drill::Rough) if may_have_to => Level::Note,
         (_, Drill::None | Drill::Graceful | Drill::Rough) => Level::Fail,
     };
     let facts = StickinessFacts {
@@ -78,15 +77,37 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         joined,
         of_several_urls,
         stayed_at_each_url: pinned.left > 0 && stayed_at_each_url(case),
+        left_from: left_from(case),
+        no_affinity: is_required && is_without_affinity(case),
         needed,
         detects,
     };
-    Some(Finding::new(level, finding::Facts::Stickiness(facts)).shown_by(if no_session {
+    let shown = if no_session { Vec::new() } else { witness(case) };
+    Some(Finding::new(level, finding::Facts::Stickiness(facts)).shown_by(shown))
+}
+
+/// Whether the algorithm is known, and looks at no client.
+fn is_without_affinity(case: &Case) -> bool {
+    case.inference.kind.is_some_and(|kind| !kind.pins()) && case.inference.or.is_empty()
+}
+
+/// The backends at which all began who left, where clients of others stayed.
+fn left_from(case: &Case) -> Vec<String> {
+    let pins = &case.tally.pins;
+    let left = |place: &usize| pins.movers.get(*place).map_or(0, |movers| movers.alive + movers.gone);
+    let clients = |place: &usize| pins.by_backend.get(*place).copied().unwrap_or(0);
+    let (from, others): (Vec<usize>, Vec<usize>) = (0..case.names.len()).partition(|place| left(place) > 0);
+    // By chance hardly anybody stays: who never left is enough to say that there is a difference.
+    let stayed: u64 = others.iter().map(clients).sum();
+    if stayed < LEAST_STAYED || case.drill != Drill::None {
         Vec::new()
     } else {
-        witness(case)
-    }))
+        from.iter().map(|place| case.names[*place].clone()).collect()
+    }
 }
+
+/// Clients of which none left.
+const LEAST_STAYED: u64 = 10;
 
 /// Whether each client has one backend at each of several URLs: as where each of them gives a cookie of its own, for its path alone. With
 /// the first response from a URL a client is known there.
@@ -189,6 +210,25 @@ mod tests {
         let found = trial.judge_by(|case| judge(case, trial.drill.outage.as_ref())).expect("it is judged");
         let finding::Facts::Stickiness(facts) = found.facts else { panic!("another rule") };
         (found.level, facts)
+    }
+
+    #[test]
+    fn the_backends_that_clients_leave_are_named_where_others_keep_theirs() {
+        assert_eq!(finding(&trial(|own| if own == 2 { 0 } else { own })).1.left_from, ["9003"]);
+        assert!(finding(&trial(|own| (own + 1) % 3)).1.left_from.is_empty(), "each is left");
+        assert!(finding(&trial(|own| own)).1.left_from.is_empty(), "none is left");
+    }
+
+    #[test]
+    fn sessions_that_are_required_of_a_rotation_are_none_that_end() {
+        let required = |kind: Algorithm| {
+            let mut trial = trial(|own| (own + 1) % 3);
+            trial.inference = crate::rules::trial::inference(Some(kind));
+            trial.expectations.sessions = true;
+            trial.received.sessions = 100;
+            finding(&trial).1.no_affinity
+        };
+        assert_eq!((required(Algorithm::RoundRobin), required(Algorithm::Sticky)), (true, false));
     }
 
     #[test]

@@ -295,6 +295,37 @@ fn what_backends_refuse_to_read_is_said_to_be_so() {
 }
 
 #[test]
+fn responses_of_the_balancer_itself_name_the_backends_that_had_the_requests() {
+    let mut trial = RuleTrial::new();
+    trial.healthy(30);
+    for backend in [1, 1, 2] {
+        trial.balancer(504);
+        trial.attempt(backend, 0, AttemptEnd::CutOff);
+    }
+    let Facts::Balancer(facts) = trial.facts("balancer") else { panic!() };
+    assert_eq!(facts.backends, BTreeMap::from([("9002".to_owned(), 2), ("9003".to_owned(), 1)]));
+    assert_eq!((facts.received, facts.dead_turns), (3, None));
+}
+
+#[test]
+fn a_turn_that_reaches_nobody_is_that_of_a_server_which_is_none_of_the_backends() {
+    let dead = |known: u16, drill: Drill| {
+        let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin));
+        (0..3).for_each(|turn| trial.delivered(turn % known, 200));
+        trial.balancer(502);
+        let turns: Vec<Backend> = (0..known).map(Backend).chain([Backend::UNKNOWN]).collect();
+        trial.inference.weights = turns.iter().map(|backend| (*backend, 1)).collect();
+        trial.inference.turns = Some(turns);
+        trial.drill.kind = drill;
+        let Facts::Balancer(facts) = trial.facts("balancer") else { panic!() };
+        facts.dead_turns
+    };
+    assert_eq!(dead(3, Drill::None), Some((1, 4)));
+    // The turn of a backend that is missing is its own.
+    assert_eq!((dead(2, Drill::None), dead(3, Drill::Rough)), (None, None));
+}
+
+#[test]
 fn a_retry_at_the_backend_that_had_just_failed_is_named() {
     let mut trial = RuleTrial::new();
     trial.healthy(100);
@@ -315,6 +346,8 @@ fn a_success_or_redirect_that_no_backend_of_the_fleet_gave_may_be_that_of_anothe
         statuses: BTreeMap::from([(status, 9)]),
         received,
         unprocessed: 0,
+        backends: BTreeMap::new(),
+        dead_turns: None,
         given_up: 0,
         handshakes: None,
         kept: false,
