@@ -27,11 +27,11 @@ pub(super) struct Http2 {
     /// The place that is first to get more of the connection's window.
     next_body: usize,
     /// A request with a body that waits for the server's settings.
-    held: Option<HeldRequest>,
+    held: Option<EarlyRequest>,
 }
 
 #[derive(Debug)]
-struct HeldRequest {
+struct EarlyRequest {
     place: usize,
     head: StreamHead,
     question: Question,
@@ -98,7 +98,7 @@ impl Http2 {
     /// that gives streams less room than the protocol does may refuse it (RFC 9113 §6.9.3), as NGINX does.
     pub(super) fn begin(&mut self, place: usize, head: &StreamHead, question: &Question, out: &mut Vec<u8>) {
         if !head.body.is_empty() && !self.client.has_settings() {
-            self.held = Some(HeldRequest { place, head: head.clone(), question: *question });
+            self.held = Some(EarlyRequest { place, head: head.clone(), question: *question });
         } else {
             self.open(place, head, question, out);
         }
