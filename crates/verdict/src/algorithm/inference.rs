@@ -355,6 +355,24 @@ mod tests {
     }
 
     #[test]
+    fn what_workers_nearly_repeat_together_is_no_rotation_with_weights() {
+        // Of two workers the second takes a connection now and then, nearly at even intervals.
+        let pick = |sequence: u32| {
+            let turn = if sequence % 14 < 12 { sequence % 14 % 3 } else { sequence % 14 - 11 };
+            let is_stray = sequence % 97 == 96;
+            Pick { sequence, backend: Backend(if is_stray { turn + 1 } else { turn } as u16 % 3) }
+        };
+        let fresh: Vec<Pick> = (0..600).map(pick).collect();
+        assert!(
+            matches!(OrderPattern::of(&backends(&fresh)), OrderPattern::Turns { exceptions: 1.., period } if period.len() == 14)
+        );
+        let kept = (600..750).map(|sequence| Pick { sequence, backend: Backend(sequence as u16 % 3) }).collect();
+        let seen = Evidence { fresh, kept, backends: Some(3), ..Evidence::default() }
+            .infer(&["a", "b", "c"].map(str::to_owned));
+        assert_eq!(seen.kind, Some(Algorithm::RoundRobin), "{seen:#?}");
+    }
+
+    #[test]
     fn a_strict_rotation_is_no_draw_where_nothing_waits_for_a_place() {
         let of = |in_turn: bool| {
             let fresh = (0..200).map(|sequence| Pick { sequence, backend: Backend(sequence as u16 % 3) }).collect();

@@ -6,8 +6,20 @@ use super::inference::{AlgorithmRemark, Inference};
 use super::load::{LONG_SAMPLE, LoadEffect};
 use super::order::{OrderPattern, are_in_a_row, counts, evenness, is_clumped, is_too_even, loose_rotation};
 use super::result::{BY_WHAT_IS_ALIKE, ExperimentFacts, OrderFacts};
+use super::rotation::reduce;
 use super::selection::Selection;
 use crate::observation::Backend;
+
+/// Whether the turns of an order have exceptions, and those of a strict one give backends other shares.
+fn nearly_has_other_turns(order: &OrderPattern, strict: &OrderPattern) -> bool {
+    use OrderPattern::Turns;
+    match (order, strict) {
+        (Turns { period, exceptions: 1.. }, Turns { period: other, exceptions: 0 }) => {
+            reduce(counts(period)) != reduce(counts(other))
+        }
+        _ => false,
+    }
+}
 
 impl Evidence {
     /// Fresh connections went to several backends.
@@ -21,6 +33,12 @@ impl Evidence {
         if self.name_by_value(cookie, inference) {
             return;
         }
+        // What new connections nearly repeat is several rotations, where those on one connection are strict and have other weights.
+        let fresh = if !inference.per_connection && nearly_has_other_turns(fresh, &kept) {
+            &OrderPattern::Unclear
+        } else {
+            fresh
+        };
         let mixed = OrderPattern::of(&self.mixed.iter().map(|flight| flight.pick.backend).collect::<Vec<Backend>>());
         let ordered = if inference.per_connection { fresh } else { &kept };
         let rotation = [fresh, ordered, &mixed].into_iter().find(|order| order.is_of_one_rotation());
@@ -234,5 +252,21 @@ impl Evidence {
         let rotates =
             |order| matches!(order, OrderPattern::Turns { .. } | OrderPattern::Blocks(_) | OrderPattern::Even(_));
         *fresh == OrderPattern::Chance && !self.kept.is_empty() && !rotates(OrderPattern::of(&backends(&self.kept)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_with_exceptions_and_strict_ones_differ_by_the_shares_that_they_give() {
+        let turns = |period: &[u16], exceptions| OrderPattern::Turns {
+            period: period.iter().copied().map(Backend).collect(),
+            exceptions,
+        };
+        assert!(nearly_has_other_turns(&turns(&[0, 1, 2, 1, 2], 5), &turns(&[0, 1, 2], 0)));
+        assert!(!nearly_has_other_turns(&turns(&[0, 1, 2, 1, 2], 5), &turns(&[0, 1, 2], 1)));
+        assert!(!nearly_has_other_turns(&turns(&[0, 1, 2, 0, 2, 1], 5), &turns(&[0, 1, 2], 0)));
     }
 }
