@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use verdict::numbers;
+use verdict::report::CheckError;
 
 use crate::wrap::wrapped;
 
 /// Exit status when something keeps the program from doing its work.
-const COULD_NOT_RUN: u8 = 2;
+pub(crate) const COULD_NOT_RUN: u8 = 2;
 
 /// What failed. It is an [`std::error::Error`], so it travels as [`anyhow::Error`] and keeps its hint.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +98,12 @@ fn describe(error: &anyhow::Error) -> ErrorDescription {
     // The hint nearest to the cause knows most.
     let hint = error.chain().filter_map(|error| error.downcast_ref::<Problem>()?.hint.clone()).last();
     ErrorDescription { error: format!("{error:#}"), hint }
+}
+
+/// For a report: what failed, on what, and the hint.
+pub(crate) fn describe_for_report(error: &anyhow::Error, check: Option<String>) -> CheckError {
+    let ErrorDescription { error, hint } = describe(error);
+    CheckError { check, error, hint }
 }
 
 /// One line of JSON, for [`Problem::of_process`].

@@ -184,6 +184,8 @@ fn report(case: &Case, session: &SessionData, known: &CheckContext) -> Check {
         balancer: plan.environment.balancer.clone().or_else(|| by_responses(case.received)),
         fleet: known.fleet.clone(),
         surroundings: plan.environment.surroundings.iter().cloned().map(SurroundingLine::of).collect(),
+        not_understood: plan.environment.not_understood.clone(),
+        seconds: 0.0,
         traffic: describe_traffic(plan, load, sample().len() as u64, ended.since(started)),
         account: account(case, known, session.judged),
         forwarding: describe_forwarding(case),

@@ -26,11 +26,11 @@ mod visitor;
 mod watch;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::error::Problem;
+use crate::error::{Problem, describe_for_report};
 use crate::io::clock;
 use crate::remote::Remote;
 use crate::report::phrases;
@@ -47,7 +47,7 @@ use session::{CheckSession, SessionData};
 use subject::is_local;
 pub(crate) use target::{examine, is_secure};
 use verdict::ledger::{BackendRecords, Ledger};
-use verdict::report::{Check, FleetReport, Report, VERSION};
+use verdict::report::{Check, FleetReport, Report};
 use verdict::rules::ExpectedWeights;
 pub(crate) use visitor::{CookieUse, Visited, Visitor};
 pub(crate) use watch::CheckWatch;
@@ -60,39 +60,52 @@ pub(crate) enum RunEnd {
     },
 }
 
+/// What makes reports.
+const TOOL: &str = concat!("uuid-generator ", env!("CARGO_PKG_VERSION"));
+
 /// Whoever stops a check does not wait for what is in flight in a fleet that was started for it.
 const STOPPED: Duration = Duration::from_secs(1);
 
-/// Runs checks one after the other. An error means that one of them could not be run.
+/// Runs checks one after the other. One that cannot be run holds up no other: it is an error of the report, or of the whole run if it is
+/// the only check.
 pub(crate) async fn run(plans: &[CheckPlan], watch: &CheckWatch, ledger: Option<&Path>) -> Result<RunEnd> {
     let started = clock::calendar();
     // What cannot be written is reported before anything is sent.
     let mut ledger = ledger.map(|path| LedgerFiles::create(path, started)).transpose()?;
-    let mut checks = Vec::new();
+    let (mut checks, mut errors) = (Vec::new(), Vec::new());
     let mut requests = 0;
     for plan in plans {
         watch.restart();
-        match run_one(plan, watch, ledger.as_mut()).await? {
-            Some(check) => checks.push(check),
-            None => return Ok(RunEnd::Stopped { requests: requests + watch.sent() }),
+        match run_one(plan, watch, ledger.as_mut()).await {
+            Ok(Some(check)) => checks.push(check),
+            Ok(None) => return Ok(RunEnd::Stopped { requests: requests + watch.sent() }),
+            Err(error) if plans.len() == 1 => return Err(error),
+            Err(error) => {
+                let name = plan.name.as_ref().unwrap_or(&plan.target.url);
+                errors.push(describe_for_report(&error, Some(name.clone())));
+            }
         }
         requests += watch.sent();
     }
     if let Some(ledger) = ledger {
         ledger.finish()?;
     }
-    let time = jiff::Timestamp::from_nanosecond(i128::from(started.unix))?;
-    Ok(RunEnd::Judged(Report {
-        version: VERSION,
-        tool: concat!("uuid-generator ", env!("CARGO_PKG_VERSION")).to_owned(),
-        started: format!("{time:.3}"),
-        verdict: checks.iter().map(|check| check.verdict).max().unwrap_or(verdict::report::Verdict::Inconclusive),
-        checks,
-    }))
+    Ok(RunEnd::Judged(Report::new(TOOL, calendar_time(started.unix), checks, errors)))
+}
+
+/// The report of a command that could not run any check, or was stopped.
+pub(crate) fn report_of_error(error: &anyhow::Error) -> Report {
+    let errors = vec![describe_for_report(error, None)];
+    Report::new(TOOL, calendar_time(clock::calendar().unix), Vec::new(), errors)
+}
+
+fn calendar_time(unix: impl Into<i128>) -> String {
+    jiff::Timestamp::from_nanosecond(unix.into()).map(|time| format!("{time:.3}")).unwrap_or_default()
 }
 
 /// None if somebody stopped it.
 async fn run_one(plan: &CheckPlan, watch: &CheckWatch, files: Option<&mut LedgerFiles>) -> Result<Option<Check>> {
+    let begin = Instant::now();
     let mut found = tokio::select! {
         biased;
         () = watch.stopped() => return Ok(None),
@@ -102,7 +115,9 @@ async fn run_one(plan: &CheckPlan, watch: &CheckWatch, files: Option<&mut Ledger
     let check = tokio::select! {
         biased;
         () = watch.stopped() => Ok(None),
-        check = check_found(plan, found, watch, files) => check.map(Some),
+        check = check_found(plan, found, watch, files) => {
+            check.map(|check| Some(Check { seconds: begin.elapsed().as_secs_f64(), ..check }))
+        }
     };
     if let Some(started) = started {
         match check {

@@ -73,6 +73,8 @@ pub(crate) struct CheckEnvironment {
     pub(crate) patience: Option<Duration>,
     /// In a rehearsal: what differs from production.
     pub(crate) surroundings: Vec<Surrounding>,
+    /// What of the balancer's file was not understood, and is not judged.
+    pub(crate) not_understood: Vec<String>,
     /// In a rehearsal: changes how the backends' hosts are reached.
     pub(crate) hosts: Option<HostControl>,
 }

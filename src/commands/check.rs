@@ -4,49 +4,45 @@ mod dry_run;
 pub(super) mod expect;
 pub(super) mod interrupt;
 mod progress;
+pub(super) mod reports;
 mod wait;
 
-use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::time::timeout;
 
 use expect::KnownFleet;
 use progress::ProgressLine;
+use reports::{detail, outputs, status, with_reports, write};
 use wait::Wait;
 
 use super::choice::choices;
-use super::print::{in_locale, print};
+use super::print::print;
 use super::private::{DATA, Private};
 use crate::args::check::CheckArgs;
-use crate::args::report::ReportArgs;
 use crate::balancer::path::on_path;
 use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::{self, CheckWatch};
 use crate::config::check::CheckConfig;
 use crate::config::fleet::checks_of_file;
-use crate::config::output::{self, Output};
+use crate::config::output;
 use crate::config::text::Count;
 use crate::error::{Interrupted, Problem};
 use crate::fleets::Fleets;
 use crate::rehearse::copy::PrivateCopy;
 use crate::remote::{FleetChoice, Which};
-use crate::report::{Detail, ReportFormat, Style, render};
+use crate::report::Detail;
 use crate::stack::{Front, Setup, Stack};
 use crate::topology::Address;
 use crate::wire::{BackendState, BackendStatus, Time};
-use verdict::report::{Report, Verdict};
+use verdict::report::Report;
 use verdict::surroundings::Surrounding;
 
-/// Exit status of a check that fails.
-const FAILED: u8 = 1;
-/// Exit status of a check that is inconclusive.
-const INCONCLUSIVE: u8 = 3;
 /// Of the API of a fleet that is started for a check.
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// For backends that are to be ready.
@@ -57,6 +53,10 @@ const GRACE: Duration = Duration::from_millis(700);
 /// Enters a private copy of this machine if a file of the user's own is to be run: it collides with nothing that runs here.
 /// Returns if it is not, or where that cannot be.
 pub(super) fn enter(args: &CheckArgs) -> Result<()> {
+    with_reports(&args.report, args.dry_run, enter_private(args))
+}
+
+fn enter_private(args: &CheckArgs) -> Result<()> {
     let (Some(with), Some(file)) = (&args.with, &args.balancer_config) else { return Ok(()) };
     if args.within || args.dry_run {
         return Ok(());
@@ -102,6 +102,10 @@ fn settle(args: &CheckArgs, file: &Path) -> Result<PrivateCopy> {
 
 /// Runs the checks, writes their reports, and gives the verdict.
 pub(super) async fn run(args: CheckArgs) -> Result<ExitCode> {
+    with_reports(&args.report, args.dry_run, run_checks(&args).await)
+}
+
+async fn run_checks(args: &CheckArgs) -> Result<ExitCode> {
     let watch = Arc::new(CheckWatch::default());
     interrupt::stop_on_signals(&watch)?;
     let outputs = outputs(&args.report)?;
@@ -109,12 +113,12 @@ pub(super) async fn run(args: CheckArgs) -> Result<ExitCode> {
         let plans = match &args.with {
             Some(with) => {
                 Front::of(with, args.balancer_config.as_deref())?;
-                plans_before_start(&args, &checks_of_balancer(&args)?)?
+                plans_before_start(args, &checks_of_balancer(args)?)?
             }
             None => {
-                wait(&args)?;
-                let mut plans = plans_of_running(&args)?;
-                expect_from_file(&args, None, &mut plans).await?;
+                wait(args)?;
+                let mut plans = plans_of_running(args)?;
+                expect_from_file(args, None, &mut plans).await?;
                 plans
             }
         };
@@ -125,20 +129,11 @@ pub(super) async fn run(args: CheckArgs) -> Result<ExitCode> {
         output::try_files(&outputs)?;
     }
     let report = match &args.with {
-        Some(with) => with_balancer(&args, with, &watch).await?,
-        None => of_running(&args, &watch).await?,
+        Some(with) => with_balancer(args, with, &watch).await?,
+        None => of_running(args, &watch).await?,
     };
     write(&report, &outputs, detail(&args.report))?;
     Ok(status(&report))
-}
-
-/// What a verdict is to whoever waits for this process.
-pub(super) fn status(report: &Report) -> ExitCode {
-    ExitCode::from(match report.verdict {
-        Verdict::Pass => 0,
-        Verdict::Fail => FAILED,
-        Verdict::Inconclusive => INCONCLUSIVE,
-    })
 }
 
 /// Checks a balancer that is already running.
@@ -429,40 +424,4 @@ fn checks(args: &CheckArgs) -> Result<Vec<CheckConfig>, Problem> {
             .hint("add one with a url, or give the URL of the balancer"));
     }
     Ok(checks)
-}
-
-pub(super) fn outputs(args: &ReportArgs) -> Result<Vec<Output>, Problem> {
-    let file = |format: ReportFormat, file: &Option<_>| file.clone().map(|file| Output { format, file: Some(file) });
-    let short = [args.format.clone(), file(ReportFormat::Junit, &args.junit), file(ReportFormat::Html, &args.html)];
-    output::resolve(args.report.iter().cloned().chain(short.into_iter().flatten()))
-}
-
-/// How much the report and the progress show.
-pub(super) fn detail(args: &ReportArgs) -> Detail {
-    match (args.quiet, args.verbose) {
-        (true, _) => Detail::Quiet,
-        (false, true) => Detail::Verbose,
-        (false, false) => Detail::Usual,
-    }
-}
-
-pub(super) fn write(report: &Report, outputs: &[Output], detail: Detail) -> Result<()> {
-    // What goes to the terminal is last, and is there whatever becomes of the files.
-    let mut written = Ok(());
-    for output in outputs {
-        match &output.file {
-            Some(file) => {
-                let style = Style { detail, ..Style::of_terminal(false) };
-                let text = render(report, output.format, &style);
-                let result = std::fs::write(file, text).with_context(|| format!("failed to write {}", file.display()));
-                written = written.and(result);
-            }
-            None => {
-                let style = Style { detail, ..Style::of_terminal(std::io::stdout().is_terminal()) };
-                let text = render(report, output.format, &style);
-                print(if output.format == ReportFormat::Text { in_locale(text) } else { text }.as_bytes())?;
-            }
-        }
-    }
-    written
 }

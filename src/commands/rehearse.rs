@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use world::names::Size;
 
-use super::check::{self as checking, expect, interrupt};
+use super::check::{self as checking, expect, interrupt, reports};
 use super::print::print;
 use super::private::{DATA, Private};
 use crate::args::rehearse::{CertificateChoice, RehearseArgs};
@@ -37,8 +37,13 @@ const MOST_CHECKS: usize = 4;
 
 /// Becomes the outermost process of a world, in which the same command does the work.
 pub(super) fn run(args: RehearseArgs) -> Result<ExitCode> {
+    let (report, is_dry) = (args.report.clone(), args.dry_run);
+    reports::with_reports(&report, is_dry, enter(args))
+}
+
+fn enter(args: RehearseArgs) -> Result<ExitCode> {
     let order = order(&args)?;
-    let outputs = checking::outputs(&args.report)?;
+    let outputs = reports::outputs(&args.report)?;
     // A copy has its files where production has them in a world alone.
     if args.dry_run && args.at.is_none() {
         return print(describe(&args, &order).as_bytes());
@@ -227,6 +232,10 @@ fn plan(args: &RehearseArgs, backing: &Backing) -> Result<CheckPlan, Problem> {
 
 /// The work itself, in the world that this process is in.
 pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
+    reports::with_reports(&args.report, false, check_within(&args).await)
+}
+
+async fn check_within(args: &RehearseArgs) -> Result<ExitCode> {
     let watch = Arc::new(CheckWatch::default());
     interrupt::stop_on_signals(&watch)?;
     if let Some(place) = &args.at {
@@ -235,9 +244,9 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
         world::lay_folder(from, to)
             .with_context(|| format!("failed to lay {} over {}", from.display(), to.display()))?;
     }
-    let order = order(&args)?;
+    let order = order(args)?;
     if args.dry_run {
-        return print(describe(&args, &order).as_bytes());
+        return print(describe(args, &order).as_bytes());
     }
     let mut state = RehearsalState::settle(&order)?;
     let with_complaint = |why: anyhow::Error| {
@@ -255,10 +264,10 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
             rehearsal.notes.iter().for_each(|note| eprintln!("{}", describe_surrounding(note)));
             return shell();
         }
-        let plan = plan_of(&args, &order, &rehearsal)?;
+        let plan = plan_of(args, &order, &rehearsal)?;
         let is_disturbed = !plan.scenario.steps.is_empty();
         let complaint_before = rehearse::complaint();
-        let report = checking::drive(&[plan], checking::detail(&args.report), &watch, None).await;
+        let report = checking::drive(&[plan], reports::detail(&args.report), &watch, None).await;
         let report = report.map_err(with_complaint)?;
         let missed = match report.verdict {
             // An outage may cost requests and pass: a server that takes over in production is missing here all the same.
@@ -268,8 +277,8 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
         if missed.is_empty() {
             show_complaint(&order, &report, complaint_before.as_ref());
             show_written(&order);
-            checking::write(&report, &checking::outputs(&args.report)?, checking::detail(&args.report))?;
-            return Ok(checking::status(&report));
+            reports::write(&report, &reports::outputs(&args.report)?, reports::detail(&args.report))?;
+            return Ok(reports::status(&report));
         }
         eprintln!(
             "{} asked {} during the check, and no request before it had shown that: checking again, with these servers there",
@@ -318,7 +327,8 @@ fn plan_of(args: &RehearseArgs, order: &RehearsalPlan, rehearsal: &rehearse::Reh
         expected = expected.with_headers(read, plan.request.names());
     }
     let unknown = [rehearsal.unknown.clone(), expected.unknown.clone()].concat();
-    for remark in unknown.iter().chain(&expected.remarks) {
+    plan.environment.not_understood = [unknown.as_slice(), &expected.remarks].concat();
+    for remark in &plan.environment.not_understood {
         eprintln!("not understood, and not judged: {remark}");
     }
     expect::expect(&Expected { unknown, ..expected }, &file, &mut plan);

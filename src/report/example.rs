@@ -25,13 +25,13 @@ pub(crate) fn of(mut check: Check) -> Report {
 }
 
 fn report_of(check: Check) -> Report {
-    Report {
-        version: VERSION,
-        tool: concat!("uuid-generator ", env!("CARGO_PKG_VERSION")).to_owned(),
-        started: "2026-11-23T10:00:00.000Z".to_owned(),
-        verdict: check.verdict,
-        checks: vec![check],
-    }
+    with_errors(vec![check], Vec::new())
+}
+
+/// Checks that ended, and errors of those that did not run.
+pub(crate) fn with_errors(checks: Vec<Check>, errors: Vec<CheckError>) -> Report {
+    let tool = concat!("uuid-generator ", env!("CARGO_PKG_VERSION"));
+    Report::new(tool, "2026-11-23T10:00:00.000Z".to_owned(), checks, errors)
 }
 
 fn percentiles(scale: f64) -> Percentiles {
@@ -122,6 +122,8 @@ pub(crate) fn passing() -> Check {
             not_ready: Vec::new(),
         }),
         surroundings: Vec::new(),
+        not_understood: Vec::new(),
+        seconds: 9.25,
         traffic: traffic(),
         account: Account {
             sent: 4000,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::report::escape::harmless;
-use crate::report::text::reason;
+use crate::report::text::{reason, subject};
 use verdict::finding::Level;
 use verdict::report::{Report, Verdict};
 
@@ -20,8 +20,14 @@ pub(crate) fn github(report: &Report) -> String {
             };
             let hint = finding.prose.as_ref().and_then(|prose| prose.hint.as_ref());
             let hint = hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+            let cause = finding.cause().map(|it| format!("\n{}", it.line)).unwrap_or_default();
             let title = property(&format!("{name}: {}", finding.rule().id()));
-            let _ = writeln!(out, "::{command} title={title}::{}", message(&format!("{}{hint}", finding.summary())));
+            let text = format!("{}{cause}{hint}", finding.summary());
+            let _ = writeln!(out, "::{command} title={title}::{}", message(&text));
+        }
+        for line in &check.not_understood {
+            let title = property(&format!("{name}: not understood, and not judged"));
+            let _ = writeln!(out, "::notice title={title}::{}", message(line));
         }
         let verdict = match check.verdict {
             Verdict::Pass => "PASS",
@@ -29,6 +35,11 @@ pub(crate) fn github(report: &Report) -> String {
             Verdict::Fail => "FAIL",
         };
         let _ = writeln!(out, "{verdict} {}: {}", harmless(name), reason(check));
+    }
+    for error in &report.errors {
+        let hint = error.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        let title = property(&format!("{}: could not run", subject(error)));
+        let _ = writeln!(out, "::error title={title}::{}", message(&format!("{}{hint}", error.error)));
     }
     out
 }

@@ -5,10 +5,12 @@ use std::fmt::Write;
 use crate::report::escape::escaped;
 use crate::report::phrases::{balancing_result, forwarding, meaning, shares_source, slow_backends, variation};
 use crate::report::plot;
-use crate::report::text::{counted_in, false_positives, is_news, loop_note, not_counted, reason, rotations, unjudged};
+use crate::report::text::{
+    counted_in, false_positives, is_news, loop_note, not_counted, reason, rotations, subject, unjudged,
+};
 use verdict::finding::{EvidenceLine, Finding, Level};
 use verdict::numbers::{grouped, percent, time};
-use verdict::report::{AlgorithmReport, Check, Percentiles, Report, Shares, Verdict};
+use verdict::report::{AlgorithmReport, Check, CheckError, Percentiles, Report, Shares, Verdict};
 
 const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
     <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -20,23 +22,25 @@ const STYLE: &str = include_str!("report.css");
 /// Renders all checks on one page.
 pub(crate) fn html(report: &Report) -> String {
     let mut out = String::from(HEAD);
-    let title = match report.checks.as_slice() {
-        [one] => one.name.clone().unwrap_or_else(|| one.url.clone()),
-        several => format!("{} checks", several.len()),
+    let all = report.checks.len() + report.errors.len();
+    let title = match (report.checks.as_slice(), report.errors.as_slice()) {
+        ([one], []) => one.name.clone().unwrap_or_else(|| one.url.clone()),
+        ([], [one]) => subject(one).to_owned(),
+        _ => format!("{all} checks"),
     };
-    let _ = write!(
-        out,
-        "<title>{}: {}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n",
-        word(report.verdict),
-        escaped(&title)
-    );
-    if report.checks.len() > 1 {
+    let word = if report.errors.is_empty() { word(report.verdict) } else { "Error" };
+    let _ =
+        write!(out, "<title>{word}: {}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n", escaped(&title));
+    if all > 1 {
         overview(&mut out, report);
     }
     // Below the overview of several.
-    let depth = if report.checks.len() > 1 { 2 } else { 1 };
+    let depth = if all > 1 { 2 } else { 1 };
     for (number, check) in report.checks.iter().enumerate() {
         one(&mut out, check, number, depth);
+    }
+    for error in &report.errors {
+        self::error(&mut out, error, depth);
     }
     let _ = write!(
         out,
@@ -64,14 +68,27 @@ fn badge(verdict: Verdict) -> String {
     format!("<span class=\"badge {class}\">{symbol} {}</span>", word(verdict))
 }
 
+const ERROR: &str = "<span class=\"badge fail\">! Error</span>";
+
+/// A check that could not run.
+fn error(out: &mut String, error: &CheckError, depth: usize) {
+    let name = escaped(subject(error));
+    let _ = write!(out, "<article>\n<header>\n<h{depth} class=\"check\">{ERROR} {name}</h{depth}>\n");
+    let _ = writeln!(out, "<p class=\"reason\">{}</p>", escaped(&error.error));
+    if let Some(hint) = &error.hint {
+        let _ = writeln!(out, "<p class=\"hint\">{}</p>", escaped(hint));
+    }
+    out.push_str("</header>\n</article>\n");
+}
+
 fn overview(out: &mut String, report: &Report) {
     let passed = report.checks.iter().filter(|check| check.verdict == Verdict::Pass).count();
+    let sign = if report.errors.is_empty() { badge(report.verdict) } else { ERROR.to_owned() };
     let _ = write!(
         out,
-        "<header><h1>{} {passed} of {} checks passed</h1>\n<table>\n\
+        "<header><h1>{sign} {passed} of {} checks passed</h1>\n<table>\n\
          <tr><th scope=\"col\">verdict</th><th scope=\"col\">check</th><th scope=\"col\">why</th></tr>\n",
-        badge(report.verdict),
-        report.checks.len()
+        report.checks.len() + report.errors.len()
     );
     for (number, check) in report.checks.iter().enumerate() {
         let name = escaped(check.name.as_deref().unwrap_or(&check.url));
@@ -81,6 +98,10 @@ fn overview(out: &mut String, report: &Report) {
             "<tr><td>{}</td><th scope=\"row\"><a href=\"#check-{number}\">{name}</a></th><td>{why}</td></tr>",
             badge(check.verdict)
         );
+    }
+    for error in &report.errors {
+        let (name, why) = (escaped(subject(error)), escaped(&error.error));
+        let _ = writeln!(out, "<tr><td>{ERROR}</td><th scope=\"row\">{name}</th><td>{why}</td></tr>");
     }
     out.push_str("</table></header>\n");
 }
@@ -97,6 +118,9 @@ fn one(out: &mut String, check: &Check, number: usize, depth: usize) {
     let _ = writeln!(out, "<p class=\"note\">{}</p>\n</header>", traffic(check));
     if !check.surroundings.is_empty() {
         section(out, depth + 1, "Rehearsal", |out| list(out, check.surroundings.iter().map(|it| &it.line)));
+    }
+    if !check.not_understood.is_empty() {
+        section(out, depth + 1, "Not understood, and not judged", |out| list(out, &check.not_understood));
     }
     let shown: Vec<&Finding> =
         check.findings.iter().filter(|it| it.level > Level::Note || is_news(it, check)).collect();

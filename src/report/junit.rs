@@ -2,22 +2,36 @@
 
 use std::fmt::Write;
 
+use crate::report::text::subject;
 use verdict::finding::{Finding, Level};
 use verdict::report::{Check, Report};
 
 /// JUnit's XML, as CI systems read it.
 pub(crate) fn junit(report: &Report) -> String {
     let count = |level| report.checks.iter().map(|check| of(check, level)).sum::<usize>();
-    let cases: usize = report.checks.iter().map(|check| check.findings.len()).sum();
+    let errors = report.errors.len();
+    let cases: usize = report.checks.iter().map(|check| check.findings.len()).sum::<usize>() + errors;
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(
         out,
         "<testsuites name=\"uuid-generator check\" tests=\"{cases}\" failures=\"{}\" errors=\"{}\">",
         count(Level::Fail),
-        count(Level::Inconclusive)
+        count(Level::Inconclusive) + errors
     );
     for check in &report.checks {
         suite(&mut out, check);
+    }
+    for error in &report.errors {
+        let name = escape(subject(error));
+        let hint = error.hint.as_ref().map(|hint| escape(&format!("hint: {hint}"))).unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "  <testsuite name=\"{name}\" tests=\"1\" failures=\"0\" errors=\"1\" skipped=\"0\" time=\"0\" timestamp=\"{}\">\n    \
+             <testcase classname=\"{name}\" name=\"run\" time=\"0\">\
+             <error type=\"error\" message=\"{}\">{hint}</error></testcase>\n  </testsuite>",
+            escape(&report.started),
+            escape(&error.error)
+        );
     }
     out.push_str("</testsuites>\n");
     out
@@ -35,11 +49,15 @@ fn suite(out: &mut String, check: &Check) {
         check.findings.len(),
         of(check, Level::Fail),
         of(check, Level::Inconclusive),
-        check.traffic.seconds,
+        check.seconds,
         escape(&check.traffic.started)
     );
     for finding in &check.findings {
         case(out, &name, finding);
+    }
+    if !check.not_understood.is_empty() {
+        let lines = escape(&check.not_understood.join("\n"));
+        let _ = writeln!(out, "    <system-out>not understood, and not judged: {lines}</system-out>");
     }
     out.push_str("  </testsuite>\n");
 }

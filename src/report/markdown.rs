@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::report::escape::harmless;
 use crate::report::phrases::{forwarding, meaning, slow_backends};
-use crate::report::text::{counted_in, reason, rotations};
+use crate::report::text::{counted_in, reason, rotations, subject};
 use verdict::finding::{EvidenceLine, Level};
 use verdict::numbers::{grouped, percent, time};
 use verdict::report::{Check, Latency, Percentiles, Report, Shares, Verdict};
@@ -12,11 +12,17 @@ use verdict::report::{Check, Latency, Percentiles, Report, Shares, Verdict};
 /// A heading a check, the verdict first.
 pub(crate) fn markdown(report: &Report) -> String {
     let mut out = String::new();
-    if report.checks.len() > 1 {
+    if report.checks.len() + report.errors.len() > 1 {
         overview(&mut out, report);
     }
     for check in &report.checks {
         one(&mut out, check);
+    }
+    for error in &report.errors {
+        let _ = writeln!(out, "## ⛔ {}: error\n\n{}\n", escape(subject(error)), escape(&error.error));
+        if let Some(hint) = &error.hint {
+            let _ = writeln!(out, "hint: {}\n", escape(hint));
+        }
     }
     let _ = writeln!(out, "<sub>{} · {}</sub>", escape(&report.tool), escape(&report.started));
     out
@@ -33,13 +39,16 @@ fn symbol(verdict: Verdict) -> (&'static str, &'static str) {
 /// All checks on one screen, before their details.
 fn overview(out: &mut String, report: &Report) {
     let passed = report.checks.iter().filter(|check| check.verdict == Verdict::Pass).count();
-    let (sign, _) = symbol(report.verdict);
-    let _ =
-        writeln!(out, "## {sign} {passed} of {} checks passed\n\n| | check | |\n|---|---|---|", report.checks.len());
+    let sign = if report.errors.is_empty() { symbol(report.verdict).0 } else { "⛔" };
+    let all = report.checks.len() + report.errors.len();
+    let _ = writeln!(out, "## {sign} {passed} of {all} checks passed\n\n| | check | |\n|---|---|---|");
     for check in &report.checks {
         let (sign, word) = symbol(check.verdict);
         let name = escape(check.name.as_deref().unwrap_or(&check.url));
         let _ = writeln!(out, "| {sign} {word} | {name} | {} |", escape(&reason(check)));
+    }
+    for error in &report.errors {
+        let _ = writeln!(out, "| ⛔ error | {} | {} |", escape(subject(error)), escape(&error.error));
     }
     out.push('\n');
 }
@@ -53,6 +62,9 @@ fn one(out: &mut String, check: &Check) {
         details(out, "what differs from production in this rehearsal", |out| {
             list(out, "", check.surroundings.iter().map(|it| &it.line));
         });
+    }
+    if !check.not_understood.is_empty() {
+        details(out, "not understood, and not judged", |out| list(out, "", &check.not_understood));
     }
     outcomes(out, check);
     if let Some(clauses) = check.forwarding.as_ref().map(forwarding).filter(|clauses| !clauses.is_empty()) {

@@ -16,7 +16,7 @@ mod tests;
 mod text;
 
 pub(crate) use text::{Detail, Style};
-use verdict::report::Report;
+use verdict::report::{CheckError, Report};
 
 http::named_enum! {
     /// In which format a report is written.
@@ -49,4 +49,11 @@ pub(crate) fn render(report: &Report, format: ReportFormat, style: &Style) -> St
         ReportFormat::Junit => junit::junit(report),
         ReportFormat::Github => github::github(report),
     }
+}
+
+/// A check that could not run, for people: its hint is on a line of its own.
+pub(crate) fn describe_error(error: &CheckError) -> String {
+    let check = error.check.as_ref().map(|name| format!("check {name}: ")).unwrap_or_default();
+    let hint = error.hint.as_ref().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+    crate::escape::harmless_lines(&format!("{check}{}{hint}", error.error))
 }

@@ -1,8 +1,8 @@
 //! The formats: what each of them must show of the same reports, and that nothing hostile gets through.
 
 use crate::report::{Detail, ReportFormat, Style, example, junit, render};
-use verdict::finding::Rule;
-use verdict::report::Verdict;
+use verdict::finding::{EvidenceLine, Rule};
+use verdict::report::{CheckError, Verdict};
 
 const PLAIN: Style = Style { colour: false, width: 80, detail: Detail::Usual };
 
@@ -319,4 +319,62 @@ fn the_reference_of_hints_is_what_the_code_suggests() {
         written == text,
         "docs/reference/hints.md is not what the code suggests: UPDATE_SNAPSHOTS=1 writes it anew"
     );
+}
+
+#[test]
+fn what_could_not_run_is_in_each_format_beside_what_ran() {
+    let error = |check: Option<&str>| CheckError {
+        check: check.map(str::to_owned),
+        error: "failed to connect to 127.0.0.1:8081: <refused> & gone".to_owned(),
+        hint: Some("start the balancer, at 100 %".to_owned()),
+    };
+    let of_all = example::with_errors(Vec::new(), vec![error(None)]);
+    let of_one = example::with_errors(example::of(example::passing()).checks, vec![error(Some("canary"))]);
+    for report in [&of_all, &of_one] {
+        assert_eq!(report.verdict, Verdict::Inconclusive);
+        for format in ReportFormat::ALL {
+            let text = form(format, report);
+            let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            for part in ["failed to connect to 127.0.0.1:8081", "start the balancer, at 100"] {
+                assert!(words.contains(part), "{part} is missing in {}:\n{text}", format.name());
+            }
+        }
+    }
+    let xml = form(ReportFormat::Junit, &of_one);
+    assert!(xml.contains("errors=\"1\"") && xml.contains("&lt;refused&gt; &amp; gone\">hint: start"), "{xml}");
+    assert!(form(ReportFormat::Junit, &of_all).contains("tests=\"1\" failures=\"0\" errors=\"1\""));
+    let github = form(ReportFormat::Github, &of_one);
+    let line = "::error title=canary%3A could not run::failed to connect";
+    assert!(github.lines().any(|it| it.starts_with(line) && it.ends_with("%0Ahint: start the balancer, at 100 %25")));
+    let text = form(ReportFormat::Text, &of_one);
+    assert!(text.ends_with("\nERROR: 1 of 2 checks could not run\n") && text.contains("  PASS  "), "{text}");
+    assert!(form(ReportFormat::Text, &of_all).starts_with("ERROR  failed to connect"));
+    assert!(form(ReportFormat::Markdown, &of_one).starts_with("## ⛔ 1 of 2 checks passed"));
+    let json: verdict::report::Report = serde_json::from_str(&form(ReportFormat::Json, &of_one)).unwrap();
+    assert_eq!((json.checks.len(), &json.errors), (1, &of_one.errors));
+}
+
+#[test]
+fn what_of_a_file_was_not_understood_is_in_each_format() {
+    let line = "two.conf, line 3: server 127.0.0.1:9004 is no backend";
+    let check = verdict::report::Check { not_understood: vec![line.to_owned()], ..example::passing() };
+    let report = example::of(check);
+    for format in ReportFormat::ALL {
+        assert!(form(format, &report).contains(line), "{}", format.name());
+    }
+}
+
+#[test]
+fn short_reports_name_the_cause() {
+    let mut check = example::of(example::failing()).checks.remove(0);
+    let quiet = Style { detail: Detail::Quiet, ..PLAIN };
+    for finding in &mut check.findings {
+        if let Some(prose) = &mut finding.prose {
+            prose.evidence.insert(0, EvidenceLine::of("10.9.0.13 left at 4.03 s"));
+        }
+    }
+    let report = example::with_errors(vec![check], Vec::new());
+    let text = render(&report, ReportFormat::Text, &quiet);
+    assert!(text.split_whitespace().collect::<Vec<_>>().join(" ").contains("once: 10.9.0.13 left at 4.03 s"), "{text}");
+    assert!(form(ReportFormat::Github, &report).contains("more than once%0A10.9.0.13 left at 4.03 s%0Ahint:"));
 }

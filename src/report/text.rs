@@ -10,7 +10,9 @@ use verdict::finding::{EvidenceLine, Facts, Finding, Level, Rule};
 use verdict::life::StreamKind;
 use verdict::numbers::{count_of, grouped, percent, time};
 use verdict::outcome::Outcome;
-use verdict::report::{Check, NotCounted, Outage, OutcomeCount, Percentiles, Report, Shares, Unit, Verdict};
+use verdict::report::{
+    Check, CheckError, NotCounted, Outage, OutcomeCount, Percentiles, Report, Shares, Unit, Verdict,
+};
 
 /// How a report is shown on a terminal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +34,9 @@ pub(crate) enum Detail {
     /// The evidence of what is as it should be too.
     Verbose,
 }
+
+/// How the word ERROR looks.
+const ERROR: &str = "1;31";
 
 /// Columns of a report.
 const WIDEST: usize = 80;
@@ -71,25 +76,48 @@ pub(crate) fn text(report: &Report, style: &Style) -> String {
     if style.detail == Detail::Quiet {
         for check in &report.checks {
             let name = check.name.as_deref().unwrap_or(&check.url);
-            let line = format!("{}: {}", harmless(name), reason(check));
+            // A request with its attempts is for those who look into it.
+            let cause = decisive(check).and_then(Finding::cause).filter(|it| it.parts.is_empty());
+            let cause = cause.map(|it| format!(": {}", harmless(&it.line))).unwrap_or_default();
+            let line = format!("{}: {}{cause}", harmless(name), reason(check));
             out.push_str(&style.sentence(0, &format!("{}  ", word(check.verdict)), look(check.verdict), &line));
         }
+        errors(&mut out, 0, report, style);
         return out;
     }
     for check in &report.checks {
         one(&mut out, check, style);
         out.push('\n');
     }
-    if report.checks.len() > 1 {
+    let all = report.checks.len() + report.errors.len();
+    if all == 1 {
+        errors(&mut out, 0, report, style);
+    } else {
         let _ = writeln!(out, "{}", style.title("All checks"));
         for check in &report.checks {
             let name = harmless(check.name.as_deref().unwrap_or(&check.url));
             let line = format!("{name}: {}", reason(check));
             out.push_str(&style.sentence(2, &format!("{}  ", word(check.verdict)), look(check.verdict), &line));
         }
-        let _ = writeln!(out, "\n{}", style.paint(look(report.verdict), word(report.verdict)));
+        errors(&mut out, 2, report, style);
+        let (look, last) = match report.errors.len() {
+            0 => (look(report.verdict), word(report.verdict).to_owned()),
+            some => (ERROR, format!("ERROR: {some} of {all} checks could not run")),
+        };
+        let _ = writeln!(out, "\n{}", style.paint(look, &last));
     }
     out
+}
+
+/// What could not run, and what to try.
+fn errors(out: &mut String, indent: usize, report: &Report, style: &Style) {
+    for error in &report.errors {
+        let name = error.check.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+        out.push_str(&style.sentence(indent, "ERROR  ", ERROR, &harmless(&format!("{name}{}", error.error))));
+        if let Some(hint) = &error.hint {
+            out.push_str(&wrapped(&format!("{:indent$}  hint: ", ""), &harmless(hint), style.width));
+        }
+    }
 }
 
 fn word(verdict: Verdict) -> &'static str {
@@ -108,15 +136,24 @@ fn look(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Why it is so, in a sentence.
-pub(crate) fn reason(check: &Check) -> String {
+/// The first finding that makes the verdict.
+fn decisive(check: &Check) -> Option<&Finding> {
     let of = |level| check.findings.iter().find(|finding| finding.level == level);
-    let decisive = match check.verdict {
+    match check.verdict {
         Verdict::Fail => of(Level::Fail),
         Verdict::Inconclusive => of(Level::Inconclusive),
         Verdict::Pass => None,
-    };
-    match (decisive, &check.outage) {
+    }
+}
+
+/// What could not run.
+pub(crate) fn subject(error: &CheckError) -> &str {
+    error.check.as_deref().unwrap_or("uuid-generator")
+}
+
+/// Why it is so, in a sentence.
+pub(crate) fn reason(check: &Check) -> String {
+    match (decisive(check), &check.outage) {
         (Some(finding), _) => harmless(finding.summary()),
         (None, Some(outage)) if outage.client_errors > 0 => {
             format!("all expectations met; {} allowed", count_of(outage.client_errors, "client error"))
@@ -141,6 +178,11 @@ fn one(out: &mut String, check: &Check, style: &Style) {
     if !check.surroundings.is_empty() {
         let _ = writeln!(out, "{}", style.title("Rehearsal"));
         check.surroundings.iter().for_each(|it| out.push_str(&wrapped("  ", &harmless(&it.line), style.width)));
+        out.push('\n');
+    }
+    if !check.not_understood.is_empty() {
+        let _ = writeln!(out, "{}", style.title("Not understood, and not judged"));
+        check.not_understood.iter().for_each(|line| out.push_str(&wrapped("  ", &harmless(line), style.width)));
         out.push('\n');
     }
     let (wrong, fine): (Vec<&Finding>, Vec<&Finding>) =

@@ -202,6 +202,11 @@ impl Finding {
     pub fn summary(&self) -> &str {
         self.prose.as_ref().map_or("", |prose| &prose.summary)
     }
+
+    /// The first line of its evidence: where the summary says what, it says who and why.
+    pub fn cause(&self) -> Option<&EvidenceLine> {
+        self.prose.as_ref()?.evidence.first()
+    }
 }
 
 /// A piece of evidence.

@@ -24,10 +24,36 @@ pub struct Report {
     pub tool: String,
     /// When it began: RFC 3339.
     pub started: String,
-    /// The worst of its checks.
+    /// The worst of its checks; inconclusive at best if one of them could not run.
     pub verdict: Verdict,
     /// In the order in which they ran.
     pub checks: Vec<Check>,
+    /// Those that could not run: of them nothing is judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<CheckError>,
+}
+
+/// Why a check could not run, or was stopped.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CheckError {
+    /// Name of the check, or its URL; null if no check could run.
+    pub check: Option<String>,
+    /// What failed, on what.
+    pub error: String,
+    /// What a person can do about it; null if that is not known.
+    pub hint: Option<String>,
+}
+
+impl Report {
+    /// Of checks that ended, and of those that could not run.
+    pub fn new(tool: &str, started: String, checks: Vec<Check>, errors: Vec<CheckError>) -> Report {
+        let worst = checks.iter().map(|check| check.verdict).max();
+        // What could not run has not passed.
+        let verdict = worst.unwrap_or(Verdict::Inconclusive);
+        let verdict = if errors.is_empty() { verdict } else { verdict.max(Verdict::Inconclusive) };
+        Report { version: VERSION, tool: tool.to_owned(), started, verdict, checks, errors }
+    }
 }
 
 /// A judgement. Ordered from best to worst.
@@ -58,6 +84,12 @@ pub struct Check {
     /// In a rehearsal: what differs from production, such as an address that was invented for a name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub surroundings: Vec<SurroundingLine>,
+    /// What of the balancer's file was not understood, a line each: it is not judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_understood: Vec<String>,
+    /// How long all of it took, in seconds: warm-up, experiments, sample, and what was waited for.
+    #[serde(default)]
+    pub seconds: f64,
     /// The load that the check generated.
     pub traffic: TrafficSummary,
     /// The one outcome of each request.

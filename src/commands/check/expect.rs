@@ -90,9 +90,10 @@ pub(super) fn from_file(
         let expected = expected.clone().under(plan.requests_at_once());
         let expected = expected.with_headers(&configuration, plan.request.names());
         expect(&expected, &name, plan);
-        not_judged = expected.unknown;
+        not_judged = [configuration.not_read.clone(), expected.unknown, expected.remarks].concat();
+        plan.environment.not_understood.clone_from(&not_judged);
     }
-    Ok([configuration.not_read, not_judged, expected.remarks].concat())
+    Ok(not_judged)
 }
 
 /// On one machine a port is enough to know a backend; on several its host has to be the server's; and a pod is known by its name.
