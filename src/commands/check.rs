@@ -4,7 +4,6 @@ mod dry_run;
 pub(super) mod expect;
 pub(super) mod interrupt;
 mod progress;
-pub(super) mod reports;
 mod wait;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,12 +17,12 @@ use tokio::time::timeout;
 
 use expect::KnownFleet;
 use progress::ProgressLine;
-use reports::{detail, outputs, status, with_reports, write};
 use wait::Wait;
 
 use super::choice::choices;
 use super::print::print;
 use super::private::{DATA, Private};
+use super::reports::{detail, outputs, status, with_reports, write};
 use crate::args::check::CheckArgs;
 use crate::balancer::path::on_path;
 use crate::check::plan::{Backing, CheckPlan, Trust};

@@ -14,6 +14,7 @@ mod mapped;
 mod print;
 mod private;
 mod rehearse;
+mod reports;
 mod send;
 mod top;
 mod view;

@@ -10,9 +10,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use world::names::Size;
 
-use super::check::{self as checking, expect, interrupt, reports};
+use super::check::{self as checking, expect, interrupt};
 use super::print::print;
 use super::private::{DATA, Private};
+use super::reports;
 use crate::args::rehearse::{CertificateChoice, RehearseArgs};
 use crate::balancer::Balancer;
 use crate::balancer::expected::Expected;

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+use super::print::{in_locale, print};
 use crate::args::report::ReportArgs;
 use crate::check::report_of_error;
-use crate::commands::print::{in_locale, print};
 use crate::config::output::{self, Output};
 use crate::error::{COULD_NOT_RUN, Problem};
 use crate::report::{Detail, ReportFormat, Style, describe_error, render};
@@ -19,7 +19,7 @@ const FAILED: u8 = 1;
 const INCONCLUSIVE: u8 = 3;
 
 /// Has the reports say why a command could not check anything, or was stopped: whoever reads them finds neither nothing nor an older result.
-pub(in crate::commands) fn with_reports<T>(args: &ReportArgs, is_dry: bool, result: Result<T>) -> Result<T> {
+pub(super) fn with_reports<T>(args: &ReportArgs, is_dry: bool, result: Result<T>) -> Result<T> {
     result.inspect_err(|error| {
         if let Ok(outputs) = outputs(args)
             && !is_dry
@@ -31,7 +31,7 @@ pub(in crate::commands) fn with_reports<T>(args: &ReportArgs, is_dry: bool, resu
 }
 
 /// What a verdict is to whoever waits for this process. That a check could not run comes before what the others found.
-pub(in crate::commands) fn status(report: &Report) -> ExitCode {
+pub(super) fn status(report: &Report) -> ExitCode {
     if !report.errors.is_empty() {
         return ExitCode::from(COULD_NOT_RUN);
     }
@@ -42,14 +42,14 @@ pub(in crate::commands) fn status(report: &Report) -> ExitCode {
     })
 }
 
-pub(in crate::commands) fn outputs(args: &ReportArgs) -> Result<Vec<Output>, Problem> {
+pub(super) fn outputs(args: &ReportArgs) -> Result<Vec<Output>, Problem> {
     let file = |format: ReportFormat, file: &Option<_>| file.clone().map(|file| Output { format, file: Some(file) });
     let short = [args.format.clone(), file(ReportFormat::Junit, &args.junit), file(ReportFormat::Html, &args.html)];
     output::resolve(args.report.iter().cloned().chain(short.into_iter().flatten()))
 }
 
 /// How much the report and the progress show.
-pub(in crate::commands) fn detail(args: &ReportArgs) -> Detail {
+pub(super) fn detail(args: &ReportArgs) -> Detail {
     match (args.quiet, args.verbose) {
         (true, _) => Detail::Quiet,
         (false, true) => Detail::Verbose,
@@ -57,7 +57,7 @@ pub(in crate::commands) fn detail(args: &ReportArgs) -> Detail {
     }
 }
 
-pub(in crate::commands) fn write(report: &Report, outputs: &[Output], detail: Detail) -> Result<()> {
+pub(super) fn write(report: &Report, outputs: &[Output], detail: Detail) -> Result<()> {
     // What goes to the terminal is last, and is there whatever becomes of the files.
     let mut written = Ok(());
     for output in outputs {
