@@ -204,7 +204,10 @@ fn a_fleet_is_started_for_the_run_and_gone_after_it_and_its_own_errors_are_shown
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
     assert_eq!((report.verdict, complaints(&output), place.processes()), (Verdict::Pass, String::new(), vec![]));
     let _held = TcpListener::bind(("127.0.0.1", ports[1])).unwrap();
-    says(&error_of(&run(program(&place).args(words))), &["failed to start the fleet", "address already in use"]);
+    let output = run(program(&place).args(words));
+    says(&error_of(&output), &["failed to start the fleet", "address already in use"]);
+    let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report.errors[0].error.contains("address already in use"), "{:?}", report.errors);
     assert_eq!(place.processes(), [] as [u32; 0]);
 }
 

@@ -9,7 +9,7 @@ use super::print::{in_locale, print};
 use crate::args::report::ReportArgs;
 use crate::check::report_of_error;
 use crate::config::output::{self, Output};
-use crate::error::{COULD_NOT_RUN, Problem};
+use crate::error::{COULD_NOT_RUN, Interrupted, Problem};
 use crate::report::{Detail, ReportFormat, Style, describe_error, render};
 use verdict::report::{Report, Verdict};
 
@@ -21,9 +21,11 @@ const INCONCLUSIVE: u8 = 3;
 /// Has the reports say why a command could not check anything, or was stopped: whoever reads them finds neither nothing nor an older result.
 pub(super) fn with_reports<T>(args: &ReportArgs, is_dry: bool, result: Result<T>) -> Result<T> {
     result.inspect_err(|error| {
-        if let Ok(outputs) = outputs(args)
+        if let Ok(mut outputs) = outputs(args)
             && !is_dry
         {
+            // Who stops a command reads one line, and no report.
+            outputs.retain(|output| output.file.is_some() || !error.is::<Interrupted>());
             // The error is what counts, also where it is that a file cannot be written.
             let _ = write(&report_of_error(error), &outputs, detail(args));
         }

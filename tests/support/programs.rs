@@ -11,6 +11,7 @@ use std::time::Instant;
 use rustix::process::Signal;
 
 use crate::support::{PATIENCE, PROGRAM, all_processes, list, send};
+use verdict::report::Report;
 
 /// A directory that is removed with the value.
 pub struct TemporaryDirectory(PathBuf);
@@ -132,7 +133,12 @@ pub fn complaints(output: &Output) -> String {
 /// What a program that could not run says: exit status 2, this on standard error and nothing else.
 pub fn error_of(output: &Output) -> String {
     let error = complaints(output);
-    assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stdout)), (Some(2), ""), "{error}");
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    if !output.stdout.is_empty() {
+        // A report of JSON was asked for: it has that error and no result.
+        let report: Report = serde_json::from_slice(&output.stdout).unwrap_or_else(|why| panic!("{why}: {error}"));
+        assert!(report.checks.is_empty() && report.errors.len() == 1, "{report:?}");
+    }
     error
 }
 
