@@ -466,8 +466,8 @@ impl Lab<'_> {
         };
         self.clients = firsts.iter().map(again).collect();
         // A few that met another backend than the rest come back to it by chance more easily.
-        let met: Vec<Backend> = firsts.iter().filter_map(|first| Some(first.pick?.backend)).collect();
-        let are_few = counts(&met).iter().any(|(_, clients)| (1..=FEW_CLIENTS).contains(clients));
+        let met: Vec<Pick> = self.evidence.givers.iter().copied().flatten().collect();
+        let are_few = counts(&backends(&met)).iter().any(|(_, clients)| (1..=FEW_CLIENTS).contains(clients));
         for _ in 0..if are_few { rounds * 2 } else { rounds } {
             let places = self.shuffled(firsts.len());
             let requests: Vec<ProbeRequest> = places.iter().map(|place| self.clients[*place].clone()).collect();

@@ -304,13 +304,7 @@ impl Case<'_> {
 
     /// Likewise, in what was before that moment, from which on steps are done.
     pub(crate) fn failed_before(&self, until: Option<Moment>) -> Vec<bool> {
-        let mut failed = vec![false; self.names.len()];
-        let is_before = |attempt: &&Arrival| until.is_none_or(|until| attempt.received < until);
-        for attempt in self.ledger.arrivals().iter().filter(is_before).filter(|attempt| !attempt.executed()) {
-            if let Some(failed) = failed.get_mut(usize::from(attempt.backend.0)) {
-                *failed = true;
-            }
-        }
+        let mut failed = self.with_failed_attempts(until);
         // One that is gone refuses connections, one whose certificate is not accepted or that was too slow before gets no request: none
         // records that.
         let is_touched = |place: usize| self.outages.iter().any(|it| it.backend == Backend(place as u16));
@@ -327,9 +321,16 @@ impl Case<'_> {
         failed
     }
 
-    /// Whether an attempt at that backend failed.
-    pub(crate) fn has_failed(&self, place: usize) -> bool {
-        self.ledger.arrivals().iter().any(|it| usize::from(it.backend.0) == place && !it.executed())
+    /// Backends at which an attempt failed, as the records say, in what was before that moment.
+    pub(crate) fn with_failed_attempts(&self, until: Option<Moment>) -> Vec<bool> {
+        let mut failed = vec![false; self.names.len()];
+        let is_before = |attempt: &&Arrival| until.is_none_or(|until| attempt.received < until);
+        for attempt in self.ledger.arrivals().iter().filter(is_before).filter(|attempt| !attempt.executed()) {
+            if let Some(failed) = failed.get_mut(usize::from(attempt.backend.0)) {
+                *failed = true;
+            }
+        }
+        failed
     }
 
     /// Whether it was put right, or started, so shortly before that a balancer may avoid it.

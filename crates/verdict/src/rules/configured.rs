@@ -13,13 +13,12 @@ use crate::rules::requirement::Requirement;
 /// Takes it off what other rules hold against the balancer.
 pub(super) fn soften(case: &Case, findings: &mut [Finding]) {
     let configured = &case.expectations.configured;
-    for finding in findings.iter_mut() {
-        // What an outage would excuse the file may have done.
-        let is_allowed = case.expectations.allowed.contains(&Outcome::Balancer);
-        let is_excused = matches!(&finding.facts, Facts::Balancer(own) if own.excused == own.requests) && !is_allowed;
-        if finding.level < Level::Note || finding.level == Level::Note && !is_excused {
-            continue;
-        }
+    let is_allowed = case.expectations.allowed.contains(&Outcome::Balancer);
+    // What an outage would excuse the file may have done.
+    let is_excused =
+        |facts: &Facts| matches!(facts, Facts::Balancer(own) if own.excused == own.requests && !is_allowed);
+    let is_held = |it: &&mut Finding| it.level > Level::Note || it.level == Level::Note && is_excused(&it.facts);
+    for finding in findings.iter_mut().filter(is_held) {
         match &mut finding.facts {
             // One that a backend had received is not the file's.
             Facts::Balancer(own) if own.received == 0 && own.unprocessed == 0 => {

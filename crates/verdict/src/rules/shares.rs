@@ -219,22 +219,23 @@ impl<'a> Comparison<'a> {
         // Who is to get nothing, a mirror that lacks the path, takes nothing from others by failing.
         let is_due = |place: &usize| failing[*place] && wanted_of(*place) > 0.0;
         let due: Vec<usize> = (0..failing.len()).filter(is_due).collect();
-        let is_only_avoided =
-            |place: &usize| !case.has_failed(*place) && case.may_be_avoided(*place) && counts[*place] > 0;
-        let disturbance = match due.as_slice() {
-            _ if are_whole => None,
-            [] => None,
-            due if due.iter().all(is_only_avoided) => Some(Disturbance::Avoidance),
-            _ => Some(Disturbance::Failures),
-        };
+        let failed = case.with_failed_attempts(None);
+        let has_failed = |place: &usize| failed.get(*place).is_some_and(|failed| *failed);
+        let is_only_avoided = |place: &usize| !has_failed(place) && case.may_be_avoided(*place) && counts[*place] > 0;
+        let are_only_avoided = !due.is_empty() && due.iter().all(is_only_avoided);
         let of_all = test(case, counts, expected, *unit);
         let holds_for_all = of_all.1 == Level::Pass;
-        // What fails was selected as often as it should be.
-        let is_explained = holds_for_all || are_whole;
-        // All that is left is one: shares of it say nothing.
         // Where nothing failed, and the deviation may be chance, no other reason is needed.
-        let is_explained =
-            is_explained || disturbance == Some(Disturbance::Avoidance) && of_all.1 == Level::Inconclusive;
+        let may_be_chance = are_only_avoided && of_all.1 == Level::Inconclusive;
+        let disturbance = match (are_only_avoided, due.is_empty()) {
+            _ if are_whole || may_be_chance => None,
+            (true, _) => Some(Disturbance::Avoidance),
+            (false, false) => Some(Disturbance::Failures),
+            (false, true) => None,
+        };
+        // What fails was selected as often as it should be.
+        let is_explained = holds_for_all || are_whole || may_be_chance;
+        // All that is left is one: shares of it say nothing.
         let is_alone = !is_explained && disturbance.is_some() && seen.iter().filter(|count| **count > 0).count() < 2;
         let (test, level) = if is_explained {
             of_all
@@ -243,7 +244,6 @@ impl<'a> Comparison<'a> {
         } else {
             test(case, &seen, &wanted, *unit)
         };
-        let disturbance = disturbance.filter(|it| !(is_explained && *it == Disturbance::Avoidance));
         Comparison { selections, expected, test, level, holds_for_all, disturbance, is_alone }
     }
 
