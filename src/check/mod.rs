@@ -99,7 +99,7 @@ pub(crate) fn report_of_error(error: &anyhow::Error) -> Report {
     Report::new(TOOL, calendar_time(clock::calendar().unix), Vec::new(), errors)
 }
 
-fn calendar_time(unix: impl Into<i128>) -> String {
+fn calendar_time(unix: u64) -> String {
     jiff::Timestamp::from_nanosecond(unix.into()).map(|time| format!("{time:.3}")).unwrap_or_default()
 }
 

@@ -22,7 +22,7 @@ const STYLE: &str = include_str!("report.css");
 /// Renders all checks on one page.
 pub(crate) fn html(report: &Report) -> String {
     let mut out = String::from(HEAD);
-    let all = report.checks.len() + report.errors.len();
+    let all = report.wanted();
     let title = match (report.checks.as_slice(), report.errors.as_slice()) {
         ([one], []) => one.name.clone().unwrap_or_else(|| one.url.clone()),
         ([], [one]) => subject(one).to_owned(),
@@ -88,7 +88,7 @@ fn overview(out: &mut String, report: &Report) {
         out,
         "<header><h1>{sign} {passed} of {} checks passed</h1>\n<table>\n\
          <tr><th scope=\"col\">verdict</th><th scope=\"col\">check</th><th scope=\"col\">why</th></tr>\n",
-        report.checks.len() + report.errors.len()
+        report.wanted()
     );
     for (number, check) in report.checks.iter().enumerate() {
         let name = escaped(check.name.as_deref().unwrap_or(&check.url));

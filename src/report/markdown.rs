@@ -12,7 +12,7 @@ use verdict::report::{Check, Latency, Percentiles, Report, Shares, Verdict};
 /// A heading a check, the verdict first.
 pub(crate) fn markdown(report: &Report) -> String {
     let mut out = String::new();
-    if report.checks.len() + report.errors.len() > 1 {
+    if report.wanted() > 1 {
         overview(&mut out, report);
     }
     for check in &report.checks {
@@ -40,7 +40,7 @@ fn symbol(verdict: Verdict) -> (&'static str, &'static str) {
 fn overview(out: &mut String, report: &Report) {
     let passed = report.checks.iter().filter(|check| check.verdict == Verdict::Pass).count();
     let sign = if report.errors.is_empty() { symbol(report.verdict).0 } else { "⛔" };
-    let all = report.checks.len() + report.errors.len();
+    let all = report.wanted();
     let _ = writeln!(out, "## {sign} {passed} of {all} checks passed\n\n| | check | |\n|---|---|---|");
     for check in &report.checks {
         let (sign, word) = symbol(check.verdict);

@@ -89,7 +89,7 @@ pub(crate) fn text(report: &Report, style: &Style) -> String {
         one(&mut out, check, style);
         out.push('\n');
     }
-    let all = report.checks.len() + report.errors.len();
+    let all = report.wanted();
     if all == 1 {
         errors(&mut out, 0, report, style);
     } else {

@@ -24,9 +24,10 @@ use crate::io::clock;
 use crate::platform::machine_name;
 use crate::remote::FleetChoice;
 use crate::wire::{
-    BackendState, BackendStatus, FRAME, FleetEvent, FleetNames, FleetStatus, Generator, Instance, Moment, Record, Token,
+    BackendFigures, BackendState, BackendStatus, FRAME, FleetEvent, FleetNames, FleetStatus, Generator, Instance,
+    Moment, Record, Token,
 };
-use source::{OpenNow, Source, SourceNews, StatusReply};
+use source::{Source, SourceNews, StatusReply, show_open};
 
 /// How long backends may take to do what is asked.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -178,10 +179,10 @@ impl View {
                 }
                 self.has_changed = true;
             }
-            SourceNews::Frame { open, marks, requests } => {
-                for (id, open) in open {
+            SourceNews::Frame { figures, marks, requests } => {
+                for (id, now) in figures {
                     let Some(place) = place_of(&self.places, id) else { continue };
-                    open.put_into(&mut self.backends[usize::from(place)]);
+                    show_open(&now, &mut self.backends[usize::from(place)]);
                 }
                 for mark in marks {
                     let place = mark.backend.as_deref().and_then(|name| self.place_of_name(host, name));
@@ -201,7 +202,7 @@ impl View {
                 for (place, _) in self.fleets.backends.iter().enumerate().filter(|(_, it)| it.host == host) {
                     let known = &mut self.backends[place];
                     (known.state, known.pid, known.actions) = (BackendState::Gone, None, Vec::new());
-                    OpenNow::NOTHING.put_into(known);
+                    show_open(&BackendFigures::default(), known);
                 }
                 self.has_changed = true;
             }
@@ -230,7 +231,7 @@ impl View {
                 actions: Vec::new(),
                 ..known_of
             };
-            OpenNow::NOTHING.put_into(&mut status);
+            show_open(&BackendFigures::default(), &mut status);
             self.backends.push(status);
         }
         let names: FleetNames =

@@ -25,7 +25,7 @@ pub(super) enum SourceNews {
     /// Something about backends has changed.
     Backends(Vec<BackendStatus>),
     /// Figures of the fleet's live view that its records do not have.
-    Frame { open: Vec<(Generator, OpenNow)>, marks: Vec<TimelineMark>, requests: Vec<SeenRequest> },
+    Frame { figures: Vec<(Generator, BackendFigures)>, marks: Vec<TimelineMark>, requests: Vec<SeenRequest> },
     /// What was asked of backends has been done, or not.
     Done(StatusReply, Result<(), CommandRefusal>),
     /// The fleet cannot be reached.
@@ -35,31 +35,9 @@ pub(super) enum SourceNews {
 }
 
 /// What is open at a backend now. Its status says so, too, but comes only when something else has changed.
-pub(super) struct OpenNow {
-    in_flight: usize,
-    connections: usize,
-    streams: usize,
-    websockets: usize,
-}
-
-impl OpenNow {
-    /// At one that is gone, or of which nothing is known.
-    pub(super) const NOTHING: OpenNow = OpenNow { in_flight: 0, connections: 0, streams: 0, websockets: 0 };
-
-    fn of(figures: &BackendFigures) -> OpenNow {
-        OpenNow {
-            in_flight: figures.in_flight as usize,
-            connections: figures.connections as usize,
-            streams: figures.streams as usize,
-            websockets: figures.websockets as usize,
-        }
-    }
-
-    pub(super) fn put_into(&self, status: &mut BackendStatus) {
-        let OpenNow { in_flight, connections, streams, websockets } = *self;
-        (status.in_flight, status.connections) = (in_flight, connections);
-        (status.streams, status.websockets) = (streams, websockets);
-    }
+pub(super) fn show_open(now: &BackendFigures, status: &mut BackendStatus) {
+    (status.in_flight, status.connections) = (now.in_flight as usize, now.connections as usize);
+    (status.streams, status.websockets) = (now.streams as usize, now.websockets as usize);
 }
 
 fn order_of(backends: &[BackendStatus]) -> Vec<Generator> {
@@ -113,12 +91,11 @@ impl Source {
                             order = order_of(&backends);
                             tell.send((host, SourceNews::Backends(backends))).ok()?;
                         }
-                        let open = frame.figures.backends.iter().map(OpenNow::of);
-                        let open = order.iter().copied().zip(open).collect();
+                        let figures = order.iter().copied().zip(frame.figures.backends).collect();
                         // The rest is counted from records, over all fleets.
                         let is_its_own = |mark: &TimelineMark| matches!(mark.kind, MarkKind::Backend | MarkKind::Fault);
                         let marks = frame.marks.into_iter().filter(is_its_own).collect();
-                        tell.send((host, SourceNews::Frame { open, marks, requests: frame.requests })).ok()?;
+                        tell.send((host, SourceNews::Frame { figures, marks, requests: frame.requests })).ok()?;
                     }
                     Ok(Some(LiveEvent::Balance(_))) => {}
                     Ok(None) | Err(_) => return Some(()),

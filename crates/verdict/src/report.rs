@@ -54,6 +54,11 @@ impl Report {
         let verdict = if errors.is_empty() { verdict } else { verdict.max(Verdict::Inconclusive) };
         Report { version: VERSION, tool: tool.to_owned(), started, verdict, checks, errors }
     }
+
+    /// How many checks there were to run.
+    pub fn wanted(&self) -> usize {
+        self.checks.len() + self.errors.len()
+    }
 }
 
 /// A judgement. Ordered from best to worst.

@@ -1,7 +1,5 @@
 //! Witnesses in words: a request from both ends, an order of backends.
 
-use std::time::Duration;
-
 use crate::escape::harmless;
 use verdict::AttemptEnd;
 use verdict::finding::{AttemptWitness, ClientWitness, EvidenceLine, RequestWitness, Witness};
@@ -124,7 +122,7 @@ fn when(at: f64) -> String {
 }
 
 fn brief(seconds: f64) -> String {
-    match Duration::from_secs_f64(seconds.max(0.0)).as_secs_f64() {
+    match seconds.max(0.0) {
         // What would be rounded to a thousand of the smaller unit is one of the larger.
         seconds @ 0.999_95.. => format!("{seconds:.1} s"),
         seconds @ 0.000_999_5.. => format!("{:.1} ms", seconds * 1e3),
